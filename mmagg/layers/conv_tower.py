@@ -1,0 +1,54 @@
+"""A stack of 3x3 convolutions, as in the heads of SOLO (Fig. 3) and of most one-stage detectors."""
+
+from mmcv.cnn import ConvModule
+from torch import nn
+
+DCN_PLACES = ('all', 'last')
+
+
+class ConvTower(nn.Sequential):
+    """`num_convs` times 3x3 convolution, normalisation, ReLU; the size of the map stays.
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of every layer's output.
+        num_convs: number of layers.
+        norm_cfg: normalisation; GroupNorm with 32 groups by default. Convolutions have a bias only without one.
+        dcn_cfg: deformable convolution to use instead of plain ones, for instance `dict(type='DCNv2')`.
+        dcn_layers: where to use it: in 'all' layers or in the 'last' one.
+
+    Raises:
+        ValueError: if `dcn_layers` is neither of the two.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        channels: int,
+        num_convs: int,
+        norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006 (never changed)
+        dcn_cfg: dict | None = None,
+        dcn_layers: str = 'all',
+    ) -> None:
+        if dcn_layers not in DCN_PLACES:
+            raise ValueError(f'dcn_layers is {dcn_layers!r}; it must be one of {DCN_PLACES}')
+        super().__init__(
+            *(
+                ConvModule(
+                    in_channels if i == 0 else channels,
+                    channels,
+                    kernel_size=3,
+                    padding=1,
+                    conv_cfg=dcn_cfg if dcn_layers == 'all' or i == num_convs - 1 else None,
+                    norm_cfg=norm_cfg,
+                )
+                for i in range(num_convs)
+            )
+        )
+
+    def init_weights(self) -> None:
+        """N(0, 0.01) for plain convolutions; deformable ones keep their own (their offsets start at zero)."""
+        for layer in self:
+            if type(layer.conv) is nn.Conv2d:
+                nn.init.normal_(layer.conv.weight, std=0.01)

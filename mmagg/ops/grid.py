@@ -1,0 +1,40 @@
+"""The grid of cells that SOLO lays over an image.
+
+Shape shorthand: B images, C channels or classes, S grid side, (H, W) map size.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def append_coordinates(x: Tensor, axes: str = 'xy') -> Tensor:
+    """Concatenate normalised pixel coordinates to a feature map (CoordConv; SOLO, Sec. 2.1).
+
+    Args:
+        x: (B, C, H, W).
+        axes: which coordinates, in this order: 'xy', 'x' or 'y'. Each runs from -1 (first pixel) to 1 (last).
+
+    Returns:
+        (B, C + len(axes), H, W), of the dtype of `x`.
+    """
+    b, _, h, w = x.shape
+    line = {
+        'x': torch.linspace(-1, 1, w, device=x.device)[None, :].expand(h, w),
+        'y': torch.linspace(-1, 1, h, device=x.device)[:, None].expand(h, w),
+    }
+    coordinates = torch.stack([line[axis] for axis in axes]).to(x.dtype)
+    return torch.cat([x, coordinates.expand(b, -1, -1, -1)], dim=1)
+
+
+def points_nms(scores: Tensor) -> Tensor:
+    """Keep a cell's score only where it is the maximum of the 2x2 cells that end at it; zero elsewhere.
+
+    Args:
+        scores: (B, C, S, S) probabilities.
+
+    Returns:
+        (B, C, S, S).
+    """
+    local_max = F.max_pool2d(scores, kernel_size=2, stride=1, padding=1)[:, :, :-1, :-1]
+    return scores * (local_max == scores)

@@ -1,0 +1,34 @@
+"""Pairwise IoU of binary masks.
+
+Shape shorthand: N masks of (H, W) pixels, P = H·W.
+"""
+
+import torch
+from torch import Tensor
+
+from .mask_resize import chunk_size
+
+
+def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:
+    """IoU of every mask with every other.
+
+    The intersections are one matrix product of the flattened masks, summed over blocks of pixels, so that the
+    float copy of the masks (four times their size) never exists whole. The counts are integers and exact in
+    float32 for masks of up to 2²⁴ pixels, whatever the blocks.
+
+    Args:
+        masks: (N, H, W) bool.
+        byte_budget: bytes that the float copy of one block may take.
+
+    Returns:
+        (N, N) float32, symmetric. An empty mask has IoU 0 with all masks, itself included.
+    """
+    flat = masks.flatten(1)  # (N, P)
+    block = chunk_size(4 * len(flat), byte_budget)
+    inter = torch.zeros(len(flat), len(flat), device=masks.device)
+    for start in range(0, flat.shape[1], block):
+        part = flat[:, start : start + block].float()
+        inter.addmm_(part, part.t())  # in place: autocast would count in half precision
+    area = inter.diagonal()
+    union = area[None] + area[:, None] - inter
+    return inter / union.clamp(min=1)

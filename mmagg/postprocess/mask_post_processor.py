@@ -1,0 +1,192 @@
+"""The post-processor that every head ends in: candidates and a way to decode them in, instances out.
+
+Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) map size, (H, W) original image.
+"""
+
+from collections.abc import Callable, Iterable
+
+import torch
+from mmdet.registry import TASK_UTILS
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmagg.ops import boxes_from_masks, chunk_size, full_size_masks, mask_iou, masks_to_rle
+
+MASK_FORMATS = ('bitmap', 'rle')
+
+
+@TASK_UTILS.register_module()
+class MaskPostProcessor:
+    """Area rule, mask score, NMS, voting and resizing, in the order of SOLO (and of mmdet's `SOLOHead`).
+
+    1. Decode the candidates, drop those with at most `min_areas` pixels inside.
+    2. Score = class score × mean probability inside the mask; the best `nms_pre` go on.
+    3. NMS on the masks' IoU; at least `filter_thr` is left of a score, and the best `max_per_img` stay.
+    4. Voting, if there is any, of the candidates from step 2 with their scores before NMS.
+    5. Upsample, crop the padding, resize to the original image, threshold; boxes from those masks.
+
+    Masks are decoded and resized in chunks under `byte_budget`. Between the steps at most `nms_pre` soft masks
+    are held: with more candidates than that, step 1 only measures, and step 2 decodes the chosen once more.
+
+    Args:
+        score_thr: a (location, class) pair with a class score above this is a candidate, in [0, 1); the head
+            reads it when it collects the candidates.
+        mask_thr: a pixel with a probability above this is inside, in (0, 1).
+        nms_pre: most candidates that enter NMS.
+        filter_thr: smallest score after NMS, in [0, 1].
+        max_per_img: most instances of an image.
+        nms: config of an NMS, `(iou, scores, labels) -> scores`; None for Matrix NMS with its defaults.
+        voting: config of a voting, `(probs, iou, scores, labels, kept) -> probs`; None for no voting.
+        mask_format: `'bitmap'` for one bool tensor, `'rle'` for COCO's compressed RLE, one dict a mask.
+        byte_budget: bytes that the tensors of one chunk may take together; one mask is always done.
+
+    Raises:
+        TypeError: an unknown key in the head's `test_cfg`.
+        ValueError: a value outside these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        score_thr: float = 0.1,
+        mask_thr: float = 0.5,
+        nms_pre: int = 500,
+        filter_thr: float = 0.05,
+        max_per_img: int = 100,
+        nms: dict | None = None,
+        voting: dict | None = None,
+        mask_format: str = 'bitmap',
+        byte_budget: int = 256 * 2**20,
+    ) -> None:
+        for name, value, good, range_ in (
+            ('score_thr', score_thr, 0 <= score_thr < 1, 'a number in [0, 1)'),
+            ('mask_thr', mask_thr, 0 < mask_thr < 1, 'a number in (0, 1)'),
+            ('nms_pre', nms_pre, nms_pre >= 1, 'at least 1'),
+            ('filter_thr', filter_thr, 0 <= filter_thr <= 1, 'a number in [0, 1]'),
+            ('max_per_img', max_per_img, max_per_img >= 1, 'at least 1'),
+            ('mask_format', mask_format, mask_format in MASK_FORMATS, f'one of {MASK_FORMATS}'),
+            ('byte_budget', byte_budget, byte_budget >= 1, 'at least 1'),
+        ):
+            if not good:
+                raise ValueError(f'MaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
+        self.score_thr = score_thr
+        self.mask_thr = mask_thr
+        self.nms_pre = nms_pre
+        self.filter_thr = filter_thr
+        self.max_per_img = max_per_img
+        self.nms = TASK_UTILS.build(nms or {'type': 'MatrixNMS'})
+        self.voting = voting and TASK_UTILS.build(voting)
+        self.mask_format = mask_format
+        self.byte_budget = byte_budget
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        *,
+        scores: Tensor,
+        labels: Tensor,
+        min_areas: Tensor,
+        map_size: tuple[int, int],
+        upsampled_size: tuple[int, int],
+        img_shape: tuple[int, int],
+        out_size: tuple[int, int],
+    ) -> InstanceData:
+        """Turn the candidates of one image into its instances.
+
+        Args:
+            decode: (n,) long indices of candidates -> (n, h, w) mask probabilities of those, and only those.
+            scores: (N,) class scores.
+            labels: (N,) classes.
+            min_areas: (N,) pixels at map size; a mask must be larger to stay (SOLO: the stride of its level).
+            map_size: (h, w) of the decoded masks.
+            upsampled_size: (height, width) of the padded network input.
+            img_shape: (height, width) of the resized image in it, without the padding.
+            out_size: (H, W) of the original image, the masks' final size.
+
+        Returns:
+            `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M dicts of
+            RLE, and `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel left
+            at the final size).
+        """
+        area, inside, probs = self._measure(decode, len(scores), map_size, scores.device)
+        index = (area > min_areas).nonzero().squeeze(1)
+        # Sorting what mmdet sorts, with the same call: equal scores come out in the same order.
+        scores, order = torch.sort(scores[index].float() * (inside[index] / area[index]), descending=True)
+        scores, index = scores[: self.nms_pre], index[order[: self.nms_pre]]
+        labels = labels[index].long()
+        probs = self._decode(decode, index, map_size) if probs is None else probs[index]
+
+        iou = mask_iou(probs > self.mask_thr, byte_budget=self.byte_budget)
+        decayed = self.nms(iou, scores, labels)
+        kept = ((decayed >= self.filter_thr) & (decayed > 0)).nonzero().squeeze(1)
+        final_scores, order = torch.sort(decayed[kept], descending=True)
+        kept = kept[order[: self.max_per_img]]
+
+        masks, boxes = self._full_size(
+            self.voting(probs, iou, scores, labels, kept) if self.voting else probs[kept],
+            upsampled_size=upsampled_size,
+            img_shape=img_shape,
+            out_size=out_size,
+        )
+        return InstanceData(
+            scores=final_scores[: self.max_per_img], labels=labels[kept], masks=masks, bboxes=boxes
+        )
+
+    def _measure(
+        self, decode: Callable[[Tensor], Tensor], num: int, map_size: tuple[int, int], device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Area (N,), sum of the probabilities inside (N,), and the soft masks (N, h, w) if they are few."""
+        area = torch.zeros(num, device=device)
+        inside = torch.zeros(num, device=device)
+        probs = torch.empty(num, *map_size, device=device) if num <= self.nms_pre else None
+        for part in self._chunks(torch.arange(num, device=device), map_size):
+            soft = decode(part).float()
+            binary = soft > self.mask_thr
+            area[part] = binary.sum((1, 2)).float()
+            inside[part] = (soft * binary).sum((1, 2))
+            if probs is not None:
+                probs[part] = soft
+        return area, inside, probs
+
+    def _decode(self, decode: Callable[[Tensor], Tensor], index: Tensor, map_size: tuple[int, int]) -> Tensor:
+        """Soft masks of the chosen candidates, (n,) -> (n, h, w)."""
+        probs = torch.empty(len(index), *map_size, device=index.device)
+        start = 0
+        for part in self._chunks(index, map_size):
+            probs[start : start + len(part)] = decode(part)
+            start += len(part)
+        return probs
+
+    def _chunks(self, index: Tensor, map_size: tuple[int, int]) -> Iterable[Tensor]:
+        """Split candidates into those to decode at once; none at all if there is no candidate."""
+        # A pixel has its logit, its probability, the same once more inside the mask, and the binary mask.
+        chunk = chunk_size((3 * 4 + 1) * map_size[0] * map_size[1], self.byte_budget)
+        return index.split(chunk) if len(index) else ()
+
+    def _full_size(
+        self,
+        probs: Tensor,
+        *,
+        upsampled_size: tuple[int, int],
+        img_shape: tuple[int, int],
+        out_size: tuple[int, int],
+    ) -> tuple[Tensor | list[dict], Tensor]:
+        """(M, h, w) probabilities -> masks of the original image in `mask_format`, and boxes (M, 4)."""
+        boxes = probs.new_zeros(len(probs), 4)
+        as_rle = self.mask_format == 'rle'
+        masks = [] if as_rle else torch.zeros(len(probs), *out_size, dtype=torch.bool, device=probs.device)
+        for part, full in full_size_masks(
+            probs,
+            upsampled_size=upsampled_size,
+            crop=img_shape,
+            out_size=out_size,
+            mask_thr=self.mask_thr,
+            byte_budget=self.byte_budget,
+        ):
+            boxes[part] = boxes_from_masks(full)
+            if as_rle:
+                masks += masks_to_rle(full)
+            else:
+                masks[part] = full
+        return masks, boxes

@@ -1,0 +1,6 @@
+"""Importing this module registers every component of mmagg with mmdet's registries.
+
+A config names it: `custom_imports = dict(imports=['mmagg.register'])`.
+"""
+
+from mmagg import heads, masks, necks, postprocess, targets

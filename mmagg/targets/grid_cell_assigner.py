@@ -1,0 +1,159 @@
+"""Grid cells and the objects that they are responsible for (SOLO, Sec. 2.3, label assignment).
+
+Shape shorthand: G objects of one image, L levels, S grid side of a level, Q = sum of S² over the levels, (H, W) image.
+A cell's index runs over all levels, row-major within each.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+CONFLICTS = ('last', 'duplicate')
+
+
+@dataclass
+class GridTargets:
+    """What one image's cells are to learn.
+
+    Attributes:
+        gt_of_cell: (Q,) long, the object of each cell, -1 for background.
+        cells: (P,) long, the cell of each positive pair, ascending.
+        gts: (P,) long, its object.
+    """
+
+    gt_of_cell: Tensor
+    cells: Tensor
+    gts: Tensor
+
+    def labels(self, gt_labels: Tensor, background: int) -> Tensor:
+        """(G,) class of each object -> (Q,) class of each cell, `background` where there is none."""
+        padded = torch.cat([gt_labels, gt_labels.new_tensor([background])])
+        return padded[self.gt_of_cell]  # -1 picks the last
+
+    def sample(self, most: int) -> 'GridTargets':
+        """At most `most` of the positive pairs, chosen at random; the cells' objects stay."""
+        if len(self.cells) <= most:
+            return self
+        chosen = torch.randperm(len(self.cells), device=self.cells.device)[:most].sort().values
+        return GridTargets(self.gt_of_cell, self.cells[chosen], self.gts[chosen])
+
+
+@TASK_UTILS.register_module()
+class GridCellAssigner:
+    """Assigns an object to the cells around its centre of mass, on the levels that its size belongs to.
+
+    Args:
+        grids: grid side S of each level.
+        scale_ranges: per level the smallest and largest sqrt(w * h) of an object, both inclusive, in pixels.
+        centre_scale: side of the centre region as a share of the object's box (ε of the paper). The region is also
+            kept within one cell of the cell that holds the centre.
+        conflicts: what happens to a cell that several objects claim. 'last': it learns the last of them (SOLO and the
+            AggMask release). 'duplicate': its class is that of the last, but its mask is compared with every one of
+            them (mmdet's SOLOV2Head; the mask loss is still divided by the number of distinct cells).
+        min_area: objects with fewer mask pixels are left out: 10 in the authors' code, 1 in mmdet.
+
+    Raises:
+        ValueError: if the levels disagree or `conflicts` is none of the two.
+    """
+
+    def __init__(
+        self,
+        *,
+        grids: Sequence[int] = (40, 36, 24, 16, 12),
+        scale_ranges: Sequence[tuple[int, int]] = ((1, 96), (48, 192), (96, 384), (192, 768), (384, 2048)),
+        centre_scale: float = 0.2,
+        conflicts: str = 'last',
+        min_area: int = 10,
+    ) -> None:
+        if len(grids) != len(scale_ranges):
+            raise ValueError(f'{len(grids)} grids but {len(scale_ranges)} scale_ranges; give one of each per level')
+        if conflicts not in CONFLICTS:
+            raise ValueError(f'conflicts is {conflicts!r}; it must be one of {CONFLICTS}')
+        self.grids, self.scale_ranges = tuple(grids), tuple(scale_ranges)
+        self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
+
+    def assign(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> GridTargets:
+        """Find the positive cells of one image.
+
+        Args:
+            boxes: (G, 4) float xyxy in pixels.
+            masks: (G, H, W) uint8 or bool; may be smaller than `image_size`, from the top left.
+            image_size: (height, width) that the grid covers: the padded input of the network.
+        """
+        claims = self.claims(boxes, masks, image_size)  # (G, Q)
+        order = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]
+        # The last claimant wins. One row of zeros more, so that there is a maximum without objects too.
+        gt_of_cell = F.pad(claims * order, (0, 0, 0, 1)).amax(dim=0) - 1
+        if self.conflicts == 'duplicate':
+            cells, gts = claims.t().nonzero(as_tuple=True)
+        else:
+            cells = (gt_of_cell >= 0).nonzero(as_tuple=True)[0]
+            gts = gt_of_cell[cells]
+        return GridTargets(gt_of_cell, cells, gts)
+
+    def claims(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """(G, 4), (G, H, W) -> (G, Q) bool: does this object claim this cell?"""
+        sides = boxes[:, 2:] - boxes[:, :2]
+        scale = sides.prod(dim=1).sqrt()
+        area, centre = mass(masks)
+        half = 0.5 * sides * self.centre_scale  # (G, 2), x and y
+        extent = centre.new_tensor([image_size[1], image_size[0]])
+
+        levels = []
+        for grid, (low, high) in zip(self.grids, self.scale_ranges, strict=True):
+
+            def cell(point: Tensor, grid: int = grid) -> Tensor:
+                # Truncation, not floor, and in this order: the borders of the cells are then mmdet's to the last bit.
+                return torch.div(point / extent, 1 / grid, rounding_mode='trunc')
+
+            own = cell(centre)
+            first = torch.maximum(cell(centre - half).clamp(min=0), own - 1)
+            last = torch.minimum(cell(centre + half).clamp(max=grid - 1), own + 1)
+            line = torch.arange(grid, device=boxes.device)[None, :, None]
+            inside = (line >= first[:, None]) & (line <= last[:, None])  # (G, S, 2), columns and rows
+            here = (scale >= low) & (scale <= high) & (area >= self.min_area)
+            levels.append((inside[:, :, None, 1] & inside[:, None, :, 0] & here[:, None, None]).flatten(1))
+        return torch.cat(levels, dim=1)
+
+
+def mass(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Area and centre of mass.
+
+    Args:
+        masks: (G, H, W) uint8 or bool.
+
+    Returns:
+        (G,) long number of pixels and (G, 2) float centre (x, y); (0, 0) for an empty mask.
+    """
+    columns, rows = masks.sum(dim=1, dtype=torch.long), masks.sum(dim=2, dtype=torch.long)
+    area = rows.sum(dim=1)
+    moments = [(line * torch.arange(line.shape[1], device=masks.device)).sum(dim=1) for line in (columns, rows)]
+    return area, torch.stack(moments, dim=1) / area.float().clamp(min=1e-6)[:, None]
+
+
+def downsample_masks(masks: Tensor, *, stride: int, size: tuple[int, int]) -> Tensor:
+    """Mask targets: every `stride` x `stride` block becomes the majority of the four pixels at its centre.
+
+    That is OpenCV's bilinear resize of a binary image by 1 / stride (half rounds up), with which the authors and mmdet
+    make their targets, read off the few pixels that it looks at.
+
+    Args:
+        masks: (G, H, W) uint8.
+        stride: pixels per target pixel, an even number.
+        size: (h, w) of the targets; what the masks do not reach is background.
+
+    Returns:
+        (G, h, w) bool.
+    """
+    if stride % 2:
+        raise ValueError(f'stride is {stride}; mask targets need an even one')
+    near = stride // 2 - 1
+    # At most one block straddles the border of the masks; zeros complete it.
+    masks = F.pad(masks, (0, -masks.shape[2] % stride, 0, -masks.shape[1] % stride))
+    votes = sum(masks[:, near + dy :: stride, near + dx :: stride] for dy in (0, 1) for dx in (0, 1))
+    targets = votes >= 2
+    return F.pad(targets, (0, size[1] - targets.shape[2], 0, size[0] - targets.shape[1]))
