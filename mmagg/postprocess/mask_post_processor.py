@@ -25,8 +25,8 @@ class MaskPostProcessor:
     4. Voting, if there is any, of the candidates from step 2 with their scores before NMS.
     5. Upsample, crop the padding, resize to the original image, threshold; boxes from those masks.
 
-    Masks are decoded and resized in chunks under `byte_budget`. Between the steps at most `nms_pre` soft masks
-    are held: with more candidates than that, step 1 only measures, and step 2 decodes the chosen once more.
+    Masks are decoded and resized in chunks under `byte_budget`. Between the steps at most `nms_pre` soft
+    masks are held: with more candidates, step 1 only measures, and step 2 decodes the chosen once more.
 
     Args:
         score_thr: a (location, class) pair with a class score above this is a candidate, in [0, 1); the head
@@ -105,8 +105,8 @@ class MaskPostProcessor:
             out_size: (H, W) of the original image, the masks' final size.
 
         Returns:
-            `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M dicts of
-            RLE, and `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel left
+            `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M RLE
+            dicts, and `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel
             at the final size).
         """
         area, inside, probs = self._measure(decode, len(scores), map_size, scores.device)
