@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmagg import register  # noqa: F401
-from mmagg.apis.converters import mmdet_to_mmagg
+from mmagg.apis.key_maps import mmdet_to_mmagg
 
 KINDS = ('solo', 'decoupled', 'decoupled-light', 'solov2')
 GRIDS = (10, 8, 6, 4, 3)
@@ -60,7 +60,8 @@ def mmagg_head(kind: str, *, assigner=None, test_cfg=None, **options):
         grids=GRIDS,
         class_tower=dict(channels=CHANNELS, num_convs=2, norm_cfg=NORM),
         mask_branch=branch,
-        assigner=dict(type='GridCellAssigner', scale_ranges=SCALE_RANGES, conflicts=conflicts, min_area=1) | (assigner or {}),
+        assigner=dict(type='GridCellAssigner', scale_ranges=SCALE_RANGES, conflicts=conflicts, min_area=1)
+        | (assigner or {}),
         loss_cls=FOCAL,
         loss_mask=dict(type='DiceLoss', use_sigmoid=True, loss_weight=3.0),
         test_cfg=TEST_CFG | (test_cfg or {}),

@@ -4,8 +4,6 @@ _base_ = './solo_r50_fpn_3x_coco.py'
 
 model = dict(
     mask_head=dict(
-        loss_mask=dict(
-            _delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=[2.0], loss_weight=10.0
-        )
+        loss_mask=dict(_delete_=True, type='CrossEntropyLoss', use_sigmoid=True, class_weight=[2.0], loss_weight=10.0)
     )
 )

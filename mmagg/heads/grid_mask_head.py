@@ -5,7 +5,8 @@
     training:   assigner ──► positive cells ──► decode ──► mask loss
     inference:  class scores ──► candidates ──► decode ──► MaskPostProcessor
 
-Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the levels, P positives, N candidates, (H, W) masks.
+Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the levels, P positives, N candidates,
+(H, W) mask size.
 """
 
 from collections.abc import Sequence
@@ -153,7 +154,9 @@ class GridMaskHead(BaseModule):
         learnt = sum(len(target.cells.unique()) for target in targets)
         positives, learnt = reduce_mean(torch.stack([positives, positives.new_tensor(learnt)]).float())
         return dict(
-            loss_cls=self.loss_cls(cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=positives + 1 / world),
+            loss_cls=self.loss_cls(
+                cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=positives + 1 / world
+            ),
             loss_mask=self.sum_mask_losses(masks, targets, gt_masks) / learnt.clamp(min=1 / world),
         )
 
@@ -172,7 +175,9 @@ class GridMaskHead(BaseModule):
             for level, part, local_cells in self.by_level(cells.cpu().numpy()):
                 source = masks[level]
                 if (source.stride, source.size) not in at_stride:
-                    at_stride[source.stride, source.size] = downsample_masks(full, stride=source.stride, size=source.size)
+                    at_stride[source.stride, source.size] = downsample_masks(
+                        full, stride=source.stride, size=source.size
+                    )
                 wanted = at_stride[source.stride, source.size][gts[part]]
                 logits = source.at(image, torch.from_numpy(local_cells).to(cells.device)[:, None])[:, 0]
                 loss = self.loss_mask(logits, wanted, reduction_override='none')

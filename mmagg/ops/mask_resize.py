@@ -65,9 +65,7 @@ def full_size_masks(
         # The intermediate sizes live in the expression alone: nothing but the result outlasts the yield.
         yield (
             part,
-            resize_masks(
-                resize_masks(probs[part], size=upsampled_size)[:, : crop[0], : crop[1]], size=out_size
-            )
+            resize_masks(resize_masks(probs[part], size=upsampled_size)[:, : crop[0], : crop[1]], size=out_size)
             > mask_thr,
         )
 

@@ -129,9 +129,7 @@ class MaskPostProcessor:
             img_shape=img_shape,
             out_size=out_size,
         )
-        return InstanceData(
-            scores=final_scores[: self.max_per_img], labels=labels[kept], masks=masks, bboxes=boxes
-        )
+        return InstanceData(scores=final_scores[: self.max_per_img], labels=labels[kept], masks=masks, bboxes=boxes)
 
     def _measure(
         self, decode: Callable[[Tensor], Tensor], num: int, map_size: tuple[int, int], device: torch.device

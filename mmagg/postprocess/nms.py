@@ -31,9 +31,7 @@ class MatrixNMS:
 
     def __call__(self, iou: Tensor, scores: Tensor, labels: Tensor) -> Tensor:
         """(N, N), (N,) in descending order, (N,) -> (N,) decayed scores."""
-        return matrix_nms(
-            iou, scores, labels, kernel=self.kernel, sigma=self.sigma, class_agnostic=self.class_agnostic
-        )
+        return matrix_nms(iou, scores, labels, kernel=self.kernel, sigma=self.sigma, class_agnostic=self.class_agnostic)
 
 
 @TASK_UTILS.register_module()

@@ -50,9 +50,7 @@ def test_chunks_fit_the_budget() -> None:
 
 def test_no_masks_no_chunks() -> None:
     probs = torch.zeros(0, 4, 5)
-    chunks = full_size_masks(
-        probs, upsampled_size=(8, 10), crop=(8, 10), out_size=(9, 9), mask_thr=0.5, byte_budget=1
-    )
+    chunks = full_size_masks(probs, upsampled_size=(8, 10), crop=(8, 10), out_size=(9, 9), mask_thr=0.5, byte_budget=1)
     assert list(chunks) == []
 
 

@@ -60,9 +60,7 @@ def full_size(probs: Tensor) -> Tensor:
     return F.interpolate(probs, size=FRAME['out_size'], mode='bilinear').squeeze(0) > 0.5
 
 
-def mmdet_results(
-    case: Candidates, *, nms_pre=500, max_num=100, filter_thr=0.05, kernel='gaussian', sigma=2.0
-):
+def mmdet_results(case: Candidates, *, nms_pre=500, max_num=100, filter_thr=0.05, kernel='gaussian', sigma=2.0):
     masks, areas, index, scores = select(case)
     labels = case.inputs['labels'][index]
     scores, labels, _, kept = mask_matrix_nms(

@@ -1,6 +1,6 @@
 """Checkpoints of other projects as ours: one renaming of keys per project.
 
-A renaming is a list of (pattern, replacement) in the order in which they are tried; a key that fits none keeps its name.
+A renaming is a list of (pattern, replacement), tried in this order; a key that fits none keeps its name.
 """
 
 import re
@@ -18,7 +18,10 @@ MMDET = [
     (r'^conv_mask_list_([xy])\.', r'mask_branch.convs_\1.'),
     (r'^kernel_convs\.', 'mask_branch.tower.'),
     (r'^conv_kernel\.', 'mask_branch.conv_kernel.'),
-    (r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.', r'mask_branch.mask_features.branches.\1.\2.'),
+    (
+        r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.',
+        r'mask_branch.mask_features.branches.\1.\2.',
+    ),
     (r'^mask_feature_head\.conv_pred\.', 'mask_branch.mask_features.conv_pred.'),
 ]
 
@@ -33,7 +36,9 @@ def mmdet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         the same tensors under our names.
     """
     # Decoupled SOLO Light has one tower for both axes, under the name that SOLO's has.
-    light = any(re.search(r'\bconv_mask_list_x\.', key) for key in state) and not any('mask_convs_x.' in k for k in state)
+    light = any(re.search(r'\bconv_mask_list_x\.', key) for key in state) and not any(
+        'mask_convs_x.' in k for k in state
+    )
     rules = [(r'^mask_convs\.', 'mask_branch.towers.xy.'), *MMDET] if light else MMDET
     return {rename(key, rules): value for key, value in state.items()}
 

@@ -1,0 +1,62 @@
+# `make demo` and `make test` need Python >= 3.10, a C++ compiler and nothing else. The first of them makes .venv with
+# the tested stack (requirements.txt); mmcv's operators are compiled once, which takes some minutes.
+#
+# To use an environment of your own instead:   make test PYTHON=/path/to/python
+
+SHELL := /bin/bash
+VENV := .venv
+SYSTEM_PYTHON ?= python3
+ifdef PYTHON
+  READY :=
+else
+  PYTHON := $(VENV)/bin/python
+  READY := $(VENV)/ready
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-gpu lint format doctor setup
+
+help:
+	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (8 minutes on 2 cores)'
+	@echo 'make test       lint and all quick tests'
+	@echo 'make test-slow  the tests that take minutes'
+	@echo 'make test-gpu   the tests that need CUDA'
+	@echo 'make format     format the code'
+	@echo 'make doctor     what is installed, and what is missing'
+	@echo 'make setup      only make the environment in $(VENV)'
+
+demo: $(READY)
+	$(PYTHON) tools/make_demo.py
+
+test: lint
+	$(PYTHON) -m pytest
+
+test-slow: $(READY)
+	$(PYTHON) -m pytest -m slow
+
+test-gpu: $(READY)
+	$(PYTHON) -m pytest -m gpu
+
+lint: $(READY)
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m ruff format --check
+
+format: $(READY)
+	$(PYTHON) -m ruff check --fix
+	$(PYTHON) -m ruff format
+
+doctor: $(READY)
+	$(PYTHON) tools/doctor.py
+
+setup: $(READY)
+
+# torch, then what compiles against it. ninja must be on the PATH: without it mmcv compiles one file at a time.
+$(VENV)/ready: requirements.txt setup.cfg
+	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("mmagg needs Python 3.10 or newer; pass SYSTEM_PYTHON=" if sys.version_info < (3, 10) else 0)'
+	$(SYSTEM_PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)/bin/python -m pip install --quiet setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
+	@echo 'Installing the stack; mmcv compiles its operators the first time, which takes some minutes ...'
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements.txt
+	$(VENV)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@

@@ -1,0 +1,104 @@
+"""Peak memory of parts of a computation, exact on the CPU as well."""
+
+from types import TracebackType
+from typing import NamedTuple
+
+import torch
+from torch.autograd import profiler
+
+MIB = 2**20
+
+
+class Segment(NamedTuple):
+    """What happened between two marks, in bytes."""
+
+    name: str
+    start: int
+    peak: int
+
+
+class MemoryMeter:
+    """Follows the memory of tensors, every allocation of it.
+
+    On the CPU the profiler reports each allocation and release, and their running sum gives the peak; that slows the
+    computation down, so time is to be measured in a run of its own. On CUDA the allocator keeps the peak. Not seen are
+    memory that does not belong to PyTorch (NumPy, OpenCV, pycocotools) and, on the CPU, the release of what was
+    allocated before the meter started.
+
+        with MemoryMeter() as meter:
+            first()
+            meter.mark('second')
+            second()
+        meter.peak('second')  # bytes above what was held at the mark
+
+    Args:
+        device: whose memory.
+    """
+
+    def __init__(self, device: str | torch.device = 'cpu') -> None:
+        self.device = torch.device(device)
+        self._segments: list[Segment] = []
+
+    def __enter__(self) -> 'MemoryMeter':
+        if self.device.type == 'cuda':
+            torch.cuda.reset_peak_memory_stats(self.device)
+            self._open = ('start', torch.cuda.memory_allocated(self.device))
+        else:
+            self._profile = profiler.profile(profile_memory=True)
+            self._profile.__enter__()
+        return self
+
+    def mark(self, name: str) -> None:
+        """From here on memory belongs to the part ``name``."""
+        if self.device.type == 'cuda':
+            self._close_segment()
+            self._open = (name, torch.cuda.memory_allocated(self.device))
+        else:
+            with profiler.record_function(_MARK + name):
+                pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.device.type == 'cuda':
+            self._close_segment()
+            return
+        self._profile.__exit__(kind, error, trace)
+        if kind is None:
+            self._read_profile()
+
+    def peak(self, since: str = 'start', until: str | None = None) -> int:
+        """Highest memory between two marks, in bytes above what was held at the first.
+
+        Args:
+            since: name of a mark; the first one of this name.
+            until: name of a later mark; None for the end.
+
+        Raises:
+            ValueError: no such mark.
+        """
+        names = [segment.name for segment in self._segments]
+        for name in (since, until):
+            if name is not None and name not in names:
+                raise ValueError(f'no mark {name!r}; there are {names}')
+        part = self._segments[names.index(since) : None if until is None else names.index(until)]
+        return max(segment.peak for segment in part) - part[0].start
+
+    def _close_segment(self) -> None:
+        self._segments.append(Segment(*self._open, torch.cuda.max_memory_allocated(self.device)))
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+    def _read_profile(self) -> None:
+        """Sum up the profile's allocations and releases, from zero at the start."""
+        name, start, held, peak = 'start', 0, 0, 0
+        for event in sorted(self._profile.kineto_results.events(), key=lambda event: event.start_ns()):
+            if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU:
+                held += event.nbytes()
+                peak = max(peak, held)
+            elif event.name().startswith(_MARK):
+                self._segments.append(Segment(name, start, peak))
+                name, start, peak = event.name().removeprefix(_MARK), held, held
+        self._segments.append(Segment(name, start, peak))
+
+
+_MARK = 'memory mark: '

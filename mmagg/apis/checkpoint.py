@@ -1,0 +1,169 @@
+"""Checkpoints: read without running code, and refused when they do not fit the model.
+
+``torch.load`` without ``weights_only`` executes whatever a file's pickle asks for. mmengine tries the safe
+way first but falls back to the other one (mmengine#1650, #1655). `secure_loading` closes that door for the
+whole process.
+"""
+
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from torch import nn
+
+from mmagg.apis.errors import InputError, one_line
+
+TRUST_FLAG = '--trust-checkpoint'
+FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
+SHOWN = 3  # so many keys are named in a message
+
+
+def _history_method(owner: type, name: str) -> Any:
+    """Stands in for `getattr` while reading: mmengine pickles HistoryBuffer's methods as its attributes."""
+    if owner is not HistoryBuffer or name.startswith('_'):
+        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr({owner!r}, {name!r}) is not allowed')
+    return getattr(owner, name)
+
+
+def _safe_globals() -> list:
+    """What a training checkpoint of mmengine holds besides tensors: the log history, as NumPy arrays."""
+    core = np._core if hasattr(np, '_core') else np.core
+    rebuild = [core.multiarray._reconstruct, core.multiarray.scalar]
+    # The same two functions under the name that the other major version of NumPy writes.
+    renamed = [
+        (function, f'{package}.multiarray.{function.__name__}')
+        for function in rebuild
+        for package in ('numpy.core', 'numpy._core')
+    ]
+    dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefd'}
+    return [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *renamed, (_history_method, 'builtins.getattr')]
+
+
+def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
+    """Read a local checkpoint without executing code from it (mmengine's loader interface).
+
+    Raises:
+        InputError: no such file, not a checkpoint, or one that holds more than data.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise InputError(f'checkpoint {filename}: no such file')
+    try:
+        with torch.serialization.safe_globals(_safe_globals()):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(f'checkpoint {filename}: {_why_refused(str(error))}') from error
+    except (RuntimeError, EOFError, KeyError, AttributeError) as error:
+        raise InputError(f'checkpoint {filename}: cannot be read ({one_line(error)[:160]})') from error
+
+
+def _why_refused(message: str) -> str:
+    foreign = re.search(r'(?:GLOBAL|class|global) [`\']?([\w.]*\w\.\w+)', message)
+    if foreign is None:
+        return 'not a PyTorch checkpoint, or a damaged one'
+    return (
+        f'refused, because it holds more than data ({foreign[1]}) and reading it could run code; '
+        f'if you trust its source, pass {TRUST_FLAG}'
+    )
+
+
+def secure_loading(*, trust: bool = False) -> None:
+    """From now on, read checkpoints in this process as data only.
+
+    Args:
+        trust: leave loading as mmengine does it, falling back to executing the file's code.
+
+    Raises:
+        InputError: the environment forbids to trust.
+    """
+    if trust:
+        if os.environ.get(FORCE):
+            raise InputError(f'{TRUST_FLAG}: the environment forbids it with {FORCE}; unset that first')
+        return
+    os.environ[FORCE] = '1'  # overrides weights_only=False anywhere, also for files that come over HTTP
+    CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
+
+
+def read_checkpoint(source: str | Path) -> dict:
+    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
+
+    Returns:
+        A dict with at least ``state_dict`` and ``meta``.
+
+    Raises:
+        InputError: the file is missing, damaged, unsafe or no checkpoint.
+    """
+    if '://' not in str(source) and not Path(source).is_file():
+        raise InputError(f'checkpoint {source}: no such file')
+    try:
+        content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
+    except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
+        raise InputError(f'checkpoint {source}: {_why_refused(str(error))}') from error
+    state = content.get('state_dict', content) if isinstance(content, dict) else None
+    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
+    state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
+    return {
+        **(content if 'state_dict' in content else {}),
+        'state_dict': state,
+        'meta': content.get('meta') or {},
+    }
+
+
+def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
+    """Load all of a checkpoint's weights into ``model``, or nothing.
+
+    Raises:
+        InputError: names the first keys that are missing, unknown or of another shape.
+    """
+    state = checkpoint['state_dict']
+    own = model.state_dict()
+    wrong = [
+        f'{key} is {tuple(state[key].shape)} there and {tuple(own[key].shape)} here'
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
+    unknown = [key for key in state if key not in own]
+    problems = [
+        f'{len(keys)} {kind} ({", ".join(keys[:SHOWN])}{", …" if len(keys) > SHOWN else ""})'
+        for kind, keys in (
+            ('of another shape', wrong),
+            ('missing', missing),
+            ('unknown to the model', unknown),
+        )
+        if keys
+    ]
+    if problems:
+        hint = _class_hint(model, checkpoint)
+        raise InputError(f'checkpoint {source} does not fit the model{hint}: {"; ".join(problems)}')
+    model.load_state_dict(state, strict=False)
+
+
+def checkpoint_classes(checkpoint: dict) -> tuple[str, ...] | None:
+    """The class names a checkpoint was trained with, or None if it does not say."""
+    meta = checkpoint['meta']
+    data = {key.lower(): value for key, value in (meta.get('dataset_meta') or {}).items()}
+    names = data.get('classes', meta.get('CLASSES'))
+    return tuple(names) if names is not None else None
+
+
+def number_of_classes(model: nn.Module) -> int | None:
+    """How many classes the model's head tells apart, or None if no module says."""
+    return next((m.num_classes for m in model.modules() if isinstance(getattr(m, 'num_classes', None), int)), None)
+
+
+def _class_hint(model: nn.Module, checkpoint: dict) -> str:
+    names, here = checkpoint_classes(checkpoint), number_of_classes(model)
+    if names is None or here is None or len(names) == here:
+        return ''
+    return (
+        f' (it was trained with {len(names)} classes, the model has {here}: '
+        'use the config that training left in the work dir, or set num_classes)'
+    )

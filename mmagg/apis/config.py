@@ -1,0 +1,183 @@
+"""Reading a config and changing it from the command line, with typos refused.
+
+mmengine merges ``--cfg-options`` silently: ``model.mask_hed.num_classes=3`` creates a key that nobody reads,
+and the run goes on with the old value. Here a key that does not exist yet must be one that somebody takes: an
+argument of the class named by the dict's ``type``, or of the Runner at the top level. Dicts without a type
+accept new keys unless they look like a misspelt old one.
+"""
+
+import argparse
+import difflib
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import shorten
+
+from mmengine.config import Config, DictAction
+from mmengine.hub import get_config
+from mmengine.registry import Registry, init_default_scope
+from mmengine.runner import Runner
+
+from mmagg.apis.errors import InputError
+
+# Read by mmengine or mmdet, but no argument of any class.
+TOP_LEVEL_KEYS = {
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'compile',
+    'custom_imports',
+    'tta_model',
+}
+BUILDER_KEYS = {
+    'type',
+    '_scope_',
+    '_delete_',
+    'priority',
+    'constructor',
+    'paramwise_cfg',
+    'convert_to_iter_based',
+}
+
+
+class OptionsAction(DictAction):
+    """mmengine's ``KEY=VALUE`` arguments, with a word of help for what is none."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: list[str],
+        option_string: str | None = None,
+    ) -> None:
+        """Add ``values`` to the options of ``namespace``."""
+        for value in values:
+            if '=' not in value:
+                parser.error(f'{option_string} {value}: write KEY=VALUE')
+        super().__call__(parser, namespace, values, option_string)
+
+
+def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+    """Read a config file and merge ``cfg_options`` into it.
+
+    Args:
+        path: a file, or ``mmdet::solo/solo_r50_fpn_1x_coco.py`` for one that mmdet ships.
+        cfg_options: dotted keys and their values, as mmengine's ``DictAction`` gives them.
+
+    Raises:
+        InputError: no such file, not a config, or an option nobody reads.
+    """
+    path = str(path)
+    if '::' in path:
+        cfg = get_config(path)
+    elif Path(path).is_file():
+        try:
+            cfg = Config.fromfile(path)
+        except RuntimeError as error:  # mmengine's ConfigParsingError and yapf's failures
+            raise InputError(f'{path}: {error}') from error
+    else:
+        raise InputError(f'config {path}: no such file')
+    if 'model' not in cfg:
+        raise InputError(f'config {path}: no `model` in it; is this a base file or not a config?')
+    init_default_scope(cfg.get('default_scope', 'mmdet'))
+    if cfg_options:
+        check_options(cfg, cfg_options)
+        cfg.merge_from_dict(cfg_options)
+    return cfg
+
+
+def set_work_dir(cfg: Config, config: str | Path, work_dir: Path | None) -> Path:
+    """Set ``cfg.work_dir``: the command line's, else the config's, else ``work_dirs/<config name>``."""
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
+    return Path(cfg.work_dir)
+
+
+def check_options(cfg: Config, options: dict) -> None:
+    """Refuse options that create a key nobody reads.
+
+    Raises:
+        InputError: names the key, where it failed and the nearest names.
+    """
+    merged = Config(cfg.to_dict())
+    try:
+        merged.merge_from_dict(options)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(f'--cfg-options: {_brief(error)}') from error
+    for key in options:
+        _check_key(key, cfg.to_dict(), merged.to_dict())
+
+
+def _check_key(key: str, old: object, new: object) -> None:
+    """Follow the dotted ``key`` through the config before and after the merge until a part of it is new."""
+    parts = key.split('.')
+    for depth, part in enumerate(parts):
+        if isinstance(old, (list, tuple)) and part.isdigit() and int(part) < len(old):
+            old, new = old[int(part)], new[int(part)]
+        elif isinstance(old, dict) and part in old:
+            old, new = old[part], new[part]
+        else:
+            where = '.'.join(parts[:depth])
+            if not isinstance(old, dict):
+                raise InputError(f'--cfg-options {key}: `{where}` is {_brief(repr(old))}, it has no `{part}`')
+            _check_new_key(key, part, where, old, new)
+            return  # whatever lies below a new key is new, too
+
+
+def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> None:
+    readers = 'the Runner' if not where else str(new.get('type', ''))
+    known = _parameters(Runner.__init__) | TOP_LEVEL_KEYS if not where else _arguments_of(new.get('type'))
+    if known is not None and part in known | BUILDER_KEYS:
+        return
+    near = difflib.get_close_matches(part, {*old, *(known or ())}, n=3, cutoff=0.6 if known else 0.8)
+    if known is None and not near:
+        return
+    place = f'`{where}`' if where else 'the config'
+    taken = f' and {readers} takes no such argument' if known else ''
+    meant = f'; did you mean {" or ".join(near)}?' if near else ''
+    raise InputError(f'--cfg-options {key}: {place} has no `{part}`{taken}{meant}')
+
+
+def _arguments_of(type_name: object) -> set[str] | None:
+    """The arguments of the class registered as ``type_name``; of its bases where it passes ``**kwargs`` on.
+
+    None if there is no such class, or if it takes anything.
+    """
+    classes = list(_registered(type_name)) if isinstance(type_name, str) else []
+    known: set[str] = set()
+    for cls in classes:
+        for base in inspect.getmro(cls) if inspect.isclass(cls) else (cls,):
+            function = base.__dict__.get('__init__') if inspect.isclass(base) else base
+            if function is None or base is object:
+                continue
+            try:
+                parameters = inspect.signature(function).parameters.values()
+            except (TypeError, ValueError):  # written in C, without a signature
+                return None
+            known |= _parameters(function)
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+        else:
+            return None
+    return known if classes else None
+
+
+def _registered(type_name: str) -> Iterator[type]:
+    import mmdet.registry
+
+    for registry in vars(mmdet.registry).values():
+        if isinstance(registry, Registry):
+            found = registry.get(type_name)
+            if found is not None:
+                yield found
+
+
+def _brief(what: object) -> str:
+    return shorten(str(what), 160, placeholder=' …')
+
+
+def _parameters(function: object) -> set[str]:
+    return {
+        p.name
+        for p in inspect.signature(function).parameters.values()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name != 'self'
+    }

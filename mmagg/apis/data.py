@@ -1,0 +1,67 @@
+"""``--coco DIR``: pointing a config to a folder in COCO format, and looking at the data before training."""
+
+import json
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmagg.apis.errors import InputError
+from mmagg.apis.launch import is_main
+
+SPLITS = ('train', 'val')
+
+
+def use_coco_folder(cfg: Config, folder: Path) -> None:
+    """Read images, classes and their number from ``folder`` instead of what the config names.
+
+    Raises:
+        InputError: the folder or one of its annotation files is missing or not JSON.
+    """
+    from mmagg.datasets.coco_folder import coco_folder_options
+
+    if not folder.is_dir():
+        raise InputError(f'--coco {folder}: no such folder')
+    try:
+        coco_folder_options(cfg, folder)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f'--coco {folder}: an annotation file is not JSON ({error})') from error
+
+
+def check_annotations(cfg: Config, launcher: str) -> None:
+    """Check what the config trains and validates on; print every finding.
+
+    Only the main process looks. The others wait in `mmagg.apis.launch.start_processes` until it is through,
+    or end with it.
+
+    Raises:
+        InputError: something fatal was found.
+    """
+    if not is_main(launcher):
+        return
+    from mmagg.datasets.coco_check import check_coco, report
+
+    findings = []
+    for annotations, images in _sources(cfg):
+        found = check_coco(annotations, images)
+        if found:
+            print(f'{annotations}:\n{report(found)}', file=sys.stderr)  # noqa: T201
+        findings += found
+    fatal = sum(finding.severity == 'fatal' for finding in findings)
+    if fatal:
+        raise InputError(
+            f'{fatal} fatal problem(s) in the data, see above; mend them, or train anyway with --skip-check'
+        )
+
+
+def _sources(cfg: Config) -> list[tuple[Path, Path]]:
+    """(annotation file, image folder) of the training and the validation set, each once."""
+    sources = []
+    for split in SPLITS:
+        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
+        while dataset is not None and 'dataset' in dataset:  # RepeatDataset and its like
+            dataset = dataset['dataset']
+        if dataset is not None:
+            root = Path(dataset.get('data_root') or '')
+            sources.append((root / dataset['ann_file'], root / dataset['data_prefix']['img']))
+    return list(dict.fromkeys(sources))

@@ -1,0 +1,164 @@
+"""The Markdown report of a demo."""
+
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
+NAMES = {'box': 'bbox', 'mask': 'segm'}
+NONE = '–'
+ROOT = Path(__file__).resolve().parents[2]
+FULL_CONFIG = 'configs/solo/solo_r50_fpn_1x_coco.py'
+
+
+@dataclass(frozen=True)
+class DemoFacts:
+    """What a demo's report tells.
+
+    Attributes:
+        config: the config file that was trained.
+        trained_config: the config as it was trained, in the training's work dir.
+        checkpoint: the weights that were evaluated.
+        out: the demo's folder.
+        images: number of training images.
+        val_images: number of held-out images.
+        size: image side in pixels.
+        seed: of scenes and training.
+        classes: their names.
+        epochs: trained, None where the training does not count in epochs.
+        metrics: mmdet's COCO metrics by name, fractions.
+        seconds: duration by step.
+        resumed: whether the training was interrupted.
+    """
+
+    config: Path
+    trained_config: Path
+    checkpoint: Path
+    out: Path
+    images: int
+    val_images: int
+    size: int
+    seed: int
+    classes: tuple[str, ...]
+    epochs: int | None
+    metrics: Mapping[str, float]
+    seconds: Mapping[str, float]
+    resumed: bool
+
+
+def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '') -> str:
+    """An AP in per cent; a dash where there is none: no such objects, or nothing was found at all.
+
+    Args:
+        metrics: mmdet's COCO metrics, fractions; COCO marks a missing one by -1.
+        kind: ``bbox`` or ``segm``.
+        suffix: of mmdet's name, e.g. ``_50``.
+    """
+    value = metrics.get(f'coco/{kind}_mAP{suffix}', -1)
+    return f'{100 * value:.1f}' if value >= 0 else NONE
+
+
+def duration(seconds: float) -> str:
+    """Seconds as minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f'{minutes} min {rest} s' if minutes else f'{rest} s'
+
+
+def hardware() -> str:
+    """Processor, its cores, the GPU that is used if any, and PyTorch's version."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    gpu = f'{torch.cuda.get_device_name()}, ' if torch.cuda.is_available() else ''
+    return f'{gpu}{_processor()}, {cores} cores, PyTorch {torch.__version__}'
+
+
+def report(facts: DemoFacts) -> str:
+    """The report's text; pictures are linked as files beside it."""
+    epochs = f', {facts.epochs} epochs' if facts.epochs else ''
+    resumed = ' It was interrupted and went on from a checkpoint.' if facts.resumed else ''
+    nothing = '' if facts.metrics else ' It found nothing in any of them.'
+    config, checkpoint, trained = (
+        command_path(path) for path in (facts.config, facts.checkpoint, facts.trained_config)
+    )
+    out, tools, full = command_path(facts.out), command_path(ROOT / 'tools'), command_path(ROOT / FULL_CONFIG)
+    python = command_path(Path(sys.executable))
+    return f"""# Demo: instance segmentation of generated shapes
+
+`{config}` was trained from scratch on {facts.images} generated scenes
+of {facts.size} × {facts.size} pixels{epochs}.{resumed}
+It was evaluated on {facts.val_images} held-out scenes, none of which it saw in training.{nothing}
+Classes: {', '.join(facts.classes)}. Seed of scenes and training: {facts.seed}.
+
+## Result
+
+{_table(['', *COLUMNS], [[name, *_row(facts.metrics, kind)] for name, kind in NAMES.items()])}
+
+Average precision in per cent on the held-out scenes (COCO: mean over the IoU thresholds 0.50 to 0.95).
+Small objects have an area below 32² pixels, large ones above 96²; {NONE} where there are none.
+
+Held-out scenes, truth on the left, prediction on the right:
+
+![ground truth beside prediction](overlays.png)
+
+![loss and validation AP over the iterations](curves.png)
+
+The curves' numbers are in [curves.csv](curves.csv), the metrics in [test/metrics.json](test/metrics.json).
+
+## Time
+
+{_table(['step', 'time'], [[name, duration(value)] for name, value in facts.seconds.items()])}
+
+{hardware()}.
+
+## Go on
+
+In the folder where the demo was started. Look at your own images (this model knows only the shapes above):
+
+```bash
+{python} {tools}/demo.py IMAGE_OR_FOLDER {trained} {checkpoint} --out-dir {out}/mine
+```
+
+Train on your own data, a folder with `annotations/instances_{{train,val}}.json` and
+`images/{{train,val}}/`; the classes are read from it. On a CPU this small model from scratch, on a GPU one
+that starts from ImageNet weights:
+
+```bash
+{python} {tools}/train.py {config} --coco DATA --work-dir work_dirs/mine
+{python} {tools}/train.py {full} --coco DATA --work-dir work_dirs/mine
+```
+
+Evaluate again and draw every held-out image:
+
+```bash
+{python} {tools}/test.py {trained} {checkpoint} --work-dir {out}/test --show-dir {out}/test/images
+```
+"""
+
+
+def command_path(path: Path) -> str:
+    """``path`` as it is written in a command: relative if it lies below the working directory."""
+    path = Path(os.path.abspath(path))
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _row(metrics: Mapping[str, float], kind: str) -> list[str]:
+    return [average_precision(metrics, kind, suffix) for suffix in COLUMNS.values()]
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table with numbers to the right of a left-aligned first column."""
+    rule = ['---', *['---:'] * (len(header) - 1)]
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in (header, rule, *rows))
+
+
+def _processor() -> str:
+    """The processor's name; Linux tells it only here."""
+    cpuinfo = Path('/proc/cpuinfo')
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,161 @@
+"""Whether this environment can train, and for whatever is missing the command that mends it.
+
+Nothing but the standard library is imported at the top: it must run where everything else is missing.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module, metadata, util
+
+CAN_TRAIN, CANNOT_TRAIN = 0, 1
+PIP = f'{sys.executable} -m pip install'
+MMCV_OPS = (
+    f'{PIP} --no-build-isolation --no-cache-dir --force-reinstall --no-deps onedl-mmcv==2.3.6'
+    '  # compiles for some minutes; needs a C++ compiler'
+)
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package to look for: the name it is imported by, whether training needs it, and how to install it."""
+
+    module: str
+    command: str
+    needed: bool = True
+    purpose: str = ''
+
+
+PACKAGES = (
+    Package('torch', f'{PIP} torch==2.13.0'),
+    Package('numpy', f'{PIP} numpy'),
+    Package('mmengine', f'{PIP} onedl-mmengine==0.10.12'),
+    Package('mmcv', f'{PIP} --no-build-isolation onedl-mmcv==2.3.6'),
+    Package('mmdet', f'{PIP} onedl-mmdetection==3.5.1'),
+    Package('pycocotools', f'{PIP} pycocotools'),
+    Package('faster_coco_eval', f'{PIP} faster-coco-eval', purpose='the evaluator'),
+    Package('cv2', f'{PIP} opencv-python-headless'),
+    Package('lvis', f'{PIP} lvis', needed=False, purpose='LVIS data sets'),
+    Package('torchvision', f'{PIP} torchvision', needed=False, purpose='torchvision:// weights'),
+)
+
+
+@dataclass
+class Report:
+    """The lines printed so far, whether training is possible, and the commands that mend what is not."""
+
+    can_train: bool = True
+
+    def line(self, name: str, text: str) -> None:
+        """Print one fact."""
+        print(f'{name:<18}{text}')  # noqa: T201
+
+    def problem(self, name: str, text: str, command: str, *, fatal: bool) -> None:
+        """Print what is wrong and the command that mends it."""
+        self.can_train &= not fatal
+        self.line(name, f'{"MISSING" if fatal else "note"}: {text}')
+        self.line('', f'  mend: {command}')
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of ``tools/doctor.py``: none."""
+    return argparse.ArgumentParser(
+        description='Say whether this environment can train (exit code 0, else 1), and what mends it.'
+    )
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """Look at everything that training needs and print what is there."""
+    report = Report()
+    report.line('python', f'{platform.python_version()} ({sys.executable})')
+    report.line('machine', f'{platform.system()} {platform.machine()}, {_cores()} cores, {_memory()} memory')
+    working = {package.module for package in PACKAGES if _look_at(package, report)}
+    if 'torch' in working:
+        _look_at_devices(report)
+    if {'torch', 'mmcv'} <= working:
+        _look_at_compiled_ops(report)
+    print('\nbackend of each op')  # noqa: T201
+    for op, backend in _backends().items():
+        report.line(f'  {op}', backend)
+    print(f'\n{"This environment can train." if report.can_train else "This environment cannot train yet."}')  # noqa: T201
+    return CAN_TRAIN if report.can_train else CANNOT_TRAIN
+
+
+def _look_at(package: Package, report: Report) -> bool:
+    """Import a package and print its version and the distribution that provides it."""
+    purpose = f' (for {package.purpose})' if package.purpose else ''
+    if util.find_spec(package.module) is None:
+        report.problem(package.module, f'not installed{purpose}', package.command, fatal=package.needed)
+        return False
+    try:
+        module = import_module(package.module)
+    except Exception as error:  # a broken installation may raise anything
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        report.problem(package.module, f'does not import{purpose}: {reason}', package.command, fatal=package.needed)
+        return False
+    providers = sorted(set(metadata.packages_distributions().get(package.module, ())))
+    version = getattr(module, '__version__', None) or (metadata.version(providers[0]) if providers else '?')
+    report.line(package.module, f'{version} from {", ".join(providers) or package.module}')
+    surplus = [name for name in providers if not name.startswith('onedl-')]
+    if package.module.startswith('mm') and len(providers) > len(surplus) > 0:
+        report.problem(
+            package.module,
+            f'{len(providers)} distributions write to the same folder',
+            f'{sys.executable} -m pip uninstall {surplus[0]}; {package.command} --force-reinstall --no-deps',
+            fatal=False,
+        )
+    return True
+
+
+def _look_at_devices(report: Report) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        built = f'built for CUDA {torch.version.cuda}, but no GPU is usable' if torch.version.cuda else 'a CPU build'
+        report.line('CUDA', f'no ({built}); training runs on the CPU')
+        return
+    names = ', '.join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    report.line('CUDA', f'{torch.version.cuda}: {names}')
+
+
+def _look_at_compiled_ops(report: Report) -> None:
+    import torch
+
+    try:
+        from mmcv.ops import get_compiling_cuda_version, nms
+
+        nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([1.0]), 0.5)
+        cuda = get_compiling_cuda_version()
+    except Exception as error:  # an extension built for another PyTorch may raise anything
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        report.problem('mmcv ops', f'the compiled ops do not work: {reason}', MMCV_OPS, fatal=True)
+        return
+    report.line('mmcv ops', f'work (compiled with CUDA: {cuda})')
+    if torch.cuda.is_available() and cuda == 'not available':
+        report.problem(
+            'mmcv ops', 'compiled without CUDA, they fail on the GPU', f'FORCE_CUDA=1 {MMCV_OPS}', fatal=False
+        )
+
+
+def _backends() -> dict[str, str]:
+    """The backend of each op: what `mmagg.ops.BACKENDS` says, on top of what is always so."""
+    backends: dict[str, Callable[[], str] | str] = {'nms': 'torch', 'resize': 'torch', 'rle': 'pycocotools'}
+    try:
+        backends |= getattr(import_module('mmagg.ops'), 'BACKENDS', {})
+    except ImportError as error:
+        return {'mmagg.ops': f'cannot be imported: {error}'}
+    return {op: backend() if callable(backend) else backend for op, backend in backends.items()}
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    try:
+        return f'{os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30:.1f} GiB'
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return 'unknown'

@@ -1,0 +1,88 @@
+"""A trained model in two calls: ``model = load_model(config, checkpoint)``, ``infer(model, images)``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.apis import inference_detector
+from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from torch import nn
+
+from mmagg.apis.checkpoint import checkpoint_classes, load_weights, number_of_classes, read_checkpoint
+from mmagg.apis.config import load_config
+from mmagg.apis.errors import InputError
+from mmagg.apis.images import read_image
+
+
+def load_model(
+    config: str | Path | Config, checkpoint: str | Path, device: str = 'cpu', cfg_options: dict | None = None
+) -> nn.Module:
+    """Build a model and load its weights, all of them.
+
+    mmdet's ``init_detector`` loads what fits and assumes COCO's class names otherwise; here both are errors
+    or known.
+
+    Args:
+        config: a config file, its name or a loaded config.
+        checkpoint: a .pth file or a URL.
+        device: e.g. ``cpu`` or ``cuda:0``.
+        cfg_options: changes to the config, dotted keys.
+
+    Returns:
+        The model in evaluation mode, with ``cfg`` and ``dataset_meta['classes']`` set.
+
+    Raises:
+        InputError: the config, the checkpoint or the device cannot be used.
+    """
+    if not isinstance(config, Config):
+        config = load_config(config, cfg_options)
+    elif cfg_options:
+        raise InputError('cfg_options: only with the name of a config; merge them into the loaded one')
+    ask_for_rle(config)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f'--device {device}: {str(error).splitlines()[0]}') from error
+    content = read_checkpoint(checkpoint)
+    model = revert_sync_batchnorm(MODELS.build(config.model))
+    load_weights(model, content, checkpoint)
+    model.cfg = config
+    model.dataset_meta = {'classes': checkpoint_classes(content) or _classes_of(config, number_of_classes(model))}
+    return model.to(device).eval()
+
+
+def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[DetDataSample]:
+    """Predict the instances of each image, one image at a time.
+
+    Args:
+        model: from `load_model`.
+        images: files, or (H, W, 3) uint8 BGR arrays.
+
+    Returns:
+        A sample each, with ``pred_instances``: labels (N,), scores (N,), bboxes (N, 4), and masks, (N, H, W)
+        bool or a list of N RLE dicts.
+
+    Raises:
+        InputError: an image cannot be read.
+    """
+    return [
+        inference_detector(model, image if isinstance(image, np.ndarray) else read_image(Path(image)))
+        for image in images
+    ]
+
+
+def ask_for_rle(cfg: Config) -> None:
+    """Where the model can return its masks as RLE, let it: dense masks of large images fill the memory."""
+    if 'mask_format' in (cfg.model.get('test_cfg') or {}):
+        cfg.model.test_cfg.mask_format = 'rle'
+
+
+def _classes_of(cfg: Config, number: int | None) -> tuple[str, ...]:
+    """The config's class names, or plain numbers where they cannot be meant."""
+    dataset = dict((cfg.get('test_dataloader') or {}).get('dataset') or {})
+    names = tuple(DATASETS.build({**dataset, 'lazy_init': True}).metainfo.get('classes', ())) if dataset else ()
+    return names if number in (None, len(names)) else tuple(f'class {i}' for i in range(number))

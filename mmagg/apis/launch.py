@@ -1,0 +1,81 @@
+"""Starting the processes' common group, on GPUs and on CPUs.
+
+mmengine's launcher calls ``torch.cuda.set_device`` and fails on a CPU build of PyTorch. There the gloo group
+is started here, before the Runner, which leaves an existing group alone.
+"""
+
+import os
+import subprocess
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import barrier, init_dist
+from torch import distributed
+
+from mmagg.apis.errors import InputError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+# Where each launcher leaves rank, number of processes and the rank on this machine.
+VARIABLES = {
+    'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+}
+
+
+def is_main(launcher: str) -> bool:
+    """Whether this is the process that reports and writes; known before the group exists."""
+    return launcher == 'none' or int(_environment(launcher)[0]) == 0
+
+
+def start_processes(cfg: Config, launcher: str) -> None:
+    """Join the process group and prepare ``cfg`` for it; nothing to do for the launcher ``none``.
+
+    Raises:
+        InputError: the launcher's environment variables are missing, i.e. the tool was started by hand.
+    """
+    cfg.launcher = launcher
+    os.environ.setdefault('LOCAL_RANK', '0')
+    if launcher == 'none':
+        return
+    rank, world_size, local_rank = _environment(launcher)
+    if torch.cuda.is_available():
+        init_dist(launcher, **cfg.get('env_cfg', {}).get('dist_cfg', {'backend': 'nccl'}))
+    else:
+        if 'MASTER_ADDR' not in os.environ:
+            os.environ['MASTER_ADDR'] = _first_slurm_host() if launcher == 'slurm' else '127.0.0.1'
+        os.environ.setdefault('MASTER_PORT', '29500')
+        os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
+        distributed.init_process_group('gloo')
+        _wrap_on_cpu(cfg)
+    barrier()  # nobody writes before the main process has looked at the input
+
+
+def _wrap_on_cpu(cfg: Config) -> None:
+    """Without GPUs, DistributedDataParallel wants no device ids; mmengine passes the local rank."""
+    wrapper = cfg.setdefault('model_wrapper_cfg', {}) or {}
+    wrapper.setdefault('type', 'MMDistributedDataParallel')
+    wrapper.setdefault('broadcast_buffers', False)
+    wrapper.setdefault('find_unused_parameters', cfg.get('find_unused_parameters', False))
+    wrapper['device_ids'] = None
+    cfg.model_wrapper_cfg = wrapper
+
+
+def _environment(launcher: str) -> list[str]:
+    missing = [name for name in VARIABLES[launcher] if name not in os.environ]
+    if missing:
+        raise InputError(
+            f'--launcher {launcher}: {missing[0]} is not set; start with tools/dist_train.sh, '
+            'tools/dist_test.sh or tools/slurm_*.sh, or leave --launcher away'
+        )
+    return [os.environ[name] for name in VARIABLES[launcher]]
+
+
+def _first_slurm_host() -> str:
+    hosts = subprocess.run(
+        ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return hosts.stdout.split()[0]

@@ -1,0 +1,124 @@
+"""Testing, as ``tools/test.py`` offers it."""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
+
+from mmagg.apis.checkpoint import checkpoint_classes, load_weights, read_checkpoint, secure_loading
+from mmagg.apis.config import load_config, set_work_dir
+from mmagg.apis.data import use_coco_folder
+from mmagg.apis.errors import InputError
+from mmagg.apis.files import write_json
+from mmagg.apis.inference import ask_for_rle
+from mmagg.apis.launch import start_processes
+from mmagg.apis.results import CocoResults, OverlayHook, PickledResults
+from mmagg.apis.train import add_common_arguments, unwrapped
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of ``tools/test.py``."""
+    parser = argparse.ArgumentParser(
+        description='Evaluate a model; the metrics are printed and written to metrics.json in the work dir.'
+    )
+    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
+    parser.add_argument('checkpoint', help='.pth file')
+    parser.add_argument(
+        '--coco',
+        type=Path,
+        metavar='DIR',
+        help='test on this COCO-format folder: annotations/instances_{train,val}.json, images/{train,val}/',
+    )
+    parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        metavar='FILE',
+        help='write predictions: COCO results (.json) or mmdet samples (.pkl)',
+    )
+    parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write each image with its predictions here')
+    parser.add_argument(
+        '--show-score-thr',
+        type=float,
+        default=0.3,
+        metavar='S',
+        help='draw predictions from this score on (%(default)s)',
+    )
+    add_common_arguments(parser)
+    return parser
+
+
+def test(args: argparse.Namespace) -> None:
+    """Test as the arguments of `parser` say."""
+    if args.out is not None and args.out.suffix not in ('.json', '.pkl', '.pickle'):
+        raise InputError(f'--out {args.out}: the name must end in .json or .pkl')
+    secure_loading(trust=args.trust_checkpoint)
+    cfg = load_config(args.config, args.cfg_options)
+    if args.coco:
+        use_coco_folder(cfg, args.coco)
+    for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
+        if cfg.get(part) is None:
+            raise InputError(f'config {args.config}: no `{part}`, so it cannot be tested')
+    work_dir = set_work_dir(cfg, args.config, args.work_dir)
+    ask_for_rle(cfg)
+    cfg.resume, cfg.load_from = False, None
+    checkpoint = read_checkpoint(args.checkpoint)
+    start_processes(cfg, args.launcher)
+
+    runner = _runner_for_testing(cfg)
+    load_weights(unwrapped(runner), checkpoint, args.checkpoint)
+    runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
+    _add_outputs(runner, args, checkpoint)
+    metrics = runner.test()
+    if is_main_process():
+        _report(metrics, work_dir / 'metrics.json')
+
+
+def _runner_for_testing(cfg: Config) -> Runner:
+    """A runner that knows nothing of training: no optimiser is built, no training data read."""
+    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
+        cfg[part] = None
+    for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
+        cfg[part] = None
+    return Runner.from_cfg(cfg)
+
+
+def _add_outputs(runner: Runner, args: argparse.Namespace, checkpoint: dict) -> None:
+    """Result files and pictures that ``--out`` and ``--show-dir`` ask for."""
+    dataset = runner.test_dataloader.dataset
+    classes = tuple(dataset.metainfo.get('classes', ()))
+    trained = checkpoint_classes(checkpoint)
+    if trained is not None and trained != classes:
+        runner.logger.warning(
+            f'the checkpoint was trained for {_shorten(trained)}, the data has {_shorten(classes)}: '
+            'results are meaningless where the order differs'
+        )
+    if args.out is not None and args.out.suffix == '.json':
+        category_ids = getattr(dataset, 'cat_ids', None)
+        if category_ids is None:
+            raise InputError(f'--out {args.out}: {type(dataset).__name__} has no COCO category ids; use --out FILE.pkl')
+        runner.test_evaluator.metrics.append(CocoResults(path=args.out, category_ids=category_ids))
+    elif args.out is not None:
+        runner.test_evaluator.metrics.append(PickledResults(path=args.out))
+    if args.show_dir is not None:
+        image_root = Path(dataset.data_prefix.get('img', '.'))
+        runner.register_hook(
+            OverlayHook(folder=args.show_dir, image_root=image_root, classes=classes, score_thr=args.show_score_thr)
+        )
+
+
+def _report(metrics: dict, path: Path) -> None:
+    """Print the metrics and write them down."""
+    write_json(metrics, path)
+    width = max((len(name) for name in metrics), default=0)
+    for name, value in metrics.items():
+        print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')  # noqa: T201
+    if not metrics:
+        print('no metrics: the model found nothing in any image')  # noqa: T201
+    print(f'written to {path}')  # noqa: T201
+
+
+def _shorten(classes: tuple[str, ...]) -> str:
+    return ', '.join(classes[:4]) + (f', … ({len(classes)} classes)' if len(classes) > 4 else '')

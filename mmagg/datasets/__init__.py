@@ -1,0 +1,1 @@
+"""Data: synthetic scenes, folders in COCO format, and the check before training."""

@@ -1,0 +1,305 @@
+"""Checks a COCO-format annotation file and its images before they are trained on.
+
+What is fatal is what ends a run or quietly spoils it: mmdet's `CocoDataset` and `LoadAnnotations` or the
+evaluation of pycocotools raise, or masks and labels end up on the wrong object. What mmdet skips by itself is
+a warning.
+"""
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pycocotools.mask as coco_mask
+from tqdm import tqdm
+
+Severity = Literal['fatal', 'warning']
+
+_EXAMPLES = 3  # named per finding
+_BORDER = 1.0  # pixels that a box may reach beyond the image: rounding
+_FAR = 1e6  # pixels; pycocotools crashes on polygons with coordinates far beyond
+
+# Keys that CocoDataset or COCOeval read without a default. Ids may be strings.
+_REQUIRED = {
+    'images': {'id': (int, str), 'file_name': str, 'width': int, 'height': int},
+    'annotations': {
+        'id': (int, str),
+        'image_id': (int, str),
+        'category_id': (int, str),
+        'bbox': list,
+        'area': (int, float),
+        'iscrowd': int,
+    },
+    'categories': {'id': (int, str), 'name': str},
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of defect in an annotation file.
+
+    Attributes:
+        severity: 'fatal' must be mended before training, 'warning' is good to know.
+        message: One line: what, how many, examples.
+    """
+
+    severity: Severity
+    message: str
+
+
+@dataclass
+class _Findings:
+    """Collects defects by kind, so that each kind becomes one line."""
+
+    kinds: dict[tuple[Severity, str], list[str]] = field(default_factory=dict)
+
+    def add(self, severity: Severity, kind: str, examples: Iterable[object]) -> None:
+        if examples := [str(example) for example in examples]:
+            self.kinds.setdefault((severity, kind), []).extend(examples)
+
+    def summary(self) -> list[Finding]:
+        """All findings, fatal ones first."""
+        findings = []
+        for (severity, kind), examples in self.kinds.items():
+            more = ', …' if len(examples) > _EXAMPLES else ''
+            named = ', '.join(examples[:_EXAMPLES])
+            findings.append(Finding(severity, f'{kind}: {len(examples)} ({named}{more})'))
+        return sorted(findings, key=lambda finding: finding.severity != 'fatal')
+
+
+def check_coco(ann_file: Path, image_dir: Path, *, decode_images: bool = True) -> list[Finding]:
+    """Checks one split of a data set.
+
+    Args:
+        ann_file: COCO-format JSON.
+        image_dir: Folder that the `file_name`s are relative to.
+        decode_images: Decode every image and compare its size; otherwise only see that the files are there.
+
+    Returns:
+        One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
+        broken or entries lack keys, those findings alone.
+    """
+    try:
+        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+    except OSError as error:
+        return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}')]
+    except ValueError as error:  # bad JSON and bad UTF-8
+        return [Finding('fatal', f'{ann_file} is not JSON: {error}')]
+    if not isinstance(content, dict):
+        return [Finding('fatal', f'{ann_file} is not COCO format: a dict of images, annotations, categories')]
+    for key in _REQUIRED:
+        if not isinstance(content.get(key), list):
+            return [Finding('fatal', f'{ann_file} is not COCO format: it has no list "{key}"')]
+        if not content[key]:
+            return [Finding('fatal', f'{ann_file} has no {key}: its list "{key}" is empty')]
+
+    findings = _Findings()
+    images = _complete(findings, 'images', content['images'])
+    annotations = _complete(findings, 'annotations', content['annotations'])
+    categories = _complete(findings, 'categories', content['categories'])
+    if findings.kinds:  # what refers to an incomplete entry would seem to refer to nothing
+        return findings.summary()
+    _check_ids(findings, images, annotations, categories)
+    _check_annotations(findings, images, annotations)
+    _check_images(findings, images, Path(image_dir), decode_images)
+    return findings.summary()
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as text, one line each."""
+    return '\n'.join(f'{finding.severity}: {finding.message}' for finding in findings) or 'no defects found'
+
+
+def _complete(findings: _Findings, kind: str, entries: list[Any]) -> list[dict]:
+    """The entries that have every key they need; reports the others."""
+    complete = []
+    for index, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            findings.add('fatal', f'{kind} that are not dicts', [f'number {index}'])
+            continue
+        bad = [key for key, types in _REQUIRED[kind].items() if not isinstance(entry.get(key), types)]
+        if bad:
+            label = f'id {entry["id"]}' if 'id' in entry else f'number {index}'
+            findings.add('fatal', f'{kind} without a usable "{bad[0]}"', [label])
+        else:
+            complete.append(entry)
+    return complete
+
+
+def _repeated(values: Iterable[object]) -> list[object]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _check_ids(findings: _Findings, images: list[dict], annotations: list[dict], categories: list[dict]) -> None:
+    findings.add('fatal', 'image ids used twice', _repeated(image['id'] for image in images))
+    findings.add('fatal', 'annotation ids used twice', _repeated(ann['id'] for ann in annotations))
+    findings.add('fatal', 'category ids used twice', _repeated(category['id'] for category in categories))
+    findings.add('fatal', 'category names used twice', _repeated(category['name'] for category in categories))
+
+    image_ids = {image['id'] for image in images}
+    used_images = {ann['image_id'] for ann in annotations}
+    lost = [f'{a["id"]} of image {a["image_id"]}' for a in annotations if a['image_id'] not in image_ids]
+    findings.add('fatal', 'annotations of images that are not listed', lost)
+
+    names = {category['id']: category['name'] for category in categories}
+    used_categories = {ann['category_id'] for ann in annotations}
+    lost = [f'{a["id"]} of category {a["category_id"]}' for a in annotations if a['category_id'] not in names]
+    findings.add('fatal', 'annotations of categories that are not listed', lost)
+
+    unused = [name for category_id, name in names.items() if category_id not in used_categories]
+    findings.add('warning', 'categories without an annotation', unused)
+    empty = [image['file_name'] for image in images if image['id'] not in used_images]
+    findings.add('warning', 'images without an annotation', empty)
+
+    ids = list(names)
+    if all(isinstance(category_id, int) for category_id in ids):
+        gaps = [f'{before} to {after}' for before, after in pairwise(sorted(ids)) if after - before > 1]
+        findings.add('warning', 'gaps in the category ids (harmless: labels are counted anew)', gaps)
+        falls = [after for before, after in pairwise(ids) if after < before]
+        findings.add('warning', 'category ids out of order (a per-class table may mix up names)', falls)
+    # pycocotools marks "no match" by 0, so the detection of annotation 0 counts as a false alarm.
+    zero = [ann['id'] for ann in annotations if ann['id'] == 0]
+    findings.add('warning', 'annotation ids that are 0 (the evaluation never counts them as found)', zero)
+
+
+def _check_annotations(findings: _Findings, images: list[dict], annotations: list[dict]) -> None:
+    sizes = {image['id']: (image['height'], image['width']) for image in images}
+    bad_sizes = {image_id for image_id, size in sizes.items() if min(size) < 1}
+    findings.add('fatal', 'images whose width or height is not positive', bad_sizes)
+    for ann in tqdm(annotations, desc='masks', unit='annotation', delay=2):
+        if ann['image_id'] not in sizes or ann['image_id'] in bad_sizes:
+            continue
+        height, width = sizes[ann['image_id']]
+        label = f'annotation {ann["id"]}'
+        for severity, kind in (
+            _box_defect(ann['bbox'], ann['area'], height, width),
+            _mask_defect(ann.get('segmentation'), height, width),
+        ):
+            if kind:
+                findings.add(severity, kind, [label])
+
+
+def _numbers(values: Any) -> bool:
+    """Whether a list holds nothing but finite numbers."""
+    return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
+
+
+def _box_defect(box: list, area: float, height: int, width: int) -> tuple[Severity, str]:
+    """What is wrong with a box (x, y, w, h) in pixels; ('warning', '') if nothing."""
+    if len(box) != 4 or not _numbers(box):
+        return 'fatal', 'boxes that are not four numbers (x, y, width, height)'
+    x, y, w, h = box
+    if w < 1 or h < 1 or area <= 0:
+        return 'warning', 'boxes smaller than a pixel or without area (skipped in training)'
+    if min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
+        return 'warning', 'boxes outside the image (skipped in training)'
+    if min(x, y) < -_BORDER or x + w > width + _BORDER or y + h > height + _BORDER:
+        return 'warning', 'boxes that reach beyond the image'
+    return 'warning', ''
+
+
+def _mask_defect(segmentation: Any, height: int, width: int) -> tuple[Severity, str]:
+    """What is wrong with a mask; ('warning', '') if nothing."""
+    if not segmentation:
+        return 'fatal', 'annotations without a mask ("segmentation" is missing or empty)'
+    if isinstance(segmentation, list):
+        return _polygon_defect(segmentation, height, width)
+    if isinstance(segmentation, dict):
+        return _rle_defect(segmentation, height, width)
+    return 'fatal', 'masks that are neither polygons nor RLE'
+
+
+def _polygon_defect(polygons: list, height: int, width: int) -> tuple[Severity, str]:
+    if not all(isinstance(polygon, list) and _numbers(polygon) for polygon in polygons):
+        return 'fatal', 'polygons that are not lists of numbers'
+    if any(abs(v) > _FAR for polygon in polygons for v in polygon):
+        return 'fatal', 'polygons far outside the image'
+    usable = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
+    if not usable:
+        return 'fatal', 'masks without a polygon of at least three points (x, y)'
+    if not coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(usable, height, width))):
+        return 'warning', 'masks that cover no pixel'
+    if len(polygons[0]) <= 4:
+        # The evaluation takes the first polygon for a box; training would skip it.
+        return 'fatal', 'masks whose first polygon has fewer than three points'
+    if len(usable) < len(polygons):
+        return 'warning', 'masks with a polygon that training skips (not three or more points x, y)'
+    return 'warning', ''
+
+
+def _rle_defect(rle: dict, height: int, width: int) -> tuple[Severity, str]:
+    counts = rle.get('counts')
+    if rle.get('size') != [height, width]:
+        return 'fatal', 'RLE masks whose size is not [height, width] of the image'
+    # Counted here: pycocotools reads beyond its buffers where the runs end too early.
+    if isinstance(counts, str):
+        counts = _uncompressed(counts)
+    if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
+        return 'fatal', 'RLE masks that cannot be decoded'
+    if sum(counts) != height * width:
+        return 'fatal', 'RLE masks whose runs do not add up to the image'
+    if not sum(counts[1::2]):
+        return 'warning', 'masks that cover no pixel'
+    return 'warning', ''
+
+
+def _uncompressed(text: str) -> list[int] | None:
+    """The run lengths in a COCO RLE string, None if it is not one.
+
+    A run is written in groups of five bits, low ones first, as characters from '0'; bit 5 says that another
+    group follows. From the fourth run on, the difference to the run before the last is written.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        code = ord(character) - 48
+        if not 0 <= code < 64:
+            return None
+        value |= (code & 31) << shift
+        shift += 5
+        if code & 32:
+            continue
+        if code & 16:  # negative: two's complement
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs if shift == 0 else None
+
+
+def _image_defect(image: dict, folder: Path, decode: bool) -> tuple[str, str]:
+    """(kind, example) of what is wrong with an image file; two empty strings if nothing."""
+    name = image['file_name']
+    try:
+        if not decode:
+            return ('', '') if (folder / name).is_file() else ('missing image files', name)
+        data = np.fromfile(folder / name, np.uint8)
+    except OSError:
+        return f'image files that are missing or unreadable in {folder}', name
+    # As mmcv loads it: EXIF orientation applied.
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if pixels is None:
+        return 'images that cannot be decoded', name
+    height, width = pixels.shape[:2]
+    if (height, width) != (image['height'], image['width']):
+        example = f'{name} is {width}×{height}, not {image["width"]}×{image["height"]}'
+        return 'images whose size is not the one in the JSON (masks would not fit)', example
+    return '', ''
+
+
+def _check_images(findings: _Findings, images: list[dict], folder: Path, decode: bool) -> None:
+    if not folder.is_dir():
+        findings.add('fatal', 'image folder is missing', [folder])
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        defects = pool.map(lambda image: _image_defect(image, folder, decode), images)
+        for kind, example in tqdm(defects, total=len(images), desc='images', unit='image', delay=2):
+            if kind:
+                findings.add('fatal', kind, [example])

@@ -1,0 +1,163 @@
+"""Points an mmdet config to a folder in COCO format.
+
+The folder holds `annotations/instances_{train,val}.json` and `images/{train,val}`; without a validation split
+the training split stands in for it.
+
+Labels: `CocoDataset` and `CocoMetric` number the categories in the order in which the JSON lists them,
+whatever their ids are. So `classes` is that list, and both splits must list the same names in the same order.
+"""
+
+import colorsys
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+# Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
+# background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.
+_OTHER_CLASSES = ('backbone', 'rpn_head', 'semantic_head')
+
+
+def annotation_file(folder: Path, split: str) -> Path:
+    """The annotation file of a split, 'train' or 'val'."""
+    return Path(folder) / 'annotations' / f'instances_{split}.json'
+
+
+def image_folder(folder: Path, split: str) -> Path:
+    """The image folder of a split, 'train' or 'val'."""
+    return Path(folder) / 'images' / split
+
+
+def splits(folder: Path) -> dict[str, str]:
+    """Which split serves training and which validation: {'train': 'train', 'val': 'val' or 'train'}.
+
+    Raises:
+        FileNotFoundError: A file or folder is missing; the message names it and the layout.
+    """
+    folder = Path(folder)
+    has_val = annotation_file(folder, 'val').exists()
+    for split in ('train', 'val') if has_val else ('train',):
+        for path in (annotation_file(folder, split), image_folder(folder, split)):
+            if not path.exists():
+                raise FileNotFoundError(
+                    f'{path} is missing; a COCO-format folder holds annotations/instances_train.json, '
+                    'images/train and, for validation, annotations/instances_val.json, images/val'
+                )
+    return {'train': 'train', 'val': 'val' if has_val else 'train'}
+
+
+def class_names(ann_file: Path) -> list[str]:
+    """The category names of a COCO-format JSON, in the order of mmdet's labels.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not JSON, has no categories, or lists a name or an id twice.
+    """
+    if not Path(ann_file).is_file():
+        raise FileNotFoundError(f'{ann_file} is missing; it should be a COCO-format annotation file')
+    try:
+        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        categories = content['categories']
+        names = [category['name'] for category in categories]
+        ids = [category['id'] for category in categories]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f'{ann_file} is not COCO format ({error}); it needs "categories" with "id" and "name"'
+        ) from error
+    if not names:
+        raise ValueError(f'{ann_file} has no categories; list the classes under "categories"')
+    for what, values in (('name', names), ('id', ids)):
+        for value in values:
+            if values.count(value) > 1:
+                raise ValueError(f'{ann_file} lists the category {what} {value!r} twice; make it unique')
+    return names
+
+
+def coco_folder_options(cfg: Config, folder: Path) -> None:
+    """Points the data loaders, evaluators and heads of a loaded config to a COCO-format folder, in place.
+
+    Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not),
+    `ann_file` of the evaluators, and `num_classes` of whatever in the model tells object classes apart.
+    Whatever else the config says stays, `filter_cfg` and pipelines included. Test means validation here.
+
+    Args:
+        cfg: Config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
+        folder: The COCO-format folder.
+
+    Raises:
+        FileNotFoundError: A file of the folder is missing.
+        ValueError: A JSON is broken, the splits list other classes, or the config's data set is not a
+            `CocoDataset` or its model has no `num_classes`.
+    """
+    folder = Path(folder)
+    used = splits(folder)
+    classes = class_names(annotation_file(folder, 'train'))
+    val_classes = class_names(annotation_file(folder, used['val']))
+    if val_classes != classes:
+        differing = sorted(set(classes) ^ set(val_classes))
+        reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
+        raise ValueError(
+            f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
+            f'in the same order: {reason}'
+        )
+    if used['val'] == 'train':
+        print_log(
+            f'{annotation_file(folder, "val")} is missing: validation uses the training images, '
+            'its figures say nothing about new images',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+    metainfo = {'classes': tuple(classes), 'palette': palette(len(classes))}
+    for stage in ('train', 'val', 'test'):
+        split = used['train' if stage == 'train' else 'val']
+        if loader := cfg.get(f'{stage}_dataloader'):
+            dataset = _coco_dataset(loader['dataset'], f'{stage}_dataloader')
+            dataset['data_root'] = str(folder)
+            dataset['ann_file'] = str(annotation_file(folder, split).relative_to(folder))
+            dataset['data_prefix'] = {'img': f'{image_folder(folder, split).relative_to(folder)}/'}
+            dataset['metainfo'] = metainfo
+        evaluators = cfg.get(f'{stage}_evaluator') or []
+        for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
+            if 'ann_file' in evaluator:
+                evaluator['ann_file'] = str(annotation_file(folder, split))
+
+    heads = list(_with_num_classes(cfg.get('model') or {}))
+    if cfg.get('model') and not heads:
+        raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
+    for head in heads:
+        head['num_classes'] = len(classes)
+
+
+def palette(count: int) -> list[tuple[int, int, int]]:
+    """`count` RGB colours; neighbours differ most, as hues go round by the golden ratio."""
+    colours = (colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.85, (1.0, 0.75)[i % 2]) for i in range(count))
+    return [tuple(round(255 * channel) for channel in colour) for colour in colours]
+
+
+def _coco_dataset(dataset: dict, where: str) -> dict:
+    """The CocoDataset inside wrappers such as RepeatDataset or MultiImageMixDataset."""
+    while 'dataset' in dataset:
+        dataset = dataset['dataset']
+    kind = dataset.get('type')
+    name = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
+    if name.rpartition('.')[2] != 'CocoDataset':
+        raise ValueError(f'{where} of the config reads a {name}; a COCO-format folder needs a CocoDataset')
+    return dataset
+
+
+def _with_num_classes(part: Any) -> Iterator[dict]:
+    """All dicts of a model config with a `num_classes` that counts object classes."""
+    if isinstance(part, dict):
+        if isinstance(part.get('num_classes'), int):
+            yield part
+        for key, value in part.items():
+            if key not in _OTHER_CLASSES:
+                yield from _with_num_classes(value)
+    elif isinstance(part, list | tuple):
+        for value in part:
+            yield from _with_num_classes(value)

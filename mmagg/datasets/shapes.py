@@ -1,0 +1,305 @@
+"""Synthetic scenes for instance segmentation: textured, overlapping shapes in COCO format.
+
+Each class has its shape and, as many things have, a hue that is typical of it; brightness, saturation, texture, size
+and rotation vary freely. The objects are painted back to front into an owner map: pixel → object. An instance's mask is
+the pixels it owns, so masks are disjoint and equal to what is seen.
+
+Shape shorthand: N objects, S image side, (h, w) a crop of the image.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pycocotools.mask as coco_mask
+from tqdm import tqdm
+
+CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
+
+# Diameters, as a share of the image side, and how much of an object must stay in sight.
+MIN_DIAMETER, MAX_DIAMETER = 1 / 7, 0.6
+MIN_VISIBLE = 0.4
+HUE_SPREAD = 20  # degrees to either side of a class's typical hue
+MAX_TILT = np.pi / 8  # rotation, radians; a square stays a square and no diamond
+EMPTY_SHARE = 0.02  # of the images have no objects
+SPLIT_SEEDS = {'train': 0, 'val': 1}
+
+_SUBPIXEL_BITS = 4  # of cv2.fillPoly's fixed-point coordinates
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image and its instances.
+
+    Attributes:
+        image: (S, S, 3) uint8, BGR.
+        masks: (N, S, S) bool, the visible pixels of each object; disjoint.
+        labels: (N,) int64, indices into `CLASSES`.
+    """
+
+    image: np.ndarray
+    masks: np.ndarray
+    labels: np.ndarray
+
+
+def _regular(corners: int, *, inner: float | None = None) -> np.ndarray:
+    """Corners of a regular polygon in the unit circle, one up; with `inner`, of a star. Returns (P, 2)."""
+    count = corners if inner is None else 2 * corners
+    angle = np.arange(count) * (2 * np.pi / count) - np.pi / 2
+    radius = np.ones(count)
+    if inner is not None:
+        radius[1::2] = inner
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+# Outline of each class, in `CLASSES` order: rings of points in the unit circle; the second ring is a hole.
+_DISC = _regular(48)
+_OUTLINES = (
+    (_DISC,),
+    (_regular(4) @ np.array([[1, 1], [-1, 1]]) / np.sqrt(2),),
+    (_regular(3),),
+    (_regular(5, inner=0.45),),
+    (_DISC, 0.55 * _DISC[::-1]),
+)
+
+
+def _object_colour(rng: np.random.Generator, label: int, others: list[np.ndarray]) -> np.ndarray:
+    """Of four BGR colours of the class's hue the one farthest from `others`: seen, if not always easily."""
+    degrees = 360 * label / len(CLASSES) + rng.uniform(-HUE_SPREAD, HUE_SPREAD, 4)
+    hsv = np.stack([degrees % 360, rng.uniform(0.45, 1, 4), rng.uniform(0.4, 1, 4)], axis=1).astype(np.float32)
+    colours = 255 * cv2.cvtColor(hsv[None], cv2.COLOR_HSV2BGR)[0].astype(np.float64)
+    distance = np.linalg.norm(colours[:, None] - np.stack(others), axis=2).min(axis=1)
+    return colours[distance.argmax()]
+
+
+def _noise(rng: np.random.Generator, h: int, w: int, cell: float) -> np.ndarray:
+    """Smooth noise with blobs of about `cell` pixels; (h, w) float32 in [-1, 1]."""
+    grid = rng.uniform(-1, 1, (int(h / cell) + 2, int(w / cell) + 2)).astype(np.float32)
+    return cv2.resize(grid, (w, h), interpolation=cv2.INTER_CUBIC).clip(-1, 1)
+
+
+def _texture(rng: np.random.Generator, h: int, w: int, scale: float) -> np.ndarray:
+    """Plain, stripes, dots, checks or noise, with a period of about `scale` pixels; (h, w) in [-1, 1]."""
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    angle, phase = rng.uniform(0, np.pi), rng.uniform(0, 2 * np.pi)
+    frequency = 2 * np.pi / scale
+    u = (x * np.cos(angle) + y * np.sin(angle)) * frequency + phase
+    v = (y * np.cos(angle) - x * np.sin(angle)) * frequency
+    kind = rng.integers(5)
+    if kind == 0:
+        return np.zeros((h, w), np.float32)
+    if kind == 1:
+        return np.sin(u)
+    if kind == 2:
+        return np.where(np.cos(u) + np.cos(v) > 0.9, 1, -0.4).astype(np.float32)
+    if kind == 3:
+        return np.sign(np.sin(u) * np.sin(v))
+    return _noise(rng, h, w, scale / 2)
+
+
+def _background(rng: np.random.Generator, size: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """A noisy gradient between two colours under a texture; returns (S, S, 3) float32 and the two colours."""
+    start = rng.uniform(20, 235, 3)
+    end = start + rng.uniform(-70, 70, 3)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    blend = 0.5 + 0.5 * (x * np.cos(angle) + y * np.sin(angle)) / np.sqrt(2)
+    blend = blend + 0.3 * _noise(rng, size, size, size / rng.uniform(2, 8))
+    image = start + blend[..., None] * (end - start)
+    pattern = _texture(rng, size, size, size / rng.uniform(6, 24))
+    image += (rng.uniform(4, 22) * pattern)[..., None]
+    return image.astype(np.float32), [start, end]
+
+
+def _outline(rng: np.random.Generator, label: int, radius: float, centre: np.ndarray) -> list[np.ndarray]:
+    """The rings of a class, slightly rotated and stretched, in pixels; a list of (P, 2)."""
+    tilt = rng.uniform(-MAX_TILT, MAX_TILT)
+    rotation = np.array([[np.cos(tilt), np.sin(tilt)], [-np.sin(tilt), np.cos(tilt)]])
+    stretch = np.array([1, rng.uniform(0.8, 1)])
+    return [radius * (ring * stretch) @ rotation + centre for ring in _OUTLINES[label]]
+
+
+def _place(rng: np.random.Generator, owner: np.ndarray, radius: float) -> np.ndarray:
+    """A centre (x, y) for the next object: anywhere, or as often on or beside an earlier object."""
+    taken = np.flatnonzero(owner)
+    if taken.size == 0 or rng.random() < 0.5:
+        return rng.uniform(0, owner.shape[0], 2)
+    y, x = np.unravel_index(rng.choice(taken), owner.shape)
+    return np.array([x, y]) + rng.uniform(-radius, radius, 2)
+
+
+def _rasterise(rings: list[np.ndarray], size: int) -> np.ndarray:
+    """Fills rings (even-odd: the second is a hole); (S, S) bool."""
+    mask = np.zeros((size, size), np.uint8)
+    fixed = [np.round(ring * (1 << _SUBPIXEL_BITS)).astype(np.int32) for ring in rings]
+    cv2.fillPoly(mask, fixed, 1, shift=_SUBPIXEL_BITS)
+    return mask.astype(bool)
+
+
+def _paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, colour: np.ndarray, radius: float) -> None:
+    """Paints one object in place: its colour, a texture and light from one side."""
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    pattern = rng.uniform(15, 55) * _texture(rng, h, w, max(4.0, radius * rng.uniform(0.25, 0.8)))
+    angle = rng.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    light = rng.uniform(0, 25) * (columns * np.cos(angle) + rows * np.sin(angle))
+    tint = rng.uniform(0.7, 1, 3)  # the texture's own colour
+    crop = np.s_[y : y + h, x : x + w]
+    inside = mask[crop]
+    image[crop][inside] = (colour + pattern[..., None] * tint + light[..., None])[inside]
+
+
+def draw_scene(rng: np.random.Generator, size: int) -> Scene:
+    """Draws one scene of two to seven objects (sometimes none).
+
+    Args:
+        rng: Source of all randomness; the same state gives the same scene.
+        size: Image side S in pixels.
+
+    Returns:
+        The image with the visible masks and labels, back to front.
+    """
+    image, palette = _background(rng, size)
+    owner = np.zeros((size, size), np.int64)  # 0 is the background, i + 1 object i
+    full_areas: list[float] = []
+    labels: list[int] = []
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 8)
+    diameters = size * np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_DIAMETER), wanted))
+    for diameter in diameters:
+        label = int(rng.integers(len(CLASSES)))
+        for _ in range(10):  # places to try; an object that fits nowhere is left out
+            rings = _outline(rng, label, diameter / 2, _place(rng, owner, diameter / 2))
+            mask = _rasterise(rings, size)
+            areas = [*full_areas, cv2.contourArea(rings[0].astype(np.float32))]
+            if len(rings) > 1:
+                areas[-1] -= cv2.contourArea(rings[1].astype(np.float32))
+            drawn = np.where(mask, len(areas), owner)
+            visible = np.bincount(drawn.ravel(), minlength=len(areas) + 1)[1:]
+            # Neither cut off at the border nor hidden so far that nothing but a remnant is left.
+            if (visible >= MIN_VISIBLE * np.array(areas)).all():
+                colour = _object_colour(rng, label, palette)
+                _paint(rng, image, mask, colour, diameter / 2)
+                palette.append(colour)
+                labels.append(label)
+                owner, full_areas = drawn, areas
+                break
+    image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.8))  # no pixel-sharp edges
+    image += rng.normal(0, rng.uniform(1, 7), image.shape)
+    masks = owner == np.arange(1, len(labels) + 1)[:, None, None]
+    return Scene(image.clip(0, 255).astype(np.uint8), masks, np.array(labels, np.int64))
+
+
+def scene_generator(seed: int, split: str, index: int) -> np.random.Generator:
+    """The generator of one image: it depends on nothing but its place, so order and threads do not matter."""
+    return np.random.default_rng([seed, SPLIT_SEEDS[split], index])
+
+
+def coco_annotation(mask: np.ndarray, **fields: int) -> dict:
+    """The COCO annotation of a (H, W) mask: compressed RLE, exact box and area, and `fields` (ids)."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {
+        **fields,
+        'bbox': coco_mask.toBbox(rle).tolist(),
+        'area': int(coco_mask.area(rle)),
+        'iscrowd': 0,
+        'segmentation': {'size': list(mask.shape), 'counts': rle['counts'].decode()},
+    }
+
+
+def _in_order(function: Callable[[int], Scene], count: int, workers: int) -> Iterator[Scene]:
+    """`map` over `range(count)` on threads with a bounded number of results in memory."""
+    with ThreadPoolExecutor(workers) as pool:
+        indices = iter(range(count))
+        pending = [pool.submit(function, index) for index in islice(indices, 4 * workers)]
+        while pending:
+            yield pending.pop(0).result()
+            pending += [pool.submit(function, index) for index in islice(indices, 1)]
+
+
+def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> None:
+    folder = root / 'images' / split
+    folder.mkdir(parents=True)
+    images, annotations = [], []
+
+    def draw(index: int) -> Scene:
+        scene = draw_scene(scene_generator(seed, split, index), size)
+        path = folder / f'{index:06d}.png'
+        encoded = cv2.imencode('.png', scene.image)[1]  # lossless, so that masks and edges agree
+        path.write_bytes(encoded.tobytes())
+        return scene
+
+    scenes = _in_order(draw, count, workers=os.cpu_count() or 1)
+    for index, scene in enumerate(tqdm(scenes, total=count, desc=split, unit='image')):
+        images.append({'id': index + 1, 'file_name': f'{index:06d}.png', 'width': size, 'height': size})
+        for mask, label in zip(scene.masks, scene.labels.tolist(), strict=True):
+            ids = {'id': len(annotations) + 1, 'image_id': index + 1, 'category_id': label + 1}
+            annotations.append(coco_annotation(mask, **ids))
+    categories = [{'id': i, 'name': name, 'supercategory': 'shape'} for i, name in enumerate(CLASSES, 1)]
+    content = {
+        'info': {'description': f'mmagg shapes, {split}, {count} images, size {size}, seed {seed}'},
+        'images': images,
+        'annotations': annotations,
+        'categories': categories,
+    }
+    (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+
+
+def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: int, overwrite: bool = False) -> None:
+    """Writes a data set: `out/annotations/instances_{train,val}.json` and `out/images/{train,val}/*.png`.
+
+    The same arguments give the same bytes. Everything is written to a temporary folder beside `out`, which
+    then takes its name: there is never half a data set.
+
+    Args:
+        out: Folder to make.
+        images: Number of training images.
+        val_images: Number of validation images; none of them is a training image.
+        size: Image side in pixels, at least 32.
+        seed: Not negative; other seeds give other scenes.
+        overwrite: Replace a data set that is already there.
+
+    Raises:
+        ValueError: An argument is out of range.
+        FileExistsError: `out` is a file, or holds something and `overwrite` is not set, or holds more than a
+            data set.
+    """
+    for name, value, least in (
+        ('images', images, 1),
+        ('val_images', val_images, 1),
+        ('size', size, 32),
+        ('seed', seed, 0),
+    ):
+        if value < least:
+            raise ValueError(f'{name} is {value}, must be at least {least}')
+    out = Path(os.path.abspath(out))
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f'{out} is a file; name a folder')
+    content = {entry.name for entry in out.iterdir()} if out.exists() else set()
+    if content and not overwrite:
+        raise FileExistsError(f'{out} is not empty; choose another folder or pass --overwrite')
+    if foreign := content - {'annotations', 'images'}:
+        # Overwriting deletes the whole folder: never one that is not a data set.
+        raise FileExistsError(f'{out} holds more than a data set ({min(foreign)}); choose another folder')
+
+    draft = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
+    replaced = out.with_name(f'.{out.name}.{os.getpid()}.old')
+    (draft / 'annotations').mkdir(parents=True)
+    try:
+        _write_split(draft, 'train', images, size, seed)
+        _write_split(draft, 'val', val_images, size, seed)
+        if out.exists():
+            out.rename(replaced)
+        draft.rename(out)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        if replaced.exists():
+            replaced.rename(out)
+        raise
+    shutil.rmtree(replaced, ignore_errors=True)

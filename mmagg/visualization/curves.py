@@ -1,0 +1,113 @@
+"""Losses and validation results over the iterations of a training, from what mmengine wrote down."""
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+SCALARS = '*/vis_data/scalars.json'  # one a start, below a folder named by the time, so they sort
+NAMES = {'bbox': 'box', 'segm': 'mask'}
+SIZE, DPI = (11, 4), 110  # inches, dots per inch
+
+Record = dict[str, float | str]
+
+
+def read_scalars(work_dir: Path) -> list[Record]:
+    """All that a training wrote to ``work_dir``, in order, also if it was resumed.
+
+    What an interrupted run did after the checkpoint that the next one went on from is left out. mmengine
+    numbers validations by epoch; here each stands at the last training record before it, so its iteration
+    can be too small by less than the logging interval.
+
+    Args:
+        work_dir: the training's work dir.
+
+    Returns:
+        A dict a record: ``iter``, ``kind`` (train or val) and the numbers under mmengine's names.
+
+    Raises:
+        FileNotFoundError: there is no log in ``work_dir``.
+    """
+    paths = sorted(work_dir.glob(SCALARS))
+    if not paths:
+        raise FileNotFoundError(f'{work_dir}: no training log ({SCALARS}) in it')
+    records: list[Record] = []
+    for path in paths:
+        lines = _lines(path)
+        first = next((line['step'] for line in lines if _kind(line) == 'train'), math.inf)
+        records = [record for record in records if record['iter'] < first]
+        for line in lines:
+            last = records[-1]['iter'] if records else 0
+            numbers = {key: value for key, value in line.items() if key not in ('iter', 'step')}
+            iteration = line['step'] if _kind(line) == 'train' else last
+            records.append({'iter': iteration, 'kind': _kind(line), **numbers})
+    return records
+
+
+def _lines(path: Path) -> list[Record]:
+    """The file's JSON lines; the last one may have been cut off by a kill."""
+    *whole, last = path.read_text(encoding='utf-8').split('\n')
+    lines = [json.loads(line) for line in whole]
+    try:
+        return [*lines, json.loads(last)]
+    except json.JSONDecodeError:
+        return lines
+
+
+def _kind(line: Record) -> str:
+    return 'train' if 'loss' in line else 'val'
+
+
+def write_csv(records: Sequence[Record], path: Path) -> None:
+    """Write records as a table: a row each, empty where a record lacks the column."""
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    with path.open('w', newline='', encoding='utf-8') as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def plot_curves(records: Sequence[Record], path: Path) -> None:
+    """Draw the losses, and beside them the validation AP in per cent.
+
+    Args:
+        records: from `read_scalars`.
+        path: the picture; its suffix chooses the format.
+    """
+    figure = Figure(figsize=SIZE, layout='constrained')
+    losses, precision = figure.subplots(1, 2)
+    train = [record for record in records if record['kind'] == 'train']
+    val = [record for record in records if record['kind'] == 'val']
+    for key in dict.fromkeys(key for record in train for key in record if key.startswith('loss')):
+        label = 'total' if key == 'loss' else key.removeprefix('loss_')
+        _line(losses, train, key, 1, label=label, linewidth=2 if key == 'loss' else 1.2)
+    for colour, (metric, name) in enumerate(NAMES.items()):
+        for suffix, style in (('', {}), ('_50', {'linestyle': '--', 'markerfacecolor': 'white'})):
+            label = f'{name} AP{suffix[1:]}'
+            key = f'coco/{metric}_mAP{suffix}'
+            _line(precision, val, key, 100, label=label, marker='o', color=f'C{colour}', **style)
+    _finish(losses, 'training loss', 'loss')
+    _finish(precision, 'validation AP', 'AP (%)')
+    figure.savefig(path, dpi=DPI)
+
+
+def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style: str | float) -> None:
+    """One curve, where there are numbers; COCO's -1 stands for none."""
+    points = [(r['iter'], scale * r[key]) for r in records if key in r and r[key] >= 0]
+    if points:
+        axes.plot(*zip(*points, strict=True), **style)
+
+
+def _finish(axes: Axes, title: str, unit: str) -> None:
+    axes.set(title=title, xlabel='iteration', ylabel=unit)
+    axes.set_xlim(left=0)
+    axes.grid(alpha=0.3)
+    if axes.lines:
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False)
+    else:
+        axes.text(0.5, 0.5, 'nothing recorded', transform=axes.transAxes, ha='center', color='grey')

@@ -1,0 +1,163 @@
+"""What is measured of a detector, on tiny ones: ours and mmdet's SOLO, and one without a mask head."""
+
+from time import perf_counter
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+
+from mmagg.analysis import benchmark as measure
+from mmagg.apis.config import load_config
+from mmagg.ops import points_nms
+
+SHAPE = (96, 128)
+GRIDS = [12, 10, 8, 6, 4]
+BACKBONE = {
+    'model.backbone.depth': 18,
+    'model.backbone.base_channels': 8,
+    'model.backbone.init_cfg': None,
+    'model.neck.in_channels': [8, 16, 32, 64],
+    'model.neck.out_channels': 32,
+}
+OURS = BACKBONE | {
+    'model.mask_head.in_channels': 32,
+    'model.mask_head.grids': GRIDS,
+    'model.mask_head.class_tower': {'channels': 32, 'num_convs': 1},
+    'model.mask_head.mask_branch.channels': 32,
+    'model.mask_head.mask_branch.num_convs': 1,
+    'model.test_cfg.mask_format': 'rle',
+}
+THEIRS = BACKBONE | {
+    'model.mask_head.in_channels': 32,
+    'model.mask_head.num_grids': GRIDS,
+    'model.mask_head.feat_channels': 32,
+    'model.mask_head.stacked_convs': 1,
+}
+RETINA = BACKBONE | {
+    'model.bbox_head.in_channels': 32,
+    'model.bbox_head.feat_channels': 32,
+    'model.test_cfg.score_thr': 0.0,
+}
+CASES = {
+    'ours': ('configs/solo/solo_r50_fpn_1x_coco.py', OURS),
+    'ours-decoupled': ('configs/solo/decoupled-solo_r50_fpn_1x_coco.py', OURS),
+    'ours-v2': ('configs/solov2/solov2_r50_fpn_1x_coco.py', OURS),
+    'theirs': ('mmdet::solo/solo_r50_fpn_1x_coco.py', THEIRS),
+    'retina': ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', RETINA),
+}
+
+
+def build(name, root, *, train=False):
+    config, options = CASES[name]
+    config = config if '::' in config else root / config
+    model = MODELS.build(load_config(config, options).model).train(train)
+    if measure.is_solo(model):
+        measure.prepare_masks(model)
+    batch = measure.random_batch(1 + train, SHAPE, num_classes=80, objects=5, device='cpu')
+    return model, *batch
+
+
+@pytest.mark.parametrize('name', ['ours', 'ours-decoupled', 'ours-v2', 'theirs'])
+def test_inference_stages_add_up_to_the_whole(name, root):
+    model, inputs, samples = build(name, root)
+    assert measure.set_candidates(model, inputs, 60) == 60
+    start = perf_counter()
+    seconds, instances = measure.time_inference(model, inputs, samples)
+    wall = perf_counter() - start
+    assert tuple(seconds) == measure.INFERENCE_STAGES
+    assert wall - max(0.1, 0.2 * wall) <= sum(seconds.values()) <= wall
+    unused = {'decode'} if name == 'theirs' else set()
+    assert {stage for stage, value in seconds.items() if value == 0} == unused
+    assert 20 <= instances <= 60
+
+
+def test_a_detector_without_mask_head_has_its_heads_in_one_stage(root):
+    model, inputs, samples = build('retina', root)
+    assert not measure.is_solo(model)
+    seconds, instances = measure.time_inference(model, inputs, samples)
+    assert {stage for stage, value in seconds.items() if value == 0} == {'decode', 'RLE'}
+    assert instances == 100
+
+
+@pytest.mark.parametrize('name', ['ours', 'theirs'])
+def test_the_number_of_candidates_is_what_the_head_sees(name, root):
+    model, inputs, _ = build(name, root)
+    for wanted in (7, 150):
+        measure.set_candidates(model, inputs, wanted)
+        with torch.no_grad():
+            out = model.mask_head(model.extract_feat(inputs))
+        scores = [points_nms(x.sigmoid()) for x in out[0]] if name == 'ours' else out[1]
+        assert sum(int((x > 0.1).sum()) for x in scores) == wanted
+    with pytest.raises(ValueError, match='1000000 candidates are wanted, only'):
+        measure.set_candidates(model, inputs, 1000000)
+
+
+def test_candidates_need_a_threshold(root):
+    model, inputs, _ = build('ours', root)
+    model.mask_head.post_process.score_thr = 0.0
+    with pytest.raises(ValueError, match=r'score_thr is 0\.0'):
+        measure.set_candidates(model, inputs, 5)
+
+
+def test_memory_of_an_inference_grows_with_the_masks_held(root):
+    model, inputs, samples = build('ours', root)
+    peaks = []
+    for wanted in (5, 400):
+        measure.set_candidates(model, inputs, wanted)
+        memory = measure.inference_memory(model, inputs, samples)
+        assert 0 < memory['above the backbone'] <= memory['all']
+        peaks.append(memory['above the backbone'])
+    masks = 395 * (SHAPE[0] // 4) * (SHAPE[1] // 4) * 4
+    assert peaks[1] - peaks[0] > masks
+    assert 'forward' not in vars(model.backbone)
+
+
+@pytest.mark.parametrize('name', ['ours', 'theirs', 'retina'])
+def test_training_stages_add_up_and_leave_the_model_as_it_was(name, root):
+    model, inputs, samples = build(name, root, train=True)
+    before = {key: value.clone() for key, value in model.named_parameters()}
+    memory = measure.training_memory(model, inputs, samples)
+    assert 0 < memory['head + loss'] <= memory['all']
+    start = perf_counter()
+    seconds = measure.time_training(model, inputs, samples)
+    wall = perf_counter() - start
+    assert tuple(seconds) == measure.TRAINING_STAGES
+    assert all(value > 0 for value in seconds.values())
+    assert wall - max(0.1, 0.2 * wall) <= sum(seconds.values()) <= wall
+    for key, value in model.named_parameters():
+        assert value.grad is None
+        assert torch.equal(value, before[key])
+    assert 'extract_feat' not in vars(model)
+
+
+def test_a_step_cut_at_the_pyramid_has_the_gradients_of_a_plain_one(root, monkeypatch):
+    model, inputs, samples = build('ours', root, train=True)
+    loss, _ = model.parse_losses(model.loss(inputs, samples))
+    loss.backward()
+    plain = {key: p.grad.clone() for key, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad(set_to_none=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(model, 'zero_grad', lambda **_: None)  # keep what the measured step leaves
+        measure.time_training(model, inputs, samples)
+    measured = {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+    assert measured.keys() == plain.keys()
+    for key, grad in plain.items():
+        torch.testing.assert_close(measured[key], grad, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_are_the_same_every_time_and_hold_objects_of_all_scales():
+    images, samples = measure.random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
+    again, same = measure.random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
+    assert images.shape == (2, 3, 128, 192)
+    assert torch.equal(images, again)
+    for sample, other in zip(samples, same, strict=True):
+        instances = sample.gt_instances
+        assert torch.equal(instances.bboxes, other.gt_instances.bboxes)
+        assert instances.labels.max() < 3
+        areas = instances.masks.masks.sum((1, 2))
+        assert areas.min() > 0
+        assert areas.min() < 100 < 3000 < areas.max()
+        x1, y1, x2, y2 = instances.bboxes.T
+        assert min(x1.min(), y1.min()) >= 0
+        assert x2.max() <= 192
+        assert y2.max() <= 128

@@ -1,0 +1,66 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import nn
+
+from mmagg.apis.checkpoint import load_from_local, load_weights
+from mmagg.apis.errors import InputError
+
+
+def test_log_history_and_numpy_numbers_are_data(tmp_path: Path) -> None:
+    content = {'history': HistoryBuffer([1.0, 3.0], [1, 1]), 'best': np.float64(0.5), 'ids': np.arange(3)}
+    torch.save(content, tmp_path / 'a.pth')
+    loaded = load_from_local(str(tmp_path / 'a.pth'))
+    assert loaded['history'].mean() == 2
+    assert loaded['best'] == 0.5
+    assert loaded['ids'].tolist() == [0, 1, 2]
+
+
+class AttributeOf:
+    """Pickles as ``getattr(owner, name)``."""
+
+    def __init__(self, owner: object, name: str) -> None:
+        self.owner, self.name = owner, name
+
+    def __reduce__(self):
+        return getattr, (self.owner, self.name)
+
+
+@pytest.mark.parametrize('owner, name', [(HistoryBuffer, '__init__'), (np.ndarray, 'tofile')])
+def test_getattr_reaches_nothing_but_the_statistics(tmp_path: Path, owner: type, name: str) -> None:
+    torch.save({'x': AttributeOf(owner, name)}, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match='refused, because it holds more than data'):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
+def test_a_plain_pickle_is_not_executed(tmp_path: Path) -> None:
+    (tmp_path / 'a.pth').write_bytes(pickle.dumps(print))
+    with pytest.raises(InputError, match=r'a\.pth: '):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
+def test_weights_load_whole_or_not_at_all() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    state = {key: torch.ones_like(value) for key, value in before.items()}
+    wrong = {**state, '0.weight': torch.ones(3, 2), 'x': torch.ones(1)}
+    del wrong['0.bias']
+    with pytest.raises(InputError) as caught:
+        load_weights(model, {'state_dict': wrong, 'meta': {}}, 'a.pth')
+    for part in ('1 of another shape (0.weight is (3, 2) there and (2, 2) here)', '1 missing (0.bias)', '(x)'):
+        assert part in str(caught.value)
+    assert all((value == before[key]).all() for key, value in model.state_dict().items())
+
+    del state['1.num_batches_tracked']  # older checkpoints have none
+    load_weights(model, {'state_dict': state, 'meta': {}}, 'a.pth')
+    assert (model[0].weight == 1).all()
+
+
+def test_only_the_first_keys_are_named() -> None:
+    model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(9)))
+    with pytest.raises(InputError, match=r'18 missing \(0.weight, 0.bias, 1.weight, …\)'):
+        load_weights(model, {'state_dict': {}, 'meta': {}}, 'a.pth')

@@ -1,0 +1,77 @@
+"""Every config builds, runs forward and makes one training step."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
+
+
+WIDTHS = {'in_channels', 'out_channels', 'channels', 'feature_channels'}
+
+
+def slim(node) -> None:
+    """Cut a model config down so that a step takes a second: an eighth of the channels, fewer layers, all else as is."""
+    if isinstance(node, dict):
+        if node.get('type') == 'ResNet':
+            node.update(init_cfg=None, depth=min(node['depth'], 50), base_channels=8, stem_channels=8)
+        for key, value in node.items():
+            if key == 'num_convs':
+                node[key] = min(value, 2)
+            elif key in WIDTHS:
+                node[key] = [x // 8 for x in value] if isinstance(value, list) else max(32, value // 8)
+            slim(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            slim(value)
+
+
+def sample(size: int) -> DetDataSample:
+    masks = np.zeros((2, size, size), np.uint8)
+    masks[0, 5:50, 8:60] = 1
+    masks[1, 60:90, 40:90] = 1
+    boxes = torch.tensor([[8.0, 5, 60, 50], [40, 60, 90, 90]])
+    gts = InstanceData(bboxes=boxes, labels=torch.tensor([0, 1]), masks=BitmapMasks(masks, size, size))
+    metainfo = dict(img_shape=(size, size), ori_shape=(size, size), batch_input_shape=(size, size), scale_factor=(1, 1))
+    return DetDataSample(metainfo=metainfo, gt_instances=gts)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_config_builds_predicts_and_trains(path):
+    cfg = Config.fromfile(path)
+    init_default_scope('mmdet')
+    if path.parent.name != 'demo':
+        slim(cfg.model)
+    model = MODELS.build(cfg.model)
+    size = 96
+    images = torch.randn(2, 3, size, size)
+    losses = model.train()(images, [sample(size), sample(size)], mode='loss')
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert torch.isfinite(total)
+    unused = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not unused, f'DistributedDataParallel would wait for {unused}'
+    with torch.no_grad():
+        results = model.eval()(images, [sample(size), sample(size)], mode='predict')
+    assert len(results) == 2
+    assert results[0].pred_instances.bboxes.shape[1] == 4
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
+def test_config_name_says_what_it_is(path):
+    """{method}_{backbone}_{neck}_{schedule}_{dataset}, and every method folder is documented."""
+    if path.parent.name == 'demo':
+        return
+    assert len(path.stem.split('_')) == 5, 'five parts, hyphens inside a part'
+    for name in ('README.md', 'metafile.yml'):
+        assert (path.parent / name).is_file()
+        assert path.stem in (path.parent / name).read_text(), f'{name} does not name {path.stem}'

@@ -1,0 +1,80 @@
+"""Curves of a training that was interrupted and resumed."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mmagg.visualization.curves import plot_curves, read_scalars, write_csv
+
+
+def _train(step: int, loss: float) -> dict:
+    return {'lr': 0.1, 'loss': loss, 'loss_mask': loss / 2, 'epoch': 1 + (step - 1) // 10, 'iter': step, 'step': step}
+
+
+def _val(epoch: int, ap: float) -> dict:
+    return {'coco/bbox_mAP': ap, 'coco/segm_mAP': ap, 'coco/segm_mAP_50': ap, 'coco/segm_mAP_l': -1.0, 'step': epoch}
+
+
+@pytest.fixture
+def resumed(tmp_path: Path) -> Path:
+    """Killed at iteration 18 while writing a line; went on from epoch 1, that is iteration 10."""
+    starts = {
+        '20240101_000000': [_train(5, 4.0), _train(10, 3.0), _val(1, 0.1), _train(15, 9.0)],
+        '20240101_000100': [_train(15, 2.5), _train(20, 2.0), _val(2, 0.3)],
+    }
+    for name, lines in starts.items():
+        path = tmp_path / name / 'vis_data' / 'scalars.json'
+        path.parent.mkdir(parents=True)
+        path.write_text('\n'.join(map(json.dumps, lines)) + '\n')
+    first = tmp_path / '20240101_000000/vis_data/scalars.json'
+    first.write_text(first.read_text() + '{"lr": 0.1, "lo')
+    return tmp_path
+
+
+def test_what_was_lost_with_the_interruption_is_left_out(resumed):
+    records = read_scalars(resumed)
+    assert [(r['kind'], r['iter'], r.get('loss', r.get('coco/segm_mAP'))) for r in records] == [
+        ('train', 5, 4.0),
+        ('train', 10, 3.0),
+        ('val', 10, 0.1),
+        ('train', 15, 2.5),
+        ('train', 20, 2.0),
+        ('val', 20, 0.3),
+    ]
+
+
+def test_a_folder_without_a_log_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f'{tmp_path}: no training log'):
+        read_scalars(tmp_path)
+
+
+def test_csv_has_a_row_a_record(resumed, tmp_path):
+    write_csv(read_scalars(resumed), tmp_path / 'curves.csv')
+    rows = list(csv.DictReader((tmp_path / 'curves.csv').open()))
+    assert [row['iter'] for row in rows] == ['5', '10', '10', '15', '20', '20']
+    assert rows[0]['loss'] == '4.0'
+    assert rows[0]['coco/segm_mAP'] == ''
+    assert rows[2]['coco/segm_mAP'] == '0.1'
+
+
+def _coloured_halves(records: list[dict], path: Path) -> tuple[bool, bool]:
+    """Whether there are curves (anything not grey) in the left and in the right half of the picture."""
+    plot_curves(records, path)
+    spread = np.ptp(cv2.imread(str(path)).astype(int), axis=2)
+    half = spread.shape[1] // 2
+    return bool((spread[:, :half] > 50).any()), bool((spread[:, half:] > 50).any())
+
+
+def test_each_panel_shows_its_curves_if_there_are_any(resumed, tmp_path):
+    records = read_scalars(resumed)
+    train = [record for record in records if record['kind'] == 'train']
+    val = [record for record in records if record['kind'] == 'val']
+    path = tmp_path / 'curves.png'
+    assert _coloured_halves(records, path) == (True, True)
+    assert _coloured_halves(train, path) == (True, False)
+    assert _coloured_halves(val, path) == (False, True)
+    assert _coloured_halves([], path) == (False, False)
