@@ -20,7 +20,7 @@ WIDTHS = {'in_channels', 'out_channels', 'channels', 'feature_channels'}
 
 
 def slim(node) -> None:
-    """Cut a model config down so that a step takes a second: an eighth of the channels, fewer layers, all else as is."""
+    """Cut a model config down so that a step takes a second: an eighth of the channels, fewer layers."""
     if isinstance(node, dict):
         if node.get('type') == 'ResNet':
             node.update(init_cfg=None, depth=min(node['depth'], 50), base_channels=8, stem_channels=8)

@@ -43,8 +43,14 @@ model = dict(
         feature_strides=(8, 16),
         strides=(8, 16),
         grids=(12, 8),
-        class_tower=dict(channels=64, num_convs=3, norm_cfg=dict(type='GN', num_groups=8)),
-        mask_branch=dict(type='StaticMaskBranch', channels=64, num_convs=4, norm_cfg=dict(type='GN', num_groups=8)),
+        class_tower=dict(channels=64, num_convs=3, norm_cfg=dict(type='GN', num_groups=8), init_std=None),
+        mask_branch=dict(
+            type='StaticMaskBranch',
+            channels=64,
+            num_convs=4,
+            norm_cfg=dict(type='GN', num_groups=8),
+            init_std=None,
+        ),
         assigner=dict(type='GridCellAssigner', scale_ranges=((1, 48), (32, 2048))),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_mask=dict(type='DiceLoss', use_sigmoid=True, loss_weight=3.0),
@@ -112,7 +118,7 @@ val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.02),
+    optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.02),
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 param_scheduler = [

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--config', type=Path, default=CONFIG, help=f'default: {command_path(CONFIG)}')
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), metavar='OUT', help='default: %(default)s')
     for name, least, default, metavar, text in (
-        ('--images', 1, 800, 'N', 'scenes to train on (%(default)s)'),
+        ('--images', 1, 1000, 'N', 'scenes to train on (%(default)s)'),
         ('--val-images', 1, 100, 'M', 'held-out scenes (%(default)s)'),
         ('--size', 32, None, 'S', 'image side in pixels (default: as the config resizes)'),
         ('--seed', 0, 0, 'K', 'of the scenes and the training (%(default)s)'),

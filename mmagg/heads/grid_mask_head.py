@@ -136,52 +136,54 @@ class GridMaskHead(BaseModule):
             distributed run has the losses of one process on the same batch.
         """
         instances, _, metas = unpack_gt_instances(batch_data_samples)
-        device = feats[0].device
-        gt_masks = [x.masks.to_tensor(dtype=torch.uint8, device=device) for x in instances]
+        gt_masks = [x.masks.to_tensor(dtype=torch.uint8, device=feats[0].device) for x in instances]
         targets = [
             self.assigner.assign(x.bboxes, masks, meta['batch_input_shape'])
             for x, masks, meta in zip(instances, gt_masks, metas, strict=True)
         ]
-        cls_logits, masks = self(feats)
-
         labels = torch.stack(
             [target.labels(x.labels, self.num_classes) for target, x in zip(targets, instances, strict=True)]
         )
         if self.max_positives is not None:
             targets = [target.sample(self.max_positives) for target in targets]
+        # The only wait for the device, before the towers are queued.
+        cells = [target.cells.cpu().numpy() for target in targets]
+        cls_logits, masks = self(feats)
+
         world = get_world_size()
         positives = (labels != self.num_classes).sum()
-        learnt = sum(len(target.cells.unique()) for target in targets)
-        positives, learnt = reduce_mean(torch.stack([positives, positives.new_tensor(learnt)]).float())
+        learnt = positives.new_tensor(sum(len(np.unique(x)) for x in cells))
+        positives, learnt = reduce_mean(torch.stack([positives, learnt]).float())
         return dict(
             loss_cls=self.loss_cls(
                 cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=positives + 1 / world
             ),
-            loss_mask=self.sum_mask_losses(masks, targets, gt_masks) / learnt.clamp(min=1 / world),
+            loss_mask=self.sum_mask_losses(masks, cells, targets, gt_masks) / learnt.clamp(min=1 / world),
         )
 
-    def sum_mask_losses(self, masks: list[LocalMasks], targets: list[GridTargets], gt_masks: list[Tensor]) -> Tensor:
+    def sum_mask_losses(
+        self, masks: list[LocalMasks], cells: list[np.ndarray], targets: list[GridTargets], gt_masks: list[Tensor]
+    ) -> Tensor:
         """The mask losses of all positives, summed.
 
         Args:
             masks: one per level.
-            targets: one per image.
+            cells: per image its positive cells (P,), ascending, on the host.
+            targets: per image.
             gt_masks: per image (G, H, W) uint8.
         """
         total = 0
-        for image, (target, full) in enumerate(zip(targets, gt_masks, strict=True)):
-            cells, gts = target.cells, target.gts
-            at_stride = {}
-            for level, part, local_cells in self.by_level(cells.cpu().numpy()):
+        for image, (host, target, full) in enumerate(zip(cells, targets, gt_masks, strict=True)):
+            downsampled = {}  # levels of the same stride share their targets
+            for level, part, local in self.by_level(host):
                 source = masks[level]
-                if (source.stride, source.size) not in at_stride:
-                    at_stride[source.stride, source.size] = downsample_masks(
-                        full, stride=source.stride, size=source.size
-                    )
-                wanted = at_stride[source.stride, source.size][gts[part]]
-                logits = source.at(image, torch.from_numpy(local_cells).to(cells.device)[:, None])[:, 0]
+                if (source.stride, source.size) not in downsampled:
+                    small = downsample_masks(full, stride=source.stride, size=source.size)
+                    downsampled[source.stride, source.size] = small
+                wanted = downsampled[source.stride, source.size][target.gts[part]]
+                logits = source.at(image, torch.from_numpy(local).to(full.device)[:, None])[:, 0]
                 loss = self.loss_mask(logits, wanted, reduction_override='none')
-                total = total + loss.flatten(1).mean(1).sum() if loss.ndim > 1 else total + loss.sum()
+                total = total + (loss if loss.ndim == 1 else loss.flatten(1).mean(1)).sum()
         # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
         # waits for the gradient of every parameter.
         branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])

@@ -74,6 +74,7 @@ class DecoupledMaskBranch(BaseModule):
         shared_tower: one tower that sees both coordinates for both axes (Decoupled SOLO Light), instead of a
             tower per axis that sees the coordinate of its axis.
         norm_cfg: normalisation of the towers.
+        init_std: of the tower's weights, see `ConvTower`.
         dcn_cfg: deformable convolution for the last layer of a tower.
     """
 
@@ -88,6 +89,7 @@ class DecoupledMaskBranch(BaseModule):
         shared_tower: bool = False,
         norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
         dcn_cfg: dict | None = None,
+        init_std: float | None = 0.01,
     ) -> None:
         super().__init__()
         self.grids, self.strides = tuple(grids), tuple(strides)
@@ -100,6 +102,7 @@ class DecoupledMaskBranch(BaseModule):
                     norm_cfg=norm_cfg,
                     dcn_cfg=dcn_cfg,
                     dcn_layers='last',
+                    init_std=init_std,
                 )
                 for axes in (['xy'] if shared_tower else ['x', 'y'])
             }

@@ -91,6 +91,7 @@ class DynamicMaskBranch(BaseModule):
         norm_cfg: normalisation of the kernel tower and of the mask features.
         dcn_cfg: deformable convolution in the kernel tower.
         dcn_layers: 'all' or 'last' (SOLOv2 light), where in the kernel tower.
+        init_std: of the tower's weights, see `ConvTower`.
         feature_conv_cfg: kind of convolution in the mask features.
     """
 
@@ -110,6 +111,7 @@ class DynamicMaskBranch(BaseModule):
         dcn_cfg: dict | None = None,
         dcn_layers: str = 'all',
         feature_conv_cfg: dict | None = None,
+        init_std: float | None = 0.01,
     ) -> None:
         super().__init__()
         if len(grids) != len(strides):
@@ -130,6 +132,7 @@ class DynamicMaskBranch(BaseModule):
             norm_cfg=norm_cfg,
             dcn_cfg=dcn_cfg,
             dcn_layers=dcn_layers,
+            init_std=init_std,
         )
         self.conv_kernel = nn.Conv2d(channels, out_channels, 3, padding=1)
 

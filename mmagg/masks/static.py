@@ -45,6 +45,7 @@ class StaticMaskBranch(BaseModule):
         num_convs: layers of the tower.
         coordinates: concatenate pixel coordinates to the tower's input (Table 3 of the paper turns it off).
         norm_cfg: normalisation of the tower.
+        init_std: of the tower's weights, see `ConvTower`.
     """
 
     def __init__(
@@ -57,12 +58,17 @@ class StaticMaskBranch(BaseModule):
         num_convs: int = 7,
         coordinates: bool = True,
         norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
+        init_std: float | None = 0.01,
     ) -> None:
         super().__init__()
         self.strides = tuple(strides)
         self.coordinates = coordinates
         self.tower = ConvTower(
-            in_channels=in_channels + 2 * coordinates, channels=channels, num_convs=num_convs, norm_cfg=norm_cfg
+            in_channels=in_channels + 2 * coordinates,
+            channels=channels,
+            num_convs=num_convs,
+            norm_cfg=norm_cfg,
+            init_std=init_std,
         )
         self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
 
