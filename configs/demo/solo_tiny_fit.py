@@ -4,7 +4,7 @@ _base_ = './solo_tiny_shapes.py'
 
 size = (320, 320)
 model = dict(
-    mask_head=dict(grids=(20, 12), assigner=dict(scale_ranges=((1, 40), (28, 2048)))),
+    mask_head=dict(grids=(24,)),
 )
 
 train_pipeline = [

@@ -1,6 +1,7 @@
 """A SOLO small enough to learn generated shapes from scratch on two CPU cores in minutes (`make demo`).
 
-Half of a ResNet-18 without its last stage, two levels, 64 channels in the head.
+Half of a ResNet-18 without its last stage, one level at stride 8, 64 channels in the head, batch norm in its towers (on
+one level it learns faster than group norm).
 """
 
 _base_ = 'mmdet::_base_/default_runtime.py'
@@ -35,23 +36,23 @@ model = dict(
         zero_init_residual=False,
         style='pytorch',
     ),
-    neck=dict(type='FPN', in_channels=[64, 128], out_channels=64, num_outs=2),
+    neck=dict(type='MergedLevel', in_channels=[64, 128], out_channels=64),
     mask_head=dict(
         type='GridMaskHead',
         num_classes=len(classes),
         in_channels=64,
-        feature_strides=(8, 16),
-        strides=(8, 16),
-        grids=(12, 8),
-        class_tower=dict(channels=64, num_convs=3, norm_cfg=dict(type='GN', num_groups=8), init_std=None),
+        feature_strides=(8,),
+        strides=(8,),
+        grids=(10,),
+        class_tower=dict(channels=64, num_convs=3, norm_cfg=dict(type='BN'), init_std=None),
         mask_branch=dict(
             type='StaticMaskBranch',
             channels=64,
             num_convs=4,
-            norm_cfg=dict(type='GN', num_groups=8),
+            norm_cfg=dict(type='BN'),
             init_std=None,
         ),
-        assigner=dict(type='GridCellAssigner', scale_ranges=((1, 48), (32, 2048))),
+        assigner=dict(type='GridCellAssigner', scale_ranges=((1, 2048),), centre_scale=0.4),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_mask=dict(type='DiceLoss', use_sigmoid=True, loss_weight=3.0),
     ),
@@ -112,13 +113,13 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/instances_val.json', metric=['bbox', 'segm'])
 test_evaluator = val_evaluator
 
-max_epochs = 8
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=4)
+max_epochs = 14
+train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=7)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=0.001, weight_decay=0.02),
+    optimizer=dict(type='AdamW', lr=0.002, weight_decay=0.02),
     clip_grad=dict(max_norm=10, norm_type=2),
 )
 param_scheduler = [

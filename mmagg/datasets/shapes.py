@@ -24,7 +24,7 @@ from tqdm import tqdm
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 
 # Diameters, as a share of the image side, and how much of an object must stay in sight.
-MIN_DIAMETER, MAX_DIAMETER = 1 / 7, 0.6
+MIN_DIAMETER, MAX_DIAMETER = 0.28, 0.7
 MIN_VISIBLE = 0.4
 HUE_SPREAD = 20  # degrees to either side of a class's typical hue
 MAX_TILT = np.pi / 8  # rotation, radians; a square stays a square and no diamond
@@ -157,7 +157,7 @@ def _paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, colour
 
 
 def draw_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Draws one scene of two to seven objects (sometimes none).
+    """Draws one scene of two to six objects (sometimes none).
 
     Args:
         rng: Source of all randomness; the same state gives the same scene.
@@ -170,7 +170,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
     owner = np.zeros((size, size), np.int64)  # 0 is the background, i + 1 object i
     full_areas: list[float] = []
     labels: list[int] = []
-    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 8)
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
     diameters = size * np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_DIAMETER), wanted))
     for diameter in diameters:
         label = int(rng.integers(len(CLASSES)))

@@ -27,10 +27,8 @@ def test_train_and_test_run_on_a_real_folder(name, root, shared, run, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     config = tmp_path / 'solo_tiny_fit.py'
     pictures = tmp_path / 'pictures'
-    done = run(
-        'test.py', config, tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test', '--out', tmp_path / 'results.json',
-        '--show-dir', pictures, '--show-score-thr', '0.0',
-    )  # fmt: skip
+    outputs = ['--out', tmp_path / 'results.json', '--show-dir', pictures, '--show-score-thr', '0.0']
+    done = run('test.py', config, tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'test', *outputs)
     assert done.returncode == 0, done.stderr[-2000:]
     assert len(list(pictures.iterdir())) == 4
     results = json.loads((tmp_path / 'results.json').read_text())
