@@ -79,9 +79,10 @@ def boxes_from_masks(masks: Tensor) -> Tensor:
     Returns:
         (N, 4) float32 boxes x1, y1, x2, y2 in pixels, x2 and y2 exclusive; zeros for empty masks.
     """
-    columns, rows = masks.any(1).int(), masks.any(2).int()  # (N, W), (N, H)
-    if 0 in masks.shape:  # argmax refuses
+    if 0 in masks.shape:  # amax and argmax refuse
         return torch.zeros(len(masks), 4, device=masks.device)
+    pixels = masks.view(torch.uint8)  # the maximum of bytes is many times as fast as `any`
+    columns, rows = pixels.amax(1).int(), pixels.amax(2).int()  # (N, W), (N, H)
     x1, y1 = columns.argmax(1), rows.argmax(1)
     x2 = columns.shape[1] - columns.flip(1).argmax(1)
     y2 = rows.shape[1] - rows.flip(1).argmax(1)

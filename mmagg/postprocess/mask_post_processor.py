@@ -141,7 +141,7 @@ class MaskPostProcessor:
         for part in self._chunks(torch.arange(num, device=device), map_size):
             soft = decode(part).float()
             binary = soft > self.mask_thr
-            area[part] = binary.sum((1, 2)).float()
+            area[part] = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
             inside[part] = (soft * binary).sum((1, 2))
             if probs is not None:
                 probs[part] = soft
