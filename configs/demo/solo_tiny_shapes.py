@@ -1,7 +1,7 @@
 """A SOLO small enough to learn generated shapes from scratch on two CPU cores in minutes (`make demo`).
 
-Half of a ResNet-18 without its last stage, one level at stride 8, 64 channels in the head, batch norm in its towers (on
-one level it learns faster than group norm).
+Half of a ResNet-18 without its last stage, one level at stride 8, 64 channels in the head, batch norm in its towers
+(several levels would mix its statistics).
 """
 
 _base_ = 'mmdet::_base_/default_runtime.py'

@@ -124,7 +124,7 @@ def test_byte_budget_and_mask_format_change_nothing_but_the_memory(kind):
 
 
 def test_masks_are_computed_only_where_asked_for():
-    """Levels without objects never run the mask tower, and each cell's mask is computed once."""
+    """Levels without objects never run the mask tower."""
     head = mmagg_head('solo')
     runs = []
     head.mask_branch.tower.register_forward_hook(lambda *_: runs.append(1))
