@@ -1,5 +1,6 @@
 """GridMaskHead against mmdet's four heads with the same weights, and its own properties."""
 
+import numpy as np
 import pytest
 import torch
 from grid_heads import GRIDS, KINDS, batch_samples, mmagg_head, pair, pyramid
@@ -250,3 +251,20 @@ def test_wrong_settings_are_refused_at_construction():
         mmagg_head('solo', assigner=dict(conflicts='first'))
     with pytest.raises(TypeError, match='score_threshold'):
         mmagg_head('solo', test_cfg=dict(score_threshold=0.3))
+
+
+def test_a_cell_that_is_asked_for_twice_is_decoded_once():
+    """Two classes of one cell share its mask; the order asked for is kept, over levels."""
+    head, feats = mmagg_head('solo'), pyramid(1, 64, 96)
+    head.init_weights()
+    cells = np.array([GRIDS[0] ** 2 + 5, 3, GRIDS[0] ** 2 + 5, 7])
+    asked = []
+    original = StaticMasks.at
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        _, masks = head(feats)
+        patch.setattr(StaticMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
+        probs = head.decode(masks, 0, cells, feats[0].device)
+        assert sum(asked) == 3
+        expected = [masks[level].probs_at(0, torch.tensor([[c]]), masks[0].size)[0, 0] for level, c in ((1, 5), (0, 3))]
+    assert torch.equal(probs[0], probs[2])
+    torch.testing.assert_close(probs[:2], torch.stack(expected))
