@@ -29,6 +29,7 @@ from mmagg.apis.key_maps import mmdet_to_mmagg
 
 CANDIDATES = 300
 SEED = 0
+LAYOUTS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 # Sums of stages that are printed as rows of their own.
 INFERENCE_SUMS = {
     'head to RLE': ('head', 'decode', 'post', 'RLE'),
@@ -76,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
         '--objects', type=_positive, default=10, metavar='N', help='objects per training image (%(default)s)'
     )
     parser.add_argument('--runs', type=_positive, default=5, metavar='R', help='timed runs of each model (%(default)s)')
+    parser.add_argument(
+        '--layout',
+        choices=['tool', *LAYOUTS],
+        default='tool',
+        help="memory layout of the weights; 'tool': as each project's own tools run the model, which is contiguous, "
+        'but channels_last for inference on the CPU with ours (%(default)s)',
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything measured here as well')
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=_positive, metavar='T', help='CPU threads of PyTorch')
@@ -114,7 +122,7 @@ def benchmark(args: argparse.Namespace) -> None:
         'objects': args.objects if args.train else None,
         'runs': args.runs,
         'weights': _give_weights(models),
-        'models': [{'config': config} for config in configs],
+        'models': [{'config': config, 'layout': _layout(config, args)} for config in configs],
     }
     batches = [_batch(model, args) for model in models]
     if not args.train:
@@ -162,7 +170,16 @@ def _build(config: str, args: argparse.Namespace) -> nn.Module:
     post_process = getattr(getattr(model, 'mask_head', None), 'post_process', None)
     if post_process is not None:
         post_process.mask_format = 'rle'  # as test.py and demo.py run it
-    return model.to(args.device).train(args.train)
+    model = model.to(args.device).train(args.train)
+    return model.to(memory_format=LAYOUTS[_layout(config, args)])
+
+
+def _layout(config: str, args: argparse.Namespace) -> str:
+    """The layout of a config's weights: the one asked for, or that of the project's own tools."""
+    if args.layout != 'tool':
+        return args.layout
+    ours_on_cpu = not config.startswith('mmdet::') and torch.device(args.device).type == 'cpu' and not args.train
+    return 'channels_last' if ours_on_cpu else 'contiguous'  # as `for_inference` has it
 
 
 def _forget_pretrained(cfg: Any) -> None:
@@ -227,7 +244,11 @@ def _set_candidates(
 
 
 def _measure(models: Sequence[nn.Module], batches: Sequence[tuple], report: dict, *, train: bool) -> None:
-    """Fill ``report['models']``: memory first, which warms up; then times, the models taking turns."""
+    """Fill ``report['models']``: memory first; then times, the models taking turns.
+
+    Nobody alternates between two models: what the other one left in caches and allocator is not to be measured. So each
+    timed run follows one of the same model that is not timed.
+    """
     entries = report['models']
     sums = TRAINING_SUMS if train else INFERENCE_SUMS
     with tqdm(total=len(models) * (1 + report['runs']), desc='benchmark', unit='run', leave=False) as bar:
@@ -238,10 +259,11 @@ def _measure(models: Sequence[nn.Module], batches: Sequence[tuple], report: dict
             bar.update()
         for _ in range(report['runs']):
             for model, batch, entry in zip(models, batches, entries, strict=True):
-                if train:
-                    seconds = measure.time_training(model, *batch)
-                else:
-                    seconds, entry['instances'] = measure.time_inference(model, *batch)
+                for _ in ('warm-up', 'timed'):
+                    if train:
+                        seconds = measure.time_training(model, *batch)
+                    else:
+                        seconds, entry['instances'] = measure.time_inference(model, *batch)
                 stages = {stage: 1000 * value for stage, value in seconds.items()}
                 entry['runs_ms'].append(stages | {name: sum(stages[part] for part in of) for name, of in sums.items()})
                 bar.update()
@@ -287,7 +309,8 @@ def table(report: dict) -> str:
     ]
     for letter, model in zip(letters, models, strict=True):
         found = [f'{model[what]} {what}' for what in ('candidates', 'instances') if what in model]
-        lines.append(f'{letter}         {model["config"]}' + (f': {", ".join(found)}' if found else ''))
+        found.append(model['layout'])
+        lines.append(f'{letter}         {model["config"]}: {", ".join(found)}')
     if report['weights']:
         lines.append(f'weights   {report["weights"]}')
     title = f'{report["mode"]} [ms], median of {report["runs"]}'

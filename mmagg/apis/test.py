@@ -12,7 +12,7 @@ from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError
 from mmagg.apis.files import write_json
-from mmagg.apis.inference import ask_for_rle
+from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import start_processes
 from mmagg.apis.results import CocoResults, OverlayHook, PickledResults
 from mmagg.apis.train import add_common_arguments, unwrapped
@@ -70,6 +70,7 @@ def test(args: argparse.Namespace) -> None:
     runner = _runner_for_testing(cfg)
     load_weights(unwrapped(runner), checkpoint, args.checkpoint)
     runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
+    for_inference(unwrapped(runner))
     _add_outputs(runner, args, checkpoint)
     metrics = runner.test()
     if is_main_process():

@@ -61,7 +61,7 @@ class StaticMaskBranch(BaseModule):
         init_std: float | None = 0.01,
     ) -> None:
         super().__init__()
-        self.strides = tuple(strides)
+        self.grids, self.strides = tuple(grids), tuple(strides)
         self.coordinates = coordinates
         self.tower = ConvTower(
             in_channels=in_channels + 2 * coordinates,
@@ -79,7 +79,8 @@ class StaticMaskBranch(BaseModule):
 
     def features(self, level: Tensor) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', h, w) tower output."""
-        return self.tower(append_coordinates(level) if self.coordinates else level)
+        # Contiguous also in a channels_last model: a matrix product with a map per row follows.
+        return self.tower(append_coordinates(level) if self.coordinates else level).contiguous()
 
     def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
         """Lazy masks of every level.

@@ -1,22 +1,32 @@
 """Tensors in, tensors out: no registry, no config, no state; torch alone at import."""
 
+from .conv_at import conv_at
+from .dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from .grid import append_coordinates, points_nms
+from .grid_neighbours import grid_neighbours, num_neighbours
 from .mask_iou import mask_iou
 from .mask_nms import mask_nms, matrix_nms
-from .mask_resize import boxes_from_masks, chunk_size, full_size_masks, resize_masks
+from .mask_resize import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
 from .mask_voting import mask_voting
 from .rle import masks_to_rle, rle_to_masks
 
 __all__ = [
+    'DynamicConvSpec',
     'append_coordinates',
+    'areas_and_sums',
     'boxes_from_masks',
     'chunk_size',
+    'conv_at',
+    'dynamic_conv',
+    'dynamic_conv_of_gathered',
     'full_size_masks',
+    'grid_neighbours',
     'mask_iou',
     'mask_nms',
     'mask_voting',
     'masks_to_rle',
     'matrix_nms',
+    'num_neighbours',
     'points_nms',
     'resize_masks',
     'rle_to_masks',

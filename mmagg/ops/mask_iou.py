@@ -6,7 +6,7 @@ Shape shorthand: N masks of (H, W) pixels, P = H·W.
 import torch
 from torch import Tensor
 
-from .mask_resize import chunk_size
+from .mask_resize import cached_budget, chunk_size
 
 
 def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:
@@ -24,7 +24,7 @@ def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:
         (N, N) float32, symmetric. An empty mask has IoU 0 with all masks, itself included.
     """
     flat = masks.flatten(1)  # (N, P)
-    block = chunk_size(4 * len(flat), byte_budget)
+    block = chunk_size(4 * len(flat), cached_budget(byte_budget, masks.device))
     inter = torch.zeros(len(flat), len(flat), device=masks.device)
     for start in range(0, flat.shape[1], block):
         part = flat[:, start : start + block].float()

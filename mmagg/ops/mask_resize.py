@@ -9,10 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CACHE_BYTES = 8 * 2**20
+
 
 def chunk_size(bytes_per_item: int, byte_budget: int) -> int:
     """How many items of `bytes_per_item` bytes fit into `byte_budget` bytes; at least one."""
     return max(1, byte_budget // max(1, bytes_per_item))
+
+
+def cached_budget(byte_budget: int, device: torch.device) -> int:
+    """What of a byte budget element-wise passes should use.
+
+    On the CPU, passes over a chunk that stays in the caches are two to three times as fast as over fresh memory.
+    """
+    return min(byte_budget, CACHE_BYTES) if torch.device(device).type == 'cpu' else byte_budget
 
 
 def resize_masks(probs: Tensor, *, size: tuple[int, int]) -> Tensor:
@@ -59,7 +69,7 @@ def full_size_masks(
     """
     floats = sum(height * width for height, width in (upsampled_size, crop, out_size))
     bools = 2 * out_size[0] * out_size[1]  # the result, and a copy of it by whoever encodes it
-    chunk = chunk_size(4 * floats + bools, byte_budget)
+    chunk = chunk_size(4 * floats + bools, cached_budget(byte_budget, probs.device))
     for start in range(0, len(probs), chunk):
         part = slice(start, min(start + chunk, len(probs)))
         # The intermediate sizes live in the expression alone: nothing but the result outlasts the yield.
@@ -68,6 +78,28 @@ def full_size_masks(
             resize_masks(resize_masks(probs[part], size=upsampled_size)[:, : crop[0], : crop[1]], size=out_size)
             > mask_thr,
         )
+
+
+def areas_and_sums(probs: Tensor, *, mask_thr: float, byte_budget: int) -> tuple[Tensor, Tensor]:
+    """Area of masks and the sum of the probabilities inside.
+
+    Args:
+        probs: (N, h, w) mask probabilities.
+        mask_thr: a pixel is inside if its probability is above this.
+        byte_budget: bytes that the tensors of a chunk may take together (one mask is always done).
+
+    Returns:
+        (N,) float32 pixels and (N,) sums.
+    """
+    areas, sums = probs.new_zeros(2, len(probs), dtype=torch.float32)
+    chunk = chunk_size(9 * probs[:1].numel(), cached_budget(byte_budget, probs.device))
+    for start in range(0, len(probs), chunk):
+        part = slice(start, start + chunk)
+        soft = probs[part]
+        binary = soft > mask_thr
+        areas[part] = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
+        sums[part] = (soft * binary).sum((1, 2))
+    return areas, sums
 
 
 def boxes_from_masks(masks: Tensor) -> Tensor:

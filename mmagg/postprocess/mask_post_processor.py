@@ -4,15 +4,33 @@ Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) ma
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import torch
 from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.ops import boxes_from_masks, chunk_size, full_size_masks, mask_iou, masks_to_rle
+from mmagg.ops import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, mask_iou, masks_to_rle
 
 MASK_FORMATS = ('bitmap', 'rle')
+
+
+class Suppressed(NamedTuple):
+    """An image after NMS: the instances, and all that a voting needs to refine them."""
+
+    probs: Tensor
+    """(n, h, w) mask probabilities of the candidates that entered NMS."""
+    iou: Tensor
+    """(n, n) IoU of their binary masks."""
+    scores: Tensor
+    """(n,) their scores before NMS, in descending order."""
+    labels: Tensor
+    """(n,) their classes."""
+    kept: Tensor
+    """(M,) which of them are instances."""
+    final_scores: Tensor
+    """(M,) the instances' scores after NMS, in descending order."""
 
 
 @TASK_UTILS.register_module()
@@ -24,6 +42,8 @@ class MaskPostProcessor:
     3. NMS on the masks' IoU; at least `filter_thr` is left of a score, and the best `max_per_img` stay.
     4. Voting, if there is any, of the candidates from step 2 with their scores before NMS.
     5. Upsample, crop the padding, resize to the original image, threshold; boxes from those masks.
+
+    `suppress` is steps 1 to 3, `finish` is 4 and 5; a call is both.
 
     Masks are decoded and resized in chunks under `byte_budget`. Between the steps at most `nms_pre` soft
     masks are held: with more candidates, step 1 only measures, and step 2 decodes the chosen once more.
@@ -56,7 +76,7 @@ class MaskPostProcessor:
         nms: dict | None = None,
         voting: dict | None = None,
         mask_format: str = 'bitmap',
-        byte_budget: int = 256 * 2**20,
+        byte_budget: int = 64 * 2**20,
     ) -> None:
         for name, value, good, range_ in (
             ('score_thr', score_thr, 0 <= score_thr < 1, 'a number in [0, 1)'),
@@ -109,6 +129,25 @@ class MaskPostProcessor:
             dicts, and `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel
             at the final size).
         """
+        return self.finish(
+            self.suppress(decode, scores=scores, labels=labels, min_areas=min_areas, map_size=map_size),
+            self.voting,
+            upsampled_size=upsampled_size,
+            img_shape=img_shape,
+            out_size=out_size,
+        )
+
+    @torch.no_grad()
+    def suppress(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        *,
+        scores: Tensor,
+        labels: Tensor,
+        min_areas: Tensor,
+        map_size: tuple[int, int],
+    ) -> Suppressed:
+        """Select, score and suppress the candidates of one image; the arguments are those of a call."""
         area, inside, probs = self._measure(decode, len(scores), map_size, scores.device)
         index = (area > min_areas).nonzero().squeeze(1)
         # Sorting what mmdet sorts, with the same call: equal scores come out in the same order.
@@ -122,14 +161,38 @@ class MaskPostProcessor:
         kept = ((decayed >= self.filter_thr) & (decayed > 0)).nonzero().squeeze(1)
         final_scores, order = torch.sort(decayed[kept], descending=True)
         kept = kept[order[: self.max_per_img]]
+        return Suppressed(probs, iou, scores, labels, kept, final_scores[: self.max_per_img])
 
+    @torch.no_grad()
+    def finish(
+        self,
+        suppressed: Suppressed,
+        voting: Callable[..., Tensor] | None,
+        *,
+        upsampled_size: tuple[int, int],
+        img_shape: tuple[int, int],
+        out_size: tuple[int, int],
+    ) -> InstanceData:
+        """Instances of an image after NMS, refined by a voting or as they are.
+
+        Args:
+            suppressed: from `suppress`; it may be finished several times.
+            voting: `(probs, iou, scores, labels, kept) -> probs`; None for no voting.
+            upsampled_size: the sizes are those of a call.
+            img_shape: see there.
+            out_size: see there.
+
+        Returns:
+            What a call returns.
+        """
+        probs, iou, scores, labels, kept, final_scores = suppressed
         masks, boxes = self._full_size(
-            self.voting(probs, iou, scores, labels, kept) if self.voting else probs[kept],
+            voting(probs, iou, scores, labels, kept) if voting else probs[kept],
             upsampled_size=upsampled_size,
             img_shape=img_shape,
             out_size=out_size,
         )
-        return InstanceData(scores=final_scores[: self.max_per_img], labels=labels[kept], masks=masks, bboxes=boxes)
+        return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes)
 
     def _measure(
         self, decode: Callable[[Tensor], Tensor], num: int, map_size: tuple[int, int], device: torch.device
@@ -140,9 +203,7 @@ class MaskPostProcessor:
         probs = torch.empty(num, *map_size, device=device) if num <= self.nms_pre else None
         for part in self._chunks(torch.arange(num, device=device), map_size):
             soft = decode(part).float()
-            binary = soft > self.mask_thr
-            area[part] = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
-            inside[part] = (soft * binary).sum((1, 2))
+            area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
             if probs is not None:
                 probs[part] = soft
         return area, inside, probs

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmagg.ops import boxes_from_masks, chunk_size, full_size_masks, resize_masks
+from mmagg.ops import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
+from mmagg.ops.mask_resize import CACHE_BYTES, cached_budget
 
 SIZES = [
     # map, upsampled, crop, out
@@ -43,9 +44,9 @@ def test_chunks_fit_the_budget() -> None:
     """300 masks of 4000×6000 pixels, sides scaled down by 10: no more at once than the budget allows."""
     sizes = {'upsampled_size': (80, 120), 'crop': (80, 120), 'out_size': (400, 600)}
     one = 4 * (2 * 80 * 120 + 400 * 600) + 2 * 400 * 600
-    chunks = full_size_masks(torch.rand(300, 20, 30), **sizes, mask_thr=0.5, byte_budget=10 * one)
+    chunks = full_size_masks(torch.rand(300, 20, 30), **sizes, mask_thr=0.5, byte_budget=5 * one)
     lengths = [len(masks) for _, masks in chunks]
-    assert lengths == [10] * 30
+    assert lengths == [5] * 60
 
 
 def test_no_masks_no_chunks() -> None:
@@ -65,6 +66,22 @@ def test_resize_masks() -> None:
 @pytest.mark.parametrize(('item', 'budget', 'want'), [(10, 100, 10), (10, 99, 9), (10, 3, 1), (0, 5, 5)])
 def test_chunk_size(item: int, budget: int, want: int) -> None:
     assert chunk_size(item, budget) == want
+
+
+def test_element_wise_work_stays_in_the_caches_of_a_cpu() -> None:
+    assert cached_budget(2**40, torch.device('cpu')) == CACHE_BYTES
+    assert cached_budget(2**40, torch.device('cuda')) == 2**40
+    assert cached_budget(5, torch.device('cpu')) == 5
+
+
+@pytest.mark.parametrize('budget', [1, 2**30])
+def test_areas_and_sums(budget: int) -> None:
+    probs = torch.rand(7, 4, 5)
+    areas, sums = areas_and_sums(probs, mask_thr=0.3, byte_budget=budget)
+    for mask, area, total in zip(probs, areas, sums, strict=True):
+        assert area == len(mask[mask > 0.3])
+        torch.testing.assert_close(total, mask[mask > 0.3].sum())
+    assert areas_and_sums(probs[:0], mask_thr=0.3, byte_budget=budget)[0].shape == (0,)
 
 
 def test_boxes_equal_mmdet() -> None:

@@ -49,6 +49,6 @@ model = dict(
         max_per_img=100,
         voting=None,
         mask_format='bitmap',
-        byte_budget=256 * 2**20,
+        byte_budget=64 * 2**20,
     ),
 )

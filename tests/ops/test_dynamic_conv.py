@@ -1,0 +1,85 @@
+"""Dynamic convolutions against loops over instances, and the gathered form against the stacks that it avoids."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
+from mmagg.ops.dynamic_conv import BLOCK
+
+
+def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> torch.Tensor:
+    """A plain conv net per instance; its parameters are read off one after the other."""
+    outputs = []
+    for image, values in zip(x, params, strict=True):
+        y, start = image, 0
+        for i, (o, c) in enumerate(spec.layers):
+            count = o * c * spec.kernel_size**2
+            weight = values[start : start + count].view(o, c, spec.kernel_size, spec.kernel_size)
+            bias = values[start + count : start + count + o]
+            start += count + o
+            y = F.conv2d(y.relu() if i else y, weight, bias, padding=spec.kernel_size // 2)
+        assert start == len(values)
+        outputs.append(y)
+    return torch.stack(outputs)
+
+
+@pytest.mark.parametrize(
+    ('k', 'context', 'options', 'params'),
+    [
+        (5, 16, {}, 945),
+        (4, 16, {}, 909),  # corners
+        (1, 16, {}, 801),  # |N| = 0
+        (0, 16, {}, 765),  # context only
+        (9, 16, {}, 1089),  # |N| = 8
+        (5, 0, {}, 369),  # no context
+        (5, 16, dict(num_layers=1), 190),
+        (5, 16, dict(num_layers=2), 797),
+        (5, 16, dict(num_layers=4), 1093),
+        (5, 16, dict(kernel_size=1), 113),
+        (3, 2, dict(kernel_size=5, out_channels=2, channels=3), None),
+    ],
+)
+def test_all_forms_agree(k: int, context: int, options: dict, params: int | None) -> None:
+    spec = DynamicConvSpec(k + context, **options)
+    assert params in (None, spec.num_params)
+    n = 2 * BLOCK + 1
+    maps, shared = torch.randn(7, 6, 5).double(), torch.randn(context, 6, 5).double()
+    index, values = torch.randint(0, 7, (n, k)), torch.randn(n, spec.num_params).double()
+    if k > 1:
+        index[0, 1] = index[0, 0]  # a border cell sees itself twice
+    x = torch.cat([maps[index], shared.expand(n, -1, -1, -1)], 1)
+    want = one_by_one(x, values, spec)
+    torch.testing.assert_close(dynamic_conv(x, values, spec), want)
+    torch.testing.assert_close(dynamic_conv_of_gathered(maps, index, shared, values, spec), want)
+
+
+def test_gradients_agree() -> None:
+    spec = DynamicConvSpec(5, channels=2)
+    inputs = [torch.randn(4, 5, 6), torch.randn(2, 5, 6), torch.randn(6, spec.num_params)]
+    maps, shared, params = (x.double().requires_grad_() for x in inputs)
+    index = torch.randint(0, 4, (6, 3))
+    index[:, 2] = index[:, 0]
+    stacks = torch.cat([maps[index], shared.expand(6, -1, -1, -1)], 1)
+    weight = torch.randn(6, 1, 5, 6).double()
+    want = torch.autograd.grad((dynamic_conv(stacks, params, spec) * weight).sum(), (maps, shared, params))
+    ours = (dynamic_conv_of_gathered(maps, index, shared, params, spec) * weight).sum()
+    for a, b in zip(torch.autograd.grad(ours, (maps, shared, params)), want, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_no_instances() -> None:
+    spec = DynamicConvSpec(3)
+    params = torch.zeros(0, spec.num_params)
+    out = dynamic_conv_of_gathered(torch.rand(2, 4, 5), torch.zeros(0, 2).long(), torch.rand(1, 4, 5), params, spec)
+    assert out.shape == (0, 1, 4, 5)
+
+
+def test_wrong_shapes_are_named() -> None:
+    with pytest.raises(ValueError, match='odd kernel size'):
+        DynamicConvSpec(3, kernel_size=2)
+    spec = DynamicConvSpec(3)
+    with pytest.raises(ValueError, match='2 gathered and 2 shared maps'):
+        dynamic_conv_of_gathered(
+            torch.rand(2, 4, 5), torch.zeros(1, 2).long(), torch.rand(2, 4, 5), torch.zeros(1, spec.num_params), spec
+        )

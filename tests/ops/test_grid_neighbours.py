@@ -1,0 +1,73 @@
+"""Neighbours in the mask grid, against exact fractions and the paper's example."""
+
+from fractions import Fraction
+from math import ceil, floor
+
+import pytest
+import torch
+
+from mmagg.ops import grid_neighbours, num_neighbours
+
+GRIDS = [(1, 1), (1, 5), (2, 1), (5, 5), (7, 4), (8, 4), (10, 8), (40, 21), (50, 40)]
+
+
+def position(i: int, cls_grid: int, mask_grid: int) -> Fraction:
+    return Fraction(i * (mask_grid - 1), max(cls_grid - 1, 1))
+
+
+def clamp(i: int, grid: int) -> int:
+    return min(max(i, 0), grid - 1)
+
+
+@pytest.mark.parametrize(('cls_grid', 'mask_grid'), GRIDS)
+def test_four_neighbours(cls_grid: int, mask_grid: int) -> None:
+    ours = grid_neighbours(cls_grid, mask_grid, '4').view(cls_grid, cls_grid, 5)
+    for i in range(cls_grid):
+        for j in range(cls_grid):
+            row, column = (round(position(x, cls_grid, mask_grid)) for x in (i, j))  # half to even
+            around = [(row - 1, column), (row, column - 1), (row, column), (row, column + 1), (row + 1, column)]
+            assert ours[i, j].tolist() == [clamp(r, mask_grid) * mask_grid + clamp(c, mask_grid) for r, c in around]
+
+
+@pytest.mark.parametrize(('cls_grid', 'mask_grid'), GRIDS)
+def test_corners(cls_grid: int, mask_grid: int) -> None:
+    ours = grid_neighbours(cls_grid, mask_grid, 'corners').view(cls_grid, cls_grid, 4)
+    for i in range(cls_grid):
+        for j in range(cls_grid):
+            y, x = (position(k, cls_grid, mask_grid) for k in (i, j))
+            corners = [(floor(y), ceil(x)), (ceil(y), ceil(x)), (ceil(y), floor(x)), (floor(y), floor(x))]
+            assert ours[i, j].tolist() == [r * mask_grid + c for r, c in corners]
+
+
+def test_other_patterns_share_the_centre_of_the_four() -> None:
+    four = grid_neighbours(10, 7, '4')
+    assert torch.equal(grid_neighbours(10, 7, 'self')[:, 0], four[:, 2])
+    eight = grid_neighbours(10, 7, '8')
+    assert torch.equal(eight[:, [1, 3, 4, 5, 7]], four)
+    assert eight[0].tolist() == [0, 0, 1, 0, 0, 1, 7, 7, 8]  # the border repeats
+    assert grid_neighbours(10, 7, 'none').shape == (100, 0)
+
+
+def test_the_papers_rounding() -> None:
+    """Eq. 8 and its example: with 20 class and 10 mask cells, (15, 15) and (14, 14) share the centre (7, 7)."""
+    centres = grid_neighbours(20, 10, 'self', centre='floor').view(20, 20)
+    assert centres[15, 15] == centres[14, 14] == 7 * 10 + 7
+    assert torch.equal(centres, grid_neighbours(20, 10, 'self').view(20, 20))
+    assert not torch.equal(grid_neighbours(50, 40, 'self', centre='floor'), grid_neighbours(50, 40, 'self'))
+
+
+def test_every_grid_stays_in_range() -> None:
+    for cls_grid in range(1, 81):
+        for mask_grid in (1, 21, 40, 80):
+            for pattern in ('4', '8', 'corners'):
+                cells = grid_neighbours(cls_grid, mask_grid, pattern)
+                assert cells.shape == (cls_grid**2, num_neighbours(pattern))
+                assert cells.min() >= 0
+                assert cells.max() < mask_grid**2
+
+
+def test_unknown_options_are_named() -> None:
+    with pytest.raises(ValueError, match=r"'5'.*corners"):
+        grid_neighbours(4, 4, '5')
+    with pytest.raises(ValueError, match=r"'ceil'.*floor"):
+        grid_neighbours(4, 4, '4', centre='ceil')
