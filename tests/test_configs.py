@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
 
 
-WIDTHS = {'in_channels', 'out_channels', 'channels', 'feature_channels'}
+WIDTHS = {'in_channels', 'out_channels', 'channels', 'feature_channels', 'hidden_channels'}
 
 
 def slim(node) -> None:
@@ -27,8 +27,8 @@ def slim(node) -> None:
         for key, value in node.items():
             if key == 'num_convs':
                 node[key] = min(value, 2)
-            elif key in WIDTHS:
-                node[key] = [x // 8 for x in value] if isinstance(value, list) else max(32, value // 8)
+            elif key in WIDTHS and value is not None:
+                node[key] = [x // 8 for x in value] if isinstance(value, list) else min(value, max(32, value // 8))
             slim(value)
     elif isinstance(node, list | tuple):
         for value in node:
@@ -68,10 +68,10 @@ def test_config_builds_predicts_and_trains(path):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: p.stem)
 def test_config_name_says_what_it_is(path):
-    """{method}_{backbone}_{neck}_{schedule}_{dataset}, and every method folder is documented."""
+    """{method}_{backbone}_{neck}[_{variant}]_{schedule}_{dataset}, and every method folder is documented."""
     if path.parent.name == 'demo':
         return
-    assert len(path.stem.split('_')) == 5, 'five parts, hyphens inside a part'
+    assert len(path.stem.split('_')) in (5, 6), 'five parts, six with a variant, hyphens inside a part'
     for name in ('README.md', 'metafile.yml'):
         assert (path.parent / name).is_file()
         assert path.stem in (path.parent / name).read_text(), f'{name} does not name {path.stem}'

@@ -31,7 +31,7 @@ TRAINING_STAGES = (
     'towers backward',
     'backbone + neck backward',
 )
-LAZY_PARTS = ('features', 'kernels')  # methods of a mask branch that run its tower when a mask is first asked for
+LAZY_PARTS = ('features', 'tower_output')  # methods of a mask branch that run its tower when a mask is first asked for
 SPREAD = 2.0  # standard deviation of the class logits; scores of trained models spread like this
 MASK_SPREAD = 4.0  # of the mask logits
 

@@ -1,31 +1,61 @@
-"""Converting checkpoints, as ``tools/model_converters/*.py`` offer it."""
+"""Converting checkpoints of other projects, as ``tools/model_converters/*.py`` offer it; this one reads mmdet's."""
 
 import argparse
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from mmdet.registry import MODELS
+from torch import Tensor
 
 from mmagg.apis.checkpoint import TRUST_FLAG, load_weights, read_checkpoint, secure_loading
-from mmagg.apis.config import load_config
-from mmagg.apis.errors import InputError, add_traceback_flag
+from mmagg.apis.config import OptionsAction, load_config
+from mmagg.apis.disagreements import as_arguments, disagreements, unseen
+from mmagg.apis.errors import EXIT_BAD_INPUT, InputError, add_traceback_flag
 from mmagg.apis.files import written_whole
 from mmagg.apis.key_maps import mmdet_to_mmagg
+from mmagg.heads import GridMaskHead
 
 KEPT_META = ('dataset_meta', 'CLASSES', 'epoch', 'iter')
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/model_converters/mmdet_to_mmagg.py``."""
-    parser = argparse.ArgumentParser(
-        description="Turn a checkpoint of mmdet's SOLO, Decoupled SOLO (also Light) or SOLOv2 into one for CONFIG. "
-        'All weights must fit, or nothing is written.',
-        epilog='example: python tools/model_converters/mmdet_to_mmagg.py solo_r50_fpn_1x_coco.pth solo.pth '
+    return converter_parser(
+        "a checkpoint of mmdet's SOLO, Decoupled SOLO (also Light) or SOLOv2",
+        example='python tools/model_converters/mmdet_to_mmagg.py solo_r50_fpn_1x_coco.pth solo.pth '
         '--config configs/solo/solo_r50_fpn_1x_coco.py',
     )
-    parser.add_argument('source', type=Path, metavar='SRC', help="mmdet's checkpoint")
+
+
+def convert(args: argparse.Namespace) -> int:
+    """Convert mmdet's checkpoint as the arguments of `parser` say."""
+    return convert_with(mmdet_to_mmagg, args)
+
+
+def converter_parser(what: str, *, example: str) -> argparse.ArgumentParser:
+    """The arguments of a converter.
+
+    Args:
+        what: it reads.
+        example: a command line.
+    """
+    parser = argparse.ArgumentParser(
+        description=f'Turn {what} into one for CONFIG. All weights must fit, or nothing is written; where CONFIG is '
+        'another model than the weights show, a line for each difference names the option that it takes.',
+        epilog=f'example: {example}',
+    )
+    parser.add_argument('source', type=Path, metavar='SRC', help=what)
     parser.add_argument('target', type=Path, metavar='DST', help='checkpoint to write')
     parser.add_argument('--config', required=True, help='our config of the model')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        metavar='KEY=VALUE',
+        help='change the config, e.g. model.mask_head.num_classes=20; whoever uses DST needs the same',
+    )
     parser.add_argument(
         TRUST_FLAG, action='store_true', help='read a checkpoint that holds code; only from sources you trust'
     )
@@ -33,17 +63,53 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def convert(args: argparse.Namespace) -> None:
-    """Convert as the arguments of `parser` say."""
+def convert_with(to_mmagg: Callable[[Mapping[str, Tensor]], dict[str, Tensor]], args: argparse.Namespace) -> int:
+    """Convert as the arguments of `converter_parser` say.
+
+    Args:
+        to_mmagg: renames a state dict's keys into ours.
+        args: the arguments.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        InputError: a file, the config or a weight cannot be used.
+    """
     secure_loading(trust=args.trust_checkpoint)
-    cfg = load_config(args.config)
-    checkpoint = read_checkpoint(args.source)
-    checkpoint['state_dict'] = mmdet_to_mmagg(checkpoint['state_dict'])
-    model = MODELS.build(cfg.model)
-    load_weights(model, checkpoint, args.source)
     if args.target.resolve() == args.source.resolve():
         raise InputError(f'{args.target}: SRC and DST are the same file')
+    cfg = load_config(args.config, args.cfg_options)
+    checkpoint = read_checkpoint(args.source)
+    state = checkpoint['state_dict'] = to_mmagg(checkpoint['state_dict'])
+    if not any(key.startswith('mask_head.class_tower.') for key in state):
+        raise InputError(
+            f'checkpoint {args.source}: no head under the names that this converter knows ({next(iter(state))}, …); '
+            'see --help for what it reads'
+        )
+    model = MODELS.build(cfg.model)
+    if not isinstance(getattr(model, 'mask_head', None), GridMaskHead):
+        raise InputError(f'config {args.config}: its mask head is not the GridMaskHead that these weights are for')
+    problems = disagreements(state, model)
+    for problem in problems:
+        print(f'error: {problem}', file=sys.stderr)  # noqa: T201
+    if problems:
+        return EXIT_BAD_INPUT
+    load_weights(model, checkpoint, args.source)
     meta = {key: checkpoint['meta'][key] for key in KEPT_META if key in checkpoint['meta']}
     with written_whole(args.target) as temporary:
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, temporary)
-    print(f'{len(checkpoint["state_dict"])} tensors of {args.source} written to {args.target}')  # noqa: T201
+    _report(args, len(state), model.mask_head)
+    return 0
+
+
+def _report(args: argparse.Namespace, tensors: int, head: GridMaskHead) -> None:
+    """Say what was written and what the weights cannot vouch for."""
+    print(f'{tensors} tensors of {args.source} written to {args.target}')  # noqa: T201
+    taken = unseen(head)
+    if taken:
+        print(  # noqa: T201
+            f'no weight shows these, they are as the config says (below model.mask_head): {as_arguments(taken)}'
+        )
+    if args.cfg_options:
+        print(f'test.py and demo.py need the same --cfg-options {as_arguments(args.cfg_options)}')  # noqa: T201

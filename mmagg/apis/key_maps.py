@@ -4,7 +4,7 @@ A renaming is a list of (pattern, replacement), tried in this order; a key that 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -25,6 +25,28 @@ MMDET = [
     (r'^mask_feature_head\.conv_pred\.', 'mask_branch.mask_features.conv_pred.'),
 ]
 
+# The code that SOLO's and AggMask's authors released (MMDetection 1): `bbox_head.` is the head there, and AggMask's
+# three parts of the aggregation come last. SOLOv2's final form has its mask features beside the head.
+RELEASED = [
+    (r'^cate_convs\.', 'class_tower.'),
+    (r'^d?solo_cate\.', 'conv_cls.'),
+    (r'^ins_convs\.', 'mask_branch.tower.'),
+    (r'^solo_ins_list\.', 'mask_branch.convs.'),
+    (r'^ins_convs_([xy])\.', r'mask_branch.towers.\1.'),
+    (r'^dsolo_ins_list_([xy])\.', r'mask_branch.convs_\1.'),
+    (r'^kernel_convs\.', 'mask_branch.tower.'),
+    (r'^solo_kernel\.', 'mask_branch.conv_kernel.'),
+    (
+        r'^(?:feature_convs|convs_all_levels)\.(\d+)\.conv(\d+)\.',
+        r'mask_branch.mask_features.branches.\1.\2.',
+    ),
+    (r'^(?:solo_mask|conv_pred\.0)\.', 'mask_branch.mask_features.conv_pred.'),
+    (r'^kernel_convs_convcomb\.', 'aggregator.parameter_branch.tower.'),
+    (r'^learned_weights\.', 'aggregator.parameter_branch.conv.'),
+    (r'^context_fusion_convs\.0\.', 'aggregator.context.fuse.'),
+    (r'^context_fusion_convs\.([13])\.', lambda found: f'aggregator.context.reduce.{int(found[1]) - 1}.'),
+]
+
 
 def mmdet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename the weights of an mmdet SOLO, Decoupled SOLO or SOLOv2.
@@ -35,19 +57,35 @@ def mmdet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Returns:
         the same tensors under our names.
     """
-    # Decoupled SOLO Light has one tower for both axes, under the name that SOLO's has.
-    light = any(re.search(r'\bconv_mask_list_x\.', key) for key in state) and not any(
-        'mask_convs_x.' in k for k in state
-    )
-    rules = [(r'^mask_convs\.', 'mask_branch.towers.xy.'), *MMDET] if light else MMDET
-    return {rename(key, rules): value for key, value in state.items()}
+    return renamed(state, MMDET, ('mask_head.',))
 
 
-def rename(key: str, rules: list[tuple[str, str]], prefix: str = 'mask_head.') -> str:
-    """The first fitting rule applied to what follows `prefix` (or to all of the key)."""
-    head = prefix if key.startswith(prefix) else ''
-    rest = key.removeprefix(prefix)
-    for pattern, replacement in rules:
-        if re.search(pattern, rest):
-            return head + re.sub(pattern, replacement, rest)
-    return key
+def released_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the weights of the AggMask release, or of the SOLO authors' SOLO, Decoupled SOLO or SOLOv2.
+
+    Args:
+        state: a state dict of the detector, or of its head alone.
+
+    Returns:
+        the same tensors under our names.
+    """
+    return renamed(state, RELEASED, ('bbox_head.', 'mask_feat_head.'))
+
+
+def renamed(
+    state: Mapping[str, Tensor], rules: list[tuple[str, str | Callable]], heads: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """Apply `rules` to what follows the prefix of one of `heads`, which become ours, or to all of a key."""
+    result = {}
+    for key, value in state.items():
+        head = next((x for x in heads if key.startswith(x)), '')
+        result[('mask_head.' if head else '') + rename(key.removeprefix(head), rules)] = value
+    if any('mask_branch.convs_x.' in key for key in result):
+        # Decoupled SOLO Light has one tower for both axes, under the name that SOLO's has.
+        result = {k.replace('mask_branch.tower.', 'mask_branch.towers.xy.'): value for k, value in result.items()}
+    return result
+
+
+def rename(key: str, rules: list[tuple[str, str | Callable]]) -> str:
+    """The key after the first rule that fits."""
+    return next((re.sub(old, new, key) for old, new in rules if re.search(old, key)), key)

@@ -38,19 +38,20 @@ class GridMaskHead(BaseModule):
         in_channels: channels of the pyramid.
         feature_strides: stride of each level of the pyramid.
         strides: stride at which the head works on each level. A level is resized where the two differ.
-        grids: grid side S of each level.
+        grids: grid side S of each level, of the classes; the mask branch may have coarser `grids` if an aggregator
+            interpolates.
         class_tower: arguments of the `ConvTower` that classifies the cells (without `in_channels`).
         mask_branch: config of the mask branch, which makes `LocalMasks` from the levels.
         assigner: config of the assigner; `grids` is filled in.
-        aggregator: config of a module that is called with the pyramid, the class tower's outputs and the `LocalMasks`,
-            and returns other `LocalMasks`, indexed by the class grid's cells.
+        aggregator: config of a module that is called with the pyramid, its resized levels, the class tower's outputs
+            and the `LocalMasks`, and returns other `LocalMasks`, indexed by class cells (`DynamicAggregator`).
         loss_cls: class loss, given logits (B*Q, C) and labels (B*Q,).
         loss_mask: mask loss, given logits and targets (P, H, W); per mask or per pixel, which is then averaged.
         train_cfg: `max_positives`: at most so many masks per image are learnt from, chosen at random (None: all).
         test_cfg: arguments of `MaskPostProcessor`.
 
     Raises:
-        ValueError: if the numbers of levels differ.
+        ValueError: if the numbers of levels differ, or the grids of classes and masks do without an aggregator.
     """
 
     def __init__(
@@ -80,11 +81,16 @@ class GridMaskHead(BaseModule):
         self.class_tower = ConvTower(in_channels=in_channels, **class_tower)
         self.conv_cls = nn.Conv2d(class_tower['channels'], num_classes, 3, padding=1)
         self.mask_branch = MODELS.build(dict(grids=grids, strides=strides, in_channels=in_channels) | mask_branch)
-        self.aggregator = None if aggregator is None else MODELS.build(aggregator)
+        self.post_process = MaskPostProcessor(**(test_cfg or {}))
+        mask_grids = tuple(self.mask_branch.grids)
+        if aggregator is None and mask_grids != self.grids:
+            raise ValueError(f'class grids {self.grids} and mask grids {mask_grids} differ: that takes an aggregator')
+        self.aggregator = aggregator and MODELS.build(
+            dict(grids=grids, mask_grids=mask_grids, byte_budget=self.post_process.byte_budget) | aggregator
+        )
         self.assigner = TASK_UTILS.build(dict(grids=grids) | assigner)
         self.loss_cls, self.loss_mask = MODELS.build(loss_cls), MODELS.build(loss_mask)
         self.max_positives = (train_cfg or {}).get('max_positives')
-        self.post_process = MaskPostProcessor(**(test_cfg or {}))
 
     def init_weights(self) -> None:
         """The parts' own initialisation; classes start with a probability of 0.01."""
@@ -110,7 +116,7 @@ class GridMaskHead(BaseModule):
         ]
         masks = self.mask_branch(feats, levels)
         if self.aggregator is not None:
-            masks = self.aggregator(feats, class_feats, masks)
+            masks = self.aggregator(feats, levels, class_feats, masks)
         return [self.conv_cls(x) for x in class_feats], masks
 
     def resize(self, feats: Sequence[Tensor]) -> list[Tensor]:
@@ -181,7 +187,7 @@ class GridMaskHead(BaseModule):
                     small = downsample_masks(full, stride=source.stride, size=source.size)
                     downsampled[source.stride, source.size] = small
                 wanted = downsampled[source.stride, source.size][target.gts[part]]
-                logits = source.at(image, torch.from_numpy(local).to(full.device)[:, None])[:, 0]
+                logits = source.at(image, torch.from_numpy(local)[:, None])[:, 0]
                 loss = self.loss_mask(logits, wanted, reduction_override='none')
                 total = total + (loss if loss.ndim == 1 else loss.flatten(1).mean(1)).sum()
         # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
@@ -220,7 +226,8 @@ class GridMaskHead(BaseModule):
             results_list: unused; heads with boxes have it.
 
         Returns:
-            per image `scores`, `labels`, `masks` and `bboxes` (see `MaskPostProcessor`).
+            per image `scores`, `labels`, `masks` and `bboxes` (see `MaskPostProcessor`), and `cells` (M,), the cells
+            over all levels that the instances come from.
         """
         cls_logits, masks = self(feats)
         scores = cells_first([points_nms(x.float().sigmoid()) for x in cls_logits])
@@ -237,7 +244,7 @@ class GridMaskHead(BaseModule):
         min_areas = scores.new_tensor(np.repeat(self.strides, np.square(self.grids)))
         height, width = masks[0].size
         host_cells = cells.cpu().numpy()
-        return self.post_process(
+        instances = self.post_process(
             lambda index: self.decode(masks, image, host_cells[index.cpu().numpy()], scores.device),
             scores=scores[cells, labels],
             labels=labels,
@@ -247,6 +254,8 @@ class GridMaskHead(BaseModule):
             img_shape=tuple(meta['img_shape'][:2]),
             out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
         )
+        instances.cells = cells[instances.pop('index')]
+        return instances
 
     def decode(self, masks: list[LocalMasks], image: int, cells: np.ndarray, device: torch.device) -> Tensor:
         """Mask probabilities of some cells, all at the first level's size.
@@ -263,7 +272,7 @@ class GridMaskHead(BaseModule):
         distinct, place = np.unique(cells, return_inverse=True)
         probs = torch.cat(
             [
-                masks[level].probs_at(image, torch.from_numpy(local).to(device)[:, None], masks[0].size)[:, 0]
+                masks[level].probs_at(image, torch.from_numpy(local)[:, None], masks[0].size)[:, 0]
                 for level, _, local in self.by_level(distinct)
             ]
         )

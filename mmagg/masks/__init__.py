@@ -1,8 +1,20 @@
 """How an instance's mask comes about."""
 
+from .aggregation_parameters import DynamicParameters, StaticParameters
+from .aggregator import DynamicAggregator
+from .context import MultiLevelContext
 from .decoupled import DecoupledMaskBranch
 from .dynamic import DynamicMaskBranch
 from .local_masks import LocalMasks
 from .static import StaticMaskBranch
 
-__all__ = ['DecoupledMaskBranch', 'DynamicMaskBranch', 'LocalMasks', 'StaticMaskBranch']
+__all__ = [
+    'DecoupledMaskBranch',
+    'DynamicAggregator',
+    'DynamicMaskBranch',
+    'DynamicParameters',
+    'LocalMasks',
+    'MultiLevelContext',
+    'StaticMaskBranch',
+    'StaticParameters',
+]

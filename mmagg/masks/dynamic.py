@@ -18,15 +18,24 @@ from .local_masks import Lazy, LocalMasks, project
 
 
 class DynamicMasks(LocalMasks):
-    """Masks of one level: mask features (B, D, H, W), convolved 1x1 with predicted kernels (B, D, S, S)."""
+    """Masks of one level: mask features, convolved 1x1 with kernels that a tower's output is convolved to.
 
-    def __init__(self, features: Tensor, kernels: Lazy, stride: int) -> None:
-        self._features, self._kernels = features, kernels
+    Args:
+        features: (B, D, H, W) mask features.
+        tower_output: lazy (B, C, S, S) output of the kernel tower.
+        conv_kernel: convolution from C to D channels.
+        grid: S.
+        stride: pixels of the network's input per mask pixel.
+    """
+
+    def __init__(self, features: Tensor, tower_output: Lazy, conv_kernel: nn.Conv2d, *, grid: int, stride: int) -> None:
+        self.features, self.tower_output, self.grid = features, tower_output, grid
+        self._kernels = Lazy(lambda: conv_kernel(tower_output.value))
         self.size, self.stride = tuple(features.shape[-2:]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         kernels = self._kernels.value[image].flatten(1).t()  # (S², D)
-        return project(self._features[image], kernels[cells])
+        return project(self.features[image], kernels[cells])
 
 
 class MaskFeatures(BaseModule):
@@ -39,6 +48,7 @@ class MaskFeatures(BaseModule):
         out_channels: D.
         num_levels: how many levels, from P2 on.
         norm_cfg: normalisation of the branches' convolutions and of the last one.
+        branch_norm: normalise in the branches too; without it they have no bias either (early SOLOv2).
         conv_cfg: kind of convolution, for instance `dict(type='DCNv2')`.
     """
 
@@ -50,12 +60,22 @@ class MaskFeatures(BaseModule):
         out_channels: int,
         num_levels: int,
         norm_cfg: dict | None,
+        branch_norm: bool,
         conv_cfg: dict | None,
     ) -> None:
         super().__init__(init_cfg=dict(type='Normal', layer='Conv2d', std=0.01))
 
         def conv(inputs: int) -> ConvModule:
-            return ConvModule(inputs, channels, 3, padding=1, conv_cfg=conv_cfg, norm_cfg=norm_cfg, inplace=False)
+            return ConvModule(
+                inputs,
+                channels,
+                3,
+                padding=1,
+                bias='auto' if branch_norm else False,
+                conv_cfg=conv_cfg,
+                norm_cfg=norm_cfg if branch_norm else None,
+                inplace=False,
+            )
 
         self.branches = nn.ModuleList([nn.ModuleList([conv(in_channels)])])
         for level in range(1, num_levels):
@@ -71,7 +91,8 @@ class MaskFeatures(BaseModule):
             for conv in branch:
                 x = F.interpolate(conv(x), scale_factor=2, mode='bilinear', align_corners=False)
             total = total + x
-        return self.conv_pred(total)
+        # Contiguous also in a channels_last model: a matrix product with a map per row follows.
+        return self.conv_pred(total).contiguous()
 
 
 @MODELS.register_module()
@@ -87,6 +108,9 @@ class DynamicMaskBranch(BaseModule):
         feature_channels: channels within the mask feature branches.
         out_channels: D, channels of the mask features and length of a kernel.
         feature_levels: pyramid levels that make the mask features, from P2 on.
+        feature_branch_norm: normalise in the mask feature branches. Without it, with `kernel_size=1`, 256 channels
+            everywhere: the early form of SOLOv2 that the AggMask release builds on.
+        kernel_size: of the convolution that predicts the kernels: 3, or 1 in early SOLOv2.
         mask_stride: stride of P2, hence of the masks.
         norm_cfg: normalisation of the kernel tower and of the mask features.
         dcn_cfg: deformable convolution in the kernel tower.
@@ -106,6 +130,8 @@ class DynamicMaskBranch(BaseModule):
         feature_channels: int = 128,
         out_channels: int = 256,
         feature_levels: int = 4,
+        feature_branch_norm: bool = True,
+        kernel_size: int = 3,
         mask_stride: int = 4,
         norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
         dcn_cfg: dict | None = None,
@@ -123,6 +149,7 @@ class DynamicMaskBranch(BaseModule):
             out_channels=out_channels,
             num_levels=feature_levels,
             norm_cfg=norm_cfg,
+            branch_norm=feature_branch_norm,
             conv_cfg=feature_conv_cfg,
         )
         self.tower = ConvTower(
@@ -134,7 +161,7 @@ class DynamicMaskBranch(BaseModule):
             dcn_layers=dcn_layers,
             init_std=init_std,
         )
-        self.conv_kernel = nn.Conv2d(channels, out_channels, 3, padding=1)
+        self.conv_kernel = nn.Conv2d(channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def init_weights(self) -> None:
         """N(0, 0.01) for all convolutions."""
@@ -142,11 +169,11 @@ class DynamicMaskBranch(BaseModule):
         nn.init.normal_(self.conv_kernel.weight, std=0.01)
         nn.init.zeros_(self.conv_kernel.bias)
 
-    def kernels(self, level: Tensor, grid: int) -> Tensor:
-        """(B, C, h, w) pyramid level -> (B, D, S, S) kernels."""
+    def tower_output(self, level: Tensor, grid: int) -> Tensor:
+        """(B, C, h, w) pyramid level -> (B, C', S, S) output of the kernel tower."""
         # The coordinates are resized with the features, as the original does.
         cells = F.interpolate(append_coordinates(level), size=(grid, grid), mode='bilinear', align_corners=False)
-        return self.conv_kernel(self.tower(cells))
+        return self.tower(cells)
 
     def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
         """Lazy masks of every level.
@@ -160,6 +187,12 @@ class DynamicMaskBranch(BaseModule):
         """
         features = self.mask_features(feats)
         return [
-            DynamicMasks(features, Lazy(lambda level=level, grid=grid: self.kernels(level, grid)), self.mask_stride)
+            DynamicMasks(
+                features,
+                Lazy(lambda level=level, grid=grid: self.tower_output(level, grid)),
+                self.conv_kernel,
+                grid=grid,
+                stride=self.mask_stride,
+            )
             for level, grid in zip(levels, self.grids, strict=True)
         ]

@@ -33,7 +33,8 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N, K) long, row-major cell indices in [0, S²).
+            cells: (N, K) long, row-major cell indices in [0, S²), on the CPU, where the head has them: what is asked
+                for twice can then be found without waiting for the device.
 
         Returns:
             (N, K, H, W) logits.
@@ -44,7 +45,7 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N, K) long.
+            cells: (N, K) long, on the CPU.
             size: (H', W') of the result.
 
         Returns:

@@ -13,7 +13,7 @@ def conv_at(x: Tensor, cells: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
     Args:
         x: (C, H, W).
-        cells: (N,) long, row-major places in [0, H * W).
+        cells: (N,) long, row-major places in [0, H * W), on any device.
         weight: (O, C, k, k), k odd.
         bias: (O,).
 
@@ -22,6 +22,7 @@ def conv_at(x: Tensor, cells: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     k = weight.shape[-1]
     width = x.shape[2]
+    cells = cells.to(x.device)
     near = torch.arange(k, device=x.device)
     # In the padded map a place's window begins at its own row and column.
     rows = (cells // width)[:, None, None] + near[:, None]

@@ -1,7 +1,7 @@
 """Small conv nets whose weights belong to one instance each (AggMask, Eq. 6; also CondInst's mask heads).
 
-Shape shorthand: N instances, P dynamic parameters of each, C channels, O outputs, K gathered maps of each instance,
-U maps to gather from, (H, W) map size, k kernel side.
+Shape shorthand: N instances, P dynamic parameters of each, C input channels, c channels between layers, K gathered maps
+of each instance, U maps to gather from, (H, W) map size, k kernel side.
 """
 
 from dataclasses import dataclass
@@ -10,28 +10,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Instances whose convolutions are done as one dense one. More would waste more multiplications on zeros, fewer would
-# leave vector registers empty: 4 instances of 4 channels fill 16 lanes.
-BLOCK = 4
+MIN_BLOCK, MAX_BLOCK = 4, 16
+BLOCK_PIXELS = 2**16
 
 
 @dataclass(frozen=True)
 class DynamicConvSpec:
-    """Shape of a dynamic conv net: k x k convolutions with bias and zero padding, ReLU between them, none at the end.
+    """Shape of a dynamic conv net with one output: k x k convolutions with bias and zero padding, ReLU between them.
 
     Attributes:
-        in_channels: channels of the input.
-        channels: channels between the layers.
+        in_channels: C.
+        channels: c.
         num_layers: number of convolutions.
         kernel_size: k, odd.
-        out_channels: O.
     """
 
     in_channels: int
     channels: int = 4
     num_layers: int = 3
     kernel_size: int = 3
-    out_channels: int = 1
 
     def __post_init__(self) -> None:
         if self.num_layers < 1 or self.kernel_size % 2 == 0:
@@ -40,7 +37,7 @@ class DynamicConvSpec:
     @property
     def layers(self) -> list[tuple[int, int]]:
         """(outputs, inputs) of every layer."""
-        widths = [self.in_channels, *[self.channels] * (self.num_layers - 1), self.out_channels]
+        widths = [self.in_channels, *[self.channels] * (self.num_layers - 1), 1]
         return list(zip(widths[1:], widths[:-1], strict=True))
 
     @property
@@ -52,10 +49,10 @@ class DynamicConvSpec:
         """Parameters as weights and biases.
 
         Args:
-            params: (N, P), per layer its weights, (O, C, k, k) row-major, then its biases.
+            params: (N, P), per layer its weights, (outputs, inputs, k, k) row-major, then its biases.
 
         Returns:
-            per layer (N, O, C, k, k) and (N, O).
+            per layer (N, outputs, inputs, k, k) and (N, outputs).
         """
         k = self.kernel_size
         sizes = [size for o, i in self.layers for size in (o * i * k * k, o)]
@@ -75,14 +72,14 @@ def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
         spec: shape of the net.
 
     Returns:
-        (N, O, H, W).
+        (N, H, W).
     """
-    n, _, h, w = x.shape
-    x = x.reshape(1, -1, h, w)
+    n = len(x)
+    x = x.reshape(1, -1, *x.shape[2:])
     for i, (weight, bias) in enumerate(spec.split(params)):
         x = F.relu(x) if i else x
         x = F.conv2d(x, weight.flatten(0, 1), bias.flatten(), padding=spec.kernel_size // 2, groups=n)
-    return x.view(n, spec.out_channels, h, w)
+    return x[0]
 
 
 def dynamic_conv_of_gathered(
@@ -91,36 +88,73 @@ def dynamic_conv_of_gathered(
     """`dynamic_conv` of stacks that are never made: each instance's input is some of the maps, then the shared ones.
 
     A few instances at a time become one dense convolution of the maps that any of them needs: the gathering moves
-    into the weights of the first layer, those of the others are block-diagonal. The shared maps are read once per block
+    into the weights of the first layer, those between are block-diagonal. The shared maps are read once per block
     instead of being copied for each instance. Equal to
 
         dynamic_conv(torch.cat([maps[index], shared.expand(N, -1, -1, -1)], 1), params, spec)
 
     Args:
         maps: (U, H, W).
-        index: (N, K) long, maps of each instance; may repeat.
-        shared: (C, H, W) input of all instances.
+        index: (N, K) long, on the CPU, the maps of each instance; may repeat.
+        shared: (C - K, H, W) input of all instances.
         params: (N, P).
-        spec: shape of the net, with K + C input channels.
+        spec: shape of the net.
 
     Returns:
-        (N, O, H, W).
+        (N, H, W).
+
+    Raises:
+        ValueError: the maps are not as many as the net's inputs.
     """
     n, k = index.shape
     if spec.in_channels != k + len(shared):
         raise ValueError(f'{k} gathered and {len(shared)} shared maps, but {spec}')
     if n == 0:
-        return maps.new_zeros(0, spec.out_channels, *maps.shape[1:])
-    blocks = []
-    for part in torch.arange(n, device=index.device).split(BLOCK):
-        used, place = index[part].unique(return_inverse=True)
-        x = torch.cat([maps[used], shared])[None].contiguous(memory_format=torch.channels_last)
-        for i, (weight, bias) in enumerate(spec.split(params[part])):
-            dense = block_diagonal(weight) if i else scatter_inputs(weight, place, len(used))
-            x = F.relu(x, inplace=True) if i else x
-            x = F.conv2d(x, dense, bias.flatten(), padding=spec.kernel_size // 2)
-        blocks.append(x.view(len(part), spec.out_channels, *x.shape[-2:]))
-    return torch.cat(blocks)
+        return maps.new_zeros(0, *maps.shape[1:])
+    # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
+    # lanes). On small maps, calls cost more than multiplications.
+    block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // shared[0].numel() if len(shared) else MIN_BLOCK))
+    pixels = maps.permute(1, 2, 0)
+    shared = shared[None].contiguous(memory_format=torch.channels_last)
+    outputs = []
+    for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
+        used, place = part_index.unique(return_inverse=True)
+        gathered = pixels.index_select(2, used.to(maps.device))[None].permute(0, 3, 1, 2)  # channels_last
+        outputs.append(run_block(gathered, place.to(maps.device), shared, spec.split(part_params)))
+    return torch.cat(outputs)
+
+
+def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """The nets of a few instances as dense convolutions.
+
+    Args:
+        gathered: (1, U, H, W), the maps that any of them needs.
+        place: (N, K) long, which of them each instance sees.
+        shared: (1, C - K, H, W).
+        layers: from `DynamicConvSpec.split`.
+
+    Returns:
+        (N, H, W).
+    """
+    k = place.shape[1]
+    (weight, bias), *others = layers
+    padding = weight.shape[-1] // 2
+    inputs = [
+        (gathered, scatter_inputs(weight[:, :, :k], place, gathered.shape[1])),
+        (shared, weight[:, :, k:].flatten(0, 1)),
+    ]
+    inputs = [(x, dense) for x, dense in inputs if x.shape[1]]
+    x = F.conv2d(*inputs[0], bias.flatten(), padding=padding)
+    for more in inputs[1:]:
+        x += F.conv2d(*more, padding=padding)
+    for weight, bias in others[:-1]:
+        x = F.conv2d(x.relu_(), block_diagonal(weight), bias.flatten(), padding=padding)
+    if others:
+        weight, bias = others[-1]
+        # One output each: a depth-wise convolution wastes nothing; its sums are a 1x1 convolution with ones.
+        x = F.conv2d(x.relu_(), weight.flatten(0, 2)[:, None], padding=padding, groups=x.shape[1])
+        x = F.conv2d(x, block_diagonal(torch.ones_like(weight[..., :1, :1])), bias.flatten())
+    return x[0]
 
 
 def block_diagonal(weight: Tensor) -> Tensor:
@@ -133,18 +167,16 @@ def block_diagonal(weight: Tensor) -> Tensor:
 
 
 def scatter_inputs(weight: Tensor, place: Tensor, used: int) -> Tensor:
-    """First-layer weights for gathered inputs as weights for what they were gathered from.
+    """Weights for gathered inputs as weights for what they were gathered from.
 
     Args:
-        weight: (N, O, K + C, k, k).
+        weight: (N, O, K, k, k).
         place: (N, K) long in [0, used).
-        used: number of maps that come before the C shared ones.
+        used: number of maps.
 
     Returns:
-        (N * O, used + C, k, k). A map that an instance gathers twice has the sum of both weights.
+        (N * O, used, k, k). A map that an instance gathers twice has the sum of both weights.
     """
     n, o, _, k, _ = weight.shape
-    gathered, shared = weight.flatten(3).split([place.shape[1], weight.shape[2] - place.shape[1]], dim=2)
-    dense = weight.new_zeros(n, o, used, k * k)
-    dense = dense.scatter_add(2, place[:, None, :, None].expand_as(gathered), gathered)
-    return torch.cat([dense, shared], dim=2).view(n * o, -1, k, k)
+    dense = weight.new_zeros(n, o, used, k, k)
+    return dense.scatter_add(2, place[:, None, :, None, None].expand_as(weight), weight).flatten(0, 1)

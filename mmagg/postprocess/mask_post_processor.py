@@ -31,6 +31,8 @@ class Suppressed(NamedTuple):
     """(M,) which of them are instances."""
     final_scores: Tensor
     """(M,) the instances' scores after NMS, in descending order."""
+    index: Tensor
+    """(n,) which of the candidates given they are."""
 
 
 @TASK_UTILS.register_module()
@@ -126,8 +128,8 @@ class MaskPostProcessor:
 
         Returns:
             `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M RLE
-            dicts, and `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel
-            at the final size).
+            dicts, `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel at the
+            final size), and `index` (M,) int64, which of the candidates they are.
         """
         return self.finish(
             self.suppress(decode, scores=scores, labels=labels, min_areas=min_areas, map_size=map_size),
@@ -161,7 +163,7 @@ class MaskPostProcessor:
         kept = ((decayed >= self.filter_thr) & (decayed > 0)).nonzero().squeeze(1)
         final_scores, order = torch.sort(decayed[kept], descending=True)
         kept = kept[order[: self.max_per_img]]
-        return Suppressed(probs, iou, scores, labels, kept, final_scores[: self.max_per_img])
+        return Suppressed(probs, iou, scores, labels, kept, final_scores[: self.max_per_img], index)
 
     @torch.no_grad()
     def finish(
@@ -185,14 +187,14 @@ class MaskPostProcessor:
         Returns:
             What a call returns.
         """
-        probs, iou, scores, labels, kept, final_scores = suppressed
+        probs, iou, scores, labels, kept, final_scores, index = suppressed
         masks, boxes = self._full_size(
             voting(probs, iou, scores, labels, kept) if voting else probs[kept],
             upsampled_size=upsampled_size,
             img_shape=img_shape,
             out_size=out_size,
         )
-        return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes)
+        return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
     def _measure(
         self, decode: Callable[[Tensor], Tensor], num: int, map_size: tuple[int, int], device: torch.device

@@ -8,6 +8,9 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
+
+from mmagg.apis.errors import run_tool
 
 PAIRS = {
     'solo': ('solo/solo_r50_fpn_1x_coco.py', 'solo/solo_r50_fpn_1x_coco.py'),
@@ -19,12 +22,18 @@ PAIRS = {
 }
 
 
-def convert(root, *args):
-    command = [sys.executable, 'tools/model_converters/mmdet_to_mmagg.py', *map(str, args)]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+@pytest.fixture(autouse=True)
+def _loading_restored(monkeypatch):
+    """The tool decides for the whole process how checkpoints are read."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
 
 
-def mmdet_checkpoint(name, path, width=None):
+def convert(*args):
+    return run_tool('convert', [*map(str, args)])
+
+
+def mmdet_checkpoint(name, path):
     """A checkpoint of mmdet's model with random weights, as mmengine saves it."""
     from mmengine.hub import get_config
 
@@ -38,12 +47,12 @@ def mmdet_checkpoint(name, path, width=None):
 
 
 @pytest.mark.parametrize('kind', PAIRS)
-def test_checkpoint_fits_and_gives_the_same_detections(kind, root, tmp_path):
+def test_checkpoint_fits_and_gives_the_same_detections(kind, root, tmp_path, capsys):
     theirs_name, ours_name = PAIRS[kind]
     theirs = mmdet_checkpoint(theirs_name, tmp_path / 'theirs.pth')
     config = root / 'configs' / ours_name
-    done = convert(root, tmp_path / 'theirs.pth', tmp_path / 'ours.pth', '--config', config)
-    assert done.returncode == 0, done.stderr
+    code = convert(tmp_path / 'theirs.pth', tmp_path / 'ours.pth', '--config', config)
+    assert code == 0, capsys.readouterr().err
     content = torch.load(tmp_path / 'ours.pth', weights_only=True)
     assert content['meta']['dataset_meta']['classes'][3] == 'thing 3'
     cfg = Config.fromfile(config)
@@ -59,20 +68,31 @@ def test_checkpoint_fits_and_gives_the_same_detections(kind, root, tmp_path):
             torch.testing.assert_close(mine.sigmoid()[found], other[found])
 
 
-def test_a_checkpoint_that_does_not_fit_is_refused(root, tmp_path):
+def test_another_method_is_refused_and_another_number_of_classes_named(root, tmp_path, capsys):
     mmdet_checkpoint('solo/solo_r50_fpn_1x_coco.py', tmp_path / 'theirs.pth')
-    config = root / 'configs/solov2/solov2_r50_fpn_1x_coco.py'
-    done = convert(root, tmp_path / 'theirs.pth', tmp_path / 'ours.pth', '--config', config)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()[-1]) > 0
-    assert 'mask_head.mask_branch.tower' in done.stderr
-    assert not (tmp_path / 'ours.pth').exists()
-
-
-def test_missing_and_damaged_files_end_in_one_line(root, tmp_path):
+    files = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
+    assert convert(*files, '--config', root / 'configs/solov2/solov2_r50_fpn_1x_coco.py') == 2
+    assert capsys.readouterr().err == (
+        "error: the checkpoint's mask branch is StaticMaskBranch, the config's DynamicMaskBranch: "
+        'use a config of that method\n'
+    )
+    classes = 'model.mask_head.num_classes'
     config = root / 'configs/solo/solo_r50_fpn_1x_coco.py'
-    done = convert(root, tmp_path / 'nothing.pth', tmp_path / 'ours.pth', '--config', config)
-    assert (done.returncode, 'no such file' in done.stderr, 'Traceback' in done.stderr) == (2, True, False)
+    assert convert(*files, '--config', config, '--cfg-options', f'{classes}=3') == 2
+    assert capsys.readouterr().err == (
+        f"error: the checkpoint's number of classes is 80, the config's 3: add --cfg-options {classes}=80\n"
+    )
+    assert not files[1].exists()
+
+
+def test_missing_and_damaged_files_end_in_one_line(root, tmp_path, capsys):
+    config = root / 'configs/solo/solo_r50_fpn_1x_coco.py'
+    command = [sys.executable, 'tools/model_converters/mmdet_to_mmagg.py', tmp_path / 'nothing.pth', tmp_path / 'x.pth']
+    done = subprocess.run([*command, '--config', config], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert 'nothing.pth: no such file' in done.stderr
     (tmp_path / 'broken.pth').write_bytes(b'not a checkpoint')
-    done = convert(root, tmp_path / 'broken.pth', tmp_path / 'ours.pth', '--config', config)
-    assert (done.returncode, 'Traceback' in done.stderr) == (2, False)
+    assert convert(tmp_path / 'broken.pth', tmp_path / 'ours.pth', '--config', config) == 2
+    assert 'Traceback' not in capsys.readouterr().err
+    assert convert(tmp_path / 'broken.pth', tmp_path / 'broken.pth', '--config', config) == 2
+    assert capsys.readouterr().err.endswith('SRC and DST are the same file\n')

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
-from mmagg.ops.dynamic_conv import BLOCK
+from mmagg.ops.dynamic_conv import MAX_BLOCK
 
 
 def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> torch.Tensor:
@@ -20,7 +20,7 @@ def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> 
             start += count + o
             y = F.conv2d(y.relu() if i else y, weight, bias, padding=spec.kernel_size // 2)
         assert start == len(values)
-        outputs.append(y)
+        outputs.append(y[0])
     return torch.stack(outputs)
 
 
@@ -37,13 +37,13 @@ def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> 
         (5, 16, dict(num_layers=2), 797),
         (5, 16, dict(num_layers=4), 1093),
         (5, 16, dict(kernel_size=1), 113),
-        (3, 2, dict(kernel_size=5, out_channels=2, channels=3), None),
+        (3, 2, dict(kernel_size=5, channels=3), None),
     ],
 )
 def test_all_forms_agree(k: int, context: int, options: dict, params: int | None) -> None:
     spec = DynamicConvSpec(k + context, **options)
     assert params in (None, spec.num_params)
-    n = 2 * BLOCK + 1
+    n = 2 * MAX_BLOCK + 1
     maps, shared = torch.randn(7, 6, 5).double(), torch.randn(context, 6, 5).double()
     index, values = torch.randint(0, 7, (n, k)), torch.randn(n, spec.num_params).double()
     if k > 1:
@@ -61,7 +61,7 @@ def test_gradients_agree() -> None:
     index = torch.randint(0, 4, (6, 3))
     index[:, 2] = index[:, 0]
     stacks = torch.cat([maps[index], shared.expand(6, -1, -1, -1)], 1)
-    weight = torch.randn(6, 1, 5, 6).double()
+    weight = torch.randn(6, 5, 6).double()
     want = torch.autograd.grad((dynamic_conv(stacks, params, spec) * weight).sum(), (maps, shared, params))
     ours = (dynamic_conv_of_gathered(maps, index, shared, params, spec) * weight).sum()
     for a, b in zip(torch.autograd.grad(ours, (maps, shared, params)), want, strict=True):
@@ -72,7 +72,7 @@ def test_no_instances() -> None:
     spec = DynamicConvSpec(3)
     params = torch.zeros(0, spec.num_params)
     out = dynamic_conv_of_gathered(torch.rand(2, 4, 5), torch.zeros(0, 2).long(), torch.rand(1, 4, 5), params, spec)
-    assert out.shape == (0, 1, 4, 5)
+    assert out.shape == (0, 4, 5)
 
 
 def test_wrong_shapes_are_named() -> None:

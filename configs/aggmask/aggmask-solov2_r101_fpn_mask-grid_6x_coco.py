@@ -1,0 +1,7 @@
+"""AggMask on SOLOv2 with coarser mask grids, ResNet-101 (AggMask, Table 3)."""
+
+_base_ = './aggmask-solov2_r50_fpn_mask-grid_6x_coco.py'
+
+model = dict(
+    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101')),
+)

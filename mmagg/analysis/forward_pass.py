@@ -1,0 +1,214 @@
+"""One image through a detector, up to what its heads predict, for counting: only shapes matter.
+
+Shape shorthand: C channels, S grid side, Q = sum of S² over the levels, N candidates, (H, W) image size.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import singledispatch
+
+import mmcv.ops.deform_conv
+import mmcv.ops.modulated_deform_conv
+import numpy as np
+import torch.nn.functional as F
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
+from torch import Tensor, nn
+
+from mmagg.heads import GridMaskHead
+from mmagg.masks import (
+    DecoupledMaskBranch,
+    DynamicAggregator,
+    DynamicMaskBranch,
+    DynamicParameters,
+    StaticMaskBranch,
+    StaticParameters,
+)
+
+from .benchmark import random_batch
+from .stages import replaced
+
+BOX_ROIS, MASK_ROIS = 1000, 100  # regions of a two-stage detector, as MMDetection v1 counts them
+OBJECTS = 10  # in the image, for detectors that want to see some
+
+
+def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: int | None = None) -> None:
+    """Run a detector, without post-processing; in a way that runs on the meta device if its operations allow that.
+
+    Args:
+        model: a detector, in evaluation mode.
+        images: (1, 3, H, W).
+        dense: let a `GridMaskHead` call its modules for the masks of all cells, as the originals do; otherwise it
+            decodes `candidates` of them, evenly spread over all levels.
+        candidates: N; only without `dense` and for a `GridMaskHead`.
+
+    Raises:
+        ValueError: `candidates` is not between 1 and Q.
+        TypeError: a head that is not known here.
+    """
+    with deformable_as_plain(), pooled_as_zeros(model):
+        if isinstance(getattr(model, 'mask_head', None), GridMaskHead):
+            head, feats = model.mask_head, model.extract_feat(images)
+            _, masks = head(feats)
+            if dense:
+                run_densely(head, feats)
+            else:
+                head.decode(masks, 0, spread_cells(candidates, head.grids), images.device)
+        elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
+            feats = model.extract_feat(images)
+            model.rpn_head(feats)
+            if getattr(model, 'roi_head', None) is not None:
+                run_roi_head(model.roi_head, feats)
+        else:
+            _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
+            model(images, samples, mode='tensor')
+
+
+# Heads that decode only what is asked for
+
+
+def spread_cells(number: int | None, grids: Sequence[int]) -> np.ndarray:
+    """`number` of the Q cells of all levels, evenly spread: about every (Q / number)-th. (N,), ascending.
+
+    Raises:
+        ValueError: there are not so many, or none is wanted.
+    """
+    cells = sum(grid**2 for grid in grids)
+    if number is None or not 1 <= number <= cells:
+        raise ValueError(f'{number} candidates; the head has {cells} cells, so it must be between 1 and {cells}')
+    return np.arange(number) * cells // number
+
+
+def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
+    """Call the modules that the forward of a head puts off, for all cells."""
+    levels = head.resize(feats)
+    call_for_all_cells(head.mask_branch, feats, levels, head.grids)
+    if head.aggregator is not None:
+        call_for_all_cells(head.aggregator, feats, levels, head.grids)
+
+
+@singledispatch
+def call_for_all_cells(
+    part: nn.Module, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]
+) -> None:
+    """Call the modules that the forward of a mask branch or aggregator puts off, for all cells, as the original does.
+
+    Other types are added with `@call_for_all_cells.register`.
+
+    Args:
+        part: the mask branch or aggregator; its `forward` was called before.
+        feats: the pyramid from P2 on.
+        levels: the pyramid at the head's strides.
+        grids: S of each level, of the classes.
+    """
+    raise TypeError(f'how to run a {type(part).__name__} for all cells is not known: register it in call_for_all_cells')
+
+
+@call_for_all_cells.register
+def _(branch: StaticMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv in zip(levels, branch.convs, strict=True):
+        # The original upsamples before it convolves.
+        conv(F.interpolate(branch.features(level), scale_factor=2))
+
+
+@call_for_all_cells.register
+def _(branch: DecoupledMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv_x, conv_y in zip(levels, branch.convs_x, branch.convs_y, strict=True):
+        maps = [branch.features(level, axes) for axes in branch.towers]
+        conv_x(maps[0])
+        conv_y(maps[-1])
+
+
+@call_for_all_cells.register
+def _(branch: DynamicMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    # The dynamic convolution itself is a function.
+    for level, grid in zip(levels, branch.grids, strict=True):
+        branch.conv_kernel(branch.tower_output(level, grid))
+
+
+@call_for_all_cells.register
+def _(aggregator: DynamicAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    # The aggregation itself is a function, too.
+    context = aggregator.context
+    if context is not None:
+        # The original upsamples and concatenates all levels before it convolves.
+        context.reduce(context.fuse(feats[0].new_zeros(1, context.fuse.in_channels, *feats[0].shape[-2:])))
+    call_for_all_cells(aggregator.parameter_branch, feats, levels, grids)
+
+
+@call_for_all_cells.register
+def _(branch: DynamicParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, grid in zip(levels, grids, strict=True):
+        if branch.tower is not None:
+            branch.conv(branch.tower_output(level, (grid, grid)))
+        else:
+            branch.conv(level.new_zeros(1, branch.conv.in_channels, grid, grid))
+
+
+@call_for_all_cells.register
+def _(branch: StaticParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    """They are just there."""
+
+
+# Heads on regions
+
+
+def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
+    """Run the box heads on `BOX_ROIS` regions and the mask heads on `MASK_ROIS`, in each stage of a cascade.
+
+    Raises:
+        TypeError: for a cascade of another kind.
+    """
+    rois = feats[0].new_zeros(BOX_ROIS, 5)
+    mask_rois = rois[:MASK_ROIS]
+    if isinstance(head, StandardRoIHead):
+        head._bbox_forward(feats, rois)
+        if head.with_mask:
+            head._mask_forward(feats, mask_rois)
+    elif type(head) is CascadeRoIHead:
+        for stage in range(head.num_stages):
+            head._bbox_forward(stage, feats, rois)
+            if head.with_mask:
+                head._mask_forward(stage, feats, mask_rois)
+    elif type(head) is HybridTaskCascadeRoIHead:
+        semantic = head.semantic_head(feats)[1] if head.with_semantic else None
+        for stage in range(head.num_stages):
+            head._bbox_forward(stage, feats, rois, semantic_feat=semantic)
+        head._mask_forward(-1, feats, mask_rois, semantic_feat=semantic, training=False)
+    else:
+        raise TypeError(f'how to run a {type(head).__name__} on given regions is not known: add it to run_roi_head')
+
+
+# Stand-ins for operations without a kernel on the meta device
+
+
+@contextmanager
+def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
+    """Within the block the usual RoI extractors return zeros of the right shape: pooling counts nothing."""
+
+    def pooled(extractor: SingleRoIExtractor) -> Callable:
+        size = extractor.roi_layers[0].output_size
+        return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if type(module) is SingleRoIExtractor:
+                stack.enter_context(replaced(module, 'forward', pooled(module)))
+        yield
+
+
+@contextmanager
+def deformable_as_plain() -> Iterator[None]:
+    """Within the block deformable convolutions are plain ones: as many multiply-adds, apart from the sampling."""
+
+    def v1(x: Tensor, _: Tensor, weight: Tensor, stride, padding, dilation, groups, *__: object) -> Tensor:
+        return F.conv2d(x, weight, None, stride, padding, dilation, groups)
+
+    def v2(x: Tensor, _: Tensor, __: Tensor, weight: Tensor, bias, stride, padding, dilation, groups, *___) -> Tensor:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+    with (
+        replaced(mmcv.ops.deform_conv, 'deform_conv2d', v1),
+        replaced(mmcv.ops.modulated_deform_conv, 'modulated_deform_conv2d', v2),
+    ):
+        yield

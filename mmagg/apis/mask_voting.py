@@ -1,0 +1,239 @@
+"""The grid search for the best mask voting, as ``tools/analysis/mask_voting.py`` offers it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from faster_coco_eval import COCO
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.dataset import BaseDataset
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from mmagg.analysis.voting_search import VotingSearch, mask_ap
+from mmagg.apis.checkpoint import TRUST_FLAG, number_of_classes, secure_loading
+from mmagg.apis.config import OptionsAction, load_config, set_work_dir
+from mmagg.apis.data import use_coco_folder
+from mmagg.apis.errors import InputError, add_traceback_flag
+from mmagg.apis.files import write_json, written_whole
+from mmagg.apis.inference import load_model
+from mmagg.ops.mask_voting import WEIGHTS
+from mmagg.postprocess import MaskPostProcessor
+from mmagg.visualization.curves import write_csv
+
+THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+METRICS = ('AP', 'AP50', 'AP75')
+NAMES = {'avg': '+avg. v.', 'score': '+score v.', 'iou': '+IoU v.'}  # as in the paper's Table 1
+SIZE, DPI = (6, 4), 110  # inches, dots per inch
+
+Row = dict[str, str | float | None]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of ``tools/analysis/mask_voting.py``."""
+    parser = argparse.ArgumentParser(
+        description="AggMask's pilot experiment (Table 1): mask AP of a trained model without voting, and with each "
+        'weight (avg, score, iou) at each IoU threshold. The network runs once per image. Prints the best threshold '
+        'of each weight and the whole grid; writes results.json, results.csv (AP in [0, 1]) and curves.png.',
+        epilog='example: python tools/analysis/mask_voting.py configs/solo/solo_r50_fpn_3x_coco.py CHECKPOINT '
+        '--thresholds 0.6 0.7 0.8 --max-images 500',
+    )
+    parser.add_argument('config', help='config file; its head ends in a MaskPostProcessor')
+    parser.add_argument('checkpoint', help='.pth file')
+    parser.add_argument(
+        '--coco',
+        type=Path,
+        metavar='DIR',
+        help='test on this COCO-format folder: annotations/instances_{train,val}.json, images/{train,val}/',
+    )
+    parser.add_argument(
+        '--thresholds',
+        type=_fraction,
+        nargs='+',
+        default=THRESHOLDS,
+        metavar='T',
+        help=f'a candidate votes if its IoU with the mask is at least this ({" ".join(map(str, THRESHOLDS))})',
+    )
+    parser.add_argument('--max-images', type=_positive, metavar='N', help='only the first N images (all)')
+    parser.add_argument(
+        '--out', type=Path, metavar='DIR', help='where the results go, default: mask_voting in the work dir'
+    )
+    parser.add_argument(
+        '--device', default='cuda:0' if torch.cuda.is_available() else 'cpu', help='default here: %(default)s'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=OptionsAction,
+        metavar='KEY=VALUE',
+        help='change the config, e.g. test_dataloader.num_workers=4',
+    )
+    parser.add_argument(
+        TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
+    )
+    add_traceback_flag(parser)
+    return parser
+
+
+def mask_voting(args: argparse.Namespace) -> None:
+    """Search as the arguments of `parser` say."""
+    secure_loading(trust=args.trust_checkpoint)
+    cfg = load_config(args.config, args.cfg_options)
+    if args.coco:
+        use_coco_folder(cfg, args.coco)
+    out = args.out or set_work_dir(cfg, args.config, None) / 'mask_voting'
+    if out.exists() and not out.is_dir():
+        raise InputError(f'--out {out}: is a file, name a folder')
+    loader = _loader(cfg, args)
+    dataset = loader.dataset
+    truth = COCO(dataset.ann_file)
+    if not any(truth.imgToAnns.get(dataset.get_data_info(i)['img_id']) for i in range(len(dataset))):
+        raise InputError(f'{dataset.ann_file}: none of its {len(dataset)} images has an annotation, so there is no AP')
+    model = load_model(cfg, args.checkpoint, args.device)
+    search = _install(model, args.config, sorted(set(args.thresholds)))
+    _check_classes(model, dataset)
+
+    image_ids = _predict(model, loader)
+    rows = []
+    for variant in tqdm(search.variants, desc='evaluation', unit='variant'):
+        found = search.records(variant, image_ids, dataset.cat_ids)
+        rows.append(variant._asdict() | mask_ap(truth, found, image_ids, dataset.cat_ids))
+    report = {
+        'config': args.config,
+        'checkpoint': args.checkpoint,
+        'images': len(image_ids),
+        'instances': sum(len(image.scores) for image in search.images),
+        'best': {weight: _best(rows, weight) for weight in WEIGHTS},
+        'grid': rows,
+    }
+    print(table(report))  # noqa: T201
+    _write(report, out)
+    print(f'written to {out}')  # noqa: T201
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{value} is not in [0, 1]')
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return value
+
+
+def _loader(cfg: Config, args: argparse.Namespace) -> DataLoader:
+    """The test images, all or the first of them."""
+    if cfg.get('test_dataloader') is None:
+        raise InputError(f'config {args.config}: no `test_dataloader`, so it cannot be tested')
+    if args.max_images:
+        cfg.test_dataloader.dataset.indices = args.max_images
+    loader = Runner.build_dataloader(cfg.test_dataloader)
+    if not getattr(loader.dataset, 'cat_ids', None):
+        raise InputError(
+            f'config {args.config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
+        )
+    return loader
+
+
+def _install(model: nn.Module, config: str, thresholds: Sequence[float]) -> VotingSearch:
+    """Let the model's head end in a search instead of its own post-processor."""
+    heads = [x for x in model.modules() if isinstance(getattr(x, 'post_process', None), MaskPostProcessor)]
+    if len(heads) != 1:
+        raise InputError(
+            f'config {config}: {len(heads) or "no"} heads of its {type(model).__name__} end in a MaskPostProcessor; '
+            'mask voting needs one, such as GridMaskHead'
+        )
+    heads[0].post_process.mask_format = 'rle'
+    heads[0].post_process = VotingSearch(heads[0].post_process, thresholds)
+    return heads[0].post_process
+
+
+def _check_classes(model: nn.Module, dataset: BaseDataset) -> None:
+    known, here = number_of_classes(model), len(dataset.cat_ids)
+    if known not in (None, here):
+        raise InputError(f'the model tells {known} classes apart, {dataset.ann_file} has {here}')
+    if tuple(model.dataset_meta['classes']) != tuple(dataset.metainfo['classes']):
+        print('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)  # noqa: T201
+
+
+@torch.no_grad()
+def _predict(model: nn.Module, loader: DataLoader) -> list[int]:
+    """Let the model see every image once; returns the images' ids."""
+    image_ids = []
+    with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
+        for batch in loader:
+            samples = model.test_step(batch)
+            image_ids += [sample.img_id for sample in samples]
+            bar.update(len(samples))
+    return image_ids
+
+
+def _best(rows: Sequence[Row], weight: str) -> Row:
+    """The row of a weight with the highest AP, the lowest threshold among equals."""
+    return max((row for row in rows if row['weight'] == weight), key=lambda row: row['AP'] or 0)
+
+
+# Printing and writing
+
+
+def table(report: dict) -> str:
+    """The report as text: the paper's Table 1, then the AP of every weight and threshold, in per cent."""
+    baseline = report['grid'][0]
+    best = [report['best'][weight] for weight in WEIGHTS]
+    lines = [f'{report["images"]} images, {report["instances"]} instances']
+    if not report['instances']:
+        lines += ['the model found nothing in any image: no score is above test_cfg.score_thr']
+    lines += ['', _line('mask', ['baseline', *NAMES.values()])]
+    lines += [_line(metric, [_percent(row[metric]) for row in (baseline, *best)]) for metric in METRICS]
+    gains = ['–' if row['AP'] is None else f'{100 * (row["AP"] - baseline["AP"]):+.2f}' for row in best]
+    lines += [_line('gain in AP', ['', *gains]), _line('IoU threshold', ['', *(f'{row["iou_thr"]:g}' for row in best)])]
+    lines += ['', _line('AP at threshold', ['', *NAMES.values()])]
+    cells = {(row['weight'], row['iou_thr']): row['AP'] for row in report['grid']}
+    for iou_thr in sorted({row['iou_thr'] for row in report['grid'][1:]}):
+        lines += [_line(f'{iou_thr:g}', ['', *(_percent(cells[weight, iou_thr]) for weight in WEIGHTS)])]
+    return '\n'.join(lines)
+
+
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f'{name:<16}' + ''.join(f'{cell:>11}' for cell in cells)
+
+
+def _percent(value: float | None) -> str:
+    return '–' if value is None else f'{100 * value:.2f}'
+
+
+def _write(report: dict, folder: Path) -> None:
+    write_json(report, folder / 'results.json')
+    with written_whole(folder / 'results.csv') as temporary:
+        write_csv(report['grid'], temporary)
+    with written_whole(folder / 'curves.png') as temporary:
+        plot(report['grid'], temporary)
+
+
+def plot(rows: Sequence[Row], path: Path) -> None:
+    """Draw AP over the threshold, a curve per weight; the baseline is dashed.
+
+    Args:
+        rows: the grid, the baseline first.
+        path: the picture; its suffix chooses the format.
+    """
+    figure = Figure(figsize=SIZE, layout='constrained')
+    axes = figure.subplots()
+    for weight in WEIGHTS:
+        own = [row for row in rows if row['weight'] == weight and row['AP'] is not None]
+        axes.plot([row['iou_thr'] for row in own], [100 * row['AP'] for row in own], marker='o', label=NAMES[weight])
+    if rows[0]['AP'] is not None:
+        axes.axhline(100 * rows[0]['AP'], color='grey', linestyle='--', label='baseline')
+    axes.legend(frameon=False)
+    axes.set(title='mask voting', xlabel='IoU threshold', ylabel='mask AP (%)')
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=DPI)
