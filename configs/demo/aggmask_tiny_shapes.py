@@ -1,5 +1,8 @@
-"""The demo's SOLO with AggMask's aggregation on top (`make demo`): a cell's mask is a small conv net, with weights that the
-cell predicts, over the maps of the cell and its four neighbours and over eight channels of context."""
+"""The demo's SOLO with AggMask's aggregation on top (`make demo`).
+
+A cell's mask is a small conv net, with weights that the cell predicts, over the maps of the cell and its four
+neighbours and over eight channels of context.
+"""
 
 _base_ = './solo_tiny_shapes.py'
 

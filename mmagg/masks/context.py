@@ -5,6 +5,7 @@ Shape shorthand: B images, C channels, (H2, W2) size of P2, (H, W) mask size.
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
@@ -105,7 +106,31 @@ class MultiLevelContext(BaseModule):
         """Levels (B, in_channels, h, w), the first of size (H2, W2) -> (B, C, H2, W2)."""
         first, *others = self.fuse.weight.split(self.in_channels, dim=1)
         total = F.conv2d(feats[0], first, self.fuse.bias)
-        for x, weight in zip(feats[1:], others, strict=True):
-            share = F.conv2d(x, weight)
-            total += F.interpolate(share, size=total.shape[-2:], mode='bilinear', align_corners=True)
+        if others:
+            shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
+            total += sum_upsampled(shares, total.shape[-2:])
         return self.reduce(total).relu_()
+
+
+def sum_upsampled(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    """The sum of maps that are upsampled bilinearly (align_corners=True) to one size.
+
+    Bilinear interpolation is one of the columns, then one of the rows; that of the rows is a matrix product, and one
+    product interpolates and sums all of the maps.
+
+    Args:
+        maps: each (B, C, h, w), of any size.
+        size: (H, W).
+
+    Returns:
+        (B, C, H, W).
+    """
+    wide = [F.interpolate(x, size=(x.shape[2], size[1]), mode='bilinear', align_corners=True) for x in maps]
+    identities = [torch.eye(x.shape[2], dtype=x.dtype, device=x.device)[None, None] for x in maps]
+    rows = [
+        F.interpolate(eye, size=(size[0], eye.shape[3]), mode='bilinear', align_corners=True)[0, 0]
+        for eye in identities
+    ]
+    stacked = torch.cat(wide, dim=2).permute(0, 2, 3, 1)  # (B, all rows, W, C)
+    summed = torch.cat(rows, dim=1) @ stacked.flatten(2)
+    return summed.unflatten(2, stacked.shape[2:]).permute(0, 3, 1, 2)
