@@ -131,3 +131,38 @@ def batch_samples(kinds, height: int, width: int, *, seed: int = 0, image_sizes=
         )
         samples.append(sample)
     return samples
+
+
+# AggMask on each of them: what the mask branch is, how the grids lie, where the parameters come from.
+AGGREGATED = ('solo', 'solo+cls', 'solo-mask', 'static', 'decoupled', 'solov2', 'solov2-own-tower')
+
+
+def aggmask_head(kind: str, **options):
+    """Our head with AggMask's aggregator, small, with random weights that give masks of all sizes."""
+    base = kind if kind in KINDS else 'solov2' if kind.startswith('solov2') else 'solo'
+    coarse = tuple(max(1, grid // 2) for grid in GRIDS)
+    parameters = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS, kernel_size=3)
+    if kind == 'static':
+        parameters = dict(type='StaticParameters')
+    elif kind == 'solov2':
+        parameters |= dict(features='mask_tower', kernel_size=1, activation='none')
+    elif kind == 'solov2-own-tower':
+        parameters |= dict(features='own_tower', tower=dict(num_convs=1, norm_cfg=NORM))
+    aggregator = dict(
+        type='DynamicAggregator',
+        neighbours='corners' if kind == 'solo-mask' else '4',
+        context=dict(type='MultiLevelContext', in_channels=CHANNELS, channels=3, hidden_channels=8, num_groups=4),
+        parameters=parameters,
+        channels=2,
+    )
+    head = mmagg_head(base, aggregator=aggregator, **options) if kind not in ('solo+cls', 'solo-mask') else None
+    if head is None:
+        grids, mask_grids = ((12, 9, 6, 4, 3), GRIDS) if kind == 'solo+cls' else (GRIDS, coarse)
+        branch = dict(type='StaticMaskBranch', channels=CHANNELS, num_convs=2, norm_cfg=NORM, grids=mask_grids)
+        head = mmagg_head(base, grids=grids, mask_branch=branch, aggregator=aggregator, **options)
+    with torch.no_grad():
+        for name, p in head.named_parameters():
+            if name.endswith('.weight') and p.ndim == 4:
+                p.normal_(std=0.3)
+        head.conv_cls.bias.fill_(-1.0)
+    return head

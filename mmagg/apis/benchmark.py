@@ -22,6 +22,7 @@ from tqdm import tqdm
 from mmagg.analysis import benchmark as measure
 from mmagg.analysis.memory import MIB
 from mmagg.apis.checkpoint import number_of_classes
+from mmagg.apis.compilation import add_compile_flag, compile_parts
 from mmagg.apis.config import OptionsAction, load_config
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
@@ -94,6 +95,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='KEY=VALUE',
         help='change the configs (both of them), e.g. model.backbone.depth=18',
     )
+    add_compile_flag(parser)
     add_traceback_flag(parser)
     return parser
 
@@ -171,6 +173,8 @@ def _build(config: str, args: argparse.Namespace) -> nn.Module:
     if post_process is not None:
         post_process.mask_format = 'rle'  # as test.py and demo.py run it
     model = model.to(args.device).train(args.train)
+    if args.compile:
+        compile_parts(model)
     return model.to(memory_format=LAYOUTS[_layout(config, args)])
 
 

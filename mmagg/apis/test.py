@@ -8,6 +8,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_weights, read_checkpoint, secure_loading
+from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError
@@ -71,6 +72,8 @@ def test(args: argparse.Namespace) -> None:
     load_weights(unwrapped(runner), checkpoint, args.checkpoint)
     runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
     for_inference(unwrapped(runner))
+    if args.compile:
+        compile_parts(unwrapped(runner))
     _add_outputs(runner, args, checkpoint)
     metrics = runner.test()
     if is_main_process():

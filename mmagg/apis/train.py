@@ -9,6 +9,7 @@ from torch import nn
 
 from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import TRUST_FLAG, load_weights, read_checkpoint, secure_loading
+from mmagg.apis.compilation import add_compile_flag, compile_parts
 from mmagg.apis.config import OptionsAction, load_config, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
@@ -54,6 +55,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='change the config, e.g. train_dataloader.batch_size=4; lists as "[1,2]"',
     )
+    add_compile_flag(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh and slurm_*.sh')
     parser.add_argument(
         TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
@@ -80,6 +82,8 @@ def train(args: argparse.Namespace) -> None:
         check_annotations(cfg, args.launcher)
     start_processes(cfg, args.launcher)
     runner = Runner.from_cfg(cfg)
+    if args.compile:
+        compile_parts(unwrapped(runner))
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(unwrapped(runner), checkpoint, cfg.load_from)
     runner.train()

@@ -57,7 +57,8 @@ class DecoupledMasks(LocalMasks):
 
 def product_logit(x: Tensor, y: Tensor) -> Tensor:
     """The logit of sigmoid(x) * sigmoid(y), without leaving log space: -log(e^-x + e^-y + e^-(x+y))."""
-    x, y = -x.float(), -y.float()
+    precise = torch.promote_types(x.dtype, torch.float32)  # not in half precision
+    x, y = -x.to(precise), -y.to(precise)
     return -torch.logaddexp(torch.logaddexp(x, y), x + y)
 
 

@@ -46,6 +46,9 @@ class StaticMaskBranch(BaseModule):
         coordinates: concatenate pixel coordinates to the tower's input (Table 3 of the paper turns it off).
         norm_cfg: normalisation of the tower.
         init_std: of the tower's weights, see `ConvTower`.
+        map_init_std: of the last convolutions' weights, whose biases then give a probability of 0.01, as the authors
+            have it; None: PyTorch's default for both. Under an aggregator the maps are representations: all of them
+            nearly the same constant, they are a long plateau for short trainings.
     """
 
     def __init__(
@@ -59,8 +62,10 @@ class StaticMaskBranch(BaseModule):
         coordinates: bool = True,
         norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
         init_std: float | None = 0.01,
+        map_init_std: float | None = 0.01,
     ) -> None:
         super().__init__()
+        self.map_init_std = map_init_std
         self.grids, self.strides = tuple(grids), tuple(strides)
         self.coordinates = coordinates
         self.tower = ConvTower(
@@ -73,9 +78,10 @@ class StaticMaskBranch(BaseModule):
         self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
 
     def init_weights(self) -> None:
-        """N(0, 0.01) for all convolutions; the masks start with a probability of 0.01."""
+        """Towers and maps as `init_std` and `map_init_std` say."""
         super().init_weights()
-        init_mask_convs(self.convs)
+        if self.map_init_std is not None:
+            init_mask_convs(self.convs, self.map_init_std)
 
     def features(self, level: Tensor) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', h, w) tower output."""
@@ -103,8 +109,8 @@ def double(level: Tensor) -> tuple[int, int]:
     return 2 * level.shape[-2], 2 * level.shape[-1]
 
 
-def init_mask_convs(convs: nn.ModuleList) -> None:
-    """N(0, 0.01) weights and the bias of a prior probability of 0.01."""
+def init_mask_convs(convs: nn.ModuleList, std: float = 0.01) -> None:
+    """N(0, std) weights and the bias of a prior probability of 0.01."""
     for conv in convs:
-        nn.init.normal_(conv.weight, std=0.01)
+        nn.init.normal_(conv.weight, std=std)
         nn.init.constant_(conv.bias, bias_init_with_prob(0.01))
