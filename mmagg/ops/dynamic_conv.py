@@ -4,6 +4,7 @@ Shape shorthand: N instances, P dynamic parameters of each, C input channels, c 
 of each instance, U maps to gather from, (H, W) map size, k kernel side.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -114,14 +115,23 @@ def dynamic_conv_of_gathered(
     # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
     # lanes). On small maps, calls cost more than multiplications.
     block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // shared[0].numel() if len(shared) else MIN_BLOCK))
-    pixels = maps.permute(1, 2, 0)
     shared = shared[None].contiguous(memory_format=torch.channels_last)
-    outputs = []
-    for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
-        used, place = part_index.unique(return_inverse=True)
-        gathered = pixels.index_select(2, used.to(maps.device))[None].permute(0, 3, 1, 2)  # channels_last
-        outputs.append(run_block(gathered, place.to(maps.device), shared, spec.split(part_params)))
-    return torch.cat(outputs)
+
+    def blocks() -> Iterator[Tensor]:
+        for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
+            used, place = part_index.unique(return_inverse=True)
+            gathered = maps[used.to(maps.device)][None].contiguous(memory_format=torch.channels_last)
+            yield run_block(gathered, place.to(maps.device), shared, spec.split(part_params))
+
+    if torch.is_grad_enabled():
+        return torch.cat(list(blocks()))
+    # Without a graph a block's memory is free for the next one, which finds it in the caches.
+    result = None
+    for start, part in zip(range(0, n, block), blocks(), strict=True):
+        if result is None:
+            result = part.new_empty(n, *part.shape[1:])
+        result[start : start + block] = part
+    return result
 
 
 def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
