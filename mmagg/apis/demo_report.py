@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +15,25 @@ COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m'
 NAMES = {'box': 'bbox', 'mask': 'segm'}
 NONE = '–'
 ROOT = Path(__file__).resolve().parents[2]
-FULL_CONFIG = 'configs/solo/solo_r50_fpn_1x_coco.py'
+FULL_CONFIG = 'configs/aggmask/aggmask-solo_r50_fpn_3x_coco.py'
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that a demo trained and evaluated.
+
+    Attributes:
+        config: the config file.
+        budget: what two models must have in common for a fair comparison, by name; ``epochs`` is None where the
+            training does not count in epochs.
+        metrics: mmdet's COCO metrics by name, fractions.
+        seconds: duration of the training.
+    """
+
+    config: Path
+    budget: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -22,7 +41,8 @@ class DemoFacts:
     """What a demo's report tells.
 
     Attributes:
-        config: the config file that was trained.
+        trained: the model.
+        compared: another one that was trained on the same scenes.
         trained_config: the config as it was trained, in the training's work dir.
         checkpoint: the weights that were evaluated.
         out: the demo's folder.
@@ -31,13 +51,13 @@ class DemoFacts:
         size: image side in pixels.
         seed: of scenes and training.
         classes: their names.
-        epochs: trained, None where the training does not count in epochs.
-        metrics: mmdet's COCO metrics by name, fractions.
         seconds: duration by step.
-        resumed: whether the training was interrupted.
+        resumed: whether a training was interrupted.
+        unshown: why there is no picture of what masks are made of; None if there is one.
     """
 
-    config: Path
+    trained: Trained
+    compared: Trained | None
     trained_config: Path
     checkpoint: Path
     out: Path
@@ -46,10 +66,9 @@ class DemoFacts:
     size: int
     seed: int
     classes: tuple[str, ...]
-    epochs: int | None
-    metrics: Mapping[str, float]
     seconds: Mapping[str, float]
     resumed: bool
+    unshown: str | None
 
 
 def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '') -> str:
@@ -79,11 +98,12 @@ def hardware() -> str:
 
 def report(facts: DemoFacts) -> str:
     """The report's text; pictures are linked as files beside it."""
-    epochs = f', {facts.epochs} epochs' if facts.epochs else ''
-    resumed = ' It was interrupted and went on from a checkpoint.' if facts.resumed else ''
-    nothing = '' if facts.metrics else ' It found nothing in any of them.'
+    number, metrics = facts.trained.budget['epochs'], facts.trained.metrics
+    epochs = f', {number} epochs' if number else ''
+    resumed = ' Training was interrupted and went on from a checkpoint.' if facts.resumed else ''
+    nothing = '' if metrics else ' It found nothing in any of them.'
     config, checkpoint, trained = (
-        command_path(path) for path in (facts.config, facts.checkpoint, facts.trained_config)
+        command_path(path) for path in (facts.trained.config, facts.checkpoint, facts.trained_config)
     )
     out, tools, full = command_path(facts.out), command_path(ROOT / 'tools'), command_path(ROOT / FULL_CONFIG)
     python = command_path(Path(sys.executable))
@@ -96,14 +116,16 @@ Classes: {', '.join(facts.classes)}. Seed of scenes and training: {facts.seed}.
 
 ## Result
 
-{_table(['', *COLUMNS], [[name, *_row(facts.metrics, kind)] for name, kind in NAMES.items()])}
+{_table(['', *COLUMNS], [[name, *_row(metrics, kind)] for name, kind in NAMES.items()])}
 
 Average precision in per cent on the held-out scenes (COCO: mean over the IoU thresholds 0.50 to 0.95).
 Small objects have an area below 32² pixels, large ones above 96²; {NONE} where there are none.
-
+{_comparison(facts.trained, facts.compared) if facts.compared else ''}
 Held-out scenes, truth on the left, prediction on the right:
 
 ![ground truth beside prediction](overlays.png)
+
+{_representations(facts.unshown)}
 
 ![loss and validation AP over the iterations](curves.png)
 
@@ -144,6 +166,43 @@ def command_path(path: Path) -> str:
     """``path`` as it is written in a command: relative if it lies below the working directory."""
     path = Path(os.path.abspath(path))
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _comparison(ours: Trained, other: Trained) -> str:
+    """Both models in a table, and whether they had the same budget."""
+    header = ['', 'mask AP', 'AP50', 'AP75', 'box AP', 'epochs', 'training time']
+    rows = [
+        [
+            f'`{command_path(model.config)}`',
+            *(average_precision(model.metrics, 'segm', COLUMNS[name]) for name in ('AP', 'AP50', 'AP75')),
+            average_precision(model.metrics, 'bbox'),
+            str(model.budget['epochs'] or NONE),
+            duration(model.seconds),
+        ]
+        for model in (ours, other)
+    ]
+    differing = [name for name, value in ours.budget.items() if value != other.budget[name]]
+    budget = 'Both had the same budget: scenes, their resizing and augmentation, length of the training, batch size.'
+    if differing:
+        budget = f'Their budgets are not the same: the configs differ in {", ".join(differing)}.'
+    return f"""
+Beside another config, trained and evaluated on the same scenes:
+
+{_table(header, rows)}
+
+{budget}
+The other config's metrics are in [compare/test/metrics.json](compare/test/metrics.json).
+"""
+
+
+def _representations(unshown: str | None) -> str:
+    """The picture of what masks are made of, or why there is none."""
+    if unshown:
+        return f'There is no picture of what its masks are made of: {unshown}.'
+    return """What a mask is made of (AggMask, Fig. 5), a row per instance of one held-out scene: the instance and its
+cell, the maps at the cell and around it (logits; red: inside, blue: outside), and the mask that comes of them:
+
+![what masks are made of](representations.png)"""
 
 
 def _row(metrics: Mapping[str, float], kind: str) -> list[str]:
