@@ -1,4 +1,4 @@
-"""A SOLO small enough to learn generated shapes from scratch on two CPU cores in minutes (`make demo`).
+"""A SOLO small enough to learn generated shapes from scratch on two CPU cores in minutes.
 
 Half of a ResNet-18 without its last stage, one level at stride 8, 64 channels in the head, batch norm in its towers
 (several levels would mix its statistics).

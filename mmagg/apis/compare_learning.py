@@ -27,8 +27,8 @@ METRICS = {
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/analysis/compare_learning.py``."""
     parser = argparse.ArgumentParser(
-        description='Train every config with every seed on the same data, test each on the validation images, and print '
-        'mean ± standard deviation over the seeds. Runs that are finished already are not repeated.',
+        description='Train every config with every seed on the same data, test each on the validation images, and '
+        'print mean ± standard deviation over the seeds. Runs that are finished already are not repeated.',
         epilog='example: python tools/analysis/compare_learning.py configs/demo/solo_tiny_shapes.py '
         'configs/demo/aggmask_tiny_shapes.py --coco shapes --seeds 0 1 2 --jobs 2',
     )
