@@ -5,11 +5,12 @@ import socket
 import pytest
 import torch
 import torch.multiprocessing as mp
-from grid_heads import KINDS, batch_samples, mmagg_head, pyramid
+from grid_heads import KINDS, aggmask_head, batch_samples, mmagg_head, pyramid
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 BATCH = ['few', 'crowded', 'empty', 'tiny']
+AGGREGATED = ['aggmask on solo-mask', 'aggmask on solov2-own-tower']
 
 
 class Losses(torch.nn.Module):
@@ -25,6 +26,8 @@ class Losses(torch.nn.Module):
 
 def head_of(kind):
     torch.manual_seed(1)
+    if kind in AGGREGATED:
+        return aggmask_head(kind.removeprefix('aggmask on '))
     head = mmagg_head(kind)
     with torch.no_grad():
         for p in head.parameters():
@@ -36,7 +39,7 @@ def head_of(kind):
 def run(rank, world, port, results):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=world)
-    outcomes = {kind: step(kind, rank, world) for kind in KINDS}
+    outcomes = {kind: step(kind, rank, world) for kind in (*KINDS, *AGGREGATED)}
     if rank == 0:
         torch.save(outcomes, results)
     distributed.destroy_process_group()
@@ -65,7 +68,7 @@ def outcomes(tmp_path_factory):
     return torch.load(results, weights_only=True)
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', [*KINDS, *AGGREGATED])
 def test_two_processes_equal_one(kind, outcomes):
     """Losses (their mean over the processes) and gradients; one of the two has images without objects or tiny ones."""
     mean, gradients = outcomes[kind]
