@@ -206,8 +206,10 @@ def test_aggregator(source):
     )
     # Before upsampling, at the levels' own sizes.
     own = p2 + 8 * 16 + 4 * 8 + 2 * 4 + 1 * 2 if source == 'pyramid' else p2
+    # The product that sums up the upsampled levels, of 8, 4, 2 and 1 rows.
+    summed = 16 * (8 + 4 + 2 + 1) * 32 * 8 if source == 'pyramid' else 0
     costs = count_costs(model, shape, candidates=5).parts
-    assert costs['mask_head.aggregator.context'].macs == own * CHANNELS * 8 + p2 * 8 * 3
+    assert costs['mask_head.aggregator.context'].macs == own * CHANNELS * 8 + summed + p2 * 8 * 3
 
 
 def test_a_tower_for_the_parameters_alone():
