@@ -8,7 +8,6 @@ _base_ = './solo_tiny_shapes.py'
 
 model = dict(
     mask_head=dict(
-        mask_branch=dict(map_init_std=None),  # the authors' is a plateau of some thousand steps here
         aggregator=dict(
             type='DynamicAggregator',
             neighbours='4',

@@ -4,7 +4,7 @@ _base_ = './solo_tiny_shapes.py'
 
 size = (320, 320)
 model = dict(
-    mask_head=dict(grids=(24,)),
+    mask_head=dict(grids=(24,), mask_branch=dict(map_init_std=0.01)),
 )
 
 train_pipeline = [

@@ -51,6 +51,7 @@ model = dict(
             num_convs=4,
             norm_cfg=dict(type='BN'),
             init_std=None,
+            map_init_std=None,
         ),
         assigner=dict(type='GridCellAssigner', scale_ranges=((1, 2048),), centre_scale=0.4),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),

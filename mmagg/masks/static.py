@@ -47,8 +47,8 @@ class StaticMaskBranch(BaseModule):
         norm_cfg: normalisation of the tower.
         init_std: of the tower's weights, see `ConvTower`.
         map_init_std: of the last convolutions' weights, whose biases then give a probability of 0.01, as the authors
-            have it; None: PyTorch's default for both. Under an aggregator the maps are representations: all of them
-            nearly the same constant, they are a long plateau for short trainings.
+            have it; None: PyTorch's default for both, which short trainings learn faster from. Under an aggregator the
+            maps are representations: all of them nearly the same constant, they are a long plateau.
     """
 
     def __init__(
