@@ -60,7 +60,9 @@ def mmagg_head(kind: str, *, assigner=None, test_cfg=None, **options):
         grids=GRIDS,
         class_tower=dict(channels=CHANNELS, num_convs=2, norm_cfg=NORM),
         mask_branch=branch,
-        assigner=dict(type='GridCellAssigner', scale_ranges=SCALE_RANGES, conflicts=conflicts, min_area=1)
+        assigner=dict(
+            type='GridCellAssigner', scale_ranges=SCALE_RANGES, conflicts=conflicts, min_area=1, rounding='trunc'
+        )
         | (assigner or {}),
         loss_cls=FOCAL,
         loss_mask=dict(type='DiceLoss', use_sigmoid=True, loss_weight=3.0),

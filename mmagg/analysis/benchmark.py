@@ -18,12 +18,13 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmagg.heads import GridMaskHead
+from mmagg.masks import aggregator
 from mmagg.postprocess import mask_post_processor
 
 from .memory import MemoryMeter
 from .stages import StageClock, replaced, watch_training
 
-INFERENCE_STAGES = ('backbone', 'neck', 'head', 'decode', 'post', 'RLE')
+INFERENCE_STAGES = ('backbone', 'neck', 'head', 'decode', 'context', 'aggregation', 'post', 'RLE')
 TRAINING_STAGES = (
     'backbone + neck forward',
     'towers forward',
@@ -164,7 +165,8 @@ def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample
     """Seconds of each of the `INFERENCE_STAGES`, and the number of instances found.
 
     head: the towers (of a lazy head: those that were needed); decode: the masks of the candidates, which mmdet's heads
-    make partly in 'head', partly in 'post'; post: everything else; RLE: encoding the final masks.
+    make partly in 'head', partly in 'post', without an aggregator's context and aggregation, which are stages of their
+    own; post: everything else; RLE: encoding the final masks.
     """
     clock = StageClock(inputs.device)
     with clock.watch(_inference_places(model)), clock.stage('post'):
@@ -206,6 +208,10 @@ def _inference_places(model: nn.Module) -> Iterator[tuple]:
         for part in LAZY_PARTS:
             if hasattr(branch, part):
                 yield branch, part, 'head'
+        if isinstance(parts['mask_head'].aggregator, aggregator.DynamicAggregator):
+            yield aggregator, 'dynamic_conv_of_gathered', 'aggregation'
+            if parts['mask_head'].aggregator.context is not None:
+                yield parts['mask_head'].aggregator.context, 'fused', 'context'
 
 
 def _encode(results: list[DetDataSample], clock: StageClock) -> None:

@@ -21,11 +21,13 @@ from tqdm import tqdm
 
 from mmagg.analysis import benchmark as measure
 from mmagg.analysis.memory import MIB
+from mmagg.apis.arguments import add_cfg_options, positive
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.compilation import add_compile_flag, compile_parts
-from mmagg.apis.config import OptionsAction, load_config
+from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
+from mmagg.apis.inference import for_inference
 from mmagg.apis.key_maps import mmdet_to_mmagg
 
 CANDIDATES = 300
@@ -33,7 +35,7 @@ SEED = 0
 LAYOUTS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 # Sums of stages that are printed as rows of their own.
 INFERENCE_SUMS = {
-    'head to RLE': ('head', 'decode', 'post', 'RLE'),
+    'head to RLE': ('head', 'decode', 'context', 'aggregation', 'post', 'RLE'),
     'total': measure.INFERENCE_STAGES,
 }
 TRAINING_SUMS = {
@@ -54,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--vs', metavar='CONFIG2', help='compare with this config; ratios are CONFIG / CONFIG2')
     parser.add_argument(
         '--shape',
-        type=_positive,
+        type=positive,
         nargs=2,
         default=(800, 1216),
         metavar=('H', 'W'),
@@ -62,22 +64,22 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--candidates',
-        type=_positive,
+        type=positive,
         metavar='N',
         help=f'let N masks be candidates in inference; heads of the SOLO family only (there {CANDIDATES})',
     )
     parser.add_argument('--train', action='store_true', help='measure a training step instead of inference')
     parser.add_argument(
         '--batch-size',
-        type=_positive,
+        type=positive,
         default=2,
         metavar='B',
         help='images of a training step (%(default)s); inference has one',
     )
     parser.add_argument(
-        '--objects', type=_positive, default=10, metavar='N', help='objects per training image (%(default)s)'
+        '--objects', type=positive, default=10, metavar='N', help='objects per training image (%(default)s)'
     )
-    parser.add_argument('--runs', type=_positive, default=5, metavar='R', help='timed runs of each model (%(default)s)')
+    parser.add_argument('--runs', type=positive, default=5, metavar='R', help='timed runs of each model (%(default)s)')
     parser.add_argument(
         '--layout',
         choices=['tool', *LAYOUTS],
@@ -87,14 +89,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything measured here as well')
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
-    parser.add_argument('--threads', type=_positive, metavar='T', help='CPU threads of PyTorch')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the configs (both of them), e.g. model.backbone.depth=18',
-    )
+    parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
+    add_cfg_options(parser, 'change the configs (both of them), e.g. model.backbone.depth=18')
     add_compile_flag(parser)
     add_traceback_flag(parser)
     return parser
@@ -124,7 +120,7 @@ def benchmark(args: argparse.Namespace) -> None:
         'objects': args.objects if args.train else None,
         'runs': args.runs,
         'weights': _give_weights(models),
-        'models': [{'config': config, 'layout': _layout(config, args)} for config in configs],
+        'models': [{'config': config, 'layout': _layout(model)} for config, model in zip(configs, models, strict=True)],
     }
     batches = [_batch(model, args) for model in models]
     if not args.train:
@@ -134,13 +130,6 @@ def benchmark(args: argparse.Namespace) -> None:
     if args.json is not None:
         write_json(report, args.json)
         print(f'written to {args.json}')  # noqa: T201
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
 
 
 @contextmanager
@@ -175,15 +164,14 @@ def _build(config: str, args: argparse.Namespace) -> nn.Module:
     model = model.to(args.device).train(args.train)
     if args.compile:
         compile_parts(model)
-    return model.to(memory_format=LAYOUTS[_layout(config, args)])
-
-
-def _layout(config: str, args: argparse.Namespace) -> str:
-    """The layout of a config's weights: the one asked for, or that of the project's own tools."""
     if args.layout != 'tool':
-        return args.layout
-    ours_on_cpu = not config.startswith('mmdet::') and torch.device(args.device).type == 'cpu' and not args.train
-    return 'channels_last' if ours_on_cpu else 'contiguous'  # as `for_inference` has it
+        return model.to(memory_format=LAYOUTS[args.layout])
+    return model if args.train or config.startswith('mmdet::') else for_inference(model)
+
+
+def _layout(model: nn.Module) -> str:
+    """The memory layout of a model's weights."""
+    return 'contiguous' if all(p.is_contiguous() for p in model.parameters()) else 'channels_last'
 
 
 def _forget_pretrained(cfg: Any) -> None:
@@ -329,6 +317,8 @@ def _rows(title: str, letters: str, columns: Sequence[dict[str, float]]) -> list
     lines = [f'{title:<36}' + ''.join(f'{letter:>12}' for letter in letters) + (f'{"A / B":>10}' if ratio else '')]
     for key in columns[0]:
         values = [column[key] for column in columns]
+        if not any(values):  # a stage that none of them has
+            continue
         line = f'{key:<36}' + ''.join(f'{value:>12.1f}' for value in values)
         if ratio:
             line += f'{values[0] / values[1]:>10.2f}' if values[1] else f'{"–":>10}'

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.analysis.memory import MIB, MemoryMeter
+from mmagg.apis.arguments import positive
 from mmagg.apis.benchmark import hardware
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered, grid_neighbours
@@ -25,13 +26,17 @@ def parser() -> argparse.ArgumentParser:
         'over a gathered stack per candidate, and as mmagg does.',
         epilog='example: python tools/analysis/benchmark_aggregation.py --candidates 300 --shape 200 336',
     )
-    parser.add_argument('--candidates', type=int, default=300, metavar='N', help='masks to aggregate (%(default)s)')
     parser.add_argument(
-        '--shape', type=int, nargs=2, default=(200, 336), metavar=('H', 'W'), help='size of a mask (200 336)'
+        '--candidates', type=positive, default=300, metavar='N', help='masks to aggregate (%(default)s)'
     )
-    parser.add_argument('--runs', type=int, default=3, metavar='R', help='timed runs of each, in turns (%(default)s)')
+    parser.add_argument(
+        '--shape', type=positive, nargs=2, default=(200, 336), metavar=('H', 'W'), help='size of a mask (200 336)'
+    )
+    parser.add_argument(
+        '--runs', type=positive, default=3, metavar='R', help='timed runs of each, in turns (%(default)s)'
+    )
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
-    parser.add_argument('--threads', type=int, metavar='T', help='CPU threads of PyTorch')
+    parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     add_traceback_flag(parser)
     return parser
 
@@ -39,8 +44,8 @@ def parser() -> argparse.ArgumentParser:
 @torch.no_grad()
 def benchmark_aggregation(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
-    if not 1 <= args.candidates <= GRID**2 or min(*args.shape, args.runs) < 1:
-        raise InputError(f'--candidates must be within 1 and {GRID**2}, --shape and --runs positive')
+    if args.candidates > GRID**2:
+        raise InputError(f'--candidates {args.candidates}: the grid has {GRID**2} cells')
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)

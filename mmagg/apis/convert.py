@@ -9,8 +9,9 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmagg.apis.checkpoint import TRUST_FLAG, load_weights, read_checkpoint, secure_loading
-from mmagg.apis.config import OptionsAction, load_config
+from mmagg.apis.arguments import add_cfg_options, add_trust_flag
+from mmagg.apis.checkpoint import load_weights, read_checkpoint, secure_loading
+from mmagg.apis.config import load_config
 from mmagg.apis.disagreements import as_arguments, disagreements, unseen
 from mmagg.apis.errors import EXIT_BAD_INPUT, InputError, add_traceback_flag
 from mmagg.apis.files import written_whole
@@ -49,16 +50,8 @@ def converter_parser(what: str, *, example: str) -> argparse.ArgumentParser:
     parser.add_argument('source', type=Path, metavar='SRC', help=what)
     parser.add_argument('target', type=Path, metavar='DST', help='checkpoint to write')
     parser.add_argument('--config', required=True, help='our config of the model')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the config, e.g. model.mask_head.num_classes=20; whoever uses DST needs the same',
-    )
-    parser.add_argument(
-        TRUST_FLAG, action='store_true', help='read a checkpoint that holds code; only from sources you trust'
-    )
+    add_cfg_options(parser, 'change the config, e.g. model.mask_head.num_classes=20; whoever uses DST needs the same')
+    add_trust_flag(parser, 'read a checkpoint that holds code')
     add_traceback_flag(parser)
     return parser
 

@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 
 import pycocotools.mask as coco_mask
-import torch
 from tqdm import tqdm
 
-from mmagg.apis.checkpoint import TRUST_FLAG, secure_loading
-from mmagg.apis.config import OptionsAction
+from mmagg.apis.arguments import add_cfg_options, add_device, add_trust_flag
+from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.errors import InputError, add_traceback_flag, one_line
 from mmagg.apis.files import write_json
 from mmagg.apis.images import find_images, read_image, write_image
@@ -37,13 +36,9 @@ def parser() -> argparse.ArgumentParser:
         metavar='S',
         help='leave out less certain instances (%(default)s)',
     )
-    parser.add_argument(
-        '--device', default='cuda:0' if torch.cuda.is_available() else 'cpu', help='default here: %(default)s'
-    )
-    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='change the config')
-    parser.add_argument(
-        TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
-    )
+    add_device(parser)
+    add_cfg_options(parser, 'change the config')
+    add_trust_flag(parser)
     add_traceback_flag(parser)
     return parser
 

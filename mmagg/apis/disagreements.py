@@ -176,7 +176,9 @@ def _words(key: str, value: Any) -> str:
         return f'{value} x {value}'
     if isinstance(value, list):
         return '-'.join(map(str, value))
-    return {None: 'absent', True: 'present', False: 'absent'}.get(value, str(value))
+    if value is None or isinstance(value, bool):
+        return 'present' if value else 'absent'
+    return str(value)
 
 
 def _remedy(key: str, theirs: Mapping[str, Any]) -> str:

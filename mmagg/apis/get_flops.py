@@ -16,7 +16,8 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.analysis.flops import CONVENTIONS, Costs, count_costs
-from mmagg.apis.config import OptionsAction, load_config
+from mmagg.apis.arguments import add_cfg_options, positive
+from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag, one_line
 from mmagg.apis.files import write_json
 from mmagg.heads import GridMaskHead
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
     parser.add_argument(
         '--shape',
-        type=_positive,
+        type=positive,
         nargs=2,
         default=(800, 1216),
         metavar=('H', 'W'),
@@ -63,18 +64,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--convention', choices=CONVENTIONS, default='modern', help='what counts (%(default)s)')
     parser.add_argument(
         '--candidates',
-        type=_positive,
+        type=positive,
         metavar='N',
         help=f'masks that a head of the SOLO family decodes, modern convention only ({CANDIDATES})',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers here as well')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the config, e.g. model.backbone.depth=18',
-    )
+    add_cfg_options(parser, 'change the config, e.g. model.backbone.depth=18')
     add_traceback_flag(parser)
     return parser
 
@@ -103,13 +98,6 @@ def get_flops(args: argparse.Namespace) -> None:
     if args.json is not None:
         write_json(report, args.json)
         print(f'written to {args.json}')  # noqa: T201
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
 
 
 def _build(cfg: ConfigDict) -> nn.Module:

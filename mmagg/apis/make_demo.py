@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmagg.apis.config import OptionsAction
+from mmagg.apis.arguments import add_cfg_options
 from mmagg.apis.demo_report import DemoFacts, Trained, average_precision, command_path, report
 from mmagg.apis.demo_steps import Trial, draw_curves, draw_overlays, draw_representations, load_trained
 from mmagg.apis.errors import InputError, add_traceback_flag
@@ -72,13 +72,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--overwrite', action='store_true', help='train again, also if OUT holds a finished or interrupted demo'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the config, and the compared one, e.g. train_cfg.max_epochs=1',
-    )
+    add_cfg_options(parser, 'change the config, and the compared one, e.g. train_cfg.max_epochs=1')
     add_traceback_flag(parser)
     return parser
 

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.analysis.voting_search import VotingSearch, mask_ap
-from mmagg.apis.checkpoint import TRUST_FLAG, number_of_classes, secure_loading
-from mmagg.apis.config import OptionsAction, load_config, set_work_dir
+from mmagg.apis.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
+from mmagg.apis.checkpoint import number_of_classes, secure_loading
+from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json, written_whole
@@ -45,12 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='config file; its head ends in a MaskPostProcessor')
     parser.add_argument('checkpoint', help='.pth file')
-    parser.add_argument(
-        '--coco',
-        type=Path,
-        metavar='DIR',
-        help='test on this COCO-format folder: annotations/instances_{train,val}.json, images/{train,val}/',
-    )
+    add_coco(parser, 'test')
     parser.add_argument(
         '--thresholds',
         type=_fraction,
@@ -59,23 +55,13 @@ def parser() -> argparse.ArgumentParser:
         metavar='T',
         help=f'a candidate votes if its IoU with the mask is at least this ({" ".join(map(str, THRESHOLDS))})',
     )
-    parser.add_argument('--max-images', type=_positive, metavar='N', help='only the first N images (all)')
+    parser.add_argument('--max-images', type=positive, metavar='N', help='only the first N images (all)')
     parser.add_argument(
         '--out', type=Path, metavar='DIR', help='where the results go, default: mask_voting in the work dir'
     )
-    parser.add_argument(
-        '--device', default='cuda:0' if torch.cuda.is_available() else 'cpu', help='default here: %(default)s'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the config, e.g. test_dataloader.num_workers=4',
-    )
-    parser.add_argument(
-        TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
-    )
+    add_device(parser)
+    add_cfg_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
+    add_trust_flag(parser)
     add_traceback_flag(parser)
     return parser
 
@@ -120,13 +106,6 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f'{value} is not in [0, 1]')
-    return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
     return value
 
 

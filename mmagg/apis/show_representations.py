@@ -11,8 +11,8 @@ from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from mmagg.analysis.representations import MaskInspector, Surroundings, recorded
-from mmagg.apis.checkpoint import TRUST_FLAG, secure_loading
-from mmagg.apis.config import OptionsAction
+from mmagg.apis.arguments import add_cfg_options, add_device, add_trust_flag, positive
+from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.images import read_image, write_image
 from mmagg.apis.inference import infer, load_model
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
         '--score-thr', type=float, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
     parser.add_argument(
-        '--instances', type=_positive, default=4, metavar='N', help='show the N most certain instances (%(default)s)'
+        '--instances', type=positive, default=4, metavar='N', help='show the N most certain instances (%(default)s)'
     )
     parser.add_argument(
         '--plain',
@@ -71,13 +71,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--sheet', type=int, metavar='LEVEL', help='show the masks of all cells of this level (0, 1, ...) instead'
     )
-    parser.add_argument(
-        '--device', default='cuda:0' if torch.cuda.is_available() else 'cpu', help='default here: %(default)s'
-    )
-    parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help='change CONFIG')
-    parser.add_argument(
-        TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
-    )
+    add_device(parser)
+    add_cfg_options(parser, 'change CONFIG')
+    add_trust_flag(parser)
     add_traceback_flag(parser)
     return parser
 
@@ -95,13 +91,6 @@ def show_representations(args: argparse.Namespace) -> None:
     seen = _see(image, args.config, args.checkpoint, args.device, args.cfg_options)
     picture = _instances(image, seen, args) if args.sheet is None else _sheet(image, seen, args)
     print(f'written to {write_image(picture, out)}')  # noqa: T201
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
-    return value
 
 
 def _see(image: np.ndarray, config: str, checkpoint: str, device: str, cfg_options: dict | None = None) -> Seen:

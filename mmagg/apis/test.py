@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmagg.apis.arguments import add_coco
 from mmagg.apis.checkpoint import checkpoint_classes, load_weights, read_checkpoint, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, set_work_dir
@@ -26,12 +27,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
     parser.add_argument('checkpoint', help='.pth file')
-    parser.add_argument(
-        '--coco',
-        type=Path,
-        metavar='DIR',
-        help='test on this COCO-format folder: annotations/instances_{train,val}.json, images/{train,val}/',
-    )
+    add_coco(parser, 'test')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(
         '--out',

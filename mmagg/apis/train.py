@@ -8,9 +8,10 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmagg.apis.amp import enable_amp
-from mmagg.apis.checkpoint import TRUST_FLAG, load_weights, read_checkpoint, secure_loading
+from mmagg.apis.arguments import add_cfg_options, add_coco, add_trust_flag
+from mmagg.apis.checkpoint import load_weights, read_checkpoint, secure_loading
 from mmagg.apis.compilation import add_compile_flag, compile_parts
-from mmagg.apis.config import OptionsAction, load_config, set_work_dir
+from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.launch import LAUNCHERS, is_main, start_processes
@@ -25,12 +26,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/train.py configs/solo/solo_r50_fpn_1x_coco.py --coco data/mine',
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
-    parser.add_argument(
-        '--coco',
-        type=Path,
-        metavar='DIR',
-        help='train on this COCO-format folder: annotations/instances_{train,val}.json, images/{train,val}/',
-    )
+    add_coco(parser, 'train')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(
         '--resume',
@@ -48,18 +44,10 @@ def parser() -> argparse.ArgumentParser:
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that training and testing share."""
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=OptionsAction,
-        metavar='KEY=VALUE',
-        help='change the config, e.g. train_dataloader.batch_size=4; lists as "[1,2]"',
-    )
+    add_cfg_options(parser, 'change the config, e.g. train_dataloader.batch_size=4; lists as "[1,2]"')
     add_compile_flag(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh and slurm_*.sh')
-    parser.add_argument(
-        TRUST_FLAG, action='store_true', help='read checkpoints that hold code; only from sources you trust'
-    )
+    add_trust_flag(parser)
     add_traceback_flag(parser)
 
 

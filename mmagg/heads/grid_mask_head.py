@@ -245,7 +245,7 @@ class GridMaskHead(BaseModule):
         height, width = masks[0].size
         host_cells = cells.cpu().numpy()
         instances = self.post_process(
-            lambda index: self.decode(masks, image, host_cells[index.cpu().numpy()], scores.device),
+            lambda index: self.decode(masks, image, host_cells[index.numpy()], scores.device),
             scores=scores[cells, labels],
             labels=labels,
             min_areas=min_areas[cells],

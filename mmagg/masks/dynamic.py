@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.layers import ConvTower
-from mmagg.ops import append_coordinates
+from mmagg.ops import append_coordinates, conv_at
 
 from .local_masks import Lazy, LocalMasks, project
 
@@ -30,12 +30,13 @@ class DynamicMasks(LocalMasks):
 
     def __init__(self, features: Tensor, tower_output: Lazy, conv_kernel: nn.Conv2d, *, grid: int, stride: int) -> None:
         self.features, self.tower_output, self.grid = features, tower_output, grid
-        self._kernels = Lazy(lambda: conv_kernel(tower_output.value))
+        self._conv_kernel = conv_kernel
         self.size, self.stride = tuple(features.shape[-2:]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        kernels = self._kernels.value[image].flatten(1).t()  # (S², D)
-        return project(self.features[image], kernels[cells])
+        conv = self._conv_kernel
+        kernels = conv_at(self.tower_output.value[image], cells.flatten(), conv.weight, conv.bias)  # (N * K, D)
+        return project(self.features[image], kernels.unflatten(0, cells.shape))
 
 
 class MaskFeatures(BaseModule):

@@ -114,7 +114,7 @@ def dynamic_conv_of_gathered(
         return maps.new_zeros(0, *maps.shape[1:])
     # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
     # lanes). On small maps, calls cost more than multiplications.
-    block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // shared[0].numel() if len(shared) else MIN_BLOCK))
+    block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // maps.shape[1:].numel()))
     shared = shared[None].contiguous(memory_format=torch.channels_last)
 
     def blocks() -> Iterator[Tensor]:
@@ -126,11 +126,9 @@ def dynamic_conv_of_gathered(
     if torch.is_grad_enabled():
         return torch.cat(list(blocks()))
     # Without a graph a block's memory is free for the next one, which finds it in the caches.
-    result = None
-    for start, part in zip(range(0, n, block), blocks(), strict=True):
-        if result is None:
-            result = part.new_empty(n, *part.shape[1:])
-        result[start : start + block] = part
+    result = maps.new_empty(n, *maps.shape[1:])
+    for part, values in zip(result.split(block), blocks(), strict=True):
+        part.copy_(values)
     return result
 
 

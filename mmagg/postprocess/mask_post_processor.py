@@ -117,7 +117,8 @@ class MaskPostProcessor:
         """Turn the candidates of one image into its instances.
 
         Args:
-            decode: (n,) long indices of candidates -> (n, h, w) mask probabilities of those, and only those.
+            decode: (n,) long indices of candidates, on the CPU -> (n, h, w) mask probabilities of those, and only
+                those.
             scores: (N,) class scores.
             labels: (N,) classes.
             min_areas: (N,) pixels at map size; a mask must be larger to stay (SOLO: the stride of its level).
@@ -203,7 +204,7 @@ class MaskPostProcessor:
         area = torch.zeros(num, device=device)
         inside = torch.zeros(num, device=device)
         probs = torch.empty(num, *map_size, device=device) if num <= self.nms_pre else None
-        for part in self._chunks(torch.arange(num, device=device), map_size):
+        for part in self._chunks(torch.arange(num), map_size):
             soft = decode(part).float()
             area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
             if probs is not None:
@@ -214,7 +215,7 @@ class MaskPostProcessor:
         """Soft masks of the chosen candidates, (n,) -> (n, h, w)."""
         probs = torch.empty(len(index), *map_size, device=index.device)
         start = 0
-        for part in self._chunks(index, map_size):
+        for part in self._chunks(index.cpu(), map_size):
             probs[start : start + len(part)] = decode(part)
             start += len(part)
         return probs

@@ -27,6 +27,13 @@ OURS = BACKBONE | {
     'model.mask_head.mask_branch.num_convs': 1,
     'model.test_cfg.mask_format': 'rle',
 }
+AGGMASK = OURS | {
+    'model.mask_head.mask_branch.grids': GRIDS,
+    'model.mask_head.aggregator.context.in_channels': 32,
+    'model.mask_head.aggregator.context.hidden_channels': 32,
+    'model.mask_head.aggregator.parameters.in_channels': 32,
+    'model.mask_head.aggregator.parameters.channels': 32,
+}
 THEIRS = BACKBONE | {
     'model.mask_head.in_channels': 32,
     'model.mask_head.num_grids': GRIDS,
@@ -41,6 +48,7 @@ RETINA = BACKBONE | {
 CASES = {
     'ours': ('configs/solo/solo_r50_fpn_1x_coco.py', OURS),
     'ours-decoupled': ('configs/solo/decoupled-solo_r50_fpn_1x_coco.py', OURS),
+    'ours-aggmask': ('configs/aggmask/aggmask-solo_r50_fpn_3x_coco.py', AGGMASK),
     'ours-v2': ('configs/solov2/solov2_r50_fpn_1x_coco.py', OURS),
     'theirs': ('mmdet::solo/solo_r50_fpn_1x_coco.py', THEIRS),
     'retina': ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', RETINA),
@@ -57,7 +65,7 @@ def build(name, root, *, train=False):
     return model, *batch
 
 
-@pytest.mark.parametrize('name', ['ours', 'ours-decoupled', 'ours-v2', 'theirs'])
+@pytest.mark.parametrize('name', ['ours', 'ours-decoupled', 'ours-aggmask', 'ours-v2', 'theirs'])
 def test_inference_stages_add_up_to_the_whole(name, root):
     model, inputs, samples = build(name, root)
     assert measure.set_candidates(model, inputs, 60) == 60
@@ -66,7 +74,8 @@ def test_inference_stages_add_up_to_the_whole(name, root):
     wall = perf_counter() - start
     assert tuple(seconds) == measure.INFERENCE_STAGES
     assert wall - max(0.1, 0.2 * wall) <= sum(seconds.values()) <= wall
-    unused = {'decode'} if name == 'theirs' else set()
+    unused = set() if name == 'ours-aggmask' else {'context', 'aggregation'}
+    unused |= {'decode'} if name == 'theirs' else set()
     assert {stage for stage, value in seconds.items() if value == 0} == unused
     assert 20 <= instances <= 60
 
@@ -75,7 +84,7 @@ def test_a_detector_without_mask_head_has_its_heads_in_one_stage(root):
     model, inputs, samples = build('retina', root)
     assert not measure.is_solo(model)
     seconds, instances = measure.time_inference(model, inputs, samples)
-    assert {stage for stage, value in seconds.items() if value == 0} == {'decode', 'RLE'}
+    assert {stage for stage, value in seconds.items() if value == 0} == {'decode', 'context', 'aggregation', 'RLE'}
     assert instances == 100
 
 

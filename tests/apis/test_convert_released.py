@@ -279,6 +279,11 @@ DIFFERENCES = {
         {'num_classes': 20},
         [f"the checkpoint's number of classes is 20, the config's 80: add --cfg-options {HEAD}num_classes=20"],
     ),
+    'one class': (
+        ON_SOLOV2,
+        {'num_classes': 1},
+        [f"the checkpoint's number of classes is 1, the config's 80: add --cfg-options {HEAD}num_classes=1"],
+    ),
 }
 
 

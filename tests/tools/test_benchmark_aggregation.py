@@ -20,4 +20,4 @@ def test_both_forms_are_measured_and_agree(capsys) -> None:
 
 def test_impossible_work_is_refused(capsys) -> None:
     assert run_tool('benchmark_aggregation', ['--candidates', '2000']) == 2
-    assert '--candidates must be within 1 and 1600' in capsys.readouterr().err
+    assert '--candidates 2000: the grid has 1600 cells' in capsys.readouterr().err

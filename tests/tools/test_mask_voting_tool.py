@@ -64,7 +64,7 @@ def case(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
     write_shapes(case.folder, images=1, val_images=IMAGES, size=64, seed=0)
     case.config.write_text(CONFIG.format(root=root))
     cfg = load_config(case.config)
-    torch.manual_seed(0)
+    torch.manual_seed(3)
     model = MODELS.build(cfg.model)
     model.init_weights()
     head = model.mask_head

@@ -67,7 +67,7 @@ def case(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
         model.init_weights()
         with torch.no_grad():
             for conv in model.mask_head.mask_branch.convs:
-                conv.weight.normal_(std=0.3)
+                conv.weight.normal_(std=0.1)
                 conv.bias.fill_(-0.5)
             model.mask_head.conv_cls.weight.normal_(std=0.1)
             model.mask_head.conv_cls.bias.fill_(-2)

@@ -35,6 +35,7 @@ model = dict(
             centre_scale=0.2,
             conflicts='last',
             min_area=10,
+            rounding='floor',
         ),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=1.0),
         loss_mask=dict(type='DiceLoss', use_sigmoid=True, loss_weight=3.0),
