@@ -36,6 +36,7 @@ OTHER = 'other'  # what no part has or does
 
 NOTHING = (nn.Identity, _DropoutNd)  # does nothing when a detector is used
 POOLINGS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
+IN_PLACE = {torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm}  # PyTorch has formulas for functions only
 PER_ELEMENT = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6, nn.Upsample)
 
 
@@ -263,7 +264,8 @@ class _Products(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)
+        function = IN_PLACE.get(func._overloadpacket, func._overloadpacket)
+        formula = flop_registry.get(function)
         if formula is not None:
             self._report(formula(*args, **kwargs, out_val=out) // 2)
         return out

@@ -68,12 +68,13 @@ class AggregatedMasks(LocalMasks):
     def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
         """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (Eq. 6)."""
         used, place = neighbours.unique(return_inverse=True)
-        maps = params.new_zeros(0, *self.size)
-        if len(used):
-            maps = self.representations.at(image, used[:, None])[:, 0]
-        if self._sigmoid:
-            maps = maps.sigmoid()
-        context = maps[:0] if self._context is None else self._context.at(image, self.size)
+        if not len(used):
+            maps = params.new_zeros(0, *self.size)
+        elif self._sigmoid:
+            maps = self.representations.at(image, used[:, None])[:, 0].sigmoid()
+        else:
+            maps = self.representations.small_at(image, used[:, None])[:, 0]
+        context = params.new_zeros(0, *self.size) if self._context is None else self._context.at(image, self.size)
         return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
 
 

@@ -108,29 +108,30 @@ class MultiLevelContext(BaseModule):
         total = F.conv2d(feats[0], first, self.fuse.bias)
         if others:
             shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
-            total += sum_upsampled(shares, total.shape[-2:])
+            total = add_upsampled(total, shares)
         return self.reduce(total).relu_()
 
 
-def sum_upsampled(maps: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    """The sum of maps that are upsampled bilinearly (align_corners=True) to one size.
+def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Add maps that are upsampled bilinearly (align_corners=True) to the size of what they are added to.
 
     Bilinear interpolation is one of the columns, then one of the rows; that of the rows is a matrix product, and one
-    product interpolates and sums all of the maps.
+    product interpolates and adds all of the maps.
 
     Args:
+        total: (B, C, H, W), which may be overwritten.
         maps: each (B, C, h, w), of any size.
-        size: (H, W).
 
     Returns:
         (B, C, H, W).
     """
-    wide = [F.interpolate(x, size=(x.shape[2], size[1]), mode='bilinear', align_corners=True) for x in maps]
+    height, width = total.shape[2:]
+    wide = [F.interpolate(x, size=(x.shape[2], width), mode='bilinear', align_corners=True) for x in maps]
     identities = [torch.eye(x.shape[2], dtype=x.dtype, device=x.device)[None, None] for x in maps]
     rows = [
-        F.interpolate(eye, size=(size[0], eye.shape[3]), mode='bilinear', align_corners=True)[0, 0]
-        for eye in identities
+        F.interpolate(eye, size=(height, eye.shape[3]), mode='bilinear', align_corners=True)[0] for eye in identities
     ]
     stacked = torch.cat(wide, dim=2).permute(0, 2, 3, 1)  # (B, all rows, W, C)
-    summed = torch.cat(rows, dim=1) @ stacked.flatten(2)
-    return summed.unflatten(2, stacked.shape[2:]).permute(0, 3, 1, 2)
+    lines = total.permute(0, 2, 3, 1)  # in a channels_last model, as they lie in memory
+    summed = lines.flatten(2).baddbmm_(torch.cat(rows, dim=2).expand(len(total), -1, -1), stacked.flatten(2))
+    return summed.view_as(lines).permute(0, 3, 1, 2)

@@ -40,6 +40,18 @@ class LocalMasks(ABC):
             (N, K, H, W) logits.
         """
 
+    def small_at(self, image: int, cells: Tensor) -> Tensor:
+        """Mask logits as they are before their bilinear upsampling to `size` (align_corners=False), if there is one.
+
+        Args:
+            image: index of the image in the batch.
+            cells: (N, K) long, on the CPU.
+
+        Returns:
+            (N, K, h, w) logits.
+        """
+        return self.at(image, cells)
+
     def probs_at(self, image: int, cells: Tensor, size: tuple[int, int]) -> Tensor:
         """Mask probabilities of some cells, resized (bilinear, after the sigmoid, as the authors test).
 

@@ -28,9 +28,11 @@ class StaticMasks(LocalMasks):
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
+        return F.interpolate(self.small_at(image, cells), size=self.size, mode='bilinear', align_corners=False)
+
+    def small_at(self, image: int, cells: Tensor) -> Tensor:
         weight = self._conv.weight.flatten(1)
-        maps = project(self._features.value[image], weight[cells], self._conv.bias[cells])
-        return F.interpolate(maps, size=self.size, mode='bilinear', align_corners=False)
+        return project(self._features.value[image], weight[cells], self._conv.bias[cells])
 
 
 @MODELS.register_module()

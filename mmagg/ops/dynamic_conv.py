@@ -92,10 +92,12 @@ def dynamic_conv_of_gathered(
     into the weights of the first layer, those between are block-diagonal. The shared maps are read once per block
     instead of being copied for each instance. Equal to
 
+        maps = F.interpolate(maps[None], size=(H, W), mode='bilinear')[0]
         dynamic_conv(torch.cat([maps[index], shared.expand(N, -1, -1, -1)], 1), params, spec)
 
     Args:
-        maps: (U, H, W).
+        maps: (U, h, w). Those smaller than the shared maps are upsampled (align_corners=False) after they were
+            gathered: there is less to gather, and the large maps do not leave the caches.
         index: (N, K) long, on the CPU, the maps of each instance; may repeat.
         shared: (C - K, H, W) input of all instances.
         params: (N, P).
@@ -110,23 +112,28 @@ def dynamic_conv_of_gathered(
     n, k = index.shape
     if spec.in_channels != k + len(shared):
         raise ValueError(f'{k} gathered and {len(shared)} shared maps, but {spec}')
+    size = shared.shape[1:]
     if n == 0:
-        return maps.new_zeros(0, *maps.shape[1:])
+        return shared.new_zeros(0, *size)
     # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
     # lanes). On small maps, calls cost more than multiplications.
-    block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // maps.shape[1:].numel()))
-    shared = shared[None].contiguous(memory_format=torch.channels_last)
+    block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // size.numel()))
+    # A copy, also of what is channels_last already: with another stride than usual in the batch dimension, which
+    # `[None]` gives then, oneDNN takes a path that is several times slower.
+    shared = shared[None].clone(memory_format=torch.channels_last)
 
     def blocks() -> Iterator[Tensor]:
         for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
             used, place = part_index.unique(return_inverse=True)
             gathered = maps[used.to(maps.device)][None].contiguous(memory_format=torch.channels_last)
+            if gathered.shape[2:] != size:
+                gathered = F.interpolate(gathered, size=size, mode='bilinear', align_corners=False)
             yield run_block(gathered, place.to(maps.device), shared, spec.split(part_params))
 
     if torch.is_grad_enabled():
         return torch.cat(list(blocks()))
     # Without a graph a block's memory is free for the next one, which finds it in the caches.
-    result = maps.new_empty(n, *maps.shape[1:])
+    result = maps.new_empty(n, *size)
     for part, values in zip(result.split(block), blocks(), strict=True):
         part.copy_(values)
     return result

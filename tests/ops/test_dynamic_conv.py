@@ -54,6 +54,18 @@ def test_all_forms_agree(k: int, context: int, options: dict, params: int | None
     torch.testing.assert_close(dynamic_conv_of_gathered(maps, index, shared, values, spec), want)
 
 
+@pytest.mark.parametrize('context', [16, 0])
+def test_small_maps_are_upsampled(context: int) -> None:
+    spec = DynamicConvSpec(3 + context)
+    maps, shared = torch.randn(7, 6, 5).double(), torch.randn(context, 12, 10).double()
+    index, values = torch.randint(0, 7, (9, 3)), torch.randn(9, spec.num_params).double()
+    large = F.interpolate(maps[None], size=(12, 10), mode='bilinear')[0]
+    want = dynamic_conv(torch.cat([large[index], shared.expand(9, -1, -1, -1)], 1), values, spec)
+    torch.testing.assert_close(dynamic_conv_of_gathered(maps, index, shared, values, spec), want)
+    with torch.enable_grad():
+        torch.testing.assert_close(dynamic_conv_of_gathered(maps, index, shared, values, spec), want)
+
+
 def test_gradients_agree() -> None:
     spec = DynamicConvSpec(5, channels=2)
     inputs = [torch.randn(4, 5, 6), torch.randn(2, 5, 6), torch.randn(6, spec.num_params)]
