@@ -3,4 +3,4 @@
 A config names it: `custom_imports = dict(imports=['mmagg.register'])`.
 """
 
-from mmagg import heads, masks, necks, postprocess, targets
+from mmagg import engine, heads, masks, necks, postprocess, targets

@@ -2,7 +2,7 @@
 
 paper: the counter of MMDetection v1, which AggMask (Table 4) and A2-FPN (Table 6) used. It hooks modules of a few
 types: whatever is called as a function does not count. Lazy heads are run densely for it, as the originals run: all
-masks of all cells.
+masks of all cells; A2-FPN's layers as the paper writes them.
 
 modern: the multiply-adds of every convolution and matrix product that is really done, in modules and functions.
 
@@ -11,7 +11,7 @@ Only shapes matter, so a model is best counted on PyTorch's meta device: nothing
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,7 @@ from mmagg.heads import GridMaskHead
 from mmagg.masks import MultiLevelContext
 
 from .forward_pass import forward_pass
+from .plain_a2fpn import plainly
 from .stages import replaced
 
 CONVENTIONS = ('paper', 'modern')
@@ -100,8 +101,9 @@ def count_costs(
     model.eval()
     images = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
     counter = PaperCounter(model) if convention == 'paper' else ModernCounter(model)
-    with counter:
-        forward_pass(model, images, dense=convention == 'paper', candidates=candidates)
+    paper = convention == 'paper'
+    with counter, plainly(model) if paper else nullcontext():
+        forward_pass(model, images, dense=paper, candidates=candidates)
     parts = parameters(model)
     for name, macs in counter.macs.items():
         parts[name] = parts.get(name, Cost()) + Cost(macs=macs)

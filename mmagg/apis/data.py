@@ -39,6 +39,7 @@ def check_annotations(cfg: Config, launcher: str) -> None:
     """
     if not is_main(launcher):
         return
+    _check_semantic_maps(cfg)
     from mmagg.datasets.coco_check import check_coco, report
 
     findings = []
@@ -51,6 +52,19 @@ def check_annotations(cfg: Config, launcher: str) -> None:
     if fatal:
         raise InputError(
             f'{fatal} fatal problem(s) in the data, see above; mend them, or train anyway with --skip-check'
+        )
+
+
+def _check_semantic_maps(cfg: Config) -> None:
+    """HTC's semantic branch learns from maps beside the COCO annotations."""
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
+    while 'dataset' in dataset:  # RepeatDataset and its like
+        dataset = dataset['dataset']
+    wanted = any(step.get('with_seg') for step in dataset.get('pipeline') or [])
+    if wanted and not (dataset.get('data_prefix') or {}).get('seg'):
+        raise InputError(
+            'the training pipeline loads semantic maps (with_seg=True), but the data have none; take a config without '
+            'a semantic branch, such as configs/a2fpn/htc-without-semantic_r50_a2fpn_20e_coco.py'
         )
 
 

@@ -39,6 +39,7 @@ PACKAGES = (
     Package('faster_coco_eval', f'{PIP} faster-coco-eval', purpose='the evaluator'),
     Package('cv2', f'{PIP} opencv-python-headless'),
     Package('lvis', f'{PIP} lvis', needed=False, purpose='LVIS data sets'),
+    Package('triton', f'{PIP} triton', needed=False, purpose='fast content-aware reassembly on GPUs'),
     Package('torchvision', f'{PIP} torchvision', needed=False, purpose='torchvision:// weights'),
 )
 

@@ -11,6 +11,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmagg.ops import interpolation_matrix
+
 from .dynamic import DynamicMasks
 from .local_masks import Lazy, LocalMasks
 
@@ -127,11 +129,8 @@ def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:
     """
     height, width = total.shape[2:]
     wide = [F.interpolate(x, size=(x.shape[2], width), mode='bilinear', align_corners=True) for x in maps]
-    identities = [torch.eye(x.shape[2], dtype=x.dtype, device=x.device)[None, None] for x in maps]
-    rows = [
-        F.interpolate(eye, size=(height, eye.shape[3]), mode='bilinear', align_corners=True)[0] for eye in identities
-    ]
+    rows = [interpolation_matrix(x.shape[2], height, align_corners=True, like=x) for x in maps]
     stacked = torch.cat(wide, dim=2).permute(0, 2, 3, 1)  # (B, all rows, W, C)
     lines = total.permute(0, 2, 3, 1)  # in a channels_last model, as they lie in memory
-    summed = lines.flatten(2).baddbmm_(torch.cat(rows, dim=2).expand(len(total), -1, -1), stacked.flatten(2))
+    summed = lines.flatten(2).baddbmm_(torch.cat(rows, dim=1).expand(len(total), -1, -1), stacked.flatten(2))
     return summed.view_as(lines).permute(0, 3, 1, 2)

@@ -1,5 +1,6 @@
 """Tensors in, tensors out: no registry, no config, no state; torch alone at import."""
 
+from .bilinear import interpolation_matrix, upsampling_adjoint
 from .conv_at import conv_at
 from .dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from .grid import append_coordinates, points_nms
@@ -8,9 +9,15 @@ from .mask_iou import mask_iou
 from .mask_nms import mask_nms, matrix_nms
 from .mask_resize import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
 from .mask_voting import mask_voting
+from .reassembly import backends as reassembly_backends
+from .reassembly import reassemble_down, reassemble_up
 from .rle import masks_to_rle, rle_to_masks
 
+# The backend of each op that has several, in words.
+BACKENDS = {'reassemble_up': reassembly_backends, 'reassemble_down': reassembly_backends}
+
 __all__ = [
+    'BACKENDS',
     'DynamicConvSpec',
     'append_coordinates',
     'areas_and_sums',
@@ -21,6 +28,7 @@ __all__ = [
     'dynamic_conv_of_gathered',
     'full_size_masks',
     'grid_neighbours',
+    'interpolation_matrix',
     'mask_iou',
     'mask_nms',
     'mask_voting',
@@ -28,6 +36,9 @@ __all__ = [
     'matrix_nms',
     'num_neighbours',
     'points_nms',
+    'reassemble_down',
+    'reassemble_up',
     'resize_masks',
     'rle_to_masks',
+    'upsampling_adjoint',
 ]

@@ -1,0 +1,8 @@
+"""Mask R-CNN with FPN in the paper's schedule, 4 GPUs x 2 images: the baseline of its tables."""
+
+_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'
+
+custom_imports = dict(imports=['mmagg.register'])
+
+optim_wrapper = dict(optimizer=dict(lr=0.01))
+auto_scale_lr = dict(base_batch_size=8)

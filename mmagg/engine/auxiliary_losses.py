@@ -1,0 +1,49 @@
+"""Losses of a detector's parts, for any detector."""
+
+from typing import Any
+
+from mmdet.registry import HOOKS
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+
+def add_auxiliary_losses(detector: nn.Module) -> RemovableHandle:
+    """From now on, the losses that a detector returns contain those of its parts.
+
+    A part is any module with a method `auxiliary_losses() -> dict[str, Tensor]`, for instance `A2FPN`. They are losses
+    like the detector's own: summed, logged, scaled by AMP, averaged by DistributedDataParallel.
+
+    Args:
+        detector: a detector of mmdet, not wrapped.
+
+    Returns:
+        A handle whose `remove()` undoes it.
+    """
+    parts = [module for module in detector.modules() if hasattr(module, 'auxiliary_losses')]
+
+    def add(_: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+        mode = kwargs.get('mode', args[2] if len(args) > 2 else 'tensor')  # of BaseDetector.forward
+        if mode != 'loss':
+            return output
+        for part in parts:
+            for name, loss in part.auxiliary_losses().items():
+                output[name] = output[name] + loss if name in output else loss
+        return output
+
+    return detector.register_forward_hook(add, with_kwargs=True)
+
+
+@HOOKS.register_module()
+class AuxiliaryLossHook(Hook):
+    """`add_auxiliary_losses` for a config: `custom_hooks = [dict(type='AuxiliaryLossHook')]`."""
+
+    def before_train(self, runner: Runner) -> None:
+        """From the first iteration on."""
+        self._handle = add_auxiliary_losses(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the model as it was."""
+        self._handle.remove()

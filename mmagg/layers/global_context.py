@@ -1,0 +1,196 @@
+"""Multi-level global context, the lateral connections of A2-FPN (Sec. 3.1, Fig. 3).
+
+Context features are collected from every level of the backbone, reason with one another, and are distributed to all
+pixels of all levels. All three steps are the paper's scaled cosine-similarity attention (Eq. 3).
+
+Shape shorthand: B images, c_i channels of level i, n_i contexts collected from it, n of all levels, c channels of a
+context, C channels of the result, (H, W) size of a level.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagg.ops import chunk_size
+
+EPS = 1e-6
+CHUNK_BYTES = 2**26  # of what exists of some contexts or some pixels at a time
+
+
+def inverse_norm(x: Tensor, dim: int) -> Tensor:
+    """1 / the L2 norm along `dim`, which is kept, in float32 (the sum of squares gets 1e-6, for all-zero pixels)."""
+    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
+    return (norm.square() + EPS).rsqrt()
+
+
+def normalised(x: Tensor, dim: int) -> Tensor:
+    """L2 normalisation along `dim`; the dtype stays."""
+    return (x * inverse_norm(x, dim)).to(x.dtype)
+
+
+def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, *, norm_query: bool) -> Tensor:
+    """Scaled cosine-similarity attention (Eq. 3): a softmax over the keys of √channels times their cosine to a query.
+
+    Args:
+        queries: (B, M, c).
+        keys: (B, N, c).
+        values: (B, N, v).
+        norm_query: normalise the queries as well as the keys.
+
+    Returns:
+        (B, M, v).
+    """
+    queries = normalised(queries, 2) if norm_query else queries
+    attended = F.scaled_dot_product_attention(
+        queries[:, None], normalised(keys, 2)[:, None], values[:, None], scale=queries.shape[2] ** 0.5
+    )
+    return attended[:, 0]
+
+
+def even_parts(number: int, bytes_per_item: int) -> list[slice]:
+    """Slices of `number` items that stay within the byte budget; of one size, since small products are slow ones."""
+    size = chunk_size(bytes_per_item, CHUNK_BYTES)
+    size = -(-number // -(-number // size))
+    return [slice(start, start + size) for start in range(0, number, size)]
+
+
+class ContextGCN(nn.Module):
+    """A graph convolution over contexts, whose adjacency is their attention to one another (Eq. 4).
+
+    Args:
+        channels: c.
+        norm_query: as in `cosine_attention`.
+    """
+
+    def __init__(self, *, channels: int, norm_query: bool) -> None:
+        super().__init__()
+        self.query = nn.Conv1d(channels, channels // 4, 1)
+        self.key = nn.Conv1d(channels, channels // 4, 1)
+        self.value = nn.Conv1d(channels, channels, 1)
+        self.norm_query = norm_query
+
+    def forward(self, contexts: Tensor) -> Tensor:
+        """(B, c, n) -> (B, c, n)."""
+        query, key, value = (conv(contexts).transpose(1, 2) for conv in (self.query, self.key, self.value))
+        return cosine_attention(query, key, value, norm_query=self.norm_query).transpose(1, 2) + contexts
+
+
+@MODELS.register_module()
+class MultiLevelGlobalContext(BaseModule):
+    """Lateral connections with multi-level global context (Eqs. 1 to 6).
+
+    Args:
+        in_channels: c_i of each level, from the finest.
+        out_channels: C.
+        channels: c (the paper's c; 128 in the Lite form).
+        num_contexts: n_i of each level. More than c_i cannot be orthogonal: then they are c_i, with a warning.
+        gcn: reason about the contexts (Eqs. 4 and 5); Table 3 leaves it out.
+        norm_query: normalise queries as well as keys. Without, logits of the distributor saturate.
+
+    Raises:
+        ValueError: `in_channels` and `num_contexts` are not of one length, or c cannot be divided by 4.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        channels: int = 256,
+        num_contexts: Sequence[int] = (256, 192, 128, 64),
+        gcn: bool = True,
+        norm_query: bool = True,
+    ) -> None:
+        super().__init__()
+        if len(in_channels) != len(num_contexts):
+            raise ValueError(f'{len(in_channels)} levels of the backbone, but num_contexts={tuple(num_contexts)}')
+        if channels % 4:
+            raise ValueError(f'channels={channels}: they must be divisible by 4 (Eq. 4)')
+        if any(n > c for n, c in zip(num_contexts, in_channels, strict=True)):
+            capped = [min(n, c) for n, c in zip(num_contexts, in_channels, strict=True)]
+            warnings.warn(
+                f'num_contexts={list(num_contexts)} of {list(in_channels)} channels cannot be orthogonal; '
+                f'taking {capped}',
+                stacklevel=2,
+            )
+            num_contexts = capped
+
+        def convs(outputs: Sequence[int]) -> nn.ModuleList:
+            return nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(in_channels, outputs, strict=True))
+
+        levels = len(in_channels)
+        self.entities = convs(num_contexts)  # ψ
+        self.embed = convs([channels] * levels)  # φ
+        self.query = convs([channels] * levels)  # θ
+        self.lateral = convs([out_channels] * levels)  # ξ
+        self.out = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for _ in in_channels)  # W_o
+        self.level_gcns = self.joint_gcn = None
+        if gcn:
+            self.level_gcns = nn.ModuleList(ContextGCN(channels=channels, norm_query=norm_query) for _ in in_channels)
+            self.joint_gcn = ContextGCN(channels=channels, norm_query=norm_query)
+        self.norm_query = norm_query
+
+    def init_weights(self) -> None:
+        """Orthogonal semantic entities; the rest as the neck says."""
+        super().init_weights()
+        for conv in self.entities:
+            nn.init.orthogonal_(conv.weight)
+
+    def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Levels (B, c_i, H, W) -> levels (B, C, H, W)."""
+        contexts = self.reason([self.collect(i, x) for i, x in enumerate(feats)])
+        return [self.distribute(i, x, contexts) for i, x in enumerate(feats)]
+
+    def collect(self, level: int, x: Tensor) -> Tensor:
+        """The contexts of one level (Eq. 1): (B, c_i, H, W) -> (B, c, n_i)."""
+        embed, pixels = self.embed[level], x.flatten(2).transpose(1, 2)  # (B, H W, c_i)
+        weight, bias = self.entities[level].weight.flatten(1), self.entities[level].bias
+        scale = x.shape[1] ** 0.5
+        factors = scale * inverse_norm(pixels, 2)
+
+        def pool(part: slice) -> Tensor:
+            """The attention-pooled features of some entities: (B, c_i, n)."""
+            # Normalising a pixel is a factor, which may as well come after the product.
+            logits = torch.addcmul(scale * bias[part], pixels @ weight[part].t(), factors)
+            return pixels.transpose(1, 2) @ logits.softmax(dim=1).to(x.dtype)
+
+        # φ after pooling: both are linear, and the weights of a context sum to one.
+        parts = even_parts(len(bias), 3 * 4 * len(x) * pixels.shape[1])
+        pooled = torch.cat([pool(part) for part in parts], dim=2)
+        return F.conv1d(pooled, embed.weight.flatten(2), embed.bias)
+
+    def reason(self, contexts: list[Tensor]) -> Tensor:
+        """The contexts of the levels, each (B, c, n_i), on their own and then together (Eqs. 4, 5): (B, c, n)."""
+        if self.joint_gcn is None:
+            return torch.cat(contexts, dim=2)
+        return self.joint_gcn(torch.cat([gcn(x) for gcn, x in zip(self.level_gcns, contexts, strict=True)], dim=2))
+
+    def distribute(self, level: int, x: Tensor, contexts: Tensor) -> Tensor:
+        """Eq. 6: (B, c_i, H, W) and (B, c, n) -> (B, C, H, W)."""
+        result, keys = self.lateral[level](x), contexts.transpose(1, 2)
+        query, out = ((conv.weight.flatten(1), conv.bias) for conv in (self.query[level], self.out[level]))
+        # W_o on n contexts instead of on every pixel: the weights of a pixel sum to one. Where it widens them, after
+        # all: there are more channels to attend to than to convolve.
+        widens = result.shape[1] > contexts.shape[1]
+        values = keys if widens else F.linear(keys, *out)
+        pixels = x.flatten(2).transpose(1, 2)  # (B, H W, c_i)
+        sums = result.view(*result.shape[:2], -1).transpose(1, 2)
+        for part in even_parts(pixels.shape[1], 3 * 4 * len(x) * result.shape[1]):
+            queries = F.linear(pixels[:, part], *query)
+            attended = cosine_attention(queries, keys, values, norm_query=self.norm_query)
+            sums[:, part] += F.linear(attended, *out) if widens else attended
+        return result
+
+    def orthogonality(self) -> Tensor:
+        """The sum over the levels of ‖W_ψ W_ψᵀ - I‖² (Eq. 2, without λ), in float32 also under autocast."""
+        total = 0.0
+        for conv in self.entities:
+            with torch.autocast(conv.weight.device.type, enabled=False):
+                rows = conv.weight.flatten(1)
+                total += (rows @ rows.t() - torch.eye(len(rows), dtype=rows.dtype, device=rows.device)).square().sum()
+        return total

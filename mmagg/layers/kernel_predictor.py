@@ -1,0 +1,78 @@
+"""Reassembly kernels of every location, predicted from two adjacent levels (A2-FPN, Eqs. 7 and 11).
+
+Shape shorthand: B images, C channels of a level, M of the reduced pair, k kernel side, s scale.
+"""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+KERNEL_INIT_STD = 0.001  # as CARAFE's: at first, all taps weigh nearly the same
+
+
+class PairEncoder(nn.Module):
+    """The two 1x1 convolutions of a pair of maps: to the features that kernels are predicted from, and to the mask
+    of the attention pooling.
+
+    The pair is never concatenated: a convolution of a concatenation is the sum of a convolution of either map.
+
+    Args:
+        channels: C of each map.
+        reduced_channels: M.
+    """
+
+    def __init__(self, *, channels: int = 256, reduced_channels: int = 64) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(2 * channels, reduced_channels, 1)
+        self.mask = nn.Conv2d(2 * channels, 1, 1)
+
+    def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """What either map, (B, C, h, w) each, adds to features and mask: (B, M + 1, h, w) each.
+
+        The first map is that of the first C input channels.
+        """
+        weights = torch.cat([self.reduce.weight, self.mask.weight]).chunk(2, dim=1)
+        bias = torch.cat([self.reduce.bias, self.mask.bias])
+        return F.conv2d(first, weights[0], bias), F.conv2d(second, weights[1])
+
+    def split(self, both: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M + 1, h, w) -> features (B, M, h, w), and the mask as weights that sum to one, (B, 1, h, w)."""
+        features, mask = both.split([self.reduce.out_channels, 1], dim=1)
+        return features, mask.flatten(1).softmax(dim=1).view_as(mask)
+
+
+class KernelPredictor(BaseModule):
+    """From features to one normalised kernel for each location that is reassembled.
+
+    Args:
+        in_channels: channels of the features.
+        kernel_size: k.
+        scale: s; kernels of s² locations come from one pixel.
+        stride: of the last convolution.
+        blend: a 3x3 convolution and ReLU first; the paper has it in GACARAFE and GACAP, CARAFE has not.
+
+    Raises:
+        ValueError: k is even.
+    """
+
+    def __init__(
+        self, *, in_channels: int = 64, kernel_size: int = 5, scale: int = 1, stride: int = 1, blend: bool = True
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f'kernel_size={kernel_size}: a kernel needs a centre')
+        self.blend = nn.Conv2d(in_channels, in_channels, 3, padding=1) if blend else nn.Identity()
+        self.relu = nn.ReLU(inplace=True) if blend else nn.Identity()
+        self.kernels = nn.Conv2d(in_channels, kernel_size**2 * scale**2, 3, stride=stride, padding=1)
+        self.taps = kernel_size**2
+
+    def init_weights(self) -> None:
+        """The last convolution N(0, 0.001); the rest as the neck says."""
+        super().init_weights()
+        nn.init.normal_(self.kernels.weight, std=KERNEL_INIT_STD)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> (B, k² s², h', w'), laid out for a pixel shuffle; the k² taps sum to one."""
+        logits = self.kernels(self.relu(self.blend(features)))
+        return logits.unflatten(1, (self.taps, -1)).softmax(dim=1).flatten(1, 2)
