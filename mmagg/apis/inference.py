@@ -12,7 +12,6 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
-from mmagg.apis.allocator import keep_freed_memory
 from mmagg.apis.checkpoint import checkpoint_classes, load_weights, number_of_classes, read_checkpoint
 from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError
@@ -77,18 +76,15 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """Lay out weights and memory as the device likes them; results stay the same to rounding.
+    """Lay out the weights as the device likes them; results stay the same to rounding.
 
-    On the CPU, convolutions of channels_last weights need no reordering of their inputs and outputs, and freed memory
-    is kept for the next tensor.
+    On the CPU, convolutions of channels_last weights need no reordering of their inputs and outputs.
 
     Args:
         model: on its device; it is changed.
     """
-    if next(model.parameters()).device.type != 'cpu':
-        return model
-    keep_freed_memory()
-    return model.to(memory_format=torch.channels_last)
+    on_cpu = next(model.parameters()).device.type == 'cpu'
+    return model.to(memory_format=torch.channels_last) if on_cpu else model
 
 
 def ask_for_rle(cfg: Config) -> None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# Elements of a block, of all its maps together: what a CPU's caches hold, and what fills a GPU.
+# Elements of a block, of all its maps together: what the caches of a CPU's core hold, and what fills a GPU.
 CPU_BLOCK, GPU_BLOCK = 2**21, 2**25
 
 Phase = tuple[int, int]
@@ -146,10 +146,10 @@ class Work:
         self.stride, self.scale, self.groups = stride, scale, groups
         self.images, self.width = len(x), x.shape[1] // groups
         self.k = isqrt(kernels.shape[1] // (groups * scale**2))
-        budget = CPU_BLOCK if x.device.type == 'cpu' else GPU_BLOCK
+        budget = CPU_BLOCK * torch.get_num_threads() if x.device.type == 'cpu' else GPU_BLOCK
         pixel = stride**2 + scale**2
         h, w = self.grid
-        self.step = self.width if self.by_pixel else max(1, budget // (pixel * h * w))
+        self.step = self.width if self.by_pixel else max(1, min(self.width, budget // (pixel * h * w)))
         self.rows = max(1, budget // (pixel * w * self.width)) if self.by_pixel else h
 
     def weights(self, kernels: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ def store_row(
         pixels: S tensors [N, TY * TX].
         row, column: of the first point's first pixel; the next point is S pixels to the right, or S * R below.
     """
-    if S == 2:  # a row as it lies in memory, or every other sector's half would be written
+    if S == 2:  # as the row lies in memory; one pixel of each point at a time would fill sectors by half
         point = tl.arange(0, TY * TX * 2)[None, :]
         rows = row + point // (TX * 2) * (R * 2)
         columns = tl.max_contiguous(column + point % (TX * 2), (1, 1))
@@ -82,7 +82,7 @@ def forward_kernel(
     row, column = y * STRIDE - K // 2, x_ * STRIDE - K // 2
     corner = x + image * x_b + row * x_h + column.to(tl.int64) * x_w
     for start in range(part * CHANNELS, width, parts * CHANNELS):
-        channel = group * width + start + tl.arange(0, CHANNELS)[:, None]
+        channel = (group * width + start + tl.arange(0, CHANNELS)[:, None]).to(tl.int64)
         source, tap = corner + channel * x_c, weights
         total = (tl.zeros((CHANNELS, TY * TX), tl.float32),) * (SCALE * SCALE)
         for dy in range(K):
@@ -104,11 +104,37 @@ def forward_kernel(
 
 
 @triton.jit
+def row_of(
+    maps, tile_y, tile_x, step_h, step_w,
+    S: tl.constexpr, R: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr, PAIRED: tl.constexpr,
+):  # fmt: skip
+    """Where the first row of pixels of each point lies in a map, for `load_row`.
+
+    Args:
+        maps: pointer to the map, of S x S pixels per point.
+        tile_y, tile_x: the tile's first point; the next one is one to the right, or R below.
+        PAIRED: S is 2, and the pixels of a point are neighbours in memory, at a place that is a multiple of 2.
+
+    Returns:
+        pointers, rows and columns of the points, [1, P] each; PAIRED: [1, 2 * P], for each pixel.
+    """
+    if PAIRED:
+        point = tl.arange(0, TY * TX * 2)[None, :]
+        y, x = tile_y + point // (TX * 2) * R, tile_x + point // 2 % TX
+        pointers = maps + y * S * step_h + (tile_x * 2 + point % (TX * 2))
+    else:
+        point = tl.arange(0, TY * TX)[None, :]
+        y, x = tile_y + point // TX * R, tl.max_contiguous(tile_x + point % TX, (1, 1))
+        pointers = maps + y * S * step_h + x * S * step_w
+    return pointers, y, x
+
+
+@triton.jit
 def load_row(pointers, inside, step, shift: tl.constexpr, S: tl.constexpr, PAIRED: tl.constexpr):
     """S neighbouring pixels of each point, in float32.
 
     Args:
-        pointers: [N, P] to the first of them; PAIRED: [N, 2 * P] to both of each.
+        pointers: [N, P] to the first of them; PAIRED: [N, 2 * P] to both.
         inside: of the same shape, whether to read; zero elsewhere.
         step: between pixels.
         shift: read so many points further right.
@@ -146,16 +172,13 @@ def grad_x_kernel(
     point = tl.arange(0, TY * TX)[None, :]
     y, x_ = tile_y + point // TX * R, tl.max_contiguous(tile_x + point % TX, (1, 1))
     weights = kernels + image * k_b + group * (K * K * SCALE * SCALE) * k_c + y * k_h + x_ * k_w
-    if PAIRED:
+    if PAIRED:  # which the compiler sees by this
         fine_b, fine_c, fine_h = fine_b // 2 * 2, fine_c // 2 * 2, fine_h // 2 * 2
-        point = tl.arange(0, TY * TX * 2)[None, :]
-        wide_y, wide_x = tile_y + point // (TX * 2) * R, tile_x + point // 2 % TX
-        corner = fine + image * fine_b + wide_y * SCALE * fine_h + (tile_x * 2 + point % (TX * 2))
-    else:
-        wide_y, wide_x = y, x_
-        corner = fine + image * fine_b + y * SCALE * fine_h + x_ * SCALE * fine_w
+    corner, wide_y, wide_x = row_of(
+        fine + image * fine_b, tile_y, tile_x, fine_h, fine_w, SCALE, R, TY, TX, PAIRED
+    )  # fmt: skip
     for start in range(part * CHANNELS, width, parts * CHANNELS):
-        channel = group * width + start + tl.arange(0, CHANNELS)[:, None]
+        channel = (group * width + start + tl.arange(0, CHANNELS)[:, None]).to(tl.int64)
         total = (tl.zeros((CHANNELS, TY * TX), tl.float32),) * (R * STRIDE * STRIDE)
         for e in range(-LEFT, R + RIGHT):
             for f in tl.static_range(LEFT + RIGHT + 1):
@@ -208,18 +231,15 @@ def grad_kernels_kernel(
     row, column = y * STRIDE + tap // K - K // 2, x_ * STRIDE + tap % K - K // 2
     reached = (tap < K * K) & (row >= 0) & (row < H) & (column >= 0) & (column < W)
     source = x + image * x_b + row * x_h + column.to(tl.int64) * x_w
-    if PAIRED:
+    if PAIRED:  # which the compiler sees by this
         fine_b, fine_c, fine_h = fine_b // 2 * 2, fine_c // 2 * 2, fine_h // 2 * 2
-        point = tl.arange(0, TY * TX * 2)[None, :]
-        wide_y, wide_x = tile_y + point // (TX * 2), tile_x + point // 2 % TX
-        coming = fine + image * fine_b + wide_y * SCALE * fine_h + (tile_x * 2 + point % (TX * 2))
-    else:
-        wide_y, wide_x = y, x_
-        coming = fine + image * fine_b + y * SCALE * fine_h + x_ * SCALE * fine_w
+    coming, wide_y, wide_x = row_of(
+        fine + image * fine_b, tile_y, tile_x, fine_h, fine_w, SCALE, 1, TY, TX, PAIRED
+    )  # fmt: skip
     inside = (wide_y < h) & (wide_x < w)
     total = (tl.zeros((TAPS, TY * TX), tl.float32),) * (SCALE * SCALE)
     for start in range(part, width, parts):
-        channel = group * width + start
+        channel = (group * width + start).to(tl.int64)
         value = tl.load(source + channel * x_c, mask=reached, other=0).to(tl.float32)
         for i in tl.static_range(SCALE):
             pixels = load_row(coming + channel * fine_c + i * fine_h, inside, fine_w, 0, SCALE, PAIRED)
@@ -229,12 +249,6 @@ def grad_kernels_kernel(
     for near in tl.static_range(SCALE * SCALE):
         stored = (tap < K * K) & (y < h) & (x_ < w)
         tl.store(weights + (tap * SCALE * SCALE + near) * k_c, total[near], mask=stored)
-
-
-@triton.jit
-def probe_kernel(out):
-    """Do next to nothing."""
-    tl.store(out, 1.0)
 
 
 # Launching
@@ -255,13 +269,13 @@ def objection(device: torch.device) -> str | None:
 @cache
 def _problem(index: int | None) -> str | None:
     device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
+    x, kernels, out = (torch.full(shape, 3.0, device=device) for shape in ((1, 1, 1, 1), (1, 4, 1, 1), (1, 1, 2, 2)))
     try:
-        with torch.cuda.device(device):
-            probe_kernel[(1,)](torch.empty(1, device=device))
-    except Exception as error:  # no C compiler, no Python headers, a GPU that is too old, ...
+        forward(out, x, kernels, stride=1, scale=2, groups=1)
+        return None if (out == 9).all() else 'its kernels compute nonsense'
+    except Exception as error:  # no C compiler, no Python headers, a GPU or a Triton that is too old, ...
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        return f'Triton cannot start a kernel ({reason}); it needs a C compiler; or take backend mmcv or torch'
-    return None
+        return f'its kernels do not run ({reason}); they need a C compiler and Triton 3.4 or newer'
 
 
 def forward(fine: Tensor, x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int) -> None:
