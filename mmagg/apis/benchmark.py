@@ -112,6 +112,8 @@ def benchmark(args: argparse.Namespace) -> None:
     configs = [args.config] + ([args.vs] if args.vs else [])
     with _quiet():
         models = [_build(config, args) for config in configs]
+    weights = _give_weights(models)
+    models = [_prepared(model, config, args) for model, config in zip(models, configs, strict=True)]
     report = {
         'hardware': hardware(args.device),
         'mode': 'training step' if args.train else 'inference',
@@ -119,7 +121,7 @@ def benchmark(args: argparse.Namespace) -> None:
         'shape': list(args.shape),
         'objects': args.objects if args.train else None,
         'runs': args.runs,
-        'weights': _give_weights(models),
+        'weights': weights,
         'models': [{'config': config, 'layout': _layout(model)} for config, model in zip(configs, models, strict=True)],
     }
     batches = [_batch(model, args) for model in models]
@@ -161,12 +163,16 @@ def _build(config: str, args: argparse.Namespace) -> nn.Module:
     post_process = getattr(getattr(model, 'mask_head', None), 'post_process', None)
     if post_process is not None:
         post_process.mask_format = 'rle'  # as test.py and demo.py run it
-    model = model.to(args.device).train(args.train)
+    return model.to(args.device).train(args.train)
+
+
+def _prepared(model: nn.Module, config: str, args: argparse.Namespace) -> nn.Module:
+    """The model as its project's tools run it, with the layout that was asked for."""
+    if not args.train and not config.startswith('mmdet::'):
+        model = for_inference(model)
     if args.compile:
         compile_parts(model)
-    if args.layout != 'tool':
-        return model.to(memory_format=LAYOUTS[args.layout])
-    return model if args.train or config.startswith('mmdet::') else for_inference(model)
+    return model if args.layout == 'tool' else model.to(memory_format=LAYOUTS[args.layout])
 
 
 def _layout(model: nn.Module) -> str:

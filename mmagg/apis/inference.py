@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.apis import inference_detector
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
@@ -76,13 +77,15 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """Lay out the weights as the device likes them; results stay the same to rounding.
+    """Merge and lay out the weights for the device; results stay the same to rounding.
 
-    On the CPU, convolutions of channels_last weights need no reordering of their inputs and outputs.
+    Batch normalisation with fixed statistics is a part of the convolution before it. On the CPU, convolutions of
+    channels_last weights need no reordering of their inputs and outputs.
 
     Args:
-        model: on its device; it is changed.
+        model: on its device, with its weights, in evaluation mode; it is changed.
     """
+    model = fuse_conv_bn(model)
     on_cpu = next(model.parameters()).device.type == 'cpu'
     return model.to(memory_format=torch.channels_last) if on_cpu else model
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 
 from mmagg.apis.arguments import add_coco
@@ -67,7 +68,8 @@ def test(args: argparse.Namespace) -> None:
     runner = _runner_for_testing(cfg)
     load_weights(unwrapped(runner), checkpoint, args.checkpoint)
     runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
-    for_inference(unwrapped(runner))
+    if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
+        for_inference(unwrapped(runner))
     if args.compile:
         compile_parts(unwrapped(runner))
     _add_outputs(runner, args, checkpoint)
