@@ -1,12 +1,12 @@
-"""Arguments that several tools have."""
+"""Arguments that several tools have.
+
+What needs MMDetection is imported late: operators are measured where it is not installed.
+"""
 
 import argparse
 from pathlib import Path
 
 import torch
-
-from mmagg.apis.checkpoint import TRUST_FLAG
-from mmagg.apis.config import OptionsAction
 
 
 def positive(text: str) -> int:
@@ -19,6 +19,8 @@ def positive(text: str) -> int:
 
 def add_cfg_options(parser: argparse.ArgumentParser, text: str) -> None:
     """``--cfg-options``; ``text`` is its help."""
+    from mmagg.apis.config import OptionsAction
+
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help=text)
 
 
@@ -41,4 +43,6 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 def add_trust_flag(parser: argparse.ArgumentParser, purpose: str = 'read checkpoints that hold code') -> None:
     """``--trust-checkpoint``."""
+    from mmagg.apis.checkpoint import TRUST_FLAG
+
     parser.add_argument(TRUST_FLAG, action='store_true', help=f'{purpose}; only from sources you trust')

@@ -2,8 +2,6 @@
 
 import argparse
 import logging
-import os
-import platform
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from mmagg.apis.compilation import add_compile_flag, compile_parts
 from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
+from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import for_inference
 from mmagg.apis.key_maps import mmdet_to_mmagg
 
@@ -268,26 +267,6 @@ def _measure(models: Sequence[nn.Module], batches: Sequence[tuple], report: dict
     for entry in entries:
         runs = entry['runs_ms']
         entry['median_ms'] = {stage: median(run[stage] for run in runs) for stage in runs[0]}
-
-
-def hardware(device: str) -> dict[str, Any]:
-    """What the measurement ran on."""
-    on_cuda = torch.device(device).type == 'cuda'
-    return {
-        'cpu': _cpu_name(),
-        'cores': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'gpu': torch.cuda.get_device_name(device) if on_cuda else None,
-        'torch': torch.__version__,
-        'python': platform.python_version(),
-    }
-
-
-def _cpu_name() -> str:
-    info = Path('/proc/cpuinfo')
-    lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 # Printing

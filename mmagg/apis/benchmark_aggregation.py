@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from mmagg.analysis.memory import MIB, MemoryMeter
 from mmagg.apis.arguments import positive
-from mmagg.apis.benchmark import hardware
 from mmagg.apis.errors import InputError, add_traceback_flag
+from mmagg.apis.hardware import hardware
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered, grid_neighbours
 
 GRID, CONTEXT = 40, 16

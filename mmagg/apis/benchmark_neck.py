@@ -13,9 +13,9 @@ from tqdm import tqdm
 from mmagg.analysis.memory import MIB, MemoryMeter
 from mmagg.analysis.plain_a2fpn import plainly
 from mmagg.apis.arguments import add_cfg_options, positive
-from mmagg.apis.benchmark import hardware
 from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag
+from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import for_inference
 from mmagg.necks import A2FPN
 

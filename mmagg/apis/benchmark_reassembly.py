@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from mmagg.analysis.memory import MIB, MemoryMeter
 from mmagg.apis.arguments import positive
-from mmagg.apis.benchmark import hardware
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
+from mmagg.apis.hardware import hardware
 from mmagg.ops import reassemble_down, reassemble_up, reassembly
 
 CHANNELS, K, STEP = 256, 5, 2  # A2-FPN's
