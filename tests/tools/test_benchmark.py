@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -52,11 +53,13 @@ def test_two_models_side_by_side(configs, tmp_path, capsys) -> None:
     out = capsys.readouterr().out
     assert out.count(': 40 candidates, ') == 2
     assert "the same in both (mmdet's, renamed)" in out
-    ours, theirs, ratio = row(out, 'total')
-    assert ratio == pytest.approx(ours / theirs, abs=0.01)
     assert len(row(out, 'above the backbone')) == 3
 
     report = json.loads(file.read_text())
+    # From the exact times: the printed ones are rounded, and of a small model that is a per cent.
+    ours, theirs = (median(run['total'] for run in model['runs_ms']) for model in report['models'])
+    assert row(out, 'total') == pytest.approx([ours, theirs, ours / theirs], abs=0.0501)
+    assert row(out, 'total')[2] == pytest.approx(ours / theirs, abs=0.00501)
     assert [model['config'] for model in report['models']] == list(configs)
     assert report['hardware']['cpu']
     for model in report['models']:
