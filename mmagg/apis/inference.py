@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.apis import inference_detector
+from mmdet.models import ResNet
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -79,15 +80,19 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 def for_inference(model: nn.Module) -> nn.Module:
     """Merge and lay out the weights for the device; results stay the same to rounding.
 
-    Batch normalisation with fixed statistics is a part of the convolution before it. On the CPU, convolutions of
-    channels_last weights need no reordering of their inputs and outputs.
+    Batch normalisation with fixed statistics is a part of the convolution before it. That is done in a ResNet only: in
+    heads, convolutions may be shared by levels that have a normalisation of their own each. On the CPU, convolutions of
+    channels_last weights need no reordering of their inputs and outputs. Models with operators of mmcv stay as they are:
+    its deformable convolution reads such weights as if they were contiguous, and gives wrong results.
 
     Args:
         model: on its device, with its weights, in evaluation mode; it is changed.
     """
-    model = fuse_conv_bn(model)
+    if isinstance(getattr(model, 'backbone', None), ResNet):
+        fuse_conv_bn(model.backbone)
     on_cpu = next(model.parameters()).device.type == 'cpu'
-    return model.to(memory_format=torch.channels_last) if on_cpu else model
+    of_mmcv = any(type(module).__module__.startswith('mmcv.ops') for module in model.modules())
+    return model.to(memory_format=torch.channels_last) if on_cpu and not of_mmcv else model
 
 
 def ask_for_rle(cfg: Config) -> None:

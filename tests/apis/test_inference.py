@@ -1,0 +1,64 @@
+"""What is done to a model before it is used changes nothing but its speed."""
+
+from copy import deepcopy
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.registry import init_default_scope
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmagg.apis.inference import for_inference
+
+BACKBONES = {
+    'ResNet': dict(type='ResNet', depth=50, base_channels=8, norm_eval=True),
+    'ResNeXt': dict(type='ResNeXt', depth=50, groups=4, base_width=4, norm_eval=True),
+    'deformable': dict(
+        type='ResNet',
+        depth=50,
+        base_channels=8,
+        norm_eval=True,
+        dcn=dict(type='DCNv2', deform_groups=1),
+        stage_with_dcn=(False, False, True, True),
+    ),
+}
+
+
+class Detector(nn.Module):
+    """A backbone, and a head in which two normalisations share a convolution, as mmdet has it in some heads."""
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = MODELS.build(backbone)
+        shared = nn.Conv2d(8, 8, 3)
+        self.heads = nn.ModuleList(nn.Sequential(shared, nn.BatchNorm2d(8)) for _ in range(2))
+
+    def forward(self, image, feature):
+        return [*self.backbone(image), *(head(feature) for head in self.heads)]
+
+
+@pytest.mark.parametrize('name', BACKBONES)
+def test_results_stay_the_same(name):
+    init_default_scope('mmdet')
+    torch.manual_seed(0)
+    model = Detector(BACKBONES[name])
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                for tensor, (low, high) in (
+                    (module.running_mean, (-0.5, 0.5)),
+                    (module.running_var, (0.5, 2)),
+                    (module.weight, (0.5, 1.5)),
+                    (module.bias, (-0.5, 0.5)),
+                ):
+                    tensor.uniform_(low, high)
+    model = model.double().eval()
+    image, feature = torch.randn(1, 3, 64, 64).double(), torch.randn(1, 8, 6, 6).double()
+    before = sum(isinstance(module, _BatchNorm) for module in model.backbone.modules())
+    prepared = for_inference(deepcopy(model))
+    after = sum(isinstance(module, _BatchNorm) for module in prepared.backbone.modules())
+    assert after < before / 4, 'normalisations are fused'
+    with torch.no_grad():
+        for ours, want in zip(prepared(image, feature), model(image, feature), strict=True):
+            torch.testing.assert_close(ours, want)
