@@ -17,6 +17,7 @@ from mmagg.layers.global_context import ContextGCN
 from mmagg.ops import reassemble_down, reassemble_up
 
 from .stages import replaced
+from .unfolded_reassembly import unfolded_down, unfolded_up
 
 Reassembly = Callable[[Tensor, Tensor], Tensor]
 
@@ -77,22 +78,6 @@ def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Reassembly = reasse
     small = down(fine, fusion.predictor(fusion.encoder.reduce(pair)))
     weights = reweighted(fusion, pair)
     return weights[0] * coarse + weights[1] * small
-
-
-def unfolded_up(x: Tensor, kernels: Tensor) -> Tensor:
-    """Eq. 8 with all neighbourhoods in memory; arguments as of `reassemble_up`."""
-    kernels = F.pixel_shuffle(kernels, 2)
-    side = int(kernels.shape[1] ** 0.5)
-    patches = F.unfold(x, side, padding=side // 2).view(len(x), -1, *x.shape[2:])
-    patches = F.interpolate(patches, scale_factor=2, mode='nearest').unflatten(1, (-1, side**2))
-    return torch.einsum('bckhw,bkhw->bchw', patches, kernels)
-
-
-def unfolded_down(x: Tensor, kernels: Tensor) -> Tensor:
-    """Eq. 12 with all neighbourhoods in memory; arguments as of `reassemble_down`."""
-    side = int(kernels.shape[1] ** 0.5)
-    patches = F.unfold(x, side, padding=side // 2, stride=2).view(*x.shape[:2], side**2, *kernels.shape[2:])
-    return torch.einsum('bckhw,bkhw->bchw', patches, kernels)
 
 
 PLAIN = {MultiLevelGlobalContext: global_context, GACARAFE: gacarafe, GACAP: gacap}

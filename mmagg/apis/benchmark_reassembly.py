@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.analysis.memory import MIB, MemoryMeter
+from mmagg.analysis.unfolded_reassembly import unfolded_down, unfolded_up
 from mmagg.apis.arguments import positive
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
@@ -155,20 +156,6 @@ def absent(device: torch.device) -> dict[str, str]:
     """Backends that cannot run, and why."""
     reasons = {name: reassembly.objection(name, device, torch.float32, 0) for name in ('triton', 'mmcv')}
     return {name: reason for name, reason in reasons.items() if reason}
-
-
-def unfolded_up(x: Tensor, kernels: Tensor) -> Tensor:
-    """All neighbourhoods as a tensor, a product, a pixel shuffle."""
-    b, c, h, w = x.shape
-    columns = F.unfold(x, K, padding=K // 2).view(b, c, K**2, h, w)
-    kernels = kernels.view(b, K**2, STEP**2, h, w)
-    return F.pixel_shuffle(torch.einsum('bckhw,bkshw->bcshw', columns, kernels).flatten(1, 2), STEP)
-
-
-def unfolded_down(x: Tensor, kernels: Tensor) -> Tensor:
-    """The neighbourhoods that are needed as a tensor, a product."""
-    columns = F.unfold(x, K, padding=K // 2, stride=STEP).view(*x.shape[:2], K**2, *kernels.shape[2:])
-    return torch.einsum('bckhw,bkhw->bchw', columns, kernels)
 
 
 def sliced_down(x: Tensor, kernels: Tensor) -> Tensor:

@@ -82,8 +82,8 @@ def for_inference(model: nn.Module) -> nn.Module:
 
     Batch normalisation with fixed statistics is a part of the convolution before it. That is done in a ResNet only: in
     heads, convolutions may be shared by levels that have a normalisation of their own each. On the CPU, convolutions of
-    channels_last weights need no reordering of their inputs and outputs. Models with operators of mmcv stay as they are:
-    its deformable convolution reads such weights as if they were contiguous, and gives wrong results.
+    channels_last weights need no reordering of their inputs and outputs. Models with operators of mmcv
+    stay as they are: its deformable convolution reads such weights as if they were contiguous, and gives wrong results.
 
     Args:
         model: on its device, with its weights, in evaluation mode; it is changed.

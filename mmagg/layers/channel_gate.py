@@ -6,6 +6,11 @@ Shape shorthand: B images, C channels of a level, M of the bottleneck.
 from torch import Tensor, nn
 
 
+def attention_pooled(x: Tensor, mask: Tensor) -> Tensor:
+    """The sum of a map's pixels, weighted by an attention mask: (B, C, h, w), (B, 1, h, w) -> (B, C, 1, 1)."""
+    return (x.flatten(2) @ mask.flatten(2).transpose(1, 2).to(x.dtype))[..., None]
+
+
 class ChannelGate(nn.Module):
     """From the attention-pooled statistic of two maps to a weight for each of their channels.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmagg.ops import reassemble_down, upsampling_adjoint
 
-from .channel_gate import ChannelGate
+from .channel_gate import ChannelGate, attention_pooled
 from .kernel_predictor import KernelPredictor, PairEncoder
 
 STRIDE = 2
@@ -54,12 +54,8 @@ class GACAP(BaseModule):
         own, other = self.encoder.halves(fine, coarse)
         both = own + F.interpolate(other, size=fine.shape[2:], mode='bilinear', align_corners=False)
         features, mask = self.encoder.split(both)
-        masks = mask, upsampling_adjoint(mask, coarse.shape[2:])
-        pooled = [
-            x.flatten(2) @ m.flatten(2).transpose(1, 2).to(x.dtype)  # (B, C, 1)
-            for x, m in zip((fine, coarse), masks, strict=True)
-        ]
-        weights = self.gate(torch.cat(pooled, dim=1)[..., None])
+        of_coarse = attention_pooled(coarse, upsampling_adjoint(mask, coarse.shape[2:]))
+        weights = self.gate(torch.cat([attention_pooled(fine, mask), of_coarse], dim=1))
         small = reassemble_down(fine, self.predictor(features), stride=STRIDE)
         return small.mul_(weights[1]).addcmul_(weights[0], coarse)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmagg.ops import reassemble_up
 
-from .channel_gate import ChannelGate
+from .channel_gate import ChannelGate, attention_pooled
 from .kernel_predictor import KernelPredictor, PairEncoder
 
 SCALE = 2
@@ -53,8 +53,7 @@ class GACARAFE(BaseModule):
         small = F.max_pool2d(fine, 2, ceil_mode=True)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)
-        pooled = [x.flatten(2) @ mask.flatten(2).transpose(1, 2).to(x.dtype) for x in (coarse, small)]  # (B, C, 1)
-        weights = self.gate(torch.cat(pooled, dim=1)[..., None])
+        weights = self.gate(torch.cat([attention_pooled(coarse, mask), attention_pooled(small, mask)], dim=1))
         large = upsampled(coarse, self.predictor(features), fine.shape[2:])
         return large.mul_(weights[0]).addcmul_(weights[1], fine)
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from mmdet.models.necks import FPN, PAFPN
 
 from mmagg.analysis.plain_a2fpn import plainly
-from mmagg.layers import GACAP, GACARAFE, CAPFusion, CARAFEFusion, MultiLevelGlobalContext
+from mmagg.layers import GACAP, GACARAFE, CAPFusion, CARAFEFusion, KernelPredictor, MultiLevelGlobalContext
 from mmagg.layers.global_context import cosine_attention
 from mmagg.necks import A2FPN
 
@@ -238,6 +238,61 @@ def test_gates_of_one_half_halve(fusion):
     else:
         want = (coarse + F.avg_pool2d(fine, 5, stride=2, padding=2)) / 2
     torch.testing.assert_close(module(coarse, fine), want)
+
+
+@pytest.mark.parametrize('fusion', [GACARAFE, GACAP])
+def test_the_first_half_of_the_gate_is_for_the_coarse_level(fusion):
+    """A gate that lets one of the levels through shows that one alone, twice."""
+    module = fusion(channels=4)
+    for conv in (module.gate.excite, module.predictor.kernels):
+        torch.nn.init.zeros_(conv.weight)
+        torch.nn.init.zeros_(conv.bias)
+    coarse, fine = torch.randn(1, 4, 3, 4), torch.randn(1, 4, 6, 8)
+    if fusion is GACARAFE:
+        coarse_part = F.avg_pool2d(coarse, 5, stride=1, padding=2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        fine_part = fine
+    else:
+        coarse_part, fine_part = coarse, F.avg_pool2d(fine, 5, stride=2, padding=2)
+    with torch.no_grad():
+        for open_half, want in ((slice(0, 4), coarse_part), (slice(4, 8), fine_part)):
+            module.gate.excite.bias.fill_(-100)
+            module.gate.excite.bias[open_half] = 100
+            torch.testing.assert_close(module(coarse, fine), 2 * want)
+
+
+@pytest.mark.parametrize('scale, stride', [(2, 1), (1, 2)])
+def test_kernels_sum_to_one_at_every_pixel(scale, stride):
+    """Eq. 7: pixel shuffle, then a softmax over the taps."""
+    predictor = KernelPredictor(in_channels=4, kernel_size=3, scale=scale, stride=stride)
+    features = torch.randn(2, 4, 6, 8)
+    logits = predictor.kernels(predictor.relu(predictor.blend(features)))
+    want = F.pixel_shuffle(logits, scale).softmax(dim=1)
+    torch.testing.assert_close(F.pixel_shuffle(predictor(features), scale), want)
+
+
+def test_the_joint_level_takes_part_in_both_pathways():
+    """Fig. 2, level by level, with the fusions of PAFPN."""
+    frame = PAFPN_FRAME | dict(joint_level=True, finest_conv=True)
+    neck, (c2, c3, c4, c5) = randomly(A2FPN(in_channels=STAGES, out_channels=8, **frame)), stages(64, 96)
+    neck = neck.double()
+    p2, p3, p4, p5 = (conv(x) for conv, x in zip(neck.lateral.convs, (c2, c3, c4, c5), strict=True))
+    p6 = neck.joint_conv(c5)
+
+    def up(coarse, fine):
+        return fine + F.interpolate(coarse, size=fine.shape[2:])
+
+    p5 = up(p6, p5)
+    p4 = up(p5, p4)
+    p3 = up(p4, p3)
+    p2 = up(p3, p2)
+    p2, p3, p4, p5, p6 = (conv(x) for conv, x in zip(neck.top_down_convs, (p2, p3, p4, p5, p6), strict=True))
+    p3 = p3 + neck.bottom_up[0].conv(p2)
+    p4 = p4 + neck.bottom_up[1].conv(p3)
+    p5 = p5 + neck.bottom_up[2].conv(p4)
+    p6 = p6 + neck.bottom_up[3].conv(p5)
+    want = [conv(x) for conv, x in zip(neck.bottom_up_convs, (p2, p3, p4, p5, p6), strict=True)]
+    for a, b in zip(neck(stages(64, 96)), want, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize(
