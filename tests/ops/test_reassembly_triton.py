@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from test_reassembly import DOWN, LAYOUTS, UP, agrees, inputs, reassemble
+from reassembly_cases import DOWN, LAYOUTS, UP, agrees, inputs, reassemble
 
 pytest.importorskip('triton')
 from mmagg.ops import reassembly_triton

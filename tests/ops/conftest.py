@@ -1,0 +1,8 @@
+"""What the tests of operators share."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _nothing_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('MMAGG_REASSEMBLY', raising=False)
