@@ -4,10 +4,12 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
-from torch import Tensor
+from mmengine.config import Config
+from torch import Tensor, nn
 
 from mmagg.apis.arguments import add_cfg_options, add_trust_flag
 from mmagg.apis.checkpoint import load_weights, read_checkpoint, secure_loading
@@ -35,12 +37,15 @@ def convert(args: argparse.Namespace) -> int:
     return convert_with(mmdet_to_mmagg, args)
 
 
-def converter_parser(what: str, *, example: str) -> argparse.ArgumentParser:
+def converter_parser(
+    what: str, *, example: str, option: str = 'model.mask_head.num_classes=20'
+) -> argparse.ArgumentParser:
     """The arguments of a converter.
 
     Args:
         what: it reads.
         example: a command line.
+        option: an example of what to change in a config.
     """
     parser = argparse.ArgumentParser(
         description=f'Turn {what} into one for CONFIG. All weights must fit, or nothing is written; where CONFIG is '
@@ -50,14 +55,14 @@ def converter_parser(what: str, *, example: str) -> argparse.ArgumentParser:
     parser.add_argument('source', type=Path, metavar='SRC', help=what)
     parser.add_argument('target', type=Path, metavar='DST', help='checkpoint to write')
     parser.add_argument('--config', required=True, help='our config of the model')
-    add_cfg_options(parser, 'change the config, e.g. model.mask_head.num_classes=20; whoever uses DST needs the same')
+    add_cfg_options(parser, f'change the config, e.g. {option}; whoever uses DST needs the same')
     add_trust_flag(parser, 'read a checkpoint that holds code')
     add_traceback_flag(parser)
     return parser
 
 
 def convert_with(to_mmagg: Callable[[Mapping[str, Tensor]], dict[str, Tensor]], args: argparse.Namespace) -> int:
-    """Convert as the arguments of `converter_parser` say.
+    """Convert a checkpoint for a `GridMaskHead` as the arguments of `converter_parser` say.
 
     Args:
         to_mmagg: renames a state dict's keys into ours.
@@ -69,21 +74,61 @@ def convert_with(to_mmagg: Callable[[Mapping[str, Tensor]], dict[str, Tensor]], 
     Raises:
         InputError: a file, the config or a weight cannot be used.
     """
-    secure_loading(trust=args.trust_checkpoint)
-    if args.target.resolve() == args.source.resolve():
-        raise InputError(f'{args.target}: SRC and DST are the same file')
-    cfg = load_config(args.config, args.cfg_options)
+    cfg = prepare(args)
     checkpoint = read_checkpoint(args.source)
     state = checkpoint['state_dict'] = to_mmagg(checkpoint['state_dict'])
-    if not any(key.startswith('mask_head.class_tower.') for key in state):
-        raise InputError(
-            f'checkpoint {args.source}: no head under the names that this converter knows ({next(iter(state))}, …); '
-            'see --help for what it reads'
-        )
+    require_head(state, 'mask_head.class_tower.', args)
     model = MODELS.build(cfg.model)
     if not isinstance(getattr(model, 'mask_head', None), GridMaskHead):
         raise InputError(f'config {args.config}: its mask head is not the GridMaskHead that these weights are for')
-    problems = disagreements(state, model)
+    notes = note_unseen(unseen(model.mask_head), below='model.mask_head')
+    return finish(model, checkpoint, args, problems=disagreements(state, model), notes=notes)
+
+
+def prepare(args: argparse.Namespace) -> Config:
+    """Decide how checkpoints are read and load the config.
+
+    Raises:
+        InputError: SRC and DST are the same file, or the config cannot be used.
+    """
+    secure_loading(trust=args.trust_checkpoint)
+    if args.target.resolve() == args.source.resolve():
+        raise InputError(f'{args.target}: SRC and DST are the same file')
+    return load_config(args.config, args.cfg_options)
+
+
+def require_head(state: Mapping[str, Tensor], prefix: str, args: argparse.Namespace) -> None:
+    """Make sure that the renaming has recognised a checkpoint.
+
+    Raises:
+        InputError: no key under our names starts with `prefix`.
+    """
+    if not any(key.startswith(prefix) for key in state):
+        first = next(iter(state), 'it has no weights')
+        raise InputError(
+            f'checkpoint {args.source}: no head under the names that this converter knows ({first}, …); '
+            'see --help for what it reads'
+        )
+
+
+def finish(
+    model: nn.Module, checkpoint: dict, args: argparse.Namespace, *, problems: list[str], notes: list[str]
+) -> int:
+    """Write a converted checkpoint and say what was written, or say the problems.
+
+    Args:
+        model: of the config.
+        checkpoint: with `state_dict`, under our names, and `meta`.
+        args: of `converter_parser`.
+        problems: what keeps the weights from fitting, a line each.
+        notes: what to say when all is well, a line each.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        InputError: the weights do not fit.
+    """
     for problem in problems:
         print(f'error: {problem}', file=sys.stderr)  # noqa: T201
     if problems:
@@ -92,17 +137,16 @@ def convert_with(to_mmagg: Callable[[Mapping[str, Tensor]], dict[str, Tensor]], 
     meta = {key: checkpoint['meta'][key] for key in KEPT_META if key in checkpoint['meta']}
     with written_whole(args.target) as temporary:
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, temporary)
-    _report(args, len(state), model.mask_head)
+    print(f'{len(checkpoint["state_dict"])} tensors of {args.source} written to {args.target}')  # noqa: T201
+    for note in notes:
+        print(note)  # noqa: T201
+    if args.cfg_options:
+        print(f'test.py and demo.py need the same --cfg-options {as_arguments(args.cfg_options)}')  # noqa: T201
     return 0
 
 
-def _report(args: argparse.Namespace, tensors: int, head: GridMaskHead) -> None:
-    """Say what was written and what the weights cannot vouch for."""
-    print(f'{tensors} tensors of {args.source} written to {args.target}')  # noqa: T201
-    taken = unseen(head)
-    if taken:
-        print(  # noqa: T201
-            f'no weight shows these, they are as the config says (below model.mask_head): {as_arguments(taken)}'
-        )
-    if args.cfg_options:
-        print(f'test.py and demo.py need the same --cfg-options {as_arguments(args.cfg_options)}')  # noqa: T201
+def note_unseen(settings: Mapping[str, Any], *, below: str) -> list[str]:
+    """A line with the settings that no weight can vouch for, keys below `below`; none without settings."""
+    if not settings:
+        return []
+    return [f'no weight shows these, they are as the config says (below {below}): {as_arguments(settings)}']

@@ -2,6 +2,7 @@
 
 from .aggregation_parameters import DynamicParameters, StaticParameters
 from .aggregator import DynamicAggregator
+from .blended import BlendedMasks
 from .context import MultiLevelContext
 from .decoupled import DecoupledMaskBranch
 from .dynamic import DynamicMaskBranch
@@ -9,6 +10,7 @@ from .local_masks import LocalMasks
 from .static import StaticMaskBranch
 
 __all__ = [
+    'BlendedMasks',
     'DecoupledMaskBranch',
     'DynamicAggregator',
     'DynamicMaskBranch',

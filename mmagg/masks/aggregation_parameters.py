@@ -37,7 +37,8 @@ class PredictedParameters(CellParameters):
         self._features, self._conv, self._activation = features, conv, ACTIVATIONS[activation]
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        return self._activation(conv_at(self._features.value[image], cells, self._conv.weight, self._conv.bias))
+        features = self._features.value[image : image + 1]
+        return self._activation(conv_at(features, cells, self._conv.weight, self._conv.bias))
 
 
 class SharedParameters(CellParameters):

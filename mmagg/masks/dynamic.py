@@ -35,7 +35,8 @@ class DynamicMasks(LocalMasks):
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         conv = self._conv_kernel
-        kernels = conv_at(self.tower_output.value[image], cells.flatten(), conv.weight, conv.bias)  # (N * K, D)
+        tower_output = self.tower_output.value[image : image + 1]
+        kernels = conv_at(tower_output, cells.flatten(), conv.weight, conv.bias)  # (N * K, D)
         return project(self.features[image], kernels.unflatten(0, cells.shape))
 
 

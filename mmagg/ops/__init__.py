@@ -7,11 +7,13 @@ from .grid import append_coordinates, points_nms
 from .grid_neighbours import grid_neighbours, num_neighbours
 from .mask_iou import mask_iou
 from .mask_nms import mask_nms, matrix_nms
+from .mask_paste import paste_masks, pasted_masks
 from .mask_resize import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
 from .mask_voting import mask_voting
 from .reassembly import backends as reassembly_backends
 from .reassembly import reassemble_down, reassemble_up
 from .rle import masks_to_rle, rle_to_masks
+from .roi_pool import roi_pool
 
 # The backend of each op that has several, in words.
 BACKENDS = {'reassemble_up': reassembly_backends, 'reassemble_down': reassembly_backends}
@@ -35,10 +37,13 @@ __all__ = [
     'masks_to_rle',
     'matrix_nms',
     'num_neighbours',
+    'paste_masks',
+    'pasted_masks',
     'points_nms',
     'reassemble_down',
     'reassemble_up',
     'resize_masks',
     'rle_to_masks',
+    'roi_pool',
     'upsampling_adjoint',
 ]

@@ -1,6 +1,6 @@
-"""A convolution at a few places of a map.
+"""A convolution at a few places of a batch of maps.
 
-Shape shorthand: N places, C inputs, O outputs, (H, W) map size, k kernel side.
+Shape shorthand: B images, N places, C inputs, O outputs, (H, W) map size, k kernel side.
 """
 
 import torch
@@ -8,12 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def conv_at(x: Tensor, cells: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A convolution with zero padding k // 2, computed only where it is asked for.
 
     Args:
-        x: (C, H, W).
-        cells: (N,) long, row-major places in [0, H * W), on any device.
+        x: (B, C, H, W).
+        places: (N,) long, in [0, B * H * W): image, row and column, the column fastest; on any device.
         weight: (O, C, k, k), k odd.
         bias: (O,).
 
@@ -21,11 +21,14 @@ def conv_at(x: Tensor, cells: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         (N, O), the values of `F.conv2d(x, weight, bias, padding=k // 2)` at these places.
     """
     k = weight.shape[-1]
-    width = x.shape[2]
-    cells = cells.to(x.device)
-    near = torch.arange(k, device=x.device)
-    # In the padded map a place's window begins at its own row and column.
-    rows = (cells // width)[:, None, None] + near[:, None]
-    columns = (cells % width)[:, None, None] + near
-    windows = F.pad(x, [k // 2] * 4)[:, rows, columns]  # (C, N, k, k)
-    return F.linear(windows.transpose(0, 1).flatten(1), weight.flatten(1), bias)
+    height, width = x.shape[2:]
+    places = places.to(x.device)
+    near = torch.arange(k, device=x.device) - k // 2
+    rows = (places // width % height)[:, None, None] + near[:, None]  # (N, k, 1)
+    columns = (places % width)[:, None, None] + near  # (N, 1, k)
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, k, k)
+    # Clamped and set to zero: a padded copy of the maps would be larger than all that is needed of them.
+    images = (places // (height * width))[:, None, None]
+    windows = x.permute(0, 2, 3, 1)[images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]  # (N, k, k, C)
+    windows = windows * inside[..., None]
+    return F.linear(windows.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)

@@ -5,11 +5,14 @@ import socket
 import pytest
 import torch
 import torch.multiprocessing as mp
+from boxed_heads import boxed_head
+from boxed_heads import pyramid as boxed_pyramid
 from grid_heads import KINDS, aggmask_head, batch_samples, mmagg_head, pyramid
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 BATCH = ['few', 'crowded', 'empty', 'tiny']
+BOXED = ['boxed blend', 'boxed assemble']
 AGGREGATED = ['aggmask on solo-mask', 'aggmask on solov2-own-tower']
 
 
@@ -26,6 +29,8 @@ class Losses(torch.nn.Module):
 
 def head_of(kind):
     torch.manual_seed(1)
+    if kind in BOXED:
+        return boxed_head(kind.removeprefix('boxed '))
     if kind in AGGREGATED:
         return aggmask_head(kind.removeprefix('aggmask on '))
     head = mmagg_head(kind)
@@ -36,10 +41,17 @@ def head_of(kind):
     return head
 
 
+def batch_of(kind):
+    """Features and samples; of the heads with boxes, one process has no objects at all."""
+    if kind in BOXED:
+        return boxed_pyramid(4, 64, 96), batch_samples(['few', 'crowded', 'empty', 'empty'], 64, 96)
+    return pyramid(4, 64, 96), batch_samples(BATCH, 64, 96)
+
+
 def run(rank, world, port, results):
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', init_method=f'tcp://127.0.0.1:{port}', rank=rank, world_size=world)
-    outcomes = {kind: step(kind, rank, world) for kind in (*KINDS, *AGGREGATED)}
+    outcomes = {kind: step(kind, rank, world) for kind in (*KINDS, *AGGREGATED, *BOXED)}
     if rank == 0:
         torch.save(outcomes, results)
     distributed.destroy_process_group()
@@ -47,9 +59,10 @@ def run(rank, world, port, results):
 
 def step(kind, rank, world):
     """Mean losses over the processes, and gradients, of this process's part of the batch."""
-    part = slice(rank * len(BATCH) // world, (rank + 1) * len(BATCH) // world)
+    feats, samples = batch_of(kind)
+    part = slice(rank * len(samples) // world, (rank + 1) * len(samples) // world)
     model = DistributedDataParallel(Losses(head_of(kind)))
-    losses = model([x[part] for x in pyramid(len(BATCH), 64, 96)], batch_samples(BATCH, 64, 96)[part])
+    losses = model([x[part] for x in feats], samples[part])
     sum(losses.values()).backward()
     mean = {name: value.detach().clone() for name, value in losses.items()}
     for value in mean.values():
@@ -68,12 +81,12 @@ def outcomes(tmp_path_factory):
     return torch.load(results, weights_only=True)
 
 
-@pytest.mark.parametrize('kind', [*KINDS, *AGGREGATED])
+@pytest.mark.parametrize('kind', [*KINDS, *AGGREGATED, *BOXED])
 def test_two_processes_equal_one(kind, outcomes):
     """Losses (their mean over the processes) and gradients; one of the two has images without objects or tiny ones."""
     mean, gradients = outcomes[kind]
     head = head_of(kind)
-    losses = head.loss(pyramid(len(BATCH), 64, 96), batch_samples(BATCH, 64, 96))
+    losses = head.loss(*batch_of(kind))
     sum(losses.values()).backward()
     for name, value in losses.items():
         torch.testing.assert_close(mean[name], value.detach(), rtol=1e-5, atol=1e-6)

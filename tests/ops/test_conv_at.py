@@ -9,12 +9,12 @@ from mmagg.ops import conv_at
 
 @pytest.mark.parametrize('kernel_size', [1, 3, 5])
 def test_equals_the_convolution_at_these_places(kernel_size: int) -> None:
-    x = torch.randn(3, 4, 6).double().requires_grad_()
+    x = torch.randn(2, 3, 4, 6).double().requires_grad_()
     weight = torch.randn(7, 3, kernel_size, kernel_size).double().requires_grad_()
     bias = torch.randn(7).double()
-    cells = torch.tensor([0, 23, 7, 7, 5, 18])  # corners, a repeated one, the inside
-    want = F.conv2d(x[None], weight, bias, padding=kernel_size // 2)[0].flatten(1).t()[cells]
-    ours = conv_at(x, cells, weight, bias)
+    places = torch.tensor([0, 23, 7, 7, 5, 18, 24, 33])  # corners, a repeated one, the inside; two of the second image
+    want = F.conv2d(x, weight, bias, padding=kernel_size // 2).permute(0, 2, 3, 1).flatten(0, 2)[places]
+    ours = conv_at(x, places, weight, bias)
     torch.testing.assert_close(ours, want)
     factor = torch.randn_like(want)
     for a, b in zip(
@@ -26,5 +26,5 @@ def test_equals_the_convolution_at_these_places(kernel_size: int) -> None:
 
 
 def test_nowhere() -> None:
-    out = conv_at(torch.rand(3, 4, 6), torch.zeros(0).long(), torch.rand(7, 3, 3, 3), torch.rand(7))
+    out = conv_at(torch.rand(2, 3, 4, 6), torch.zeros(0).long(), torch.rand(7, 3, 3, 3), torch.rand(7))
     assert out.shape == (0, 7)

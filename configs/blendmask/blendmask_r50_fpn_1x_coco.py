@@ -1,0 +1,1 @@
+_base_ = ['../_base_/models/blendmask_r50_fpn.py', '../_base_/coco_polygons_1x.py']

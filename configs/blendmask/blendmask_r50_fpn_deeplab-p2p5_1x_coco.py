@@ -1,0 +1,21 @@
+"""'+s/4' of Table 7: the decoder on P2 and P5, of width 256, with the semantic loss; bases at stride 4."""
+
+_base_ = './blendmask_r50_fpn_1x_coco.py'
+
+model = dict(
+    neck=dict(start_level=0, num_outs=6),
+    mask_head=dict(
+        levels=(1, 2, 3, 4, 5),
+        masks=dict(
+            basis=dict(
+                _delete_=True,
+                type='DeepLabDecoder',
+                in_channels=(256, 256),
+                levels=(0, 3),
+                channels=256,
+                num_bases=4,
+            ),
+        ),
+        semantic=dict(level=1),
+    ),
+)

@@ -1,0 +1,20 @@
+"""DeepLabV3+'s decoder of width 128 on P3 and P5 (Tables 4 to 7): 56_4_14, no semantic loss."""
+
+_base_ = './blendmask_r50_fpn_1x_coco.py'
+
+model = dict(
+    mask_head=dict(
+        masks=dict(
+            basis=dict(
+                _delete_=True,
+                type='DeepLabDecoder',
+                in_channels=(256, 256),
+                levels=(0, 2),
+                channels=128,
+                num_bases=4,
+            ),
+            stride=8,
+        ),
+        semantic=None,
+    ),
+)

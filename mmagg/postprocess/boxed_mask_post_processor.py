@@ -1,0 +1,160 @@
+"""From scored boxes and masks in their frames to the instances of an image.
+
+Shape shorthand: L levels, q locations of a level, C classes, M detections, (r, r) mask size in a box, (H, W) original
+image.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmcv.ops import batched_nms
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmagg.ops import masks_to_rle, paste_masks, pasted_masks
+
+FILTERS = ('score', 'class')
+MASK_FORMATS = ('bitmap', 'rle')
+
+
+class Detections(NamedTuple):
+    """What is found in one image, in descending order of the scores."""
+
+    boxes: Tensor
+    """(M, 4) x1, y1, x2, y2 in pixels of the network's input."""
+    scores: Tensor
+    """(M,)."""
+    labels: Tensor
+    """(M,) classes."""
+    places: Tensor
+    """(M,) long, their locations, counted over all levels."""
+
+
+class BoxedMaskPostProcessor:
+    """Candidates, NMS of boxes and pasting, in the order of the FCOS that BlendMask and MEInst stand on.
+
+    Args:
+        score_thr: a (location, class) pair above this is a candidate, in [0, 1).
+        filter_by: what must be above it: 'score', class probability times centerness (BlendMask), or 'class', the
+            class probability alone (MEInst).
+        nms_pre: most candidates of each level; those with the greatest product are taken.
+        iou_thr: a box is suppressed by a better one of its class with a greater IoU, in (0, 1].
+        max_per_img: most detections of an image.
+        sqrt_score: the score is the square root of the product (the authors' release), or the product (FCOS).
+        clip_boxes: clip boxes to the image before NMS. The release does not: it suppresses and decodes masks on whole
+            boxes and then pastes them into clipped ones.
+        mask_thr: a pixel with at least this probability is inside, in (0, 1).
+        mask_format: `'bitmap'` for one bool tensor, `'rle'` for COCO's compressed RLE, one dict a mask.
+        byte_budget: bytes that the tensors of one chunk may take together; one mask is always done.
+
+    Raises:
+        TypeError: an unknown key in the model's `test_cfg`.
+        ValueError: a value outside these ranges.
+    """
+
+    def __init__(
+        self,
+        *,
+        score_thr: float = 0.05,
+        filter_by: str = 'score',
+        nms_pre: int = 1000,
+        iou_thr: float = 0.6,
+        max_per_img: int = 100,
+        sqrt_score: bool = True,
+        clip_boxes: bool = True,
+        mask_thr: float = 0.5,
+        mask_format: str = 'bitmap',
+        byte_budget: int = 64 * 2**20,
+    ) -> None:
+        for name, value, good, range_ in (
+            ('score_thr', score_thr, 0 <= score_thr < 1, 'a number in [0, 1)'),
+            ('filter_by', filter_by, filter_by in FILTERS, f'one of {FILTERS}'),
+            ('nms_pre', nms_pre, nms_pre >= 1, 'at least 1'),
+            ('iou_thr', iou_thr, 0 < iou_thr <= 1, 'a number in (0, 1]'),
+            ('max_per_img', max_per_img, max_per_img >= 1, 'at least 1'),
+            ('mask_thr', mask_thr, 0 < mask_thr < 1, 'a number in (0, 1)'),
+            ('mask_format', mask_format, mask_format in MASK_FORMATS, f'one of {MASK_FORMATS}'),
+            ('byte_budget', byte_budget, byte_budget >= 1, 'at least 1'),
+        ):
+            if not good:
+                raise ValueError(f'BoxedMaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
+        self.score_thr, self.filter_by, self.nms_pre, self.iou_thr = score_thr, filter_by, nms_pre, iou_thr
+        self.max_per_img, self.sqrt_score, self.clip_boxes = max_per_img, sqrt_score, clip_boxes
+        self.mask_thr, self.mask_format, self.byte_budget = mask_thr, mask_format, byte_budget
+
+    @torch.no_grad()
+    def detect(
+        self,
+        probs: Sequence[Tensor],
+        centerness: Sequence[Tensor],
+        boxes: Sequence[Tensor],
+        img_shape: tuple[int, int],
+    ) -> Detections:
+        """Boxes that survive NMS.
+
+        Args:
+            probs: per level (q, C) class probabilities.
+            centerness: per level (q,) probabilities.
+            boxes: per level (q, 4) in pixels of the network's input.
+            img_shape: (height, width) of the image in it, without the padding.
+        """
+        found = [[], [], [], []]
+        before = 0
+        for cls, ctr, level_boxes in zip(probs, centerness, boxes, strict=True):
+            product = cls * ctr[:, None]
+            passed = (product if self.filter_by == 'score' else cls) > self.score_thr
+            places, labels = passed.nonzero(as_tuple=True)
+            scores, best = product[places, labels].topk(min(self.nms_pre, len(places)))
+            places, labels = places[best], labels[best]
+            for whole, part in zip(found, (level_boxes[places], scores, labels, places + before), strict=True):
+                whole.append(part)
+            before += len(cls)
+        boxes, scores, labels, places = map(torch.cat, found)
+        if self.sqrt_score:
+            scores = scores.sqrt()
+        if self.clip_boxes:
+            boxes = clipped(boxes, img_shape)
+        if len(boxes) == 0:
+            return Detections(boxes, scores, labels, places)
+        # mmcv keeps the classes apart by moving their boxes by the greatest coordinate, which takes positive ones.
+        kept = batched_nms(boxes - boxes.amin(), scores, labels, dict(type='nms', iou_threshold=self.iou_thr))[1]
+        kept = kept[: self.max_per_img]
+        return Detections(boxes[kept], scores[kept], labels[kept], places[kept])
+
+    @torch.no_grad()
+    def paste(
+        self, logits: Tensor, detections: Detections, *, img_shape: tuple[int, int], out_size: tuple[int, int]
+    ) -> InstanceData:
+        """Instances of an image.
+
+        Args:
+            logits: (M, r, r) masks in the frames of the boxes.
+            detections: the boxes.
+            img_shape: (height, width) of the image in the network's input, without the padding.
+            out_size: (H, W) of the original image, the masks' final size.
+
+        Returns:
+            `bboxes` (M', 4), `scores`, `labels`, `masks` (M', H, W) bool or M' RLE dicts, `places`; without those
+            whose box has no area within the image.
+        """
+        boxes, scores, labels, places = detections
+        factor = boxes.new_tensor([out_size[1] / img_shape[1], out_size[0] / img_shape[0]]).repeat(2)
+        boxes = clipped(boxes * factor, out_size)
+        kept = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().squeeze(1)
+        boxes, probs = boxes[kept], logits[kept].sigmoid()
+        options = dict(out_size=out_size, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        if self.mask_format == 'bitmap':
+            masks = paste_masks(probs, boxes, **options)
+        else:
+            masks = [None] * len(boxes)
+            for index, part in pasted_masks(probs, boxes, **options):
+                for i, rle in zip(index.tolist(), masks_to_rle(part), strict=True):
+                    masks[i] = rle
+        return InstanceData(bboxes=boxes, scores=scores[kept], labels=labels[kept], masks=masks, places=places[kept])
+
+
+def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(M, 4) boxes cut to an image of (height, width)."""
+    most = boxes.new_tensor([size[1], size[0]]).repeat(2)
+    return boxes.clamp(min=0).minimum(most)

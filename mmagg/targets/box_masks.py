@@ -1,0 +1,34 @@
+"""The objects' masks in the frames of their boxes, once for each object (Mask R-CNN's targets).
+
+Shape shorthand: B images, G objects of the batch, R mask size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
+from torch import Tensor
+
+
+def box_mask_targets(masks: Sequence[BitmapMasks | PolygonMasks], boxes: Sequence[Tensor], *, size: int) -> Tensor:
+    """Masks cropped to the boxes and resized.
+
+    Polygons are rasterised at this size; bitmaps are sampled (RoIAlign) and binarised.
+
+    Args:
+        masks: per image its G_i masks at the size of the network's input.
+        boxes: per image (G_i, 4) x1, y1, x2, y2 in pixels.
+        size: R.
+
+    Returns:
+        (G, R, R) uint8 on the device of the boxes, 1 inside.
+    """
+    device = boxes[0].device
+    cropped = [torch.zeros(0, size, size, dtype=torch.uint8)]
+    for image_masks, image_boxes in zip(masks, boxes, strict=True):
+        if len(image_boxes):
+            own = np.arange(len(image_boxes))
+            small = image_masks.crop_and_resize(image_boxes.cpu().numpy(), (size, size), own, device='cpu')
+            cropped.append(torch.from_numpy(small.to_ndarray()))
+    return torch.cat(cropped).to(device, torch.uint8)

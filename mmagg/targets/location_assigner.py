@@ -1,0 +1,104 @@
+"""Which object each location of a pyramid is to find (FCOS, Sec. 3.1 and 3.2).
+
+Shape shorthand: G objects of one image, L levels, Q locations over all levels, row-major within each.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+
+
+def location_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> list[Tensor]:
+    """Centres of the cells of every level.
+
+    Args:
+        sizes: (h, w) of each level.
+        strides: pixels of the network's input per cell.
+        device: where they are wanted.
+
+    Returns:
+        (h * w, 2) float32 x, y in pixels per level.
+    """
+    points = []
+    for (height, width), stride in zip(sizes, strides, strict=True):
+        y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
+        points.append((torch.stack([x, y], dim=-1).flatten(0, 1) + 0.5) * stride)
+    return points
+
+
+@TASK_UTILS.register_module()
+class LocationAssigner:
+    """A location finds the smallest object whose centre region it is in, if the object's size suits its level.
+
+    Args:
+        strides: pixels per cell of each level.
+        ranges: per level the smallest and largest of a location's greatest distance to a side of the box, in pixels,
+            both inclusive.
+        radius: half side, in strides, of the centre region around the box's centre, which is cut to the box; None: the
+            whole box.
+
+    Raises:
+        ValueError: if the numbers of levels differ.
+    """
+
+    def __init__(
+        self, *, strides: Sequence[int], ranges: Sequence[tuple[float, float]], radius: float | None = 1.5
+    ) -> None:
+        if len(strides) != len(ranges):
+            raise ValueError(f'LocationAssigner: strides {strides} and ranges {ranges} must have one entry per level')
+        self.strides, self.ranges, self.radius = tuple(strides), tuple(ranges), radius
+
+    def assign(self, points: Sequence[Tensor], boxes: Tensor) -> Tensor:
+        """Objects of all locations of an image.
+
+        Args:
+            points: (h * w, 2) x, y of each level's locations, in pixels.
+            boxes: (G, 4) x1, y1, x2, y2 in pixels.
+
+        Returns:
+            (Q,) long, index of the object, -1 where there is none.
+        """
+        if len(boxes) == 0:
+            return torch.full((sum(map(len, points)),), -1, device=boxes.device)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        return torch.cat(
+            [
+                self._assign_level(level_points, boxes, areas, stride, range_)
+                for level_points, stride, range_ in zip(points, self.strides, self.ranges, strict=True)
+            ]
+        )
+
+    def _assign_level(
+        self, points: Tensor, boxes: Tensor, areas: Tensor, stride: int, range_: tuple[float, float]
+    ) -> Tensor:
+        """(q,) objects of one level's locations."""
+        region = boxes
+        if self.radius is not None:
+            centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+            reach = self.radius * stride
+            region = torch.cat([boxes[:, :2].maximum(centre - reach), boxes[:, 2:].minimum(centre + reach)], dim=1)
+        within = distances_to_sides(points[:, None], region).amin(-1) > 0  # (q, G)
+        farthest = distances_to_sides(points[:, None], boxes).amax(-1)
+        fits = within & (farthest >= range_[0]) & (farthest <= range_[1])
+        smallest, gts = torch.where(fits, areas, torch.inf).min(1)
+        return torch.where(smallest.isinf(), -1, gts)
+
+
+def distances_to_sides(points: Tensor, boxes: Tensor) -> Tensor:
+    """From points to the sides of boxes, outwards.
+
+    Args:
+        points: (..., 2) x, y.
+        boxes: (..., 4) x1, y1, x2, y2.
+
+    Returns:
+        (..., 4) left, top, right, bottom; negative where the point is outside.
+    """
+    return torch.cat([points - boxes[..., :2], boxes[..., 2:] - points], dim=-1)
+
+
+def boxes_around(points: Tensor, distances: Tensor) -> Tensor:
+    """The inverse of `distances_to_sides`: (..., 2) points and (..., 4) distances -> (..., 4) boxes."""
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
