@@ -97,7 +97,8 @@ class BlendedMasks(BaseModule):
 
     def features(self, feats: Sequence[Tensor]) -> Tensor:
         """Pyramid -> (B, K, h, w) bases, in float32 also under autocast, as all that follows."""
-        return self.basis(feats).float()
+        # mmcv's pooling reads memory as contiguous, whatever its layout; models may be channels_last.
+        return self.basis(feats).float().contiguous()
 
     def pool(self, bases: Tensor, rois: Tensor) -> Tensor:
         """Bases in boxes.

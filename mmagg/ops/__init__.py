@@ -3,6 +3,7 @@
 from .bilinear import interpolation_matrix, upsampling_adjoint
 from .conv_at import conv_at
 from .dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
+from .dynamic_conv import backends as dynamic_conv_backends
 from .grid import append_coordinates, points_nms
 from .grid_neighbours import grid_neighbours, num_neighbours
 from .mask_iou import mask_iou
@@ -16,7 +17,11 @@ from .rle import masks_to_rle, rle_to_masks
 from .roi_pool import roi_pool
 
 # The backend of each op that has several, in words.
-BACKENDS = {'reassemble_up': reassembly_backends, 'reassemble_down': reassembly_backends}
+BACKENDS = {
+    'dynamic_conv': dynamic_conv_backends,
+    'reassemble_up': reassembly_backends,
+    'reassemble_down': reassembly_backends,
+}
 
 __all__ = [
     'BACKENDS',

@@ -4,6 +4,7 @@ Shape shorthand: N instances, P dynamic parameters of each, C input channels, c 
 of each instance, U maps to gather from, (H, W) map size, k kernel side.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import dynamic_conv_native
+
+VARIABLE = 'MMAGG_DYNAMIC_CONV'
+NAMES = ('native', 'torch')
 MIN_BLOCK, MAX_BLOCK = 4, 16
 BLOCK_PIXELS = 2**16
 
@@ -84,16 +89,27 @@ def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
 
 
 def dynamic_conv_of_gathered(
-    maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec
+    maps: Tensor,
+    index: Tensor,
+    shared: Tensor,
+    params: Tensor,
+    spec: DynamicConvSpec,
+    *,
+    backend: str | None = None,
 ) -> Tensor:
     """`dynamic_conv` of stacks that are never made: each instance's input is some of the maps, then the shared ones.
 
-    A few instances at a time become one dense convolution of the maps that any of them needs: the gathering moves
-    into the weights of the first layer, those between are block-diagonal. The shared maps are read once per block
-    instead of being copied for each instance. Equal to
+    Equal to
 
         maps = F.interpolate(maps[None], size=(H, W), mode='bilinear')[0]
         dynamic_conv(torch.cat([maps[index], shared.expand(N, -1, -1, -1)], 1), params, spec)
+
+    Two backends compute it:
+
+        native  compiled when it is first used, for float32 on the CPU without gradients; see `dynamic_conv_native`
+        torch   anything; see `as_dense_convolutions`
+
+    Where it can, native runs; the environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one.
 
     Args:
         maps: (U, h, w). Those smaller than the shared maps are upsampled (align_corners=False) after they were
@@ -102,19 +118,56 @@ def dynamic_conv_of_gathered(
         shared: (C - K, H, W) input of all instances.
         params: (N, P).
         spec: shape of the net.
+        backend: 'native' or 'torch'; by default chosen.
 
     Returns:
         (N, H, W).
 
     Raises:
-        ValueError: the maps are not as many as the net's inputs.
+        ValueError: the maps are not as many as the net's inputs; an unknown backend.
+        RuntimeError: a forced backend that cannot run.
     """
     n, k = index.shape
     if spec.in_channels != k + len(shared):
         raise ValueError(f'{k} gathered and {len(shared)} shared maps, but {spec}')
-    size = shared.shape[1:]
     if n == 0:
-        return shared.new_zeros(0, *size)
+        return shared.new_zeros(0, *shared.shape[1:])
+    wanted = backend or os.environ.get(VARIABLE)
+    if wanted and wanted not in NAMES:
+        raise ValueError(f'dynamic_conv: backend {wanted!r} is not one of {NAMES} (argument or {VARIABLE})')
+    if wanted != 'torch' and dynamic_conv_native.usable(maps, shared, params):
+        return dynamic_conv_native.dynamic_conv_of_gathered(
+            maps,
+            index,
+            shared,
+            params,
+            channels=spec.channels,
+            num_layers=spec.num_layers,
+            kernel_size=spec.kernel_size,
+        )
+    if wanted == 'native':
+        raise RuntimeError(
+            f'dynamic_conv: the native backend was asked for (argument or {VARIABLE}); it takes a C++ compiler and '
+            'float32 on the CPU without gradients'
+        )
+    return as_dense_convolutions(maps, index, shared, params, spec)
+
+
+def backends() -> str:
+    """In words, what runs."""
+    if dynamic_conv_native.library() is None:
+        return 'torch (no C++ compiler for the native form)'
+    return 'native for float32 inference on the CPU, else torch'
+
+
+def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
+    """`dynamic_conv_of_gathered` in torch.
+
+    A few instances at a time become one dense convolution of the maps that any of them needs: the gathering moves
+    into the weights of the first layer, those between are block-diagonal. The shared maps are read once per block
+    instead of being copied for each instance. Arguments and result are those of `dynamic_conv_of_gathered`, N > 0.
+    """
+    n, size = len(index), shared.shape[1:]
     # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
     # lanes). On small maps, calls cost more than multiplications.
     block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // size.numel()))
@@ -126,7 +179,7 @@ def dynamic_conv_of_gathered(
         for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
             used, place = part_index.unique(return_inverse=True)
             gathered = maps[used.to(maps.device)][None].contiguous(memory_format=torch.channels_last)
-            if gathered.shape[2:] != size:
+            if gathered.shape[2:] != size and len(used):
                 gathered = F.interpolate(gathered, size=size, mode='bilinear', align_corners=False)
             yield run_block(gathered, place.to(maps.device), shared, spec.split(part_params))
 
