@@ -1,7 +1,6 @@
 """Time by stage and peak memory of a detector, for inference and for training.
 
-Weights are random. So that there is something to decode, suppress and encode, `prepare_masks` and `set_candidates`
-give a head of the SOLO family masks of moderate size and a certain number of candidates.
+Weights are random; `candidates` lets them find something.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,17 +9,17 @@ from contextlib import AbstractContextManager, nullcontext
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmcv.cnn import ConvModule
-from mmdet.models.dense_heads import SOLOHead
+from mmdet.models.dense_heads import CondInstBboxHead, CondInstMaskHead, FCOSHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks, encode_mask_results
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmagg.heads import GridMaskHead
+from mmagg.heads import BoxedMaskHead, GridMaskHead
 from mmagg.masks import aggregator
-from mmagg.postprocess import mask_post_processor
+from mmagg.postprocess import boxed_mask_post_processor, mask_post_processor
 
+from .candidates import conv_modules
 from .memory import MemoryMeter
 from .stages import StageClock, replaced, watch_training
 
@@ -33,8 +32,6 @@ TRAINING_STAGES = (
     'backbone + neck backward',
 )
 LAZY_PARTS = ('features', 'tower_output')  # methods of a mask branch that run its tower when a mask is first asked for
-SPREAD = 2.0  # standard deviation of the class logits; scores of trained models spread like this
-MASK_SPREAD = 4.0  # of the mask logits
 
 
 # What goes in
@@ -96,67 +93,6 @@ def ellipses(number: int, height: int, width: int, rng: np.random.Generator) -> 
     return np.stack([x, y, x + w, y + h], 1).astype(np.float32), (across**2 + down**2 <= 0.25).astype(np.uint8)
 
 
-def is_solo(model: nn.Module) -> bool:
-    """Whether the detector's head is of the SOLO family, ours or mmdet's."""
-    return isinstance(getattr(model, 'mask_head', None), (GridMaskHead, SOLOHead))
-
-
-@torch.no_grad()
-def prepare_masks(model: nn.Module, seed: int = 0) -> None:
-    """Give a freshly initialised head of the SOLO family masks that cover a part of the image.
-
-    The usual initialisation lets every mask start empty. Here the last convolutions of the masks get no bias and such
-    weights that the logits are spread around zero by about `MASK_SPREAD` after a tower with GroupNorm and ReLU.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    head = model.mask_head
-    towers = {conv for module in _conv_modules([head]) for conv in module.modules()}
-    aggregator = set((getattr(head, 'aggregator', None) or nn.Identity()).modules())
-    for conv in head.modules():
-        if isinstance(conv, nn.Conv2d) and conv is not head.conv_cls and conv not in towers | aggregator:
-            spread = MASK_SPREAD * (2 / conv.weight[0].numel()) ** 0.5
-            conv.weight.copy_(spread * torch.randn(conv.weight.shape, generator=generator))
-            conv.bias.zero_()
-
-
-@torch.no_grad()
-def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
-    """Scale and shift the class logits of a SOLO head so that `wanted` (cell, class) pairs are candidates.
-
-    Args:
-        model: in evaluation mode.
-        inputs: the images (B, 3, H, W) on which it shall have them.
-        wanted: pairs that pass the score threshold after points-NMS.
-
-    Returns:
-        How many do.
-
-    Raises:
-        ValueError: there are not so many cells and classes, or every score passes the threshold.
-    """
-    head = model.mask_head
-    threshold = head.post_process.score_thr if isinstance(head, GridMaskHead) else head.test_cfg.score_thr
-    if not 0 < threshold < 1:
-        raise ValueError(f'score_thr is {threshold}: the number of candidates can be set for thresholds in (0, 1) only')
-    conv = head.conv_cls
-    conv.bias.zero_()
-    logits = []
-    with conv.register_forward_hook(lambda _, __, out: logits.append(out)):
-        head(model.extract_feat(inputs))
-    # Points-NMS does not depend on scale and bias of the logits.
-    peaks = torch.cat([x[F.max_pool2d(x, 2, stride=1, padding=1)[:, :, :-1, :-1] == x] for x in logits])
-    if wanted >= len(peaks):
-        raise ValueError(
-            f'{wanted} candidates are wanted, only {len(peaks)} local maxima of the class scores are there'
-        )
-    scale = SPREAD / peaks.std()
-    best = (scale * peaks).sort(descending=True).values
-    bias = torch.logit(best.new_tensor(threshold)) - best[wanted - 1 : wanted + 1].mean()
-    conv.weight.mul_(scale)
-    conv.bias.fill_(bias)
-    return int(((best + bias).sigmoid() > threshold).sum())
-
-
 # Inference
 
 
@@ -166,7 +102,9 @@ def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample
 
     head: the towers (of a lazy head: those that were needed); decode: the masks of the candidates, which mmdet's heads
     make partly in 'head', partly in 'post', without an aggregator's context and aggregation, which are stages of their
-    own; post: everything else; RLE: encoding the final masks.
+    own; post: everything else; RLE: encoding the final masks. Where boxes come from FCOS, head is what finds them
+    before NMS, and decode all that masks add to it up to pasting or upsampling them: bases or mask features,
+    coefficients (CondInst's at all locations) and what is made of both.
     """
     clock = StageClock(inputs.device)
     with clock.watch(_inference_places(model)), clock.stage('post'):
@@ -198,20 +136,39 @@ def _inference_places(model: nn.Module) -> Iterator[tuple]:
             yield parts[stage], 'forward', stage
     for name in ('rpn_head', 'bbox_head', 'roi_head'):
         if name in parts:
-            yield parts[name], 'predict', 'head'
-    if 'mask_head' in parts:
-        yield parts['mask_head'], 'forward', 'head'
-    if isinstance(parts.get('mask_head'), GridMaskHead):
-        branch = parts['mask_head'].mask_branch
-        yield parts['mask_head'], 'decode', 'decode'
-        yield mask_post_processor, 'masks_to_rle', 'RLE'
-        for part in LAZY_PARTS:
-            if hasattr(branch, part):
-                yield branch, part, 'head'
-        if isinstance(parts['mask_head'].aggregator, aggregator.DynamicAggregator):
-            yield aggregator, 'dynamic_conv_of_gathered', 'aggregation'
-            if parts['mask_head'].aggregator.context is not None:
-                yield parts['mask_head'].aggregator.context, 'fused', 'context'
+            # FCOS's forward pass is told apart from its NMS: ours is as well.
+            yield parts[name], 'forward' if isinstance(parts[name], FCOSHead) else 'predict', 'head'
+    if isinstance(parts.get('bbox_head'), CondInstBboxHead):
+        yield parts['bbox_head'].controller, 'forward', 'decode'
+    head = parts.get('mask_head')
+    if isinstance(head, GridMaskHead):
+        yield from _grid_head_places(head)
+    elif isinstance(head, BoxedMaskHead):
+        yield from _boxed_head_places(head)
+    elif head is not None:
+        yield head, 'forward', 'decode' if isinstance(head, CondInstMaskHead) else 'head'
+
+
+def _grid_head_places(head: GridMaskHead) -> Iterator[tuple]:
+    yield head, 'forward', 'head'
+    yield head, 'decode', 'decode'
+    yield mask_post_processor, 'masks_to_rle', 'RLE'
+    for part in LAZY_PARTS:
+        if hasattr(head.mask_branch, part):
+            yield head.mask_branch, part, 'head'
+    if isinstance(head.aggregator, aggregator.DynamicAggregator):
+        yield aggregator, 'dynamic_conv_of_gathered', 'aggregation'
+        if head.aggregator.context is not None:
+            yield head.aggregator.context, 'fused', 'context'
+
+
+def _boxed_head_places(head: BoxedMaskHead) -> Iterator[tuple]:
+    yield head.boxes, 'forward', 'head'
+    yield head.masks, 'features', 'decode'
+    if head.coefficients is not None:
+        yield head.coefficients, 'features', 'decode'
+    yield head, 'decode', 'decode'
+    yield boxed_mask_post_processor, 'masks_to_rle', 'RLE'
 
 
 def _encode(results: list[DetDataSample], clock: StageClock) -> None:
@@ -237,7 +194,7 @@ def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]
     losses do, forward and backward (maps, targets, losses). See `watch_training` for how they are told apart.
     """
     clock = StageClock(inputs.device)
-    with watch_training(clock, _conv_modules(_heads(model)), 'towers forward', 'towers backward'):
+    with watch_training(clock, conv_modules(_heads(model)), 'towers forward', 'towers backward'):
         _training_step(model, inputs, samples, clock.stage)
     return {stage: clock.seconds.get(stage, 0.0) for stage in TRAINING_STAGES}
 
@@ -274,7 +231,3 @@ def _training_step(
 
 def _heads(model: nn.Module) -> list[nn.Module]:
     return [part for name, part in model.named_children() if name not in ('data_preprocessor', 'backbone', 'neck')]
-
-
-def _conv_modules(parts: Sequence[nn.Module]) -> list[ConvModule]:
-    return [module for part in parts for module in part.modules() if isinstance(module, ConvModule)]

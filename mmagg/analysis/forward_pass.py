@@ -1,6 +1,6 @@
 """One image through a detector, up to what its heads predict, for counting: only shapes matter.
 
-Shape shorthand: C channels, S grid side, Q = sum of S² over the levels, N candidates, (H, W) image size.
+Shape shorthand: C channels, S grid side, Q cells or locations of all levels, N candidates, (H, W) image size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +10,15 @@ from functools import singledispatch
 import mmcv.ops.deform_conv
 import mmcv.ops.modulated_deform_conv
 import numpy as np
+import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
 from torch import Tensor, nn
 
-from mmagg.heads import GridMaskHead
+from mmagg.heads import BoxedMaskHead, GridMaskHead
 from mmagg.masks import (
+    BlendedMasks,
     DecoupledMaskBranch,
     DynamicAggregator,
     DynamicMaskBranch,
@@ -24,6 +26,7 @@ from mmagg.masks import (
     StaticMaskBranch,
     StaticParameters,
 )
+from mmagg.postprocess import Detections
 
 from .benchmark import random_batch
 from .stages import replaced
@@ -38,22 +41,27 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
     Args:
         model: a detector, in evaluation mode.
         images: (1, 3, H, W).
-        dense: let a `GridMaskHead` call its modules for the masks of all cells, as the originals do; otherwise it
-            decodes `candidates` of them, evenly spread over all levels.
-        candidates: N; only without `dense` and for a `GridMaskHead`.
+        dense: let a `GridMaskHead` call its modules for the masks of all cells, and a `BoxedMaskHead` for the
+            coefficients of all locations, as the originals do; otherwise they decode the masks of `candidates` of
+            them, evenly spread over all levels.
+        candidates: N; only without `dense` and for these heads.
 
     Raises:
         ValueError: `candidates` is not between 1 and Q.
         TypeError: a head that is not known here.
     """
     with deformable_as_plain(), pooled_as_zeros(model):
-        if isinstance(getattr(model, 'mask_head', None), GridMaskHead):
-            head, feats = model.mask_head, model.extract_feat(images)
+        head = getattr(model, 'mask_head', None)
+        if isinstance(head, GridMaskHead):
+            feats = model.extract_feat(images)
             _, masks = head(feats)
             if dense:
                 run_densely(head, feats)
             else:
-                head.decode(masks, 0, spread_cells(candidates, head.grids), images.device)
+                cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
+                head.decode(masks, 0, cells, images.device)
+        elif isinstance(head, BoxedMaskHead):
+            run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
         elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
             feats = model.extract_feat(images)
             model.rpn_head(feats)
@@ -67,16 +75,15 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
 # Heads that decode only what is asked for
 
 
-def spread_cells(number: int | None, grids: Sequence[int]) -> np.ndarray:
-    """`number` of the Q cells of all levels, evenly spread: about every (Q / number)-th. (N,), ascending.
+def evenly_spread(number: int | None, places: int) -> np.ndarray:
+    """`number` of a head's Q cells or locations, evenly spread: about every (Q / number)-th. (N,), ascending.
 
     Raises:
         ValueError: there are not so many, or none is wanted.
     """
-    cells = sum(grid**2 for grid in grids)
-    if number is None or not 1 <= number <= cells:
-        raise ValueError(f'{number} candidates; the head has {cells} cells, so it must be between 1 and {cells}')
-    return np.arange(number) * cells // number
+    if number is None or not 1 <= number <= places:
+        raise ValueError(f'{number} candidates; the head has {places} places, so it must be between 1 and {places}')
+    return np.arange(number) * places // number
 
 
 def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
@@ -150,6 +157,40 @@ def _(branch: StaticParameters, feats: Sequence[Tensor], levels: Sequence[Tensor
     """They are just there."""
 
 
+def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int | None, *, dense: bool) -> None:
+    """Run a head that makes masks in boxes.
+
+    Args:
+        head: the head.
+        feats: what the neck returns.
+        candidates: N masks to decode, with their coefficients at places that are evenly spread over all levels.
+        dense: convolve all levels with the coefficients' weights instead, as the original does.
+    """
+    maps, features, shared = head(feats)
+    if dense:
+        for level in features:
+            head.coefficients.conv(level)
+        return
+    places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
+    boxes = feats[0].new_zeros(candidates, 4)
+    detections = Detections(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
+    with ExitStack() as stack:
+        if head.coefficients is not None:
+            stack.enter_context(called_as_module(head.coefficients, 'at'))
+        stack.enter_context(called_as_module(head.masks, 'decode'))
+        head.decode(features, shared, detections, 0)
+
+
+@contextmanager
+def called_as_module(module: nn.Module, method: str) -> Iterator[None]:
+    """Within the block a method of a module is its `forward`, so that counters see whose work it does."""
+    with (
+        replaced(module, 'forward', getattr(module, method)),
+        replaced(module, method, lambda *args, **options: module(*args, **options)),
+    ):
+        yield
+
+
 # Heads on regions
 
 
@@ -184,16 +225,21 @@ def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
 
 @contextmanager
 def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
-    """Within the block the usual RoI extractors return zeros of the right shape: pooling counts nothing."""
+    """Within the block regions are pooled to zeros of the right shape: pooling counts nothing."""
 
-    def pooled(extractor: SingleRoIExtractor) -> Callable:
+    def extracted(extractor: SingleRoIExtractor) -> Callable:
         size = extractor.roi_layers[0].output_size
         return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
+
+    def pooled(masks: BlendedMasks) -> Callable:
+        return lambda bases, rois: bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)
 
     with ExitStack() as stack:
         for module in model.modules():
             if type(module) is SingleRoIExtractor:
-                stack.enter_context(replaced(module, 'forward', pooled(module)))
+                stack.enter_context(replaced(module, 'forward', extracted(module)))
+            elif isinstance(module, BlendedMasks):
+                stack.enter_context(replaced(module, 'pool', pooled(module)))
         yield
 
 

@@ -1,36 +1,30 @@
 """Time by stage and peak memory of one model or two, as ``tools/analysis/benchmark.py`` offers it."""
 
 import argparse
-import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
-from mmdet.registry import MODELS
-from mmengine.config import ConfigDict
-from mmengine.logging import MMLogger
-from mmengine.model import revert_sync_batchnorm
 from torch import nn
 from tqdm import tqdm
 
 from mmagg.analysis import benchmark as measure
+from mmagg.analysis import candidates
 from mmagg.analysis.memory import MIB
 from mmagg.apis.arguments import add_cfg_options, positive
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.compilation import add_compile_flag, compile_parts
-from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
 from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import for_inference
 from mmagg.apis.key_maps import mmdet_to_mmagg
+from mmagg.apis.random_model import SEED, random_model
 
-CANDIDATES = 300
-SEED = 0
+CANDIDATES = 300  # of heads of the SOLO family
+DETECTIONS = 100  # of those whose boxes come from FCOS
 LAYOUTS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
 # Sums of stages that are printed as rows of their own.
 INFERENCE_SUMS = {
@@ -65,7 +59,8 @@ def parser() -> argparse.ArgumentParser:
         '--candidates',
         type=positive,
         metavar='N',
-        help=f'let N masks be candidates in inference; heads of the SOLO family only (there {CANDIDATES})',
+        help=f'in inference, let N masks be candidates in heads of the SOLO family ({CANDIDATES}), and find N boxes '
+        f'where they come from FCOS ({DETECTIONS}); not for other heads',
     )
     parser.add_argument('--train', action='store_true', help='measure a training step instead of inference')
     parser.add_argument(
@@ -109,8 +104,7 @@ def benchmark(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     configs = [args.config] + ([args.vs] if args.vs else [])
-    with _quiet():
-        models = [_build(config, args) for config in configs]
+    models = [_build(config, args) for config in configs]
     weights = _give_weights(models)
     models = [_prepared(model, config, args) for model, config in zip(models, configs, strict=True)]
     report = {
@@ -133,32 +127,11 @@ def benchmark(args: argparse.Namespace) -> None:
         print(f'written to {args.json}')  # noqa: T201
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without mmengine's line per initialised parameter."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-
-
 def _build(config: str, args: argparse.Namespace) -> nn.Module:
-    """A model with random weights; nothing is downloaded."""
-    cfg = load_config(config, args.cfg_options).model
-    _forget_pretrained(cfg)
-    torch.manual_seed(SEED)
-    model = revert_sync_batchnorm(MODELS.build(cfg))
-    for part in ('backbone', 'extract_feat', 'predict'):
-        if not hasattr(model, part):
-            raise InputError(
-                f'config {config}: a {type(model).__name__} has no `{part}`; only detectors can be measured'
-            )
-    if args.candidates and not args.train and not measure.is_solo(model):
-        raise InputError(f'--candidates: the head of {config} is not of the SOLO family')
-    model.init_weights()
+    """The model to measure."""
+    model = random_model(config, args.cfg_options)
+    if args.candidates and not args.train and not (candidates.is_solo(model) or candidates.has_fcos_boxes(model)):
+        raise InputError(f'--candidates: the head of {config} is not of the SOLO family, and its boxes not from FCOS')
     post_process = getattr(getattr(model, 'mask_head', None), 'post_process', None)
     if post_process is not None:
         post_process.mask_format = 'rle'  # as test.py and demo.py run it
@@ -179,25 +152,11 @@ def _layout(model: nn.Module) -> str:
     return 'contiguous' if all(p.is_contiguous() for p in model.parameters()) else 'channels_last'
 
 
-def _forget_pretrained(cfg: Any) -> None:
-    """Drop references to pretrained weights anywhere in a model's config."""
-    if isinstance(cfg, (list, tuple)):
-        for item in cfg:
-            _forget_pretrained(item)
-    elif isinstance(cfg, ConfigDict):
-        if cfg.get('pretrained'):
-            cfg.pretrained = None
-        if isinstance(cfg.get('init_cfg'), dict) and cfg.init_cfg.get('type') == 'Pretrained':
-            cfg.init_cfg = None
-        for value in cfg.values():
-            _forget_pretrained(value)
-
-
 def _give_weights(models: Sequence[nn.Module]) -> str | None:
     """Prepare the heads, and give both models the same weights if they fit strictly; returns in words what was done."""
     for model in models:
-        if measure.is_solo(model):
-            measure.prepare_masks(model, SEED)
+        if candidates.is_solo(model):
+            candidates.prepare_masks(model, SEED)
     if len(models) == 1:
         return None
     ours, theirs = models
@@ -233,11 +192,13 @@ def _set_candidates(
 ) -> None:
     """Set the number of candidates where that is possible, and note it in ``entries``."""
     for model, (inputs, _), entry in zip(models, batches, entries, strict=True):
-        if measure.is_solo(model):
-            try:
-                entry['candidates'] = measure.set_candidates(model, inputs, wanted or CANDIDATES)
-            except ValueError as error:
-                raise InputError(f'--candidates, {entry["config"]}: {error}') from error
+        try:
+            if candidates.is_solo(model):
+                entry['candidates'] = candidates.set_candidates(model, inputs, wanted or CANDIDATES)
+            elif candidates.has_fcos_boxes(model):
+                entry['candidates'] = candidates.set_detections(model, inputs, wanted or DETECTIONS)
+        except ValueError as error:
+            raise InputError(f'--candidates, {entry["config"]}: {error}') from error
 
 
 def _measure(models: Sequence[nn.Module], batches: Sequence[tuple], report: dict, *, train: bool) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import ceil, prod
 from pathlib import Path
 from textwrap import shorten
 
@@ -20,9 +21,9 @@ from mmagg.apis.arguments import add_cfg_options, positive
 from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag, one_line
 from mmagg.apis.files import write_json
-from mmagg.heads import GridMaskHead
+from mmagg.heads import BoxedMaskHead, GridMaskHead
 
-CANDIDATES = 300
+CANDIDATES = 300  # of a head of the SOLO family
 SEED = 0
 DESCRIPTION = """\
 Parameters and FLOPs of a detector, part by part, for one image. A multiply-add is one FLOP.
@@ -31,14 +32,14 @@ Weights are random, none are downloaded. Where shapes suffice for counting, noth
 conventions:
   modern  every multiply-add of convolutions and matrix products that this code does, in modules or
           functions (deformable convolutions without their sampling). Not: biases, normalisation,
-          activations, pooling, interpolation. A head of the SOLO family makes masks on demand:
-          --candidates of them, evenly spread over all grid cells.
+          activations, pooling, interpolation. A head of mmagg makes masks on demand: --candidates
+          of them, evenly spread over all grid cells (SOLO family) or locations (boxes).
   paper   what MMDetection v1 counted, hence what many papers print. Modules only: convolutions with
           bias (transposed ones at their output's size), linear layers, 2 per element of batch
           normalisation, 1 per element of activations, poolings and upsampling modules. Not:
           GroupNorm, LayerNorm, attention, deformable convolutions and whatever is called as a
-          function, such as dynamic convolutions. A head of the SOLO family makes the masks of all
-          cells, from upsampled features, as the original does.
+          function, such as dynamic convolutions. A head of mmagg computes, as its original does,
+          the masks of all cells, from upsampled features, or the coefficients of all locations.
 
 Both count the heads of a two-stage detector for 1000 boxes and 100 masks.
 """
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         '--candidates',
         type=positive,
         metavar='N',
-        help=f'masks that a head of the SOLO family decodes, modern convention only ({CANDIDATES})',
+        help=f'masks that a head of mmagg decodes, modern convention only ({CANDIDATES}; boxes: max_per_img)',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers here as well')
     add_cfg_options(parser, 'change the config, e.g. model.backbone.depth=18')
@@ -109,17 +110,21 @@ def _build(cfg: ConfigDict) -> nn.Module:
 def _candidates(model: nn.Module, args: argparse.Namespace) -> int | None:
     """How many masks to decode; None where that is no question."""
     head = getattr(model, 'mask_head', None)
-    if args.convention != 'modern' or not isinstance(head, GridMaskHead):
+    if args.convention != 'modern' or not isinstance(head, GridMaskHead | BoxedMaskHead):
         if args.candidates is not None:
             raise InputError(
-                "--candidates: only the modern convention and mmagg's heads of the SOLO family have them, "
+                "--candidates: only the modern convention and mmagg's own heads have them, "
                 f'not {args.config} by the {args.convention} one'
             )
         return None
-    cells = sum(grid**2 for grid in head.grids)
-    if args.candidates is not None and args.candidates > cells:
-        raise InputError(f'--candidates {args.candidates}: the head has only {cells} grid cells')
-    return min(args.candidates or CANDIDATES, cells)
+    if isinstance(head, GridMaskHead):
+        default, places, what = CANDIDATES, sum(grid**2 for grid in head.grids), 'grid cells'
+    else:
+        default, what = head.post_process.max_per_img, 'locations'
+        places = sum(prod(ceil(side / stride) for side in args.shape) for stride in head.boxes.strides)
+    if args.candidates is not None and args.candidates > places:
+        raise InputError(f'--candidates {args.candidates}: the head has only {places} {what}')
+    return min(args.candidates or default, places)
 
 
 def _count(model: nn.Module, cfg: ConfigDict, args: argparse.Namespace, candidates: int | None) -> tuple[Costs, str]:
@@ -179,5 +184,6 @@ def table(report: dict) -> str:
         calls = ', '.join(f'{name} ({number} calls)' for name, number in report['uncounted'].items())
         lines += ['', f'not counted: {calls}']
     if report['idle']:
-        lines += ['', f'did not run, so the FLOPs are not complete: {", ".join(report["idle"])}']
+        names = ', '.join(report['idle'])
+        lines += ['', f'did not run, so the FLOPs are not complete unless it is for training alone: {names}']
     return '\n'.join(lines)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from grid_heads import CHANNELS, GRIDS, KINDS, mmagg_head, mmdet_head, pyramid
+from boxed_heads import KINDS as BOXED_KINDS
+from boxed_heads import boxed_head
+from grid_heads import CHANNELS, CLASSES, GRIDS, KINDS, mmagg_head, mmdet_head, pyramid
 from mmcv.cnn.utils.flops_counter import get_model_complexity_info
 from mmcv.ops import DeformConv2dPack, ModulatedDeformConv2dPack
 from mmdet.models import ResNet
@@ -16,7 +18,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmagg.analysis.flops import CONVENTIONS, ModernCounter, PaperCounter, count_costs, part_name
-from mmagg.analysis.forward_pass import deformable_as_plain, run_densely, spread_cells
+from mmagg.analysis.forward_pass import deformable_as_plain, evenly_spread, run_densely
 from mmagg.analysis.plain_a2fpn import plainly
 from mmagg.apis.config import load_config
 
@@ -24,13 +26,30 @@ from mmagg.apis.config import load_config
 class Detector(nn.Module):
     """A head on a pyramid that costs nothing."""
 
-    def __init__(self, head: nn.Module) -> None:
+    def __init__(self, head: nn.Module, strides=(4, 8, 16, 32, 64)) -> None:
         super().__init__()
-        self.mask_head = head
+        self.mask_head, self.strides = head, strides
 
     def extract_feat(self, images):
         height, width = images.shape[-2:]
-        return [images.new_zeros(1, CHANNELS, height // s, width // s) for s in (4, 8, 16, 32, 64)]
+        return [images.new_zeros(1, CHANNELS, height // s, width // s) for s in self.strides]
+
+
+@MODELS.register_module(force=True)
+class Projected(nn.Module):
+    """Masks that are a product of their coefficients and some maps."""
+
+    num_coefficients, mask_size = 6, 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps = nn.Parameter(torch.zeros(6, 25))
+
+    def features(self, feats) -> None:
+        pass
+
+    def decode(self, shared, coefficients, rois, labels=None):
+        return (coefficients @ self.maps).unflatten(1, (5, 5))
 
 
 class Plain(nn.Module):
@@ -168,11 +187,11 @@ def test_part_name(path, name):
 
 
 def test_candidates_are_spread_over_all_levels():
-    assert spread_cells(5, (3, 2)).tolist() == [0, 2, 5, 7, 10]
-    assert spread_cells(13, (3, 2)).tolist() == list(range(13))
+    assert evenly_spread(5, 13).tolist() == [0, 2, 5, 7, 10]
+    assert evenly_spread(13, 13).tolist() == list(range(13))
     for number in (0, 14, None):
         with pytest.raises(ValueError, match='between 1 and 13'):
-            spread_cells(number, (3, 2))
+            evenly_spread(number, 13)
 
 
 def test_decoding_counts_by_candidate():
@@ -221,6 +240,39 @@ def test_a_tower_for_the_parameters_alone():
     first, second = (count_costs(Detector(x), (64, 128), convention='paper').total.macs for x in (head, with_tower))
     cells = sum(grid**2 for grid in GRIDS)
     assert second - first == cells * CHANNELS * ((CHANNELS + 2) * 9 + 1)  # and the ReLU
+
+
+def boxed(kind='blend', **options):
+    return Detector(boxed_head(kind, **options), strides=(8, 16, 32))
+
+
+def test_masks_in_boxes():
+    first, places = 8 * 16, 8 * 16 + 4 * 8 + 2 * 4
+    square = 9 * CHANNELS * CHANNELS  # a place of a 3x3 convolution
+    own = dict(in_channels=CHANNELS, tower=dict(num_convs=1, norm_cfg=dict(type='GN', num_groups=4)))
+    boxes = places * (2 * square + 9 * CHANNELS * (CLASSES + 4 + 1))
+    basis = places * square + first * square + 4 * first * (square + 4 * CHANNELS)
+    for options, tower in ({}, 0), (dict(coefficients=own), places * square):
+        costs = count_costs(boxed(**options), (64, 128), candidates=20)
+        assert {name: cost.macs for name, cost in costs.parts.items()} == {
+            'mask_head.boxes': boxes,
+            'mask_head.masks': basis,
+            'mask_head.coefficients': tower + 20 * 9 * CHANNELS * 64,
+            'mask_head.semantic': 0,
+        }
+        assert costs.idle == ['mask_head.semantic']  # training only
+
+    # Everywhere, and with bias.
+    costs = count_costs(boxed(), (64, 128), convention='paper')
+    assert costs.parts['mask_head.coefficients'].macs == places * (9 * CHANNELS + 1) * 64
+    with pytest.raises(ValueError, match='between 1 and 168'):
+        count_costs(boxed(), (64, 128), candidates=places + 1)
+
+
+def test_decoding_is_a_part_of_the_masks():
+    costs = count_costs(boxed(masks=dict(type='Projected')), (64, 128), candidates=7)
+    assert costs.parts['mask_head.masks'].macs == 7 * 6 * 25
+    assert costs.parts['mask_head.coefficients'].macs == 7 * 9 * CHANNELS * 6
 
 
 def test_mistakes():
@@ -283,21 +335,23 @@ def test_the_dense_form_of_a_lazy_head_counts_like_mmdets(kind):
     assert (kind == 'solov2') == bool(upsampled)
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', [*KINDS, *BOXED_KINDS])
 def test_shapes_suffice(kind):
-    model = Detector(mmagg_head(kind))
+    model = Detector(mmagg_head(kind)) if kind in KINDS else boxed(kind)
     for convention in CONVENTIONS:
         options = dict(convention=convention, candidates=20)
         on_cpu = count_costs(model.to_empty(device='cpu'), (64, 128), **options)
         assert count_costs(model.to('meta'), (64, 128), **options) == on_cpu
 
 
-def test_counting_leaves_the_model_as_it_was():
-    model = Detector(mmagg_head('solo'))
+@pytest.mark.parametrize('kind', ['solo', 'blend'])
+def test_counting_leaves_the_model_as_it_was(kind):
+    model = Detector(mmagg_head(kind)) if kind in KINDS else boxed(kind)
+    before = {name: set(vars(module)) for name, module in model.named_modules()}
     for convention in CONVENTIONS:
         count_costs(model, (64, 128), convention=convention, candidates=3)
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-    assert 'decode' not in vars(model.mask_head)
+    assert {name: set(vars(module)) for name, module in model.named_modules()} == before
 
 
 # The papers' tables
@@ -349,3 +403,15 @@ def test_aggmasks_table_4(root):
     assert same.trainable == finer.trainable
     assert f'{(finer.macs - same.macs) / 1e9:.1f}' == '5.5'
     assert all(a > b for a, b in pairwise([finer.macs, same.macs, solo.macs, coarser.macs]))
+
+
+def test_blendmasks_coefficients(root):
+    """784 coefficients everywhere cost a seventh of the detector, and next to nothing where they are needed."""
+    model = on_meta(root / 'configs/blendmask/blendmask_r50_fpn_1x_coco.py')
+    dense = count_costs(model, (800, 1216), convention='paper').parts['mask_head.coefficients'].macs
+    places = 100 * 152 + 50 * 76 + 25 * 38 + 13 * 19 + 7 * 10
+    assert dense == places * 4 * 14 * 14 * (9 * 256 + 1)
+    assert f'{dense / 1e9:.1f}' == '36.6'
+    lazy = count_costs(model, (800, 1216), candidates=200)
+    assert f'{lazy.parts["mask_head.coefficients"].macs / 1e9:.2f}' == '0.36'
+    assert lazy.idle == ['mask_head.semantic']

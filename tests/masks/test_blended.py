@@ -149,3 +149,12 @@ def test_wrong_switches_are_named() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             blender(**options)
+
+
+@pytest.mark.parametrize('pooling', ['align', 'pool'])
+def test_bases_may_be_channels_last(pooling) -> None:
+    masks = blender(pooling=pooling)
+    bases, rois = torch.rand(2, 4, 20, 24), torch.tensor([[0, 3.0, 5, 60, 70], [1, 20.0, 8, 80, 50]])
+    want = masks.pool(masks.features([bases]), rois)
+    other = masks.features([bases.contiguous(memory_format=torch.channels_last)])
+    torch.testing.assert_close(masks.pool(other, rois), want)

@@ -27,6 +27,22 @@ _base_ = 'mmdet::solo/solo_r50_fpn_1x_coco.py'
 model = dict({backbone}
     mask_head=dict(in_channels=32, feat_channels=32, stacked_convs=1, num_grids=[12, 10, 8, 6, 4]))
 """
+BLENDMASK = """
+_base_ = '{root}/configs/blendmask/blendmask_r50_fpn_1x_coco.py'
+tower = dict(num_convs=1, norm_cfg=dict(num_groups=8))
+model = dict({backbone}
+    mask_head=dict(
+        boxes=dict(in_channels=32, channels=32, class_tower=tower, box_tower=tower),
+        coefficients=dict(in_channels=32),
+        masks=dict(basis=dict(in_channels=32, channels=16)),
+        semantic=dict(in_channels=32, channels=16)))
+"""
+CONDINST = """
+_base_ = 'mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py'
+model = dict({backbone}
+    bbox_head=dict(in_channels=32, feat_channels=32, stacked_convs=1, norm_cfg=dict(type='GN', num_groups=8)),
+    mask_head=dict(mask_feature_head=dict(in_channels=32, feat_channels=16)))
+"""
 SMALL = ['--shape', '96', '128', '--runs', '2']
 
 
@@ -35,6 +51,15 @@ def configs(root: Path, tmp_path: Path) -> tuple[str, str]:
     """A tiny SOLO, ours and mmdet's, of the same shape; pretrained weights are named but must not be fetched."""
     paths = tmp_path / 'ours.py', tmp_path / 'theirs.py'
     for path, text in zip(paths, (OURS, THEIRS), strict=True):
+        path.write_text(text.format(root=root, backbone=BACKBONE))
+    return str(paths[0]), str(paths[1])
+
+
+@pytest.fixture
+def boxed_configs(root: Path, tmp_path: Path) -> tuple[str, str]:
+    """A tiny BlendMask and mmdet's CondInst, of the same backbone and towers."""
+    paths = tmp_path / 'blendmask.py', tmp_path / 'condinst.py'
+    for path, text in zip(paths, (BLENDMASK, CONDINST), strict=True):
         path.write_text(text.format(root=root, backbone=BACKBONE))
     return str(paths[0]), str(paths[1])
 
@@ -70,6 +95,28 @@ def test_two_models_side_by_side(configs, tmp_path, capsys) -> None:
     # The same weights: the same candidates, and as many instances.
     assert report['models'][0]['instances'] == report['models'][1]['instances'] > 5
     assert report['models'][0]['memory_mib']['all'] < report['models'][1]['memory_mib']['all']
+
+
+def test_boxed_masks_have_as_many_detections_in_both(boxed_configs, tmp_path, capsys) -> None:
+    file = tmp_path / 'result.json'
+    argv = [boxed_configs[0], '--vs', boxed_configs[1], '--runs', '1', '--candidates', '25', '--json', str(file)]
+    assert run_tool('benchmark', [*argv, '--shape', '192', '256']) == 0
+    out = capsys.readouterr().out
+    assert out.count(': 250 candidates, 25 instances, ') == 2
+    for name in ('head', 'decode', 'post', 'RLE', 'head to RLE', 'total'):
+        assert all(value > 0 for value in row(out, name))
+    ours, theirs = json.loads(file.read_text())['models']
+    for model in (ours, theirs):
+        stages = model['runs_ms'][0]
+        assert stages['head to RLE'] == pytest.approx(sum(stages[x] for x in ('head', 'decode', 'post', 'RLE')))
+    # CondInst's masks are images of float32.
+    assert theirs['memory_mib']['above the backbone'] > 25 * 192 * 256 * 4 / 2**20
+    assert theirs['memory_mib']['all'] > ours['memory_mib']['all']
+
+
+def test_a_hundred_detections_where_nothing_else_is_said(boxed_configs, capsys) -> None:
+    assert run_tool('benchmark', [boxed_configs[0], '--runs', '1', '--shape', '192', '256']) == 0
+    assert ': 1000 candidates, 100 instances, ' in capsys.readouterr().out
 
 
 def test_training(configs, capsys) -> None:

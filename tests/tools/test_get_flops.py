@@ -20,7 +20,20 @@ model = dict(
         class_tower=dict(channels=32, num_convs=1),
         mask_branch=dict(channels=32, num_convs=1)))
 """
+BOXED = """
+_base_ = '{root}/configs/blendmask/blendmask_r50_fpn_1x_coco.py'
+tower = dict(num_convs=1, bias=True, norm_cfg=dict(type='GN', num_groups=4))
+model = dict(
+    backbone=dict(depth=18, base_channels=8),
+    neck=dict(in_channels=[8, 16, 32, 64], out_channels=16),
+    mask_head=dict(
+        boxes=dict(in_channels=16, channels=16, class_tower=tower, box_tower=tower),
+        masks=dict(basis=dict(in_channels=16, channels=8, num_convs=1)),
+        coefficients=dict(in_channels=16),
+        semantic=dict(in_channels=16, channels=8)))
+"""
 SMALL = ['--shape', '96', '128']
+LOCATIONS = 12 * 16 + 6 * 8 + 3 * 4 + 2 * 2 + 1  # at strides 8 to 128
 
 
 @pytest.fixture
@@ -28,6 +41,14 @@ def ours(root: Path, tmp_path: Path) -> str:
     """A tiny SOLO with 129 grid cells, whose config names pretrained weights."""
     path = tmp_path / 'ours.py'
     path.write_text(OURS.format(root=root))
+    return str(path)
+
+
+@pytest.fixture
+def boxed(root: Path, tmp_path: Path) -> str:
+    """A tiny BlendMask."""
+    path = tmp_path / 'boxed.py'
+    path.write_text(BOXED.format(root=root))
     return str(path)
 
 
@@ -94,6 +115,24 @@ def test_paper(ours, tmp_path, capsys) -> None:
     assert report['parts']['mask_head.mask_branch']['macs'] == maps + tower
 
 
+def test_masks_in_boxes(boxed, tmp_path, capsys) -> None:
+    file = tmp_path / 'flops.json'
+    assert run_tool('get_flops', [boxed, *SMALL, '--json', str(file)]) == 0
+    captured = capsys.readouterr()
+    assert 'on the CPU' not in captured.err
+    assert 'modern, 100 masks decoded' in captured.out, 'as many as boxes are kept'
+    assert 'not complete unless it is for training alone: mask_head.semantic' in captured.out
+    parts = ['boxes', 'masks', 'coefficients', 'semantic']
+    assert list(rows(captured.out)) == ['backbone', 'neck', *(f'mask_head.{name}' for name in parts), 'total']
+    assert json.loads(file.read_text())['parts']['mask_head.coefficients']['macs'] == 100 * 784 * 9 * 16
+
+    for more, number in (['--candidates', str(LOCATIONS)], LOCATIONS), (['--shape', '32', '32'], 16 + 4 + 3):
+        assert run_tool('get_flops', [boxed, *SMALL, *more, '--json', str(file)]) == 0
+        assert json.loads(file.read_text())['candidates'] == number
+    assert run_tool('get_flops', [boxed, *SMALL, '--convention', 'paper', '--json', str(file)]) == 0
+    assert json.loads(file.read_text())['parts']['mask_head.coefficients']['macs'] == LOCATIONS * 784 * (9 * 16 + 1)
+
+
 def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
     file = tmp_path / 'flops.json'
     options = ['--cfg-options', 'model.backbone.depth=18', 'model.neck.in_channels=[64,128,256,512]']
@@ -101,7 +140,9 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
     assert run_tool('get_flops', argv) == 0
     captured = capsys.readouterr()
     assert 'shapes do not suffice' in captured.err
-    assert 'did not run, so the FLOPs are not complete: mask_head.segm_branch' in captured.out
+    assert 'did not run, so the FLOPs are not complete unless it is for training alone: mask_head.segm_branch' in (
+        captured.out
+    )
     report = json.loads(file.read_text())
     assert report['device'] == 'cpu'
     assert report['parts']['mask_head.protonet']['macs'] > 0
@@ -114,16 +155,17 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
         (['{ours}', '--json', '{folder}'], 'is a folder'),
         (['{ours}', '--cfg-options', 'model.bakbone.depth=18'], 'did you mean backbone'),
         (['{ours}', *SMALL, '--candidates', '130'], '--candidates 130: the head has only 129 grid cells'),
+        (['{boxed}', *SMALL, '--candidates', '258'], '--candidates 258: the head has only 257 locations'),
         (['{ours}', *SMALL, '--candidates', '9', '--convention', 'paper'], '--candidates: only the modern convention'),
-        (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's heads"),
+        (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's own heads"),
         (
             ['{ours}', *SMALL, '--cfg-options', 'model.neck.in_channels=[8,16,32,65]'],
             r'config .*ours.py does not run on 1 × 3 × 96 × 128: RuntimeError: .* to have 65 channels',
         ),
     ],
 )
-def test_what_cannot_be_counted_ends_with_one_line(argv, message, ours, tmp_path, capsys) -> None:
-    names = {'missing': tmp_path / 'missing.py', 'ours': ours, 'folder': tmp_path}
+def test_what_cannot_be_counted_ends_with_one_line(argv, message, ours, boxed, tmp_path, capsys) -> None:
+    names = {'missing': tmp_path / 'missing.py', 'ours': ours, 'boxed': boxed, 'folder': tmp_path}
     assert run_tool('get_flops', [word.format(**names) for word in argv]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.search(f'error: .*{message}', error), error
