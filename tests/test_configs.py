@@ -13,6 +13,8 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
 
+from mmagg.masks import assume_dictionaries
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
 
@@ -75,6 +77,7 @@ def test_config_builds_predicts_and_trains(path):
     if (slimmed := repr(cfg.model)) in TRIED:
         return
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    assume_dictionaries(model)  # theirs are files
     size = 96
     images = torch.randn(2, 3, size, size)
     losses = model.train()(images, [sample(size), sample(size)], mode='loss')

@@ -1,4 +1,4 @@
-"""BlendMask-RT (Table 9): P3 to P5, 512 pixels, all of the backbone trained with SyncBN, 360k iterations (300k, 340k)."""
+"""BlendMask-RT (Table 9): P3 to P5, 512 pixels, a backbone that is trained whole, 360k iterations (300k, 340k)."""
 
 _base_ = './blendmask-550_r50_fpn_3x_coco.py'
 

@@ -168,8 +168,9 @@ def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int
     """
     maps, features, shared = head(feats)
     if dense:
-        for level in features:
-            head.coefficients.conv(level)
+        if head.coefficients is not None and not head.coefficients.dense:
+            for level in features:
+                head.coefficients.conv(level)
         return
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
     boxes = feats[0].new_zeros(candidates, 4)

@@ -73,9 +73,9 @@ def benchmark_boxed_masks(args: argparse.Namespace) -> None:
 
 
 def measured(model: nn.Module, shape: tuple[int, int], runs: int) -> dict:
-    """`coefficients`, a list of comparisons, empty for a head without; `masks`, by the number of detections."""
+    """`coefficients`, comparisons, none for a head without sparse ones; `masks`, by the number of detections."""
     head = model.mask_head
-    places = PLACES if head.coefficients is not None else ()
+    places = PLACES if head.coefficients is not None and not head.coefficients.dense else ()
     coefficients = []
     with tqdm(total=2 * len(places) + 1, desc='benchmark', leave=False) as bar:
         for backward in (True, False):  # training has the memory layout that the model is built with

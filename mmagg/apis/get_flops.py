@@ -22,6 +22,7 @@ from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError, add_traceback_flag, one_line
 from mmagg.apis.files import write_json
 from mmagg.heads import BoxedMaskHead, GridMaskHead
+from mmagg.masks import assume_dictionaries
 
 CANDIDATES = 300  # of a head of the SOLO family
 SEED = 0
@@ -104,7 +105,9 @@ def get_flops(args: argparse.Namespace) -> None:
 def _build(cfg: ConfigDict) -> nn.Module:
     """The model; its `init_weights` is not called, so nothing is downloaded."""
     torch.manual_seed(SEED)
-    return MODELS.build(cfg)
+    model = MODELS.build(cfg)
+    assume_dictionaries(model)
+    return model
 
 
 def _candidates(model: nn.Module, args: argparse.Namespace) -> int | None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from mmagg.apis.config import load_config
 from mmagg.apis.errors import InputError
+from mmagg.masks import assume_dictionaries
 
 SEED = 0
 
@@ -39,6 +40,7 @@ def random_model(config: str, cfg_options: dict | None) -> nn.Module:
                     f'config {config}: a {type(model).__name__} has no `{part}`; only detectors can be measured'
                 )
         model.init_weights()
+    assume_dictionaries(model)
     return model
 
 

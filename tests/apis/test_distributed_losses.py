@@ -7,12 +7,13 @@ import torch
 import torch.multiprocessing as mp
 from boxed_heads import boxed_head
 from boxed_heads import pyramid as boxed_pyramid
+from coded_heads import coded_head
 from grid_heads import KINDS, aggmask_head, batch_samples, mmagg_head, pyramid
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 BATCH = ['few', 'crowded', 'empty', 'tiny']
-BOXED = ['boxed blend', 'boxed assemble']
+BOXED = ['boxed blend', 'boxed assemble', 'coded']
 AGGREGATED = ['aggmask on solo-mask', 'aggmask on solov2-own-tower']
 
 
@@ -29,6 +30,8 @@ class Losses(torch.nn.Module):
 
 def head_of(kind):
     torch.manual_seed(1)
+    if kind == 'coded':
+        return coded_head('codes')
     if kind in BOXED:
         return boxed_head(kind.removeprefix('boxed '))
     if kind in AGGREGATED:
