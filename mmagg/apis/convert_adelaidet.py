@@ -19,6 +19,7 @@ from mmagg.apis.disagreements import as_arguments
 from mmagg.apis.errors import InputError
 from mmagg.apis.safe_pickle import load_pickle
 from mmagg.heads import BoxedMaskHead
+from mmagg.masks.mask_codec import Dictionary
 
 # Parts of the model by the start of their keys, and the options below `model` that shape their weights. The first
 # that fits a key counts.
@@ -39,18 +40,23 @@ PARTS = {
     'mask_head.semantic.': 'mask_head.semantic.{num_classes,channels}',
     '': '',
 }
+CODEC = 'mask_head.masks.codec.'
 # Settings of the model that change its results, but no weight.
 UNSEEN = ('backbone.style', 'neck.relu_before_extra_convs', 'mask_head.masks.mask_size')
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/model_converters/adelaidet_to_mmagg.py``."""
-    return converter_parser(
+    parser = converter_parser(
         "a checkpoint of AdelaiDet's BlendMask or MEInst, .pth or .pkl",
         example='python tools/model_converters/adelaidet_to_mmagg.py R_50_1x.pth blendmask.pth '
         '--config configs/blendmask/blendmask_r50_fpn_1x_coco.py',
         option='model.mask_head.masks.attention_size=7',
     )
+    parser.add_argument(
+        '--dictionary', type=Path, metavar='FILE.npz', help="MEInst's dictionary of masks, where SRC is without it"
+    )
+    return parser
 
 
 def convert_adelaidet(args: argparse.Namespace) -> int:
@@ -66,12 +72,32 @@ def convert_adelaidet(args: argparse.Namespace) -> int:
     theirs = read_release(args.source, trust=args.trust_checkpoint)
     state = adelaidet_to_mmagg(theirs)
     require_head(state, 'mask_head.boxes.', args)
+    if args.dictionary is not None:
+        add_dictionary(state, args)
     model = MODELS.build(cfg.model)
     if not isinstance(getattr(model, 'mask_head', None), BoxedMaskHead):
         raise InputError(f'config {args.config}: its mask head is not the BoxedMaskHead that these weights are for')
     problems = normalisation_differences(theirs, model) + misfits(state, model)
     notes = note_unseen(settings(model), below='model')
     return finish(model, dict(state_dict=state, meta={}), args, problems=problems, notes=notes)
+
+
+def add_dictionary(state: dict[str, Tensor], args: argparse.Namespace) -> None:
+    """Put MEInst's dictionary, a file of its own in the release, beside the weights.
+
+    Raises:
+        InputError: the file cannot be used, or the checkpoint has a dictionary already.
+    """
+    if f'{CODEC}components' in state:
+        raise InputError(f'--dictionary {args.dictionary}: checkpoint {args.source} has its own; leave it out')
+    if not args.dictionary.is_file():
+        raise InputError(f'--dictionary {args.dictionary}: no such file')
+    try:
+        dictionary = Dictionary.read(args.dictionary)
+    except ValueError as error:
+        raise InputError(f'--dictionary {error}') from error
+    for name in ('components', 'mean', 'explained_variance'):
+        state[f'{CODEC}{name}'] = getattr(dictionary, name).squeeze(0)  # one for all classes has no class axis
 
 
 def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:

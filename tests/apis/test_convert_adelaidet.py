@@ -15,27 +15,13 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
-from torch import nn
 
 from mmagg import register  # noqa: F401
 from mmagg.apis.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.apis.errors import run_tool
+from mmagg.masks.mask_codec import Dictionary
 
 FCOS, MEINST = 'proposal_generator.fcos_head.', 'proposal_generator.MEInst_head.'
-
-
-@MODELS.register_module()
-class DictionaryMasks(nn.Module):
-    """The weights of MEInst's masks."""
-
-    def __init__(self, dims: int, mask_size: int) -> None:
-        super().__init__()
-        self.num_coefficients, self.mask_size = dims, mask_size
-        self.codec = nn.Module()
-        for name, shape in dict(
-            components=(dims, mask_size**2), mean=(mask_size**2,), explained_variance=(dims,)
-        ).items():
-            self.codec.register_buffer(name, torch.zeros(shape))
 
 
 def tower(num_convs, **kwargs):
@@ -107,7 +93,9 @@ MEINST_MODEL = {
     'mask_head.boxes.class_tower': MEINST_TOWER,
     'mask_head.boxes.box_tower': MEINST_TOWER,
     'mask_head.coefficients.tower': MEINST_TOWER,
-    'mask_head.masks': dict(_delete_=True, type='DictionaryMasks', dims=6, mask_size=4),
+    'mask_head.masks': dict(
+        _delete_=True, type='CodedMasks', codec=dict(type='PCAMaskCodec', num_codes=6, mask_size=4)
+    ),
     'mask_head.semantic': None,
 }
 BN_HEAD = REAL_TIME | {'mask_head.boxes.shared_tower': dict(num_convs=3, num_levels=3)}
@@ -213,7 +201,7 @@ def convert(tmp_path, capsys, monkeypatch):
         else:
             torch.save(dict(model=state, iteration=90000), source)
         files = [source, tmp_path / 'ours.pth', '--config', tmp_path / 'config.json']
-        code = run_tool('convert_adelaidet', [*map(str, files), *options])
+        code = run_tool('convert_adelaidet', [*map(str, (*files, *options))])
         printed = capsys.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 
@@ -232,6 +220,40 @@ def test_every_weight_arrives(kind, suffix, tmp_path, convert):
     MODELS.build(model).load_state_dict(written['state_dict'], strict=True)
     assert out[0].startswith(f'{len(state)} tensors of ')
     assert 'backbone.style=caffe' in out[1]
+
+
+def test_dictionary_may_be_a_file_of_its_own(tmp_path, convert):
+    model = changed(MEINST_MODEL)
+    state = random_state(model)
+    theirs = {k: x for k, x in released(state).items() if 'mask_encoding' not in k}
+    assert len(theirs) == len(released(state)) - 3
+    code, _, err = convert(model, theirs)
+    assert code == 2
+    assert any('mask_head.masks.codec' in line for line in err)
+
+    file = tmp_path / 'components.npz'
+    Dictionary(torch.rand(1, 9, 16), torch.rand(1, 16), 1 + torch.rand(1, 9), torch.rand(1, 9)).write(file)
+    code, _, err = convert(model, theirs, '--dictionary', file)
+    assert code == 2, 'nine components do not fit six'
+    fitting = Dictionary.read(file).first(6)
+    fitting.write(file)
+    code, _, err = convert(model, theirs, '--dictionary', file)
+    assert code == 0, err
+    written = torch.load(tmp_path / 'ours.pth', weights_only=True)['state_dict']
+    assert torch.equal(written['mask_head.masks.codec.components'], fitting.components[0])
+    assert torch.equal(written['mask_head.masks.codec.mean'], fitting.mean[0])
+    assert torch.equal(written['mask_head.masks.codec.explained_variance'], fitting.explained_variance[0])
+
+    code, _, err = convert(model, released(state), '--dictionary', file)
+    assert code == 2
+    assert 'has its own' in err[-1]
+    code, _, err = convert(model, theirs, '--dictionary', tmp_path / 'nowhere.npz')
+    assert code == 2
+    assert 'no such file' in err[-1]
+    file.write_bytes(b'no zip')
+    code, _, err = convert(model, theirs, '--dictionary', file)
+    assert code == 2
+    assert 'no .npz of arrays' in err[-1]
 
 
 ONE_CONV = {'mask_head.boxes.class_tower.num_convs': 1, 'mask_head.boxes.box_tower.num_convs': 1}
