@@ -3,22 +3,19 @@
 import argparse
 import json
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from faster_coco_eval import COCO
-from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.analysis.boxes_to_masks import METRICS, GivenBoxes, coco_ap, fill_boxes, mask_branch
 from mmagg.apis.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
-from mmagg.apis.checkpoint import number_of_classes, secure_loading
+from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.coco_loader import check_classes, images_to_test
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
@@ -87,7 +84,7 @@ def boxes_to_masks(args: argparse.Namespace) -> None:
     cfg = load_config(args.config, args.cfg_options)
     if args.coco:
         use_coco_folder(cfg, args.coco)
-    loader = _loader(cfg, args)
+    loader = images_to_test(cfg, args.config, args.max_images)
     dataset = loader.dataset
     truth = COCO(dataset.ann_file)
     image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
@@ -95,7 +92,7 @@ def boxes_to_masks(args: argparse.Namespace) -> None:
         raise InputError(f'{dataset.ann_file}: none of its {len(image_ids)} images has a mask, so there is no AP')
     given = _chosen(read_boxes(args.boxes, truth, dataset.cat_ids), image_ids, args)
     model = load_model(cfg, args.checkpoint, args.device)
-    _check_classes(model, dataset)
+    check_classes(model, dataset)
 
     filled = _predict(model, loader, given, args.config)
     report = {
@@ -176,29 +173,6 @@ def _chosen(records: Records, image_ids: Sequence[int], args: argparse.Namespace
             f'more and is in the {len(image_ids)} images'
         )
     return sure
-
-
-def _loader(cfg: Config, args: argparse.Namespace) -> DataLoader:
-    """The test images, all or the first of them."""
-    if cfg.get('test_dataloader') is None:
-        raise InputError(f'config {args.config}: no `test_dataloader`, so it cannot be tested')
-    if args.max_images:
-        cfg.test_dataloader.dataset.indices = args.max_images
-    loader = Runner.build_dataloader(cfg.test_dataloader)
-    if not getattr(loader.dataset, 'cat_ids', None):
-        raise InputError(
-            f'config {args.config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
-        )
-    return loader
-
-
-def _check_classes(model: nn.Module, dataset: BaseDataset) -> None:
-    # A region proposal network has one class.
-    known, here = number_of_classes(getattr(model, 'roi_head', model)), len(dataset.cat_ids)
-    if known not in (None, here):
-        raise InputError(f'the model tells {known} classes apart, {dataset.ann_file} has {here}')
-    if tuple(model.dataset_meta['classes']) != tuple(dataset.metainfo['classes']):
-        print('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)  # noqa: T201
 
 
 # What is made of it

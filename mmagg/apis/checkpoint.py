@@ -18,6 +18,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmagg.apis.errors import InputError, one_line
+from mmagg.datasets.coco_folder import OTHER_CLASSES
 
 TRUST_FLAG = '--trust-checkpoint'
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
@@ -156,7 +157,14 @@ def checkpoint_classes(checkpoint: dict) -> tuple[str, ...] | None:
 
 def number_of_classes(model: nn.Module) -> int | None:
     """How many classes the model's head tells apart, or None if no module says."""
-    return next((m.num_classes for m in model.modules() if isinstance(getattr(m, 'num_classes', None), int)), None)
+    return next(
+        (
+            module.num_classes
+            for name, module in model.named_modules()
+            if isinstance(getattr(module, 'num_classes', None), int) and not set(name.split('.')) & set(OTHER_CLASSES)
+        ),
+        None,
+    )
 
 
 def _class_hint(model: nn.Module, checkpoint: dict) -> str:

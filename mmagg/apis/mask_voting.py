@@ -1,23 +1,20 @@
 """The grid search for the best mask voting, as ``tools/analysis/mask_voting.py`` offers it."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from faster_coco_eval import COCO
 from matplotlib.figure import Figure
-from mmengine.config import Config
-from mmengine.dataset import BaseDataset
-from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.analysis.voting_search import VotingSearch, mask_ap
 from mmagg.apis.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
-from mmagg.apis.checkpoint import number_of_classes, secure_loading
+from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.coco_loader import check_classes, images_to_test
 from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
@@ -75,14 +72,14 @@ def mask_voting(args: argparse.Namespace) -> None:
     out = args.out or set_work_dir(cfg, args.config, None) / 'mask_voting'
     if out.exists() and not out.is_dir():
         raise InputError(f'--out {out}: is a file, name a folder')
-    loader = _loader(cfg, args)
+    loader = images_to_test(cfg, args.config, args.max_images)
     dataset = loader.dataset
     truth = COCO(dataset.ann_file)
     if not any(truth.imgToAnns.get(dataset.get_data_info(i)['img_id']) for i in range(len(dataset))):
         raise InputError(f'{dataset.ann_file}: none of its {len(dataset)} images has an annotation, so there is no AP')
     model = load_model(cfg, args.checkpoint, args.device)
     search = _install(model, args.config, sorted(set(args.thresholds)))
-    _check_classes(model, dataset)
+    check_classes(model, dataset)
 
     image_ids = _predict(model, loader)
     rows = []
@@ -109,20 +106,6 @@ def _fraction(text: str) -> float:
     return value
 
 
-def _loader(cfg: Config, args: argparse.Namespace) -> DataLoader:
-    """The test images, all or the first of them."""
-    if cfg.get('test_dataloader') is None:
-        raise InputError(f'config {args.config}: no `test_dataloader`, so it cannot be tested')
-    if args.max_images:
-        cfg.test_dataloader.dataset.indices = args.max_images
-    loader = Runner.build_dataloader(cfg.test_dataloader)
-    if not getattr(loader.dataset, 'cat_ids', None):
-        raise InputError(
-            f'config {args.config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
-        )
-    return loader
-
-
 def _install(model: nn.Module, config: str, thresholds: Sequence[float]) -> VotingSearch:
     """Let the model's head end in a search instead of its own post-processor."""
     heads = [x for x in model.modules() if isinstance(getattr(x, 'post_process', None), MaskPostProcessor)]
@@ -134,14 +117,6 @@ def _install(model: nn.Module, config: str, thresholds: Sequence[float]) -> Voti
     heads[0].post_process.mask_format = 'rle'
     heads[0].post_process = VotingSearch(heads[0].post_process, thresholds)
     return heads[0].post_process
-
-
-def _check_classes(model: nn.Module, dataset: BaseDataset) -> None:
-    known, here = number_of_classes(model), len(dataset.cat_ids)
-    if known not in (None, here):
-        raise InputError(f'the model tells {known} classes apart, {dataset.ann_file} has {here}')
-    if tuple(model.dataset_meta['classes']) != tuple(dataset.metainfo['classes']):
-        print('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)  # noqa: T201
 
 
 @torch.no_grad()

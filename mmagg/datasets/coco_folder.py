@@ -19,7 +19,7 @@ from mmengine.logging import print_log
 
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
 # background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.
-_OTHER_CLASSES = ('backbone', 'rpn_head', 'semantic_head')
+OTHER_CLASSES = ('backbone', 'rpn_head', 'semantic_head')
 
 
 def annotation_file(folder: Path, split: str) -> Path:
@@ -156,7 +156,7 @@ def _with_num_classes(part: Any) -> Iterator[dict]:
         if isinstance(part.get('num_classes'), int):
             yield part
         for key, value in part.items():
-            if key not in _OTHER_CLASSES:
+            if key not in OTHER_CLASSES:
                 yield from _with_num_classes(value)
     elif isinstance(part, list | tuple):
         for value in part:

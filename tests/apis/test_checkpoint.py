@@ -4,10 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
+from mmengine.registry import init_default_scope
 from torch import nn
 
-from mmagg.apis.checkpoint import load_from_local, load_weights
+from mmagg.apis.checkpoint import load_from_local, load_weights, number_of_classes
 from mmagg.apis.errors import InputError
 
 
@@ -64,3 +67,11 @@ def test_only_the_first_keys_are_named() -> None:
     model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(9)))
     with pytest.raises(InputError, match=r'18 missing \(0.weight, 0.bias, 1.weight, …\)'):
         load_weights(model, {'state_dict': {}, 'meta': {}}, 'a.pth')
+
+
+def test_classes_are_those_of_the_objects(root: Path) -> None:
+    init_default_scope('mmdet')
+    cfg = Config.fromfile(root / 'configs/a2fpn/htc_r50_a2fpn_20e_coco.py').model
+    with torch.device('meta'):
+        model = MODELS.build(cfg)
+    assert number_of_classes(model) == 80  # not 1 of the region proposals, nor 183 kinds of stuff
