@@ -1,4 +1,4 @@
-"""BlendMask, as a user trains and tests it: polygons, crowds, images without objects, one process and two."""
+"""BlendMask and MEInst, as a user trains and tests them: polygons, crowds, images without objects, two processes."""
 
 import json
 import math
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmagg.apis.checkpoint import read_checkpoint, secure_loading
+from mmagg.apis.errors import run_tool
 
-LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask', 'loss_semantic')
-# The COCO config with its pipelines, slim and on small images: two epochs of two iterations.
+LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask')
+# A COCO config with its pipelines, slim and on small images: two epochs of two iterations.
 CONFIG = """
 _base_ = {base!r}
 model = dict(
@@ -19,9 +20,7 @@ model = dict(
     neck=dict(in_channels=[8, 16, 32, 64], out_channels=64),
     mask_head=dict(
         boxes=dict(in_channels=64, channels=64),
-        masks=dict(basis=dict(in_channels=64, channels=8)),
-        coefficients=dict(in_channels=64),
-        semantic=dict(in_channels=64, channels=8)),
+        {masks}),
     test_cfg=dict(score_thr=0.0, max_per_img=5))
 for pipeline in (_base_.train_pipeline, _base_.test_pipeline):
     for transform in pipeline:
@@ -38,6 +37,13 @@ val_dataloader = val_cfg = val_evaluator = None
 train_cfg = dict(max_epochs=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 """
+MASKS = {
+    'blendmask': (
+        'masks=dict(basis=dict(in_channels=64, channels=8)), coefficients=dict(in_channels=64), '
+        'semantic=dict(in_channels=64, channels=8)'
+    ),
+    'meinst': 'masks=dict(codec=dict(num_codes=6, dictionary={dictionary!r})), coefficients=dict(in_channels=64)',
+}
 
 
 @pytest.fixture(params=['shapes', pytest.param('photographs', marks=pytest.mark.slow)])
@@ -48,11 +54,21 @@ def folder(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue('shared') / 'data' / 'coco_open_125'
 
 
-@pytest.fixture
-def config(root: Path, tmp_path: Path) -> Path:
-    path = tmp_path / 'small.py'
-    path.write_text(CONFIG.format(base=str(root / 'configs/blendmask/blendmask_r50_fpn_1x_coco.py')))
+@pytest.fixture(params=MASKS)
+def config(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Path:
+    masks = MASKS[request.param].format(dictionary=str(tmp_path / 'codec.npz'))
+    path = tmp_path / f'{request.param}.py'
+    base = root / f'configs/{request.param}/{request.param}_r50_fpn_1x_coco.py'
+    path.write_text(CONFIG.format(base=str(base), masks=masks))
     return path
+
+
+def fit_dictionary(config: Path, folder: Path) -> None:
+    """What MEInst needs first."""
+    if config.stem == 'meinst':
+        file = config.parent / 'codec.npz'
+        options = ['--dims', '6', '--workers', '1', '--curve', '6']
+        assert run_tool('fit_mask_codec', ['--coco', str(folder), '--out', str(file), *options]) == 0
 
 
 def logged(work_dir: Path) -> list[dict]:
@@ -61,6 +77,7 @@ def logged(work_dir: Path) -> list[dict]:
 
 
 def test_trains_and_tests(folder: Path, config: Path, run, tmp_path: Path) -> None:
+    fit_dictionary(config, folder)
     work_dir = tmp_path / 'run'
     done = run('train.py', config, '--coco', folder, '--work-dir', work_dir)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -74,13 +91,18 @@ def test_trains_and_tests(folder: Path, config: Path, run, tmp_path: Path) -> No
     classes = json.loads((folder / 'annotations' / 'instances_train.json').read_text())['categories']
     checkpoint = read_checkpoint(work_dir / 'epoch_2.pth')
     assert len(checkpoint['state_dict']['mask_head.boxes.conv_cls.bias']) == len(classes)
-    assert len(checkpoint['state_dict']['mask_head.semantic.conv_logits.bias']) == len(classes) + 1
+    if config.stem == 'blendmask':
+        assert all(math.isfinite(entry['loss_semantic']) for entry in entries)
+        assert len(checkpoint['state_dict']['mask_head.semantic.conv_logits.bias']) == len(classes) + 1
+    else:
+        assert checkpoint['state_dict']['mask_head.masks.codec.components'].any(), 'it carries its dictionary'
+        (tmp_path / 'codec.npz').unlink()
     optimizer = checkpoint['optimizer']
     parameters = {number for group in optimizer['param_groups'] for number in group['params']}
     assert set(optimizer['state']) == parameters, 'every parameter takes part in the losses'
 
     outputs = ['--work-dir', tmp_path / 'test', '--out', tmp_path / 'results.json', '--show-dir', tmp_path / 'pictures']
-    done = run('test.py', work_dir / 'small.py', work_dir / 'epoch_2.pth', *outputs)
+    done = run('test.py', work_dir / config.name, work_dir / 'epoch_2.pth', *outputs)
     assert done.returncode == 0, done.stderr[-2000:]
     results = json.loads((tmp_path / 'results.json').read_text())
     assert {result['image_id'] for result in results}
@@ -101,6 +123,7 @@ def test_one_process_without_objects_does_not_hang(shapes_folder: Path, config: 
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         monkeypatch.setenv('PORT', str(free.getsockname()[1]))
+    fit_dictionary(config, shapes_folder)
     options = ['--cfg-options', 'train_dataloader.batch_size=1', 'test_dataloader=None', 'test_cfg=None']
     work_dir = tmp_path / 'run'
     arguments = [config, 2, '--coco', half_empty, '--work-dir', work_dir, *options, 'test_evaluator=None']
