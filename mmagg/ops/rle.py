@@ -5,6 +5,7 @@ Shape shorthand: N masks of (H, W) pixels.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,12 +21,30 @@ def masks_to_rle(masks: Tensor) -> list[dict]:
     """
     from pycocotools import mask as coco_mask
 
-    if len(masks) == 0:
-        return []
-    # pycocotools wants (H, W, N) in Fortran order, which is the transpose of a contiguous (N, W, H).
-    columns = masks.transpose(1, 2).contiguous().view(torch.uint8)
-    rles = coco_mask.encode(columns.cpu().numpy().T)
-    return [{'size': list(rle['size']), 'counts': rle['counts'].decode()} for rle in rles]
+    size = list(masks.shape[1:])
+    runs = [{'size': size, 'counts': _run_lengths(mask)} for mask in masks.view(torch.uint8).cpu().numpy()]
+    return [{'size': size, 'counts': coco_mask.frPyObjects(rle, *size)['counts'].decode()} for rle in runs]
+
+
+def _run_lengths(mask: np.ndarray) -> np.ndarray:
+    """Lengths of the runs of 0, 1, 0 ... of a mask (H, W), column by column.
+
+    Only the rectangle around the pixels is turned into columns: a whole image takes several times as long.
+    """
+    import cv2
+
+    height = len(mask)
+    x, y, w, h = cv2.boundingRect(mask)
+    columns = np.zeros((w, h + 1), dtype=np.uint8)  # a 0 ends each column, so that no run goes on in the next
+    columns[:, :h] = mask[y : y + h, x : x + w].T
+    flat = np.concatenate([[0], columns.ravel()])
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), h + 1)
+    ends = (column + x) * height + row + y  # where a run ends and the next one starts, in the whole image
+    if h == height:  # runs may meet: one ends with a column where another starts with the next
+        apart = np.diff(ends, prepend=-1, append=-1) != 0
+        ends = ends[apart[1:] & apart[:-1]]
+    lengths = np.diff(ends, prepend=0, append=mask.size)
+    return lengths if len(ends) == 0 or lengths[-1] else lengths[:-1]
 
 
 def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:

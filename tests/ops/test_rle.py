@@ -56,3 +56,15 @@ def test_none() -> None:
 def test_wrong_size_is_named() -> None:
     with pytest.raises(ValueError, match=r'RLE 0 is of size \[9, 14\], not \[14, 9\]'):
         rle_to_masks(masks_to_rle(some_masks()), 14, 9)
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 7), (9, 1), (13, 17), (40, 31)])
+def test_any_mask_is_encoded_as_pycocotools_does(size: tuple[int, int]) -> None:
+    dense = torch.rand(60, *size)
+    masks = dense > torch.rand(60, 1, 1)  # from nearly empty to nearly full
+    masks[0], masks[1] = False, True
+    masks[2] = (torch.arange(size[1]) % 2 == 0)[None]  # whole columns
+    masks[3] = (torch.arange(size[1]) >= size[1] // 2)[None]  # whole columns side by side, up to the end
+    for given in (masks, masks.transpose(1, 2).contiguous().transpose(1, 2), masks[::2]):
+        want = coco_mask.encode(np.asfortranarray(given.numpy().transpose(1, 2, 0).astype(np.uint8)))
+        assert masks_to_rle(given) == [{'size': list(size), 'counts': rle['counts'].decode()} for rle in want]

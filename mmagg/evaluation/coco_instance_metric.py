@@ -1,0 +1,143 @@
+"""COCO's mask, box and boundary AP as a metric for mmengine's evaluator.
+
+Shape shorthand: n predictions of an image of (H, W) pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.registry import METRICS
+from mmengine.evaluator import BaseMetric
+from torch import Tensor
+
+from mmagg.evaluation.coco_scores import KINDS, coco_scores, read_annotations
+from mmagg.ops import chunk_size, masks_to_rle
+
+Kept = dict[str, Any]
+
+
+@METRICS.register_module()
+class COCOInstanceMetric(BaseMetric):
+    """Mask and box AP of COCO: mmdet's `CocoMetric` with a faster evaluator and a score in every case.
+
+    Names: `coco/segm_mAP`, `_mAP_50`, `_mAP_75`, `_mAP_s`, `_mAP_m`, `_mAP_l` as in `CocoMetric`, and COCO's six
+    recalls `coco/segm_AR@1`, `_AR@10`, `_AR@100`, `_AR_s@100`, `_AR_m@100`, `_AR_l@100`; the same with `bbox` and
+    `boundary`. Values are not rounded. All names are there in any case: with objects and no detections a value is 0,
+    without objects (none annotated, or none of this size or class) -1, as COCO has it.
+
+    Labels count the categories of the annotation file that the data set's `classes` name, in the file's order, as
+    `CocoDataset` and `CocoMetric` have it. All images of the file count, whether predictions of them came or not.
+
+    Args:
+        ann_file: annotations in COCO format.
+        metric: which of `'bbox'`, `'segm'` and `'boundary'` to measure; see `coco_scores`.
+        classwise: also AP of each class, as `segm_<class>_precision`.
+        byte_budget: of mask copies while bitmaps become RLE.
+        collect_device: `'cpu'` or `'gpu'`: how processes exchange their results.
+        prefix: instead of `coco`.
+
+    Raises:
+        ValueError: `metric` names nothing or something else, or the annotation file is not COCO format.
+    """
+
+    default_prefix = 'coco'
+
+    def __init__(
+        self,
+        *,
+        ann_file: str | Path,
+        metric: str | Sequence[str] = ('bbox', 'segm'),
+        classwise: bool = False,
+        byte_budget: int = 2**23,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix)
+        self.kinds = [metric] if isinstance(metric, str) else list(metric)
+        if not self.kinds or not set(self.kinds) <= set(KINDS):
+            raise ValueError(f'metric={metric!r}: name one or more of {", ".join(KINDS)}')
+        self.classwise, self.byte_budget = classwise, byte_budget
+        self.ann_file = ann_file
+        self.annotations = read_annotations(ann_file)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keeps a batch's predictions: arrays and RLE, one entry an image.
+
+        Args:
+            data_batch: not read.
+            data_samples: dicts with `img_id` and `pred_instances`: `labels` (n,), `scores` (n,), `bboxes` (n, 4) as
+                x1 y1 x2 y2, `masks`, (n, H, W) of 0 and 1 or n dicts of compressed RLE, and maybe `mask_scores` (n,),
+                the scores of the masks where they differ from those of the boxes.
+
+        Raises:
+            ValueError: predictions have no masks, and those are to be measured.
+        """
+        for sample in data_samples:
+            found = sample['pred_instances']
+            kept = {'image_id': sample['img_id']}
+            names = ('labels', 'scores', 'bboxes', 'mask_scores')
+            kept |= {name: _array(found[name]) for name in names if name in found}
+            if self.kinds != ['bbox']:
+                if 'masks' in found:
+                    kept['masks'] = list(self._rles(found['masks']))
+                elif len(kept['labels']):
+                    raise ValueError("predictions have no masks: measure metric='bbox' only, or use a model with masks")
+            self.results.append(kept)
+
+    def compute_metrics(self, results: list[Kept]) -> dict[str, float]:
+        """Scores what `process` kept of all images; see the class for the names.
+
+        Raises:
+            ValueError: the annotation file lacks classes of the data set.
+        """
+        category_ids = self._category_ids()
+        scores = {}
+        for kind in self.kinds:
+            records = [record for kept in results for record in _records(kept, kind, category_ids)]
+            scores |= coco_scores(
+                self.annotations, records, kind=kind, category_ids=category_ids, classwise=self.classwise
+            )
+        return scores
+
+    def _category_ids(self) -> list[int]:
+        """Category id by label."""
+        categories = self.annotations.dataset['categories']
+        classes = (self.dataset_meta or {}).get('classes')
+        if classes is None:
+            return [category['id'] for category in categories]
+        lacking = set(classes) - {category['name'] for category in categories}
+        if lacking:
+            raise ValueError(
+                f'{self.ann_file} has no category {", ".join(sorted(lacking))}, which the data set names; '
+                'set metainfo.classes to the categories of the file'
+            )
+        return [category['id'] for category in categories if category['name'] in classes]
+
+    def _rles(self, masks: Tensor | np.ndarray | Sequence[dict]) -> Iterator[dict]:
+        """n dicts of RLE."""
+        if not isinstance(masks, Tensor | np.ndarray):
+            yield from masks
+        elif len(masks):
+            masks = torch.as_tensor(masks)
+            for part in masks.split(chunk_size(masks[0].numel(), self.byte_budget)):
+                yield from masks_to_rle(part.bool())
+
+
+def _array(values: Tensor | np.ndarray) -> np.ndarray:
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    return (values.float() if values.is_floating_point() else values).cpu().numpy()  # NumPy has no bfloat16
+
+
+def _records(kept: Kept, kind: str, category_ids: Sequence[int]) -> Iterator[dict]:
+    """COCO result records of an image."""
+    boxes = kept['bboxes'].astype(float).reshape(-1, 4)
+    boxes[:, 2:] -= boxes[:, :2]
+    shapes = boxes.tolist() if kind == 'bbox' else kept.get('masks', [])
+    scores = kept['scores'] if kind == 'bbox' else kept.get('mask_scores', kept['scores'])
+    for label, score, shape in zip(kept['labels'].tolist(), scores.tolist(), shapes, strict=True):
+        record = {'image_id': kept['image_id'], 'category_id': category_ids[label], 'score': score}
+        yield {**record, 'bbox' if kind == 'bbox' else 'segmentation': shape}
