@@ -57,6 +57,7 @@ def run(rank, world, port, results):
     outcomes = {kind: step(kind, rank, world) for kind in (*KINDS, *AGGREGATED, *BOXED)}
     if rank == 0:
         torch.save(outcomes, results)
+    distributed.barrier()  # whoever leaves first would leave the other waiting
     distributed.destroy_process_group()
 
 

@@ -113,6 +113,7 @@ def in_process(rank, world, port, results):
     sum(model(images()[rank : rank + 1], mode='loss').values()).backward()
     if rank == 0:
         torch.save({name: p.grad for name, p in detector.named_parameters()}, results)
+    distributed.barrier()  # whoever leaves first would leave the other waiting
     distributed.destroy_process_group()
 
 
