@@ -4,10 +4,13 @@ Shape shorthand: N masks of (H, W) pixels.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def masks_to_rle(masks: Tensor) -> list[dict]:
@@ -26,12 +29,13 @@ def masks_to_rle(masks: Tensor) -> list[dict]:
     return [{'size': size, 'counts': coco_mask.frPyObjects(rle, *size)['counts'].decode()} for rle in runs]
 
 
-def _run_lengths(mask: np.ndarray) -> np.ndarray:
+def _run_lengths(mask: 'np.ndarray') -> 'np.ndarray':
     """Lengths of the runs of 0, 1, 0 ... of a mask (H, W), column by column.
 
     Only the rectangle around the pixels is turned into columns: a whole image takes several times as long.
     """
     import cv2
+    import numpy as np
 
     height = len(mask)
     x, y, w, h = cv2.boundingRect(mask)

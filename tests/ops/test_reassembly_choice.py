@@ -65,9 +65,8 @@ def test_float64_and_what_mmcv_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_backends_are_told() -> None:
-    assert set(BACKENDS) == {'reassemble_up', 'reassemble_down'}
-    for told in BACKENDS.values():
-        assert told().startswith('torch on the CPU, ')
+    for op in ('reassemble_up', 'reassemble_down'):
+        assert BACKENDS[op]().startswith('torch on the CPU, ')
 
 
 def test_torch_alone_is_enough(root: Path) -> None:

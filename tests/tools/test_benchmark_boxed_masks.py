@@ -144,6 +144,7 @@ def test_detections_are_of_all_sizes_at_locations_that_learn_such_boxes(model, n
     assert (found.places < sum(h * w for h, w in sizes)).all()
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/benchmark_boxed_masks.py', tmp_path / 'missing.py')
     assert done.returncode == 2

@@ -299,6 +299,7 @@ def test_a_model_without_such_a_branch_is_refused(
     assert f'config {tiny_config}: SOLO has no mask branch that takes boxes' in last_line(capsys)
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     missing = [tmp_path / f'missing.{suffix}' for suffix in ('py', 'pth', 'json')]
     done = run('analysis/boxes_to_masks.py', *missing)

@@ -127,6 +127,7 @@ def test_bad_input_ends_with_one_line(annotations: Path, tmp_path: Path, capsys)
         assert not out.exists()
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run(
         'analysis/compare.py', tmp_path / 'missing.json', tmp_path / 'a.json', tmp_path / 'b.json', '--out', tmp_path

@@ -83,6 +83,7 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
     assert counts[:-1, -1].sum() == counts.sum() == len(json.loads(annotations.read_text())['annotations'])
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/confusion.py', tmp_path / 'missing.json', tmp_path / 'a.json', '--out', tmp_path)
     assert done.returncode == 2

@@ -152,6 +152,7 @@ def test_other_bad_input_ends_with_one_line(annotations: Path, tmp_path: Path, c
     assert '--iou-thr 0.05' in last_line(capsys)
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/error_analysis.py', tmp_path / 'missing.json', tmp_path / 'results.json')
     assert done.returncode == 2

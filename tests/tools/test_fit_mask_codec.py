@@ -165,6 +165,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path, 
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/fit_mask_codec.py', '--ann', tmp_path / 'none.json', '--out', tmp_path / 'x.npz')
     assert done.returncode == 2

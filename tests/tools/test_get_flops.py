@@ -187,6 +187,7 @@ def test_help_says_what_is_counted(capsys) -> None:
         assert words in out
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/get_flops.py', tmp_path / 'missing.py')
     assert done.returncode == 2

@@ -260,6 +260,7 @@ def test_other_class_names_are_warned_about(case: Case, tmp_path: Path, capsys) 
     assert 'warning: the checkpoint was trained for other class names' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/mask_voting.py', tmp_path / 'missing.py', tmp_path / 'missing.pth')
     assert done.returncode == 2

@@ -151,6 +151,7 @@ def test_unknown_papers_are_refused(capsys) -> None:
     assert 'argument --only' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/paper_tables.py', '--out', tmp_path)
     assert done.returncode == 2

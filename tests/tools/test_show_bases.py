@@ -224,6 +224,7 @@ def test_other_heads_and_masks_are_refused(case: Case, tiny_config: Path, tmp_pa
         assert f'{config}: its {detector} has no BoxedMaskHead with BlendedMasks' in last_line(capsys)
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/show_bases.py', tmp_path / 'missing.png', 'missing.py')
     assert done.returncode == 2

@@ -224,6 +224,7 @@ def _without_levels(seen: tool.Seen) -> tool.Seen:
     return seen
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/show_representations.py', 'missing.py', 'missing.pth', tmp_path / 'missing.png')
     assert done.returncode == 2
