@@ -8,7 +8,7 @@ CONFIG = 'configs/demo/solo_tiny_fit.py'
 SETS = {'nuts_18': 3, 'coco_open_125': 80}
 
 
-@pytest.mark.parametrize('name', SETS)
+@pytest.mark.parametrize('name', ['nuts_18', pytest.param('coco_open_125', marks=pytest.mark.slow)])
 def test_train_and_test_run_on_a_real_folder(name, root, shared, run, tmp_path):
     folder = shared / 'data' / name
     few = [
