@@ -147,9 +147,10 @@ class BoxedMaskHead(BaseModule):
         places, gts, weights = targets.places, targets.gts, targets.centerness
         denominator = targets.denominator
         if self.max_positives is not None and len(places) > self.max_positives:
-            chosen = torch.randperm(len(places), device=places.device)[: self.max_positives]
+            chosen = torch.randperm(len(places))[: self.max_positives]
+            places, chosen = places[chosen], chosen.to(gts.device, non_blocking=True)
             denominator = denominator * weights[chosen].sum() / weights.sum()
-            places, gts, weights = places[chosen], gts[chosen], weights[chosen]
+            gts, weights = gts[chosen], weights[chosen]
         coefficients = self.coefficients and self.coefficients.at(features, places)
         loss = self.masks.loss(
             shared,

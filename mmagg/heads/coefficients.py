@@ -70,14 +70,16 @@ class Coefficients(BaseModule):
 
         Args:
             features: what `features` returns.
-            places: (N,) long, in any order, over all levels, then images, rows and columns.
+            places: (N,) long, in any order, over all levels, then images, rows and columns; on the CPU if nobody is to
+                wait for the device.
 
         Returns:
             (N, D). All levels are part of the graph even if there is no place at all, so that distributed training
             finds every parameter.
         """
         if self.dense:
-            return torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])[places]
+            everywhere = torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])
+            return everywhere[places.to(everywhere.device)]
         ascending, order = places.cpu().sort()
         starts = torch.tensor([0] + [x[:, 0].numel() for x in features]).cumsum(0)
         bounds = torch.searchsorted(ascending, starts).tolist()

@@ -41,7 +41,7 @@ class LocationTargets(NamedTuple):
     labels: Tensor
     """(Q,) classes, C for background."""
     places: Tensor
-    """(P,) long, the positive locations, ascending."""
+    """(P,) long, the positive locations, ascending; on the CPU, where their levels are known without waiting."""
     gts: Tensor
     """(P,) long, their objects, counted over the batch."""
     distances: Tensor
@@ -160,6 +160,7 @@ class LocationHead(BaseModule):
         classes = torch.cat([*labels, background])[gts]  # -1 picks the last
 
         places = (gts >= 0).nonzero().squeeze(1)
+        host_places = places.cpu()
         gts = gts[places]
         at = torch.cat([x.repeat(len(boxes), 1) for x in points])[places]
         repeats = torch.tensor(counts) * len(boxes)
@@ -167,7 +168,7 @@ class LocationHead(BaseModule):
         distances = distances_to_sides(at, torch.cat(list(boxes))[gts]) / strides[:, None]
         centerness = centerness_of(distances)
         denominator = reduce_mean(centerness.sum()).clamp(min=1e-6)
-        return LocationTargets(classes, places, gts, distances, centerness, denominator)
+        return LocationTargets(classes, host_places, gts, distances, centerness, denominator)
 
     def loss(self, maps: LocationMaps, targets: LocationTargets) -> dict[str, Tensor]:
         """Class, box and centerness loss.
@@ -180,8 +181,8 @@ class LocationHead(BaseModule):
             `loss_cls`, `loss_bbox` and `loss_centerness`, divided by the number (or the summed centerness) of the
             positives, a mean over the processes.
         """
-        places = targets.places
-        positives = reduce_mean(places.new_tensor(len(places), dtype=torch.float)).clamp(min=1)
+        places = targets.places.to(targets.gts.device, non_blocking=True)
+        positives = reduce_mean(targets.denominator.new_tensor(len(places))).clamp(min=1)
         distances = locations_first(maps.distances)[places]
         centerness = locations_first(maps.centerness)[places].squeeze(1)
         return dict(
