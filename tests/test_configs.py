@@ -71,6 +71,7 @@ def sample(size: int) -> DetDataSample:
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: f'{p.parent.name}/{p.stem}')
 def test_config_builds_predicts_and_trains(path):
     cfg = Config.fromfile(path)
+    assert {cfg.val_evaluator.type, cfg.test_evaluator.type} == {'COCOInstanceMetric'}
     init_default_scope('mmdet')
     if path.parent.name != 'demo':
         slim(cfg.model)

@@ -26,3 +26,11 @@ model = dict(
         relu_before_extra_convs=True,
     ),
 )
+
+val_evaluator = dict(
+    _delete_=True,
+    type='COCOInstanceMetric',
+    ann_file='data/coco/annotations/instances_val2017.json',
+    metric='bbox',
+)
+test_evaluator = val_evaluator

@@ -6,3 +6,11 @@ custom_imports = dict(imports=['mmagg.register'])
 
 optim_wrapper = dict(optimizer=dict(lr=0.01))
 auto_scale_lr = dict(base_batch_size=8)
+
+val_evaluator = dict(
+    _delete_=True,
+    type='COCOInstanceMetric',
+    ann_file='data/coco/annotations/instances_val2017.json',
+    metric=['bbox', 'segm'],
+)
+test_evaluator = val_evaluator
