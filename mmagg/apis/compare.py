@@ -6,16 +6,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from mmagg.analysis.bootstrap import FEWEST_IMAGES, Change, Differences, Judged, bootstrap, changed_images, judge
+from mmagg.analysis.bootstrap import FEWEST_IMAGES, Change, Differences, bootstrap, changed_images, judge
 from mmagg.analysis.matching import SIZES
 from mmagg.apis.arguments import positive
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json, written_whole
-from mmagg.apis.images import read_image, write_image
+from mmagg.apis.images import write_image
 from mmagg.apis.result_files import (
-    Truth,
     add_result_files,
     check_folder,
     fraction,
@@ -23,10 +20,9 @@ from mmagg.apis.result_files import (
     read_detections,
     read_truth,
 )
+from mmagg.apis.result_pictures import side_by_side
 from mmagg.visualization.difference_chart import Interval, plot_differences
-from mmagg.visualization.overlay import draw_instances
 
-GAP = 6  # pixels between pictures
 CLASSES_DRAWN = 20
 
 Row = dict[str, str | float | None]
@@ -80,7 +76,11 @@ def compare(args: argparse.Namespace) -> None:
     if args.images:  # first, because images may be missing
         for place, change in enumerate(changes[: args.top], 1):
             name = f'{place:02d}_{Path(truth.names[change.image]).name}'
-            write_image(_picture(change.image, truth, (a, b), args), args.out / 'images' / name)
+            shown = truth.objects, a.detections, b.detections
+            picture = side_by_side(
+                change.image, truth, shown, folder=args.images, iou_type=args.iou_type, score_thr=args.score_thr
+            )
+            write_image(picture, args.out / 'images' / name)
     differences = bootstrap(
         a,
         b,
@@ -168,32 +168,3 @@ def _table(report: dict) -> str:
             f'wrong {image["wrong_a"]} → {image["wrong_b"]}'
         )
     return '\n'.join(lines)
-
-
-def _picture(image: int, truth: Truth, judged: Sequence[Judged], args: argparse.Namespace) -> np.ndarray:
-    """The annotated objects, A's and B's detections side by side."""
-    path = args.images / truth.names[image]
-    picture = read_image(path)
-    if picture.shape[:2] != truth.sizes[image]:
-        raise InputError(f'{path}: {picture.shape[:2]} (height, width), the annotations say {truth.sizes[image]}')
-    columns = []
-    for things in (truth.objects, *(one.detections for one in judged)):
-        scores = getattr(things, 'scores', None)
-        shown = np.flatnonzero((things.images == image) & (True if scores is None else scores >= args.score_thr))
-        columns.append(
-            draw_instances(
-                picture,
-                things.outlines[shown].tolist() if args.iou_type == 'segm' else None,
-                things.labels[shown],
-                None if scores is None else scores[shown],
-                None if args.iou_type == 'segm' else _corners(things.outlines[shown]),
-                truth.classes,
-            )
-        )
-        columns.append(np.full((picture.shape[0], GAP, 3), 255, np.uint8))
-    return np.concatenate(columns[:-1], axis=1)
-
-
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) x, y, width, height -> x1, y1, x2, y2."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
