@@ -107,7 +107,7 @@ def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample
     coefficients (CondInst's at all locations) and what is made of both.
     """
     clock = StageClock(inputs.device)
-    with clock.watch(_inference_places(model)), clock.stage('post'):
+    with clock.watch(inference_places(model)), clock.stage('post'):
         results = model.predict(inputs, samples, rescale=True)
         _encode(results, clock)
     return {stage: clock.seconds.get(stage, 0.0) for stage in INFERENCE_STAGES}, _instances(results)
@@ -128,7 +128,7 @@ def inference_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSamp
     return {'above the backbone': meter.peak('after the backbone'), 'all': meter.peak()}
 
 
-def _inference_places(model: nn.Module) -> Iterator[tuple]:
+def inference_places(model: nn.Module) -> Iterator[tuple]:
     """What is watched in an inference, as (owner, attribute, stage)."""
     parts = dict(model.named_children())
     for stage in ('backbone', 'neck'):

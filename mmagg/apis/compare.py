@@ -76,7 +76,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.images:  # first, because images may be missing
         for place, change in enumerate(changes[: args.top], 1):
             name = f'{place:02d}_{Path(truth.names[change.image]).name}'
-            shown = truth.objects, a.detections, b.detections
+            shown = a.detections, b.detections
             picture = side_by_side(
                 change.image, truth, shown, folder=args.images, iou_type=args.iou_type, score_thr=args.score_thr
             )

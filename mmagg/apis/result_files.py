@@ -1,9 +1,11 @@
 """Reading annotations and results in COCO's format, for the analyses that need no model."""
 
+import itertools
 import json
 import math
 from argparse import ArgumentParser, ArgumentTypeError
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,24 @@ class Truth:
     classes: tuple[str, ...]
     objects: Objects
 
+    def of_categories(self, category_ids: Collection[int]) -> 'Truth':
+        """The same images with some of the categories only."""
+        kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
+        mine = kept[self.objects.labels]
+        objects = self.objects
+        return replace(
+            self,
+            category_ids=tuple(itertools.compress(self.category_ids, kept)),
+            classes=tuple(itertools.compress(self.classes, kept)),
+            objects=Objects(
+                objects.images[mine],
+                (kept.cumsum() - 1)[objects.labels[mine]],
+                objects.areas[mine],
+                objects.crowd[mine],
+                objects.outlines[mine],
+            ),
+        )
+
 
 def add_result_files(parser: ArgumentParser, *results: str) -> None:
     """The annotation file, ``results`` files, and ``--iou-type``."""
@@ -66,14 +86,14 @@ def percent(value: float | None) -> str:
     return '–' if value is None or math.isnan(value) else f'{100 * value:.1f}'
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: Path, flag: str = '--out') -> None:
     """Make sure that results can be written to a folder.
 
     Raises:
         InputError: there is a file of this name.
     """
     if path.exists() and not path.is_dir():
-        raise InputError(f'--out {path}: is a file; name a folder')
+        raise InputError(f'{flag} {path}: is a file; name a folder')
 
 
 def read_truth(path: Path, iou_type: str) -> Truth:

@@ -4,31 +4,37 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pycocotools.mask as coco_mask
 
 from mmagg.analysis.matching import Detections, Objects
 from mmagg.apis.errors import InputError
 from mmagg.apis.images import read_image
 from mmagg.apis.result_files import Truth
-from mmagg.visualization.overlay import draw_instances
+from mmagg.visualization.contact_sheet import enlarge, enlarge_image
+from mmagg.visualization.overlay import decode_mask, draw_instances
 
 GAP = 6  # pixels between pictures
+LEAST_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them
+SAME = 0.5  # IoU from which a detection has the colour of an object
 
 
 def side_by_side(
-    image: int, truth: Truth, shown: Sequence[Objects | Detections], *, folder: Path, iou_type: str, score_thr: float
+    image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, iou_type: str, score_thr: float
 ) -> np.ndarray:
-    """An image once for each of ``shown``, with their outlines.
+    """An image with what is annotated, and once more for each of ``detections``.
+
+    A detection has the colour of the object of its class that it overlaps most, if it does by `SAME`.
 
     Args:
         image: its index.
         truth: the annotations.
-        shown: what to draw, from left to right.
+        detections: results, from left to right.
         folder: of the images.
-        iou_type: 'segm' for masks, 'bbox' for boxes, as ``shown`` have them.
+        iou_type: 'segm' for masks, 'bbox' for boxes, as objects and detections have them.
         score_thr: less certain detections are not drawn.
 
     Returns:
-        (H, width, 3) uint8, BGR.
+        (height, width, 3) uint8, BGR.
 
     Raises:
         InputError: the image cannot be read, or has another size than the annotations say.
@@ -37,22 +43,36 @@ def side_by_side(
     picture = read_image(path)
     if picture.shape[:2] != truth.sizes[image]:
         raise InputError(f'{path}: {picture.shape[:2]} (height, width), the annotations say {truth.sizes[image]}')
-    columns = []
-    for things in shown:
-        scores = getattr(things, 'scores', None)
-        mine = np.flatnonzero((things.images == image) & (True if scores is None else scores >= score_thr))
-        columns.append(
-            draw_instances(
-                picture,
-                things.outlines[mine].tolist() if iou_type == 'segm' else None,
-                things.labels[mine],
-                None if scores is None else scores[mine],
-                None if iou_type == 'segm' else _corners(things.outlines[mine]),
-                truth.classes,
-            )
-        )
-        columns.append(np.full((picture.shape[0], GAP, 3), 255, np.uint8))
-    return np.concatenate(columns[:-1], axis=1)
+    factor = max(1, round(LEAST_SIDE / max(picture.shape[:2])))
+    picture = enlarge_image(picture, factor)
+
+    def draw(things: Objects | Detections, mine: np.ndarray, colours: np.ndarray) -> np.ndarray:
+        outlines, labels = things.outlines[mine], things.labels[mine]
+        scores = things.scores[mine] if isinstance(things, Detections) else None
+        masks = [enlarge(decode_mask(rle), factor) for rle in outlines] if iou_type == 'segm' else None
+        boxes = None if iou_type == 'segm' else factor * _corners(outlines)
+        return draw_instances(picture, masks, labels, scores, boxes, truth.classes, colours)
+
+    annotated = np.flatnonzero(truth.objects.images == image)
+    columns = [draw(truth.objects, annotated, np.arange(len(annotated)))]
+    for found in detections:
+        mine = np.flatnonzero((found.images == image) & (found.scores >= score_thr))
+        gap = np.full((picture.shape[0], GAP, 3), 255, np.uint8)
+        columns += [gap, draw(found, mine, _colours(found, mine, truth.objects, annotated))]
+    return np.concatenate(columns, axis=1)
+
+
+def _colours(found: Detections, mine: np.ndarray, objects: Objects, annotated: np.ndarray) -> np.ndarray:
+    """(n,) numbers of the detections ``mine``: places in ``annotated``, and others where there is no such object."""
+    others = len(annotated) + np.arange(len(mine))
+    if not len(mine) or not len(annotated):
+        return others
+    outlines = found.outlines[mine], objects.outlines[annotated]
+    if found.outlines.ndim == 1:
+        outlines = tuple(part.tolist() for part in outlines)
+    ious = coco_mask.iou(*outlines, objects.crowd[annotated].astype(np.uint8))
+    ious = ious * (found.labels[mine][:, None] == objects.labels[annotated])
+    return np.where(ious.max(axis=1) >= SAME, ious.argmax(axis=1), others)
 
 
 def _corners(boxes: np.ndarray) -> np.ndarray:

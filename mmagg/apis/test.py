@@ -16,7 +16,10 @@ from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError
 from mmagg.apis.files import write_json
 from mmagg.apis.inference import ask_for_rle, for_inference
+from mmagg.apis.latency import LatencyHook
 from mmagg.apis.launch import start_processes
+from mmagg.apis.report import Evaluation, write_report
+from mmagg.apis.result_files import check_folder
 from mmagg.apis.results import CocoResults, OverlayHook, PickledResults
 from mmagg.apis.train import add_common_arguments, unwrapped
 
@@ -38,11 +41,17 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write each image with its predictions here')
     parser.add_argument(
+        '--report',
+        type=Path,
+        metavar='DIR',
+        help='write report.html here, one page with scores, curves, errors, images and latency, and results.json',
+    )
+    parser.add_argument(
         '--show-score-thr',
         type=float,
         default=0.3,
         metavar='S',
-        help='draw predictions from this score on (%(default)s)',
+        help='draw predictions from this score on, also in the report (%(default)s)',
     )
     add_common_arguments(parser)
     return parser
@@ -52,6 +61,8 @@ def test(args: argparse.Namespace) -> None:
     """Test as the arguments of `parser` say."""
     if args.out is not None and args.out.suffix not in ('.json', '.pkl', '.pickle'):
         raise InputError(f'--out {args.out}: the name must end in .json or .pkl')
+    if args.report is not None:
+        check_folder(args.report, '--report')
     secure_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     if args.coco:
@@ -73,9 +84,12 @@ def test(args: argparse.Namespace) -> None:
     if args.compile:
         compile_parts(unwrapped(runner))
     _add_outputs(runner, args, checkpoint)
+    latency = _add_report(runner, args)
     metrics = runner.test()
     if is_main_process():
-        _report(metrics, work_dir / 'metrics.json')
+        _print_metrics(metrics, work_dir / 'metrics.json')
+        if latency is not None:
+            _write_report(runner, args, metrics, latency)
 
 
 def _runner_for_testing(cfg: Config) -> Runner:
@@ -98,10 +112,9 @@ def _add_outputs(runner: Runner, args: argparse.Namespace, checkpoint: dict) -> 
             'results are meaningless where the order differs'
         )
     if args.out is not None and args.out.suffix == '.json':
-        category_ids = getattr(dataset, 'cat_ids', None)
-        if category_ids is None:
+        if not hasattr(dataset, 'cat_ids'):
             raise InputError(f'--out {args.out}: {type(dataset).__name__} has no COCO category ids; use --out FILE.pkl')
-        runner.test_evaluator.metrics.append(CocoResults(path=args.out, category_ids=category_ids))
+        runner.test_evaluator.metrics.append(CocoResults(path=args.out, category_ids=dataset.cat_ids))
     elif args.out is not None:
         runner.test_evaluator.metrics.append(PickledResults(path=args.out))
     if args.show_dir is not None:
@@ -111,7 +124,39 @@ def _add_outputs(runner: Runner, args: argparse.Namespace, checkpoint: dict) -> 
         )
 
 
-def _report(metrics: dict, path: Path) -> None:
+def _add_report(runner: Runner, args: argparse.Namespace) -> LatencyHook | None:
+    """What ``--report`` needs of the run: the predictions, and the time that they take."""
+    if args.report is None:
+        return None
+    dataset = runner.test_dataloader.dataset
+    if not hasattr(dataset, 'cat_ids'):
+        raise InputError(f'--report: {type(dataset).__name__} is not in COCO format')
+    results = CocoResults(path=args.report / 'results.json', category_ids=dataset.cat_ids)
+    runner.test_evaluator.metrics.append(results)
+    latency = LatencyHook(model=unwrapped(runner), compiled=args.compile)
+    runner.register_hook(latency)
+    return latency
+
+
+def _write_report(runner: Runner, args: argparse.Namespace, metrics: dict, latency: LatencyHook) -> None:
+    dataset = runner.test_dataloader.dataset
+    tested = Evaluation(
+        config=Path(args.config).stem,
+        checkpoint=str(args.checkpoint),
+        annotations=Path(dataset.ann_file),
+        results=args.report / 'results.json',
+        image_folder=Path(dataset.data_prefix.get('img', '.')),
+        category_ids=dataset.cat_ids,
+        tested=len(dataset),
+        metrics=metrics,
+        seconds=latency.mean(),
+        device=str(latency.clock.device),
+    )
+    write_report(tested, args.report / 'report.html', score_thr=args.show_score_thr)
+    print(f'report: {args.report / "report.html"}')  # noqa: T201
+
+
+def _print_metrics(metrics: dict, path: Path) -> None:
     """Print the metrics and write them down."""
     write_json(metrics, path)
     width = max((len(name) for name in metrics), default=0)

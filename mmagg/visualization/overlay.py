@@ -29,6 +29,7 @@ def draw_instances(
     scores: np.ndarray | Tensor | None = None,
     boxes: np.ndarray | Tensor | None = None,
     classes: Sequence[str] = (),
+    colours: Sequence[int] | None = None,
 ) -> np.ndarray:
     """Draw instances over an image. Large ones come first, so that small ones stay visible.
 
@@ -40,6 +41,7 @@ def draw_instances(
         boxes: (N, 4) x1, y1, x2, y2 in pixels. Empty ones are replaced by the masks' own: mmdet's SOLO heads
             leave zeros.
         classes: names by class index; an index without a name is shown as a number.
+        colours: N numbers; equal ones get the same colour. Default: 0 to N - 1.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -50,15 +52,16 @@ def draw_instances(
     frames = instance_boxes(boxes, masks, count=len(labels))
     size = (frames[:, 2:] - frames[:, :2]).prod(axis=1)
     order = np.argsort(-size, kind='stable')
+    palette = [instance_colour(int(i)) for i in (range(len(labels)) if colours is None else colours)]
     for i in order if masks is not None else ():
-        _fill(canvas, decode_mask(masks[i]), instance_colour(i), thickness)
+        _fill(canvas, decode_mask(masks[i]), palette[i], thickness)
     for i in order if boxes is not None else ():
         corners = np.round(frames[i]).astype(int)
-        cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), instance_colour(i), thickness)
+        cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), palette[i], thickness)
     for i in order:
         name = classes[labels[i]] if labels[i] < len(classes) else str(labels[i])
         percent = '' if scores is None else f' {100 * float(scores[i]):.0f}'
-        _write(canvas, f'{name}{percent}', frames[i, :2], instance_colour(i))
+        _write(canvas, f'{name}{percent}', frames[i, :2], palette[i])
     return canvas
 
 

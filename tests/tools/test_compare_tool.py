@@ -86,11 +86,13 @@ def test_changed_images_are_drawn(annotations: Path, shapes_folder: Path, tmp_pa
     assert compare(annotations, tmp_path / 'a.json', tmp_path / 'b.json', *more) == 0
     (picture,) = (tmp_path / 'out/images').iterdir()
     assert picture.stem == f'01_{Path(name).stem}'
-    truth, none, found = (cv2.imread(str(picture))[:, left : left + 64].astype(int) for left in (0, 70, 140))
-    plain = cv2.imread(str(shapes_folder / 'images/val' / name)).astype(int)
-    assert abs(none - plain).mean() < 4  # as JPEG keeps it
-    assert abs(truth - plain).mean() > 8
-    assert abs(found - plain).mean() > 8
+    drawn = cv2.imread(str(picture)).astype(int)  # 64 pixels five times as large
+    truth, none, found = (drawn[:, left : left + 320] for left in (0, 326, 652))
+    plain = cv2.imread(str(shapes_folder / 'images/val' / name))
+    plain = cv2.resize(plain, (320, 320), interpolation=cv2.INTER_CUBIC).astype(int)
+    assert (none == plain).all()
+    for drawn in (truth, found):
+        assert abs(drawn - plain).mean() > 1
 
 
 def test_no_detections_and_no_annotations(annotations: Path, tmp_path: Path, capsys) -> None:
