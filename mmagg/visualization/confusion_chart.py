@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 DPI = 110  # dots per inch
 MOST_CLASSES = 80  # drawn: more cannot be read
 NUMBERED = 25  # up to here there is room for numbers in the cells
+CELL, SMALL_CELL = (0.24, None), (0.15, 7)  # inches, and size of the names in points; small ones where there are many
 
 
 def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
@@ -27,13 +28,14 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> No
     shown = np.append(chosen, len(classes))
     share = 100 * matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     share = share[np.ix_(shown, shown)]
-    side = 3 + 0.24 * len(shown)
+    cell, size = CELL if len(shown) <= NUMBERED else SMALL_CELL
+    side = 3 + cell * len(shown)
     figure = Figure(figsize=(side + 1, side), layout='constrained')
     axes = figure.subplots()
     picture = axes.imshow(share, cmap='Blues', vmin=0, vmax=100)
     names = [classes[place] for place in chosen]
-    axes.set_xticks(range(len(shown)), [*names, 'missed'], rotation=90)
-    axes.set_yticks(range(len(shown)), [*names, 'background'])
+    axes.set_xticks(range(len(shown)), [*names, 'missed'], rotation=90, fontsize=size)
+    axes.set_yticks(range(len(shown)), [*names, 'background'], fontsize=size)
     title = '' if len(chosen) == len(classes) else f' ({len(chosen)} of {len(classes)} classes)'
     axes.set(xlabel='detected as', ylabel='is', title=f'share of each row{title}')
     if len(shown) <= NUMBERED:
