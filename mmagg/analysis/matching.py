@@ -116,7 +116,7 @@ def ranks(*groups: np.ndarray) -> np.ndarray:
 def overlaps(detections: Detections, objects: Objects) -> Pairs:
     """All pairs of an image that overlap, whatever their classes."""
     found = [Pairs(np.empty(0, int), np.empty(0, int), np.empty(0))]
-    predicted, annotated = _by_image(detections.images), _by_image(objects.images)
+    predicted, annotated = by_image(detections.images), by_image(objects.images)
     for image in tqdm(sorted(predicted.keys() & annotated.keys()), 'overlaps', unit='image', delay=2, leave=False):
         some, others = predicted[image], annotated[image]
         outlines = detections.outlines[some], objects.outlines[others]
@@ -128,7 +128,7 @@ def overlaps(detections: Detections, objects: Objects) -> Pairs:
     return Pairs(*map(np.concatenate, zip(*found, strict=True)))
 
 
-def _by_image(images: np.ndarray) -> Mapping[int, np.ndarray]:
+def by_image(images: np.ndarray) -> Mapping[int, np.ndarray]:
     """Indices of the entries of each image, in order."""
     order = np.argsort(images, kind='stable')
     names, starts = np.unique(images[order], return_index=True)
@@ -197,12 +197,33 @@ def evaluate(
         thresholds: (T,).
     """
     low, high = np.array(sizes, float).T[..., None]
-    outside = (objects.areas < low) | (objects.areas > high)
+    outside, strange = ((things.areas < low) | (things.areas > high) for things in (objects, detections))
+    return evaluate_groups(detections, objects, pairs, outside=outside, strange=strange, thresholds=thresholds)
+
+
+def evaluate_groups(
+    detections: Detections,
+    objects: Objects,
+    pairs: Pairs,
+    *,
+    outside: np.ndarray,
+    strange: np.ndarray,
+    thresholds: np.ndarray = THRESHOLDS,
+) -> Outcome:
+    """As `evaluate` with any groups of objects in the place of sizes.
+
+    Args:
+        detections: as `Detections.counted` gives them.
+        objects: G of them.
+        pairs: from `overlaps`.
+        outside: (A, G) bool, objects that a group is not about. What is matched to them is not counted.
+        strange: (A, D) bool, detections that a group does not count where they are matched to nothing.
+        thresholds: (T,).
+    """
     ignored = objects.crowd | outside
     turns = ranks(detections.images, detections.labels)
     matches = match(same_class(pairs, detections, objects), turns, ignored, objects.crowd, thresholds)
     matched = matches >= 0
-    unseen = np.zeros((len(low), 1), bool)  # what -1 points at
-    excused = np.concatenate([ignored, unseen], axis=1)[np.arange(len(low))[:, None, None], matches]
-    strange = ((detections.areas < low) | (detections.areas > high))[:, None]
-    return Outcome(matches, matched & ~excused, ~matched & ~strange, ~ignored)
+    unseen = np.zeros((len(outside), 1), bool)  # what -1 points at
+    excused = np.concatenate([ignored, unseen], axis=1)[np.arange(len(outside))[:, None, None], matches]
+    return Outcome(matches, matched & ~excused, ~matched & ~strange[:, None], ~ignored)

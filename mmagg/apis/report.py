@@ -14,18 +14,22 @@ import jinja2
 import numpy as np
 from tqdm import tqdm
 
+from mmagg.analysis.ap_by_group import EDGES, by_coverage, by_size, coverage_names
 from mmagg.analysis.average_precision import mean_over_classes
+from mmagg.analysis.calibration import calibration
 from mmagg.analysis.confusion import confusion_matrix
 from mmagg.analysis.error_analysis import analyse_errors
 from mmagg.analysis.image_quality import ImageQuality, extremes, image_quality
-from mmagg.analysis.matching import THRESHOLDS, Detections, Outcome, evaluate, overlaps
+from mmagg.analysis.matching import SIZES, THRESHOLDS, Detections, Outcome, Pairs, evaluate, overlaps
 from mmagg.analysis.precision_recall import best_f1, precision_recall
 from mmagg.apis.files import written_whole
 from mmagg.apis.hardware import hardware
 from mmagg.apis.result_files import Truth, percent, read_detections, read_truth
 from mmagg.apis.result_pictures import side_by_side
+from mmagg.visualization.calibration_chart import plot_calibration
 from mmagg.visualization.confusion_chart import plot_confusion
 from mmagg.visualization.error_chart import plot_errors
+from mmagg.visualization.group_chart import plot_groups
 from mmagg.visualization.precision_recall_chart import plot_precision_recall
 
 TEMPLATE = Path(__file__).with_name('report.html.jinja')
@@ -90,7 +94,8 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     iou_type = 'segm' if any(name.split('/')[-1].startswith('segm') for name in tested.metrics) else 'bbox'
     truth = read_truth(tested.annotations, iou_type).of_categories(tested.category_ids)
     detections = read_detections(tested.results, truth, iou_type)
-    outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
+    pairs = overlaps(detections, truth.objects)
+    outcome = evaluate(detections, truth.objects, pairs)
     quality = image_quality(detections, truth.objects, images=len(truth.image_ids), score_thr=score_thr)
     page = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -105,7 +110,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
         detections=len(detections),
         scores=score_table(tested.metrics),
         others=[(name, percent_or_text(value)) for name, value in tested.metrics.items() if not OF_A_KIND.match(name)],
-        charts=charts(truth, detections, outcome, score_thr),
+        charts=charts(truth, detections, pairs, outcome, score_thr),
         classes=class_table(truth, detections, outcome),
         score_thr=score_thr,
         pictures=pictures(truth, detections, quality, tested.image_folder, iou_type, score_thr),
@@ -141,11 +146,20 @@ def _known(value: float | None) -> float | None:
 # Charts and tables
 
 
-def charts(truth: Truth, detections: Detections, outcome: Outcome, score_thr: float) -> list[dict[str, str]]:
+def charts(
+    truth: Truth, detections: Detections, pairs: Pairs, outcome: Outcome, score_thr: float
+) -> list[dict[str, str]]:
     """Pictures of the whole: `title`, `text` that says what is to be seen, and `picture`, an address with the data."""
     counts = dict(images=len(truth.image_ids), classes=len(truth.classes))
     curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))
     mean = mean_over_classes(np.moveaxis(curves.precision, 1, -1))
+    case = detections, truth.objects, pairs
+    groups = {
+        'size': (list(SIZES), by_size(*case, **counts)),
+        'part of the box that other objects cover': (coverage_names(EDGES), by_coverage(*case, **counts)),
+    }
+    at_one = evaluate(*case, thresholds=np.array([MATCHED]))
+    reliability = calibration(at_one, detections, pairs)
     errors = analyse_errors(detections, truth.objects, **counts, iou_thr=MATCHED)
     matrix = confusion_matrix(
         detections, truth.objects, classes=len(truth.classes), score_thr=score_thr, iou_thr=MATCHED
@@ -156,6 +170,12 @@ def charts(truth: Truth, detections: Detections, outcome: Outcome, score_thr: fl
             'text': 'Precision at each recall, the mean over the classes, from loose (IoU 0.50) to strict (0.95) '
             'matching. The area below a curve is its AP.',
             'picture': drawn(lambda path: plot_precision_recall({'all classes': mean}, THRESHOLDS, path)),
+        },
+        {
+            'title': 'Size and crowding',
+            'text': 'AP and recall of objects by their size, and by how much of their bounding box other annotated '
+            'objects cover.',
+            'picture': drawn(lambda path: plot_groups(groups, path)),
         },
         {
             'title': 'Where AP is lost',
@@ -169,6 +189,12 @@ def charts(truth: Truth, detections: Detections, outcome: Outcome, score_thr: fl
             'text': f'What objects of a class (rows) are detected as (columns): detections with a score from '
             f'{score_thr:g}, on the object that they overlap by {MATCHED:g} or more.',
             'picture': drawn(lambda path: plot_confusion(matrix, truth.classes, path)),
+        },
+        {
+            'title': 'Calibration',
+            'text': f'The share of detections that is right at IoU {MATCHED:g}, by their score: on the diagonal, '
+            'scores are probabilities.',
+            'picture': drawn(lambda path: plot_calibration(reliability, 'score against precision', path)),
         },
     ]
 

@@ -202,7 +202,7 @@ def test_looks_right_in_a_browser(browser, tested: Evaluation, tmp_path: Path, w
         inside = slice(8, -8), slice(8, -8)  # corners are round
         difference = abs(screen[y : y + h, x : x + w].astype(int) - expected)[inside]
         assert difference.mean() < 6, 'each picture is where the page says, and is itself'
-    assert len(seen['charts']) == page.source.count('data:image/svg+xml') >= 3
+    assert len(seen['charts']) == page.source.count('data:image/svg+xml') == 5
     for x, y, w, h in seen['charts']:
         chart = screen[round(y) : round(y + h), round(x) : round(min(x + w, width))]
         assert min(chart.shape[:2]) > 100

@@ -1,0 +1,11 @@
+"""AP by size, and by how much others cover; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a plain clone
+
+from mmagg.apis.errors import run_tool
+
+if __name__ == '__main__':
+    sys.exit(run_tool('ap_by_group'))
