@@ -23,13 +23,12 @@ from mmagg.apis.brief_log import BriefLog
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError
-from mmagg.apis.files import written_whole
 from mmagg.apis.images import read_image, write_image
 from mmagg.apis.inference import infer, load_model
+from mmagg.apis.learning_curves import write_curves
 from mmagg.apis.results import confident
 from mmagg.heads import GridMaskHead
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image, paired_sheet
-from mmagg.visualization.curves import plot_curves, read_scalars, write_csv
 from mmagg.visualization.overlay import decode_mask, draw_instances
 
 SHOWN, COLUMNS = 12, 3  # held-out images on the sheet, in so many columns of pairs
@@ -140,11 +139,7 @@ def draw_overlays(model: nn.Module, out: Path) -> None:
 
 def draw_curves(out: Path) -> None:
     """Write curves.png and curves.csv."""
-    records = read_scalars(out / 'train')
-    with written_whole(out / 'curves.png') as temporary:
-        plot_curves(records, temporary)
-    with written_whole(out / 'curves.csv') as temporary:
-        write_csv(records, temporary)
+    write_curves(out / 'train', out)
 
 
 def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | None:

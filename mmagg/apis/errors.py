@@ -1,4 +1,4 @@
-"""Bad input ends with one line on stderr and exit code 2, never with a traceback."""
+"""Bad input ends with one line on stderr and exit code 2, never with a traceback; a training that diverges, with 3."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 EXIT_BAD_INPUT = 2
+EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
 
 # What mmengine, mmdet and torch raise when a file, a config or a checkpoint is wrong. Failures of a running
@@ -53,7 +54,8 @@ def run_tool(name: str, argv: Sequence[str] | None = None) -> int:
             well.
 
     Returns:
-        The exit code: the command's own, 2 for bad input, 130 after Ctrl-C.
+        The exit code: the command's own, 2 for bad input, 3 if a training's loss is no longer finite
+        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
     try:
@@ -62,6 +64,9 @@ def run_tool(name: str, argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)  # noqa: T201
         return EXIT_INTERRUPTED
+    except FloatingPointError as error:
+        print(f'error: {_rank()}{error}', file=sys.stderr)  # noqa: T201
+        return EXIT_NOT_FINITE
     except EXPECTED as error:
         trace = '--traceback' in argv
         if trace:

@@ -1,6 +1,7 @@
 """Training, as ``tools/train.py`` offers it."""
 
 import argparse
+import importlib
 from pathlib import Path
 
 from mmengine.config import Config
@@ -15,6 +16,8 @@ from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.launch import LAUNCHERS, is_main, start_processes
+from mmagg.apis.learning_curves import LearningCurvesHook
+from mmagg.engine import FiniteLossHook, ValidationLossHook
 
 AUTO = 'auto'
 
@@ -22,7 +25,8 @@ AUTO = 'auto'
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/train.py``."""
     parser = argparse.ArgumentParser(
-        description='Train a model. Checkpoints and logs go to the work dir.',
+        description='Train a model. Checkpoints, logs and learning curves (curves.png, curves.csv) go to the work dir. '
+        'A loss that is not finite ends the training with exit code 3 and the names of the images.',
         epilog='example: python tools/train.py configs/solo/solo_r50_fpn_1x_coco.py --coco data/mine',
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
@@ -36,6 +40,14 @@ def parser() -> argparse.ArgumentParser:
         help='go on from this checkpoint, without a value from the last one in the work dir',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on CUDA, bfloat16 on CPU)')
+    parser.add_argument(
+        '--val-loss', action='store_true', help='after each validation also the losses of its images: a second pass'
+    )
+    parser.add_argument(
+        '--tensorboard',
+        action='store_true',
+        help='log for TensorBoard as well; to look at it: tensorboard --logdir work_dirs/<config name>',
+    )
     parser.add_argument('--seed', type=int, metavar='N', help='seed of all random numbers')
     parser.add_argument('--skip-check', action='store_true', help='with --coco: do not look at the data first')
     add_common_arguments(parser)
@@ -63,6 +75,8 @@ def train(args: argparse.Namespace) -> None:
     work_dir = set_work_dir(cfg, args.config, args.work_dir)
     if args.amp:
         enable_amp(cfg)
+    if args.tensorboard:
+        use_tensorboard(cfg)
     if args.seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
     checkpoint = _resume(cfg, args.resume, work_dir, args.launcher)
@@ -74,7 +88,39 @@ def train(args: argparse.Namespace) -> None:
         compile_parts(unwrapped(runner))
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(unwrapped(runner), checkpoint, cfg.load_from)
-    runner.train()
+    curves = _watch(runner, val_loss=args.val_loss)
+    try:
+        runner.train()
+    finally:
+        curves.draw(runner)
+
+
+def use_tensorboard(cfg: Config) -> None:
+    """Let the visualizer write TensorBoard's event files beside its own.
+
+    Raises:
+        InputError: TensorBoard is not installed.
+    """
+    try:
+        importlib.import_module('torch.utils.tensorboard')
+    except ImportError as error:
+        raise InputError(f'--tensorboard: {error}; pip install tensorboard') from error
+    visualizer = cfg.setdefault('visualizer', dict(type='DetLocalVisualizer'))
+    backends = visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
+    visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
+
+
+def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
+    """Add the hooks that every training has, unless the config has them; returns the one that draws the curves."""
+    wanted = [FiniteLossHook, *([ValidationLossHook] if val_loss else [])]
+    present = {type(hook) for hook in runner.hooks}
+    # Not by the config: it is saved for testing, where mmagg may be unknown.
+    for kind in wanted:
+        if kind not in present:
+            runner.register_hook(kind())
+    curves = LearningCurvesHook()
+    runner.register_hook(curves)
+    return curves
 
 
 def unwrapped(runner: Runner) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Losses and validation results over the iterations of a training, from what mmengine wrote down."""
+"""Losses, validation results, learning rate and gradients over the iterations of a training, from mmengine's log."""
 
 import csv
 import json
@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 SCALARS = '*/vis_data/scalars.json'  # one a start, below a folder named by the time, so they sort
-NAMES = {'bbox': 'box', 'segm': 'mask'}
-SIZE, DPI = (11, 4), 110  # inches, dots per inch
+NAMES = {'bbox': 'box', 'segm': 'mask', 'boundary': 'boundary'}
+SIZE, DPI = (14, 4.2), 110  # inches, dots per inch
+WIDTHS = (4, 4, 3)  # of the panels
 
 Record = dict[str, float | str]
 
@@ -21,7 +22,7 @@ def read_scalars(work_dir: Path) -> list[Record]:
 
     What an interrupted run did after the checkpoint that the next one went on from is left out. mmengine
     numbers validations by epoch; here each stands at the last training record before it, so its iteration
-    can be too small by less than the logging interval.
+    can be too small by less than the logging interval. Validation losses say their iteration themselves.
 
     Args:
         work_dir: the training's work dir.
@@ -43,7 +44,7 @@ def read_scalars(work_dir: Path) -> list[Record]:
         for line in lines:
             last = records[-1]['iter'] if records else 0
             numbers = {key: value for key, value in line.items() if key not in ('iter', 'step')}
-            iteration = line['step'] if _kind(line) == 'train' else last
+            iteration = line['step'] if _kind(line) == 'train' else line.get('iter', last)
             records.append({'iter': iteration, 'kind': _kind(line), **numbers})
     return records
 
@@ -72,26 +73,37 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
 
 
 def plot_curves(records: Sequence[Record], path: Path) -> None:
-    """Draw the losses, and beside them the validation AP in per cent.
+    """Draw the losses of training and, dashed, of validation; the validation AP in per cent; rate and gradients.
 
     Args:
         records: from `read_scalars`.
         path: the picture; its suffix chooses the format.
     """
     figure = Figure(figsize=SIZE, layout='constrained')
-    losses, precision = figure.subplots(1, 2)
+    grid = figure.add_gridspec(2, 3, width_ratios=WIDTHS)
+    losses, precision = (figure.add_subplot(grid[:, column]) for column in (0, 1))
+    rate, gradients = (figure.add_subplot(grid[row, 2]) for row in (0, 1))
     train = [record for record in records if record['kind'] == 'train']
     val = [record for record in records if record['kind'] == 'val']
-    for key in dict.fromkeys(key for record in train for key in record if key.startswith('loss')):
+    names = dict.fromkeys(key for record in train for key in record if key.startswith('loss'))
+    for colour, key in enumerate(names):
         label = 'total' if key == 'loss' else key.removeprefix('loss_')
-        _line(losses, train, key, 1, label=label, linewidth=2 if key == 'loss' else 1.2)
+        style = {'color': f'C{colour % 10}', 'linewidth': 2 if key == 'loss' else 1.2}
+        _line(losses, train, key, 1, label=label, **style)
+        _line(losses, val, f'val/{key}', 1, linestyle='--', marker='.', **style)
     for colour, (metric, name) in enumerate(NAMES.items()):
         for suffix, style in (('', {}), ('_50', {'linestyle': '--', 'markerfacecolor': 'white'})):
             label = f'{name} AP{suffix[1:]}'
             key = f'coco/{metric}_mAP{suffix}'
             _line(precision, val, key, 100, label=label, marker='o', color=f'C{colour}', **style)
-    _finish(losses, 'training loss', 'loss')
+    _line(rate, train, 'lr', 1, color='dimgrey')
+    _line(gradients, train, 'grad_norm', 1, color='dimgrey', linewidth=1)
+    if any('val/loss' in record for record in val):
+        losses.plot([], [], 'k--', marker='.', label='validation')
+    _finish(losses, 'loss', 'loss')
     _finish(precision, 'validation AP', 'AP (%)')
+    _finish(rate, 'learning rate', '')
+    _finish(gradients, 'gradient norm', '')
     figure.savefig(path, dpi=DPI)
 
 
@@ -105,9 +117,11 @@ def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style
 def _finish(axes: Axes, title: str, unit: str) -> None:
     axes.set(title=title, xlabel='iteration', ylabel=unit)
     axes.set_xlim(left=0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False)
     else:
         axes.text(0.5, 0.5, 'nothing recorded', transform=axes.transAxes, ha='center', color='grey')

@@ -1,9 +1,15 @@
 """tools/train.py and dist_train.sh as a user calls them."""
 
+import csv
+import re
 import shutil
 import socket
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mmagg.apis.checkpoint import read_checkpoint, secure_loading
@@ -61,6 +67,103 @@ def test_amp_on_the_cpu_is_bfloat16(tiny_config: Path, shapes_folder: Path, tmp_
     assert run_tool('train', [*map(str, arguments), '--cfg-options', 'train_cfg.max_iters=1']) == 0
     assert Config.fromfile(tmp_path / 'tiny.py').optim_wrapper.type == 'CPUAmpOptimWrapper'
     assert 'loss_scaler' not in read(tmp_path / 'iter_1.pth')['optimizer']
+
+
+def started(config: Path, data: Path, work_dir: Path, *arguments: object) -> list[str]:
+    """Arguments for a training in this process, where mmengine keeps visualizers by name."""
+    words = [config, '--coco', data, '--work-dir', work_dir, *arguments, '--cfg-options', f'visualizer.name={work_dir}']
+    return list(map(str, words))
+
+
+def curves(work_dir: Path) -> list[dict]:
+    """The rows of the table of curves; the picture must be there as well."""
+    assert cv2.imread(str(work_dir / 'curves.png')) is not None
+    return list(csv.DictReader((work_dir / 'curves.csv').open()))
+
+
+@pytest.mark.slow
+def test_validation_losses_are_in_the_curves(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    arguments = started(tiny_config, shapes_folder, tmp_path, '--val-loss', '--seed', 0)
+    assert run_tool('train', [*arguments, 'train_cfg.val_interval=1']) == 0
+    rows = [row for row in curves(tmp_path) if row['val/loss']]
+    assert [(row['kind'], row['iter']) for row in rows] == [('val', '1'), ('val', '2')]
+    assert all(float(row['val/loss']) > float(row['val/loss_mask']) > 0 for row in rows)
+
+
+def test_a_loss_that_is_not_finite_ends_in_one_line(
+    tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr('mmdet.models.losses.DiceLoss.forward', second_time(lambda loss: loss * float('nan')))
+    assert run_tool('train', started(tiny_config, shapes_folder, tmp_path)) == 3
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+    assert len(error) == 1
+    assert re.match(r'error: iteration 2: loss_mask is nan; images of the batch: ', error[0])
+    named = re.findall(r'\S+\.png', error[0])
+    assert len(named) == 2
+    assert all(Path(name).is_file() and Path(name).parent == shapes_folder / 'images/train' for name in named)
+    assert [row['iter'] for row in curves(tmp_path)] == ['1']
+    assert [path.name for path in tmp_path.glob('*.pth')] == ['iter_1.pth']
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_has_curves_and_goes_on(
+    tiny_config: Path, shapes_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    def interrupt(loss: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmdet.models.losses.DiceLoss.forward', second_time(interrupt))
+        assert run_tool('train', started(tiny_config, shapes_folder, tmp_path)) == 130
+    assert [row['iter'] for row in curves(tmp_path)] == ['1']
+    time.sleep(1.1)  # mmengine names the log by the second
+    assert run_tool('train', started(tiny_config, shapes_folder, tmp_path, '--resume')) == 0
+    assert logged_losses(read(tmp_path / 'iter_2.pth')) == 2
+
+
+def second_time(change: Callable) -> Callable:
+    """mmdet's dice loss, changed in the second iteration; there is one call a pyramid level with objects."""
+    from mmdet.models.losses import DiceLoss
+    from mmengine.logging import MessageHub
+
+    forward = DiceLoss.forward
+
+    def changed(*args, **kwargs):
+        loss = forward(*args, **kwargs)
+        return loss if MessageHub.get_current_instance().get_info('iter') == 0 else change(loss)
+
+    return changed
+
+
+@pytest.mark.slow
+def test_curves_that_fail_do_not_fail_the_training(
+    tiny_config: Path, shapes_folder: Path, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr('mmagg.apis.learning_curves.plot_curves', lambda *_: 1 / 0)
+    arguments = started(tiny_config, shapes_folder, tmp_path)
+    assert run_tool('train', [*arguments, 'train_cfg.max_iters=1']) == 0
+    assert 'no learning curves: ZeroDivisionError' in next(tmp_path.glob('*/*.log')).read_text()
+
+
+def test_tensorboard_that_is_not_installed_is_named(tiny_config: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
+    assert run_tool('train', [str(tiny_config), '--work-dir', str(tmp_path / 'run'), '--tensorboard']) == 2
+    assert 'pip install tensorboard' in capsys.readouterr().err
+    assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    arguments = started(tiny_config, shapes_folder, tmp_path, '--tensorboard', '--val-loss')
+    assert run_tool('train', [*arguments, 'train_cfg.val_interval=2']) == 0
+    events = EventAccumulator(str(next(tmp_path.glob('*/vis_data'))))
+    events.Reload()
+    assert [point.step for point in events.Scalars('loss')] == [1, 2]
+    assert [point.step for point in events.Scalars('val/loss')] == [2]
+    assert curves(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmagg.visualization.curves import plot_curves, read_scalars, write_csv
+from mmagg.visualization.curves import WIDTHS, plot_curves, read_scalars, write_csv
 
 
 def _train(step: int, loss: float) -> dict:
@@ -61,12 +61,12 @@ def test_csv_has_a_row_a_record(resumed, tmp_path):
     assert rows[2]['coco/segm_mAP'] == '0.1'
 
 
-def _coloured_halves(records: list[dict], path: Path) -> tuple[bool, bool]:
-    """Whether there are curves (anything not grey) in the left and in the right half of the picture."""
+def _coloured(records: list[dict], path: Path) -> tuple[int, int]:
+    """How many pixels of curves (anything not grey) are in the panel of the losses and in that of the AP."""
     plot_curves(records, path)
-    spread = np.ptp(cv2.imread(str(path)).astype(int), axis=2)
-    half = spread.shape[1] // 2
-    return bool((spread[:, :half] > 50).any()), bool((spread[:, half:] > 50).any())
+    coloured = np.ptp(cv2.imread(str(path)).astype(int), axis=2) > 50
+    end = coloured.shape[1] * WIDTHS[0] // sum(WIDTHS)
+    return int(coloured[:, :end].sum()), int(coloured[:, end:].sum())
 
 
 def test_each_panel_shows_its_curves_if_there_are_any(resumed, tmp_path):
@@ -74,7 +74,30 @@ def test_each_panel_shows_its_curves_if_there_are_any(resumed, tmp_path):
     train = [record for record in records if record['kind'] == 'train']
     val = [record for record in records if record['kind'] == 'val']
     path = tmp_path / 'curves.png'
-    assert _coloured_halves(records, path) == (True, True)
-    assert _coloured_halves(train, path) == (True, False)
-    assert _coloured_halves(val, path) == (False, True)
-    assert _coloured_halves([], path) == (False, False)
+    for shown, panels in ((records, [True, True]), (train, [True, False]), (val, [False, True]), ([], [False, False])):
+        assert [pixels > 0 for pixels in _coloured(shown, path)] == panels
+
+
+def test_validation_losses_stand_at_their_iteration(resumed, tmp_path):
+    """mmengine's own validation records say their epoch only."""
+    path = resumed / '20240101_000100/vis_data/scalars.json'
+    lines = [{'val/loss': 3.0, 'val/loss_mask': 1.0, 'iter': n, 'step': n} for n in (18, 23)]
+    path.write_text(path.read_text() + '\n'.join(map(json.dumps, lines)) + '\n')
+    records = read_scalars(resumed)
+    assert [(r['kind'], r['iter'], r['val/loss']) for r in records[-2:]] == [('val', 18, 3.0), ('val', 23, 3.0)]
+    without, _ = _coloured([r for r in records if 'val/loss' not in r], tmp_path / 'without.png')
+    dashed, _ = _coloured(records, tmp_path / 'with.png')
+    assert dashed > without + 100
+
+
+def test_rate_and_gradients_have_a_panel(resumed, tmp_path):
+    records = [{**r, 'grad_norm': 1.0} if r['kind'] == 'train' else r for r in read_scalars(resumed)]
+    pictures = []
+    for name, left_out in (('with', ()), ('without', ('grad_norm', 'lr'))):
+        path = tmp_path / f'{name}.png'
+        plot_curves([{k: v for k, v in r.items() if k not in left_out} for r in records], path)
+        pictures.append(cv2.imread(str(path)))
+    height, width = pictures[0].shape[:2]
+    changed = (pictures[0] != pictures[1]).any(-1)[:, width * sum(WIDTHS[:2]) // sum(WIDTHS) :]
+    assert changed[: height // 2].any()
+    assert changed[height // 2 :].any()
