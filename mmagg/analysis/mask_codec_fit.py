@@ -169,7 +169,8 @@ def train_autoencoder(
         optimiser.step()
         schedule.step()
     codec.requires_grad_(False)
-    codes = torch.cat([codec.encode(chunk.pixels(device)) for chunk in masks.chunks()])
+    chunks = tqdm(list(masks.chunks()), desc='codes', unit='chunk', delay=2, leave=False)
+    codes = torch.cat([codec.encode(chunk.pixels(device)) for chunk in chunks])
     codec.code_mean.copy_(codes.mean(0))
     codec.code_scale.copy_(codes.std(0))
 

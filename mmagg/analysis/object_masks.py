@@ -3,7 +3,6 @@
 Shape shorthand: N masks, m mask size.
 """
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +17,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
+from mmagg.datasets.json_file import read_json
 from mmagg.targets import box_mask_targets
 
 CHUNK = 64  # masks that a process makes at once; those of run-length codes are as large as their image
@@ -73,7 +73,7 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
         ValueError: it is not COCO format, or has no masks.
     """
     try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        content = read_json(ann_file)
         label_of = {category['id']: label for label, category in enumerate(content['categories'])}
         classes = tuple(category['name'] for category in content['categories'])
         objects = [

@@ -191,7 +191,8 @@ def _set_candidates(
     models: Sequence[nn.Module], batches: Sequence[tuple], entries: list[dict], wanted: int | None
 ) -> None:
     """Set the number of candidates where that is possible, and note it in ``entries``."""
-    for model, (inputs, _), entry in zip(models, batches, entries, strict=True):
+    work = list(zip(models, batches, entries, strict=True))
+    for model, (inputs, _), entry in tqdm(work, desc='candidates', unit='model', leave=False):
         try:
             if candidates.is_solo(model):
                 entry['candidates'] = candidates.set_candidates(model, inputs, wanted or CANDIDATES)

@@ -1,8 +1,8 @@
 """Masks of one model in the boxes of another, as ``tools/analysis/boxes_to_masks.py`` offers them."""
 
 import argparse
-import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mmagg.apis.data import use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json
 from mmagg.apis.inference import load_model
+from mmagg.datasets.json_file import read_json
 
 KEYS = ('image_id', 'category_id', 'bbox', 'score')
 NAMES = {'bbox': 'box', 'segm': 'mask'}
@@ -103,6 +104,7 @@ def boxes_to_masks(args: argparse.Namespace) -> None:
         'boxes': sum(map(len, given.values())),
         'masks': len(filled),
     }
+    tqdm.write(f'AP of {report["boxes"]} boxes and {report["masks"]} masks ...', file=sys.stderr)
     records = [{key: record[key] for key in KEYS} for image in given.values() for record in image]
     report['bbox'] = coco_ap(truth, records, 'bbox', image_ids, dataset.cat_ids)
     records = [{key: value for key, value in record.items() if key != 'bbox'} for record in filled]
@@ -129,7 +131,7 @@ def read_boxes(path: Path, truth: COCO, category_ids: Sequence[int]) -> Records:
         InputError: it is no such file, or not one of these images and categories.
     """
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = read_json(path)
     except ValueError as error:
         raise InputError(f'{path}: is not JSON ({error})') from error
     if not isinstance(content, list):

@@ -39,7 +39,7 @@ def check_annotations(cfg: Config, launcher: str) -> None:
     """
     if not is_main(launcher):
         return
-    _check_semantic_maps(cfg)
+    check_semantic_maps(cfg)
     from mmagg.datasets.coco_check import check_coco, report
 
     findings = []
@@ -55,7 +55,7 @@ def check_annotations(cfg: Config, launcher: str) -> None:
         )
 
 
-def _check_semantic_maps(cfg: Config) -> None:
+def check_semantic_maps(cfg: Config) -> None:
     """HTC's semantic branch learns from maps beside the COCO annotations."""
     dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
     while 'dataset' in dataset:  # RepeatDataset and its like

@@ -58,6 +58,8 @@ def run_tool(name: str, argv: Sequence[str] | None = None) -> int:
         (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if not sys.stderr.isatty():
+        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
     try:
         module = import_module(f'mmagg.apis.{name}')
         return getattr(module, name)(module.parser().parse_args(argv)) or 0

@@ -1,7 +1,6 @@
 """Reading annotations and results in COCO's format, for the analyses that need no model."""
 
 import itertools
-import json
 import math
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Collection
@@ -11,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pycocotools.mask as coco_mask
+from tqdm import tqdm
 
 from mmagg.analysis.matching import Detections, Objects
 from mmagg.apis.errors import InputError
+from mmagg.datasets.json_file import read_json
 
 Entry = dict[str, Any]
 BAD = (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError)
@@ -152,7 +153,7 @@ def read_detections(path: Path, truth: Truth, iou_type: str) -> Detections:
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding='utf-8'))
+        return read_json(path)
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}') from error
     except ValueError as error:  # bad JSON and bad UTF-8
@@ -174,7 +175,7 @@ def _entries(
     outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
     outline = _mask if iou_type == 'segm' else _box
     key, hint = ('segmentation', '--iou-type bbox compares boxes') if iou_type == 'segm' else ('bbox', 'masks: segm')
-    for place, entry in enumerate(entries):
+    for place, entry in enumerate(tqdm(entries, path.name, unit=kind, delay=2, leave=False)):
         where = f'{path}: {kind} {place}'
         try:
             image_id, category_id, value = entry['image_id'], entry['category_id'], entry.get(key)

@@ -9,6 +9,7 @@ import numpy as np
 from mmdet.evaluation import DumpDetResults
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 
@@ -79,7 +80,9 @@ class CocoResults(BaseMetric):
 
     def compute_metrics(self, results: list[list[dict]]) -> dict:
         """Write the file; there is nothing to measure."""
-        write_json([record for image in results for record in image], self.path)
+        records = [record for image in results for record in image]
+        print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
+        write_json(records, self.path)
         return {}
 
 

@@ -18,6 +18,7 @@ from mmagg.apis.files import write_json
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.latency import LatencyHook
 from mmagg.apis.launch import start_processes
+from mmagg.apis.progress import ProgressHook
 from mmagg.apis.report import Evaluation, write_report
 from mmagg.apis.result_files import check_folder
 from mmagg.apis.results import CocoResults, OverlayHook, PickledResults
@@ -85,6 +86,7 @@ def test(args: argparse.Namespace) -> None:
         compile_parts(unwrapped(runner))
     _add_outputs(runner, args, checkpoint)
     latency = _add_report(runner, args)
+    runner.register_hook(ProgressHook())
     metrics = runner.test()
     if is_main_process():
         _print_metrics(metrics, work_dir / 'metrics.json')

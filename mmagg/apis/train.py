@@ -17,6 +17,7 @@ from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.launch import LAUNCHERS, is_main, start_processes
 from mmagg.apis.learning_curves import LearningCurvesHook
+from mmagg.apis.progress import ProgressHook
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 
 AUTO = 'auto'
@@ -88,6 +89,7 @@ def train(args: argparse.Namespace) -> None:
         compile_parts(unwrapped(runner))
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(unwrapped(runner), checkpoint, cfg.load_from)
+    runner.register_hook(ProgressHook())
     curves = _watch(runner, val_loss=args.val_loss)
     try:
         runner.train()

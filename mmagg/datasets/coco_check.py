@@ -5,7 +5,6 @@ evaluation of pycocotools raise, or masks and labels end up on the wrong object.
 a warning.
 """
 
-import json
 import math
 import os
 from collections import Counter
@@ -20,6 +19,8 @@ import cv2
 import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
+
+from .json_file import read_json
 
 Severity = Literal['fatal', 'warning']
 
@@ -88,7 +89,7 @@ def check_coco(ann_file: Path, image_dir: Path, *, decode_images: bool = True) -
         broken or entries lack keys, those findings alone.
     """
     try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        content = read_json(ann_file)
     except OSError as error:
         return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}')]
     except ValueError as error:  # bad JSON and bad UTF-8

@@ -8,7 +8,6 @@ whatever their ids are. So `classes` is that list, and both splits must list the
 """
 
 import colorsys
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,8 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+
+from .json_file import read_json
 
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
 # background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.
@@ -60,7 +61,7 @@ def class_names(ann_file: Path) -> list[str]:
     if not Path(ann_file).is_file():
         raise FileNotFoundError(f'{ann_file} is missing; it should be a COCO-format annotation file')
     try:
-        content = json.loads(Path(ann_file).read_text(encoding='utf-8'))
+        content = read_json(ann_file)
         categories = content['categories']
         names = [category['name'] for category in categories]
         ids = [category['id'] for category in categories]

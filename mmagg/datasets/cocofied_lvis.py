@@ -5,8 +5,9 @@ federated: an image is annotated exhaustively for some categories only. `neg_cat
 looked for and are not there, `not_exhaustive_category_ids` those of which some objects are left out.
 """
 
-import json
 from pathlib import Path
+
+from .json_file import read_json
 
 # COCO's category id, its name there (mmdet's class name) and the synset of LVIS. Names do not do: LVIS v0.5 calls
 # person.n.01 "baby". LVIS has no frank.n.02, and v0.5 no oven.n.01.
@@ -111,7 +112,7 @@ def read_lvis(path: Path) -> dict:
         ValueError: it is not JSON or not LVIS; the message names the file and what is missing.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = read_json(path)
     except ValueError as error:
         raise ValueError(f'{path} is not JSON ({error})') from error
     for part, fields in _FIELDS.items():

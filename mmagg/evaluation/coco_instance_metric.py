@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from torch import Tensor
 
 from mmagg.evaluation.coco_scores import KINDS, coco_scores, read_annotations
@@ -97,6 +98,7 @@ class COCOInstanceMetric(BaseMetric):
         scores = {}
         for kind in self.kinds:
             records = [record for kept in results for record in _records(kept, kind, category_ids)]
+            print_log(f'{kind} AP of {len(records)} predictions in {len(results)} images ...', logger='current')
             scores |= coco_scores(
                 self.annotations, records, kind=kind, category_ids=category_ids, classwise=self.classwise
             )

@@ -3,7 +3,6 @@
 Shape shorthand: T IoU thresholds, R recall thresholds, K categories, A area ranges, M limits of detections per image.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as coco_mask
+
+from mmagg.datasets.json_file import read_json
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.
@@ -36,7 +37,7 @@ def read_annotations(path: str | Path) -> COCO:
         ValueError: it is not JSON, or has no `images` or `categories`.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = read_json(path)
         annotations = content.get('annotations') or []
         kept = {'images': content['images'], 'categories': content['categories']}
     except (ValueError, KeyError, AttributeError) as error:

@@ -189,6 +189,7 @@ def test_numbers_are_checked(argv, configs, capsys) -> None:
     assert f'argument {argv[0]}' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/benchmark.py', tmp_path / 'missing.py')
     assert done.returncode == 2

@@ -1,0 +1,61 @@
+"""An image with its annotations, drawn: objects in colour, regions that do not count hatched in grey.
+
+Shape shorthand: N objects, M ignored regions, (H, W) image size.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from .overlay import draw_instances
+
+GREY, PALE = 96, 224  # of the hatching
+STRIPE = 5  # pixels
+LARGER = 3
+
+
+class Annotated(NamedTuple):
+    """An image and what is known of it.
+
+    Attributes:
+        image: (H, W, 3) uint8 BGR.
+        labels: (N,) class indices.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels.
+        masks: (N, H, W) bool; None where only boxes are known.
+        ignored: (M, H, W) bool, crowds and other regions that neither teach nor count.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    boxes: np.ndarray
+    masks: np.ndarray | None
+    ignored: np.ndarray
+
+    def fitted(self, height: int, width: int) -> 'Annotated':
+        """Resized, with its proportions, to so many pixels at most; small ones grow to `LARGER` times their size."""
+        old = np.array(self.image.shape[:2])
+        factor = min(LARGER, height / old[0], width / old[1])
+        new = np.maximum(1, np.round(old * factor).astype(int))
+        rows, columns = (np.arange(n) * before // n for n, before in zip(new, old, strict=True))
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        image = cv2.resize(self.image, new[::-1].tolist(), interpolation=how)
+        masks, ignored = (x if x is None else x[:, rows[:, None], columns] for x in (self.masks, self.ignored))
+        return Annotated(image, self.labels, self.boxes * factor, masks, ignored)
+
+    def drawn(self, classes: Sequence[str]) -> np.ndarray:
+        """The picture, (H, W, 3) uint8 BGR, with names by class index."""
+        canvas = self.image.copy()
+        for region in self.ignored:
+            hatch(canvas, region)
+        return draw_instances(canvas, self.masks, self.labels, boxes=self.boxes, classes=classes)
+
+
+def hatch(canvas: np.ndarray, region: np.ndarray) -> None:
+    """Draw diagonal stripes and an outline over a region, (H, W) bool, of a picture, in place."""
+    y, x = np.ogrid[: region.shape[0], : region.shape[1]]
+    grey = np.where((x + y) // STRIPE % 2 == 0, GREY, PALE)[region][:, None]
+    canvas[region] = ((canvas[region].astype(int) + grey) // 2).astype(np.uint8)
+    outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(canvas, outlines, -1, (PALE,) * 3)

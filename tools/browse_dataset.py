@@ -1,0 +1,11 @@
+"""What the data pipeline feeds to the network, as pictures; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a plain clone
+
+from mmagg.apis.errors import run_tool
+
+if __name__ == '__main__':
+    sys.exit(run_tool('browse_dataset'))
