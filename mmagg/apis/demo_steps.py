@@ -97,8 +97,9 @@ class Trial:
         self._run(training.train, training.parser(), arguments, 'train')
 
     def evaluate(self) -> None:
-        """Test as ``tools/test.py`` does; leaves test/metrics.json."""
-        self._run(testing.test, testing.parser(), [str(self.config), str(self.checkpoint)], 'test')
+        """Test as ``tools/test.py`` does; leaves test/metrics.json and report/report.html."""
+        report = ['--report', str(self.folder / 'report')]
+        self._run(testing.test, testing.parser(), [str(self.config), str(self.checkpoint), *report], 'test')
 
     def _run(self, tool: Callable[[Namespace], None], parser: ArgumentParser, arguments: list[str], name: str) -> None:
         work_dir = str(self.folder / name)
