@@ -3,5 +3,5 @@
 A config names it: `custom_imports = dict(imports=['mmagg.register'])`.
 """
 
-from mmagg import backbones, engine, evaluation, heads, losses, masks, necks, postprocess, targets
+from mmagg import backbones, detectors, engine, evaluation, heads, losses, masks, necks, postprocess, targets
 from mmagg.datasets import load_polygons

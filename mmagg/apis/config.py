@@ -28,6 +28,7 @@ TOP_LEVEL_KEYS = {
     'compile',
     'custom_imports',
     'tta_model',
+    'tta_pipeline',
 }
 BUILDER_KEYS = {
     'type',

@@ -23,6 +23,7 @@ from mmagg.apis.report import Evaluation, write_report
 from mmagg.apis.result_files import check_folder
 from mmagg.apis.results import CocoResults, OverlayHook, PickledResults
 from mmagg.apis.train import add_common_arguments, unwrapped
+from mmagg.apis.tta import add_tta_flag, detector_of, use_tta
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='S',
         help='draw predictions from this score on, also in the report (%(default)s)',
     )
+    add_tta_flag(parser)
     add_common_arguments(parser)
     return parser
 
@@ -73,17 +75,20 @@ def test(args: argparse.Namespace) -> None:
             raise InputError(f'config {args.config}: no `{part}`, so it cannot be tested')
     work_dir = set_work_dir(cfg, args.config, args.work_dir)
     ask_for_rle(cfg)
+    if args.tta:
+        use_tta(cfg)
     cfg.resume, cfg.load_from = False, None
     checkpoint = read_checkpoint(args.checkpoint)
     start_processes(cfg, args.launcher)
 
     runner = _runner_for_testing(cfg)
-    load_weights(unwrapped(runner), checkpoint, args.checkpoint)
+    detector = detector_of(unwrapped(runner))
+    load_weights(detector, checkpoint, args.checkpoint)
     runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
-        for_inference(unwrapped(runner))
+        for_inference(detector)
     if args.compile:
-        compile_parts(unwrapped(runner))
+        compile_parts(detector)
     _add_outputs(runner, args, checkpoint)
     latency = _add_report(runner, args)
     runner.register_hook(ProgressHook())
@@ -100,7 +105,12 @@ def _runner_for_testing(cfg: Config) -> Runner:
         cfg[part] = None
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
-    return Runner.from_cfg(cfg)
+    return _TestRunner.from_cfg(cfg)
+
+
+class _TestRunner(Runner):
+    def dump_config(self) -> None:
+        """Leave the config in the work dir as training wrote it: this one has no training and may be wrapped."""
 
 
 def _add_outputs(runner: Runner, args: argparse.Namespace, checkpoint: dict) -> None:

@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
@@ -127,7 +128,7 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
 
 def unwrapped(runner: Runner) -> nn.Module:
     """The runner's model without the wrapper of distributed training."""
-    return getattr(runner.model, 'module', runner.model)
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _resume(cfg: Config, resume: str | None, work_dir: Path, launcher: str) -> dict | None:

@@ -1,0 +1,87 @@
+"""``--tta``: test-time augmentation by the config's `tta_model` and `tta_pipeline`, or by these defaults."""
+
+import argparse
+from collections.abc import Sequence
+from copy import deepcopy
+
+from mmengine.config import Config
+from mmengine.model import BaseTTAModel
+from torch import nn
+
+from mmagg.apis.errors import InputError
+from mmagg.detectors import MaskTTAModel
+
+FACTORS = (1, 0.8, 1.2)  # of the size that the config tests at; the first view is the image as it is
+FLIPS = (0.0, 1.0)  # RandomFlip's probability
+
+
+def add_tta_flag(parser: argparse.ArgumentParser) -> None:
+    """``--tta``."""
+    parser.add_argument(
+        '--tta',
+        action='store_true',
+        help="test-time augmentation by the config's tta_model and tta_pipeline; without them the image and its "
+        f'mirror image at {", ".join(map(str, FACTORS))} times the size that the config tests at',
+    )
+
+
+def use_tta(cfg: Config) -> None:
+    """Wrap the model and let the test data come in several views, in place.
+
+    Raises:
+        InputError: the config has no `tta_pipeline`, and its test pipeline is not one that views can be made of.
+    """
+    dataset = cfg.test_dataloader.dataset
+    while 'dataset' in dataset:  # RepeatDataset and its like
+        dataset = dataset['dataset']
+    if cfg.get('tta_pipeline') is None:
+        cfg.tta_pipeline = pipeline_of_views(dataset.get('pipeline') or [])
+    dataset['pipeline'] = cfg.tta_pipeline
+    cfg.model = {'type': MaskTTAModel.__name__, **(cfg.get('tta_model') or {}), 'module': cfg.model}
+
+
+def detector_of(model: nn.Module) -> nn.Module:
+    """What a model with test-time augmentation asks for its views; another model is the detector itself."""
+    return model.module if isinstance(model, BaseTTAModel) else model
+
+
+def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
+    """A test pipeline in which every image is resized to each of `FACTORS` times the size, as it is and mirrored.
+
+    Args:
+        pipeline: the transforms of a test pipeline: one ``Resize``, nothing of a fixed size, ``PackDetInputs`` last.
+
+    Raises:
+        InputError: the pipeline is another.
+    """
+    kinds = [_kind(step) for step in pipeline]
+    if kinds.count('Resize') != 1 or kinds[-1] != 'PackDetInputs' or any('size' in step for step in pipeline):
+        raise InputError(
+            f'--tta: the test pipeline ({", ".join(kinds)}) should have one Resize, no transform to a fixed size, and '
+            'PackDetInputs last; give the config a tta_pipeline, as in configs/_base_/mask_tta.py'
+        )
+    at = kinds.index('Resize')
+    before, resize, after = pipeline[:at], pipeline[at], [deepcopy(dict(step)) for step in pipeline[at + 1 :]]
+    if 'meta_keys' in after[-1]:  # those of its default have the flip
+        after[-1]['meta_keys'] = (*after[-1]['meta_keys'], 'flip', 'flip_direction')
+    views = [
+        [_resized(resize, factor) for factor in FACTORS],
+        [dict(type='RandomFlip', prob=prob) for prob in FLIPS],
+        *([step] for step in after),
+    ]
+    return [*before, dict(type='TestTimeAug', transforms=views)]
+
+
+def _kind(step: dict) -> str:
+    """The name of a transform's class, whether it is given by name, with a scope, or as the class."""
+    kind = step['type']
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _resized(resize: dict, factor: float) -> dict:
+    """A ``Resize`` to a multiple of its size."""
+    key = 'scale' if resize.get('scale') is not None else 'scale_factor'
+    size = resize[key]
+    many = [x * factor for x in (size if isinstance(size, tuple | list) else (size,))]
+    many = [round(x) for x in many] if key == 'scale' else many
+    return {**resize, key: tuple(many) if isinstance(size, tuple | list) else many[0]}
