@@ -152,7 +152,7 @@ def inference_places(model: nn.Module) -> Iterator[tuple]:
 def _grid_head_places(head: GridMaskHead) -> Iterator[tuple]:
     yield head, 'forward', 'head'
     yield head, 'decode', 'decode'
-    yield mask_post_processor, 'masks_to_rle', 'RLE'
+    yield mask_post_processor, 'windows_to_rle', 'RLE'
     for part in LAZY_PARTS:
         if hasattr(head.mask_branch, part):
             yield head.mask_branch, part, 'head'
@@ -168,7 +168,7 @@ def _boxed_head_places(head: BoxedMaskHead) -> Iterator[tuple]:
     if head.coefficients is not None:
         yield head.coefficients, 'features', 'decode'
     yield head, 'decode', 'decode'
-    yield boxed_mask_post_processor, 'masks_to_rle', 'RLE'
+    yield boxed_mask_post_processor, 'windows_to_rle', 'RLE'
 
 
 def _encode(results: list[DetDataSample], clock: StageClock) -> None:

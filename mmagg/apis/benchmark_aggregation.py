@@ -51,11 +51,12 @@ def benchmark_aggregation(args: argparse.Namespace) -> None:
     device = torch.device(args.device)
     forms = {'release': stacks, 'mmagg': dynamic_conv_of_gathered}
     inputs = random_inputs(args.candidates, tuple(args.shape), device)
-    results = {name: form(*inputs) for name, form in forms.items()}  # warms up
+    both = forms.items()
+    results = {name: form(*inputs) for name, form in tqdm(both, desc='warm-up', leave=False)}
     difference = (results['release'] - results['mmagg']).abs().max().item()
     del results
     memory, seconds = {}, {name: [] for name in forms}
-    for name, form in forms.items():
+    for name, form in tqdm(both, desc='memory', leave=False):
         with MemoryMeter(device) as meter:
             form(*inputs)
         memory[name] = meter.peak() / MIB

@@ -8,12 +8,20 @@ from .grid import append_coordinates, points_nms
 from .grid_neighbours import grid_neighbours, num_neighbours
 from .mask_iou import mask_iou
 from .mask_nms import mask_nms, matrix_nms
-from .mask_paste import paste_masks, pasted_masks
-from .mask_resize import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
+from .mask_paste import paste_masks, pasted_windows
+from .mask_resize import (
+    areas_and_sums,
+    boxes_from_masks,
+    chunk_size,
+    full_size_masks,
+    full_size_windows,
+    resize_masks,
+)
 from .mask_voting import mask_voting
+from .mask_windows import MaskWindows, write_windows
 from .reassembly import backends as reassembly_backends
 from .reassembly import reassemble_down, reassemble_up
-from .rle import masks_to_rle, rle_to_masks
+from .rle import masks_to_rle, rle_to_masks, windows_to_rle
 from .roi_pool import roi_pool
 
 # The backend of each op that has several, in words.
@@ -26,6 +34,7 @@ BACKENDS = {
 __all__ = [
     'BACKENDS',
     'DynamicConvSpec',
+    'MaskWindows',
     'append_coordinates',
     'areas_and_sums',
     'boxes_from_masks',
@@ -34,6 +43,7 @@ __all__ = [
     'dynamic_conv',
     'dynamic_conv_of_gathered',
     'full_size_masks',
+    'full_size_windows',
     'grid_neighbours',
     'interpolation_matrix',
     'mask_iou',
@@ -43,7 +53,7 @@ __all__ = [
     'matrix_nms',
     'num_neighbours',
     'paste_masks',
-    'pasted_masks',
+    'pasted_windows',
     'points_nms',
     'reassemble_down',
     'reassemble_up',
@@ -51,4 +61,6 @@ __all__ = [
     'rle_to_masks',
     'roi_pool',
     'upsampling_adjoint',
+    'windows_to_rle',
+    'write_windows',
 ]

@@ -1,8 +1,22 @@
 """Bilinear interpolation as matrices: one of the rows, one of the columns."""
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class Taps(NamedTuple):
+    """A linear map from an axis of length L to one of length M, as K neighbours in L for each place of M."""
+
+    length: int
+    """L."""
+    start: Tensor
+    """(M,) long, ascending, on the CPU: the first of the neighbours."""
+    weight: Tensor
+    """(M, K) float32."""
 
 
 def interpolation_matrix(before: int, after: int, *, align_corners: bool, like: Tensor) -> Tensor:
@@ -19,6 +33,27 @@ def interpolation_matrix(before: int, after: int, *, align_corners: bool, like: 
     """
     eye = torch.eye(before, dtype=like.dtype, device=like.device)[None, None]
     return F.interpolate(eye, size=(after, before), mode='bilinear', align_corners=align_corners)[0, 0]
+
+
+@lru_cache(maxsize=256)  # data sets have few image sizes
+@torch.no_grad()
+def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device: torch.device) -> Taps:
+    """What two bilinear resizes (align_corners=False) of one axis, with a crop between them, do to it.
+
+    Args:
+        before: length of the axis.
+        between: length that the first resize gives it.
+        crop: what is kept of that, from the start.
+        after: length that the second resize gives the rest.
+        device: where `weight` is wanted, with the rounding that `F.interpolate` has there.
+    """
+    x = interpolation_matrix(before, between, align_corners=False, like=torch.empty(0, device=device))
+    x = F.interpolate(x[None, None, :crop], size=(after, before), mode='bilinear', align_corners=False)[0, 0]
+    inside = (x > 0).cpu().byte()
+    first, last = inside.argmax(1), before - 1 - inside.flip(1).argmax(1)
+    num = int((last - first).max()) + 1
+    start = first.clamp(max=before - num)
+    return Taps(before, start, x.gather(1, (start[:, None] + torch.arange(num)).to(device)))
 
 
 def upsampling_adjoint(x: Tensor, size: tuple[int, int]) -> Tensor:

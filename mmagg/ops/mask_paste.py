@@ -5,7 +5,7 @@ R rows of all windows of a chunk, one below the other.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from operator import neg
 from typing import NamedTuple
@@ -15,10 +15,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .mask_resize import cached_budget
+from .mask_windows import MaskWindows, places_of_rows, write_pixels, write_windows, writer
 
 ROW_BYTES = 2 * 4  # a pixel of a window: in the two rows that it lies between
 CELL_BYTES = 3 * 4  # a cell of a mask stretched to its window's width: in two columns, and their transpose
 PLACE_BYTES = 8  # a pixel's index, where pixels are written one by one
+MASK_BYTES = 2  # a pixel of the binary window, and what encodes it
 
 
 class Chunk(NamedTuple):
@@ -65,51 +67,35 @@ def paste_masks(
     Returns:
         (N, H, W) bool.
     """
-    masks = _outside(len(probs), out_size, mask_thr, probs.device)
-    for chunk in _chunks(probs, boxes, out_size, mask_thr, bytes_per_mask=0, byte_budget=byte_budget):
-        _fill(masks, chunk.index, probs, chunk, mask_thr)
+    masks = torch.full((len(probs), *out_size), mask_thr <= 0, device=probs.device)
+    for windows in pasted_windows(probs, boxes, out_size=out_size, mask_thr=mask_thr, byte_budget=byte_budget):
+        write_windows(masks, windows)
     return masks
 
 
 @torch.no_grad()
-def pasted_masks(
+def pasted_windows(
     probs: Tensor, boxes: Tensor, *, out_size: tuple[int, int], mask_thr: float, byte_budget: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What `paste_masks` returns, in chunks, for whoever encodes them.
+) -> Iterator[MaskWindows]:
+    """What `paste_masks` returns with a positive `mask_thr`, in chunks and without the images around the masks.
 
     Args:
         probs: the arguments are those of `paste_masks`.
         boxes: see there.
         out_size: see there.
         mask_thr: see there.
-        byte_budget: bytes that the tensors of a chunk, its masks and a copy of them may take together.
+        byte_budget: see there.
 
     Yields:
-        Which of the masks are in the chunk, (n,) long, each in one chunk and not in their order; and these
-        masks, (n, H, W) bool.
+        Windows of masks, each in one chunk and not in their order.
     """
-    bytes_per_mask = 2 * out_size[0] * out_size[1]  # the result, and a copy of it by whoever encodes it
-    for chunk in _chunks(probs, boxes, out_size, mask_thr, bytes_per_mask=bytes_per_mask, byte_budget=byte_budget):
-        # The masks live in the expression alone: nothing of this generator outlasts the yield.
-        yield (
-            chunk.index,
-            _fill(
-                _outside(len(chunk.index), out_size, mask_thr, probs.device),
-                torch.arange(len(chunk.index), device=probs.device),
-                probs,
-                chunk,
-                mask_thr,
-            ),
-        )
-
-
-def _outside(num: int, out_size: tuple[int, int], mask_thr: float, device: torch.device) -> Tensor:
-    """Masks (num, H, W) of zero probability."""
-    return torch.full((num, *out_size), mask_thr <= 0, device=device)
+    for chunk in _chunks(probs, boxes, out_size, mask_thr, byte_budget=byte_budget):
+        left = chunk.left.clamp(max=out_size[1] - chunk.width)
+        yield MaskWindows(chunk.index, left, chunk.top, chunk.height, _rows(probs, chunk, left, mask_thr))
 
 
 def _chunks(
-    probs: Tensor, boxes: Tensor, out_size: tuple[int, int], mask_thr: float, *, bytes_per_mask: int, byte_budget: int
+    probs: Tensor, boxes: Tensor, out_size: tuple[int, int], mask_thr: float, *, byte_budget: int
 ) -> Iterator[Chunk]:
     """Split masks into chunks under the budget, the widest windows first; one device-to-host copy in all."""
     side, boxes = probs.shape[-1], boxes.float()
@@ -125,7 +111,7 @@ def _chunks(
     widths, heights, keys = torch.stack([width[order], height, key[order]]).tolist()
     tied = [k > out_size[1] for k in keys]
     rows_before = list(accumulate(heights, initial=0))
-    pixel_bytes = 1 + PLACE_BYTES * (_writer(boxes.device) is _write_pixels)
+    pixel_bytes = MASK_BYTES + PLACE_BYTES * (writer(boxes.device) is write_pixels)
     column_bytes = (
         (pixel_bytes + ROW_BYTES * (1 + two)) * rows + CELL_BYTES * (1 + two) * (side + 2)
         for rows, two in zip(heights, tied, strict=True)
@@ -136,7 +122,7 @@ def _chunks(
     while start < len(widths):
 
         def num_bytes(stop: int, start: int = start) -> int:
-            return widths[start] * (bytes_before[stop] - bytes_before[start]) + bytes_per_mask * (stop - start)
+            return widths[start] * (bytes_before[stop] - bytes_before[start])
 
         within_budget = start + bisect_right(range(start + 1, len(widths) + 1), budget, key=num_bytes)
         similar = bisect_right(keys, widths[start] / 2 - keys[start], key=neg)  # few columns in vain, and no mix
@@ -156,17 +142,14 @@ def _span(low: Tensor, high: Tensor, side: int, length: int) -> tuple[Tensor, Te
     return first.where(valid, 0).long(), (last - first).where(valid, 0).long()
 
 
-def _fill(masks: Tensor, target: Tensor, probs: Tensor, chunk: Chunk, mask_thr: float) -> Tensor:
-    """Write the windows of a chunk to the masks `target` (n,) of `masks` (M, H, W), and return `masks`."""
+def _rows(probs: Tensor, chunk: Chunk, left: Tensor, mask_thr: float) -> Tensor:
+    """The rows (R, w) of the windows of a chunk that begin at the columns `left` (n,)."""
+    num, side, device = len(left), probs.shape[-1], probs.device
     if chunk.num_rows == 0:
-        return masks
-    num, side, device = len(target), probs.shape[-1], masks.device
+        return torch.zeros(0, chunk.width, dtype=torch.bool, device=device)
     x1, y1, x2, y2 = chunk.boxes[..., None].unbind(1)  # (n, 1) each
-    left = chunk.left.clamp(max=masks.shape[2] - chunk.width)[:, None]
-    mask = torch.arange(num, device=device).repeat_interleave(chunk.height, output_size=chunk.num_rows)  # (R,)
-    above = chunk.height.cumsum(0) - chunk.height
-    y = torch.arange(chunk.num_rows, device=device) + (chunk.top - above)[mask]  # (R,)
-    x = left + torch.arange(chunk.width, device=device)  # (n, w)
+    mask, y = places_of_rows(chunk.top, chunk.height, chunk.num_rows)
+    x = left[:, None] + torch.arange(chunk.width, device=device)  # (n, w)
 
     cells = F.pad(probs[chunk.index].float(), (1, 1, 1, 1))  # the zeros around; (n, r + 2, r + 2)
     first = torch.arange(num, device=device) * (side + 2)
@@ -178,10 +161,8 @@ def _fill(masks: Tensor, target: Tensor, probs: Tensor, chunk: Chunk, mask_thr: 
     values, *others = sample(columns, first[mask] + cell, after)  # (R, w)
     for other in others:
         values.add_(other)
-    start = (target[mask] * masks.shape[1] + y) * masks.shape[2] + left[mask, 0]
     # In place and then to bool: four times as fast on the CPU as a comparison that changes the type.
-    _writer(masks.device)(masks.view(-1), start, values.ge_(mask_thr).bool())
-    return masks
+    return values.ge_(mask_thr).bool()
 
 
 def _place(pixel: Tensor, low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
@@ -205,21 +186,3 @@ def _products(tables: list[Tensor], index: Tensor, after: Tensor) -> list[Tensor
     """
     weights = enumerate((1 - after, after))
     return [rows.index_select(0, index + i).mul_(weight[:, None]) for i, weight in weights for rows in tables]
-
-
-def _writer(device: torch.device) -> Callable[[Tensor, Tensor, Tensor], None]:
-    """The faster way to write rows (R, w) to (M,), from the places (R,) on; it depends on the device."""
-    return _write_rows if device.type == 'cpu' else _write_pixels
-
-
-def _write_rows(flat: Tensor, start: Tensor, rows: Tensor) -> None:
-    """Rows as a whole, to a view that has one for every place: 60 times as fast on the CPU.
-
-    Not for CUDA, where deterministic algorithms would copy the view, which overlaps itself.
-    """
-    width = rows.shape[1]
-    flat.as_strided((len(flat) - width + 1, width), (1, 1))[start] = rows
-
-
-def _write_pixels(flat: Tensor, start: Tensor, rows: Tensor) -> None:
-    flat[start[:, None] + torch.arange(rows.shape[1], device=flat.device)] = rows

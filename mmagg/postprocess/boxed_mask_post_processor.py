@@ -12,7 +12,7 @@ from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.ops import masks_to_rle, paste_masks, pasted_masks
+from mmagg.ops import paste_masks, pasted_windows, windows_to_rle
 
 FILTERS = ('score', 'class')
 MASK_FORMATS = ('bitmap', 'rle')
@@ -148,8 +148,8 @@ class BoxedMaskPostProcessor:
             masks = paste_masks(probs, boxes, **options)
         else:
             masks = [None] * len(boxes)
-            for index, part in pasted_masks(probs, boxes, **options):
-                for i, rle in zip(index.tolist(), masks_to_rle(part), strict=True):
+            for windows in pasted_windows(probs, boxes, **options):
+                for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
                     masks[i] = rle
         return InstanceData(bboxes=boxes, scores=scores[kept], labels=labels[kept], masks=masks, places=places[kept])
 

@@ -11,7 +11,7 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.ops import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, mask_iou, masks_to_rle
+from mmagg.ops import areas_and_sums, chunk_size, full_size_masks, full_size_windows, mask_iou, windows_to_rle
 
 MASK_FORMATS = ('bitmap', 'rle')
 
@@ -235,20 +235,18 @@ class MaskPostProcessor:
         out_size: tuple[int, int],
     ) -> tuple[Tensor | list[dict], Tensor]:
         """(M, h, w) probabilities -> masks of the original image in `mask_format`, and boxes (M, 4)."""
-        boxes = probs.new_zeros(len(probs), 4)
-        as_rle = self.mask_format == 'rle'
-        masks = [] if as_rle else torch.zeros(len(probs), *out_size, dtype=torch.bool, device=probs.device)
-        for part, full in full_size_masks(
-            probs,
+        options = dict(
             upsampled_size=upsampled_size,
             crop=img_shape,
             out_size=out_size,
             mask_thr=self.mask_thr,
             byte_budget=self.byte_budget,
-        ):
-            boxes[part] = boxes_from_masks(full)
-            if as_rle:
-                masks += masks_to_rle(full)
-            else:
-                masks[part] = full
+        )
+        if self.mask_format == 'bitmap':
+            return full_size_masks(probs, **options)
+        masks, boxes = [None] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
+        for windows, around in full_size_windows(probs, **options):
+            boxes[windows.index] = around
+            for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
+                masks[i] = rle
         return masks, boxes

@@ -147,7 +147,7 @@ def test_instances_know_the_cell_that_they_come_from(nms_pre):
         with torch.no_grad():
             probs = made.decode(masks, image, found.cells.numpy(), torch.device('cpu'))
         sizes = dict(upsampled_size=(64, 96), crop=sample.img_shape, out_size=sample.ori_shape)
-        [(_, expected)] = full_size_masks(probs, **sizes, mask_thr=0.5, byte_budget=2**30)
+        expected, _ = full_size_masks(probs, **sizes, mask_thr=0.5, byte_budget=2**30)
         assert torch.equal(found.masks, expected)
 
 

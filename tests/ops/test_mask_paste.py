@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmagg.ops import paste_masks, pasted_masks
-from mmagg.ops.mask_paste import _chunks, _write_pixels, _write_rows
+from mmagg.ops import masks_to_rle, paste_masks, pasted_windows, windows_to_rle, write_windows
+from mmagg.ops.mask_paste import _chunks
+from mmagg.ops.mask_windows import write_pixels, write_rows
 
 BUDGET = 64 * 2**20
 
@@ -85,11 +86,11 @@ def test_chunks_have_each_mask_once(byte_budget: int) -> None:
     want = paste_masks(probs, boxes, **kwargs)
     got = torch.zeros_like(want)
     seen = torch.zeros(50, dtype=torch.long)
-    for index, masks in pasted_masks(probs, boxes, **kwargs):
-        assert index.dtype == torch.long
-        assert byte_budget > 1 or len(index) == 1
-        got[index] = masks
-        seen[index] += 1
+    for windows in pasted_windows(probs, boxes, **kwargs):
+        assert windows.index.dtype == torch.long
+        assert byte_budget > 1 or len(windows.index) == 1 or windows.rows.numel() == 0
+        write_windows(got, windows)
+        seen[windows.index] += 1
     assert (seen == 1).all()
     assert torch.equal(got, want)
 
@@ -97,14 +98,13 @@ def test_chunks_have_each_mask_once(byte_budget: int) -> None:
 def test_chunks_are_under_the_budget_and_of_similar_width() -> None:
     boxes, probs = random_boxes(300, (300, 400)), torch.rand(300, 28, 28)
     probs[::3, 5, 5:7] = 0.5
-    budget, bytes_per_mask = 2**20, 2 * 300 * 400
-    chunks = list(_chunks(probs, boxes, (300, 400), 0.5, bytes_per_mask=bytes_per_mask, byte_budget=budget))
+    budget = 2**20
+    chunks = list(_chunks(probs, boxes, (300, 400), 0.5, byte_budget=budget))
     assert torch.cat([chunk.index for chunk in chunks]).sort().values.tolist() == list(range(300))
-    assert max(len(chunk.index) for chunk in chunks) == budget // bytes_per_mask
     for chunk in chunks:
         assert (chunk.index % 3 == 0).eq(chunk.tied).all()
         floats = (4 if chunk.tied else 2) * chunk.width * chunk.num_rows
-        assert len(chunk.index) == 1 or 4 * floats + len(chunk.index) * bytes_per_mask <= budget
+        assert len(chunk.index) == 1 or 4 * floats <= budget
     # Cells around the box fade out over half a cell, on both sides.
     low, high = (boxes[:, :2], boxes[:, 2:])
     size = (high + (high - low) / 56 + 1).minimum(torch.tensor([400, 300])) - (low - (high - low) / 56 - 1).clamp(0)
@@ -130,8 +130,9 @@ def test_boxes_without_an_area_give_empty_masks() -> None:
     )
     masks = paste_masks(torch.ones(10, 7, 7), boxes, out_size=(30, 40), mask_thr=0.4, byte_budget=BUDGET)
     assert masks.sum((1, 2)).tolist() == [0] * 9 + [400]
-    (only,) = pasted_masks(torch.ones(1, 7, 7), boxes[:1], out_size=(30, 40), mask_thr=0.5, byte_budget=BUDGET)
-    assert not only[1].any()
+    (only,) = pasted_windows(torch.ones(1, 7, 7), boxes[:1], out_size=(30, 40), mask_thr=0.5, byte_budget=BUDGET)
+    assert only.rows.numel() == 0
+    assert windows_to_rle(only, (30, 40)) == masks_to_rle(torch.zeros(1, 30, 40, dtype=torch.bool))
 
 
 def test_a_full_mask_fills_its_box() -> None:
@@ -188,7 +189,7 @@ def test_threshold_zero_takes_all() -> None:
 def test_no_masks() -> None:
     kwargs = {'out_size': (20, 30), 'mask_thr': 0.5, 'byte_budget': BUDGET}
     assert paste_masks(torch.zeros(0, 28, 28), torch.zeros(0, 4), **kwargs).shape == (0, 20, 30)
-    assert list(pasted_masks(torch.zeros(0, 28, 28), torch.zeros(0, 4), **kwargs)) == []
+    assert list(pasted_windows(torch.zeros(0, 28, 28), torch.zeros(0, 4), **kwargs)) == []
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
@@ -205,7 +206,7 @@ def test_both_ways_to_write_rows() -> None:
     want = torch.zeros(49, dtype=torch.bool)
     for i, row in zip(start.tolist(), rows, strict=True):
         want[i : i + 9] = row
-    for write in (_write_rows, _write_pixels):
+    for write in (write_rows, write_pixels):
         got = torch.zeros(49, dtype=torch.bool)
         write(got, start, rows)
         assert torch.equal(got, want)

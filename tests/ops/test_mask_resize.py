@@ -1,10 +1,18 @@
-"""Chunked resizing against mmdet's two interpolations at once; boxes against mmdet's mask2bbox."""
+"""Resizing by windows against mmdet's two interpolations of whole images; boxes against mmdet's mask2bbox."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmagg.ops import areas_and_sums, boxes_from_masks, chunk_size, full_size_masks, resize_masks
+from mmagg.ops import (
+    areas_and_sums,
+    boxes_from_masks,
+    chunk_size,
+    full_size_masks,
+    full_size_windows,
+    resize_masks,
+    write_windows,
+)
 from mmagg.ops.mask_resize import CACHE_BYTES, cached_budget
 
 SIZES = [
@@ -12,47 +20,106 @@ SIZES = [
     ((10, 14), (40, 56), (37, 51), (71, 99)),
     ((10, 14), (40, 56), (37, 51), (37, 51)),  # no second resize
     ((10, 14), (40, 56), (40, 56), (20, 31)),
+    ((10, 14), (40, 56), (40, 56), (3, 5)),  # pixels of the map that no pixel of the image depends on
+    ((10, 14), (4, 6), (4, 5), (33, 27)),
     ((10, 14), (10, 14), (10, 14), (10, 14)),  # no resize at all
+    ((1, 14), (4, 56), (3, 51), (1, 1)),
 ]
+BUDGETS = [1, 20_000, 2**30]
 
 
-def as_in_mmdet(probs, upsampled, crop, out, thr):
+def some_probs(num: int, size: tuple[int, int]) -> torch.Tensor:
+    """Rectangles of noise in nothing: of all sizes, at the borders as well; the first is empty, the last full."""
+    height, width = size
+    low, high = torch.rand(2, num, 2, 1).mul(1.4).sub(0.2).sort(0).values
+    y, x = torch.arange(height) / height, torch.arange(width) / width
+    inside_y, inside_x = (low[:, 0] <= y) & (y <= high[:, 0]), (low[:, 1] <= x) & (x <= high[:, 1])
+    probs = torch.rand(num, height, width) * (inside_y[:, :, None] & inside_x[:, None])
+    probs[0], probs[-1] = 0, 0.7
+    return probs
+
+
+def as_in_mmdet(probs, upsampled, crop, out):
     x = F.interpolate(probs.unsqueeze(0), size=upsampled, mode='bilinear')[:, :, : crop[0], : crop[1]]
-    return F.interpolate(x, size=out, mode='bilinear').squeeze(0) > thr
+    return F.interpolate(x, size=out, mode='bilinear').squeeze(0)
+
+
+def assert_same(masks: torch.Tensor, soft: torch.Tensor, mask_thr: float) -> None:
+    """Equal but where float32 rounding decides."""
+    assert masks.dtype == torch.bool
+    differs = masks != (soft > mask_thr)
+    assert ((soft[differs] - mask_thr).abs() < 1e-6).all()
+    assert differs.sum() <= 1e-5 * differs.numel()
 
 
 @pytest.mark.parametrize('sizes', SIZES)
-@pytest.mark.parametrize('byte_budget', [1, 100_000, 2**30])
-@pytest.mark.parametrize('num', [1, 7])
-def test_full_size_equals_mmdet_bit_for_bit(sizes, byte_budget: int, num: int) -> None:
+@pytest.mark.parametrize('byte_budget', BUDGETS)
+@pytest.mark.parametrize('mask_thr', [0.5, 0.05])
+def test_full_size_equals_mmdet(sizes, byte_budget: int, mask_thr: float) -> None:
     map_size, upsampled, crop, out = sizes
-    probs = torch.rand(num, *map_size)
-    want = as_in_mmdet(probs, upsampled, crop, out, 0.5)
-    got = torch.zeros_like(want)
-    seen = torch.zeros(num, dtype=torch.long)
-    for part, masks in full_size_masks(
-        probs, upsampled_size=upsampled, crop=crop, out_size=out, mask_thr=0.5, byte_budget=byte_budget
-    ):
-        assert masks.dtype == torch.bool
-        got[part] = masks
-        seen[part] += 1
+    probs = some_probs(20, map_size)
+    soft = as_in_mmdet(probs, upsampled, crop, out)
+    assert (soft > mask_thr).any()
+    kwargs = {'upsampled_size': upsampled, 'crop': crop, 'out_size': out, 'mask_thr': mask_thr}
+    masks, boxes = full_size_masks(probs, **kwargs, byte_budget=byte_budget)
+    assert_same(masks, soft, mask_thr)
+    assert torch.equal(boxes, boxes_from_masks(masks))
+
+
+@pytest.mark.parametrize('byte_budget', BUDGETS)
+def test_windows_have_each_mask_once_and_its_box(byte_budget: int) -> None:
+    map_size, upsampled, crop, out = SIZES[0]
+    probs = some_probs(20, map_size)
+    sizes = {'upsampled_size': upsampled, 'crop': crop, 'out_size': out}
+    want, boxes = full_size_masks(probs, **sizes, mask_thr=0.5, byte_budget=2**30)
+    got, seen = torch.zeros_like(want), torch.zeros(20, dtype=torch.long)
+    for windows, around in full_size_windows(probs, **sizes, mask_thr=0.5, byte_budget=byte_budget):
+        assert byte_budget > 1 or len(windows.index) == 1
+        write_windows(got, windows)
+        assert torch.equal(around, boxes[windows.index])
+        seen[windows.index] += 1
     assert (seen == 1).all()
     assert torch.equal(got, want)
 
 
-def test_chunks_fit_the_budget() -> None:
-    """300 masks of 4000×6000 pixels, sides scaled down by 10: no more at once than the budget allows."""
+def test_windows_are_small_and_chunks_fit_the_budget() -> None:
+    """Masks of 2000×3000 pixels, sides scaled down by 5."""
+    probs = some_probs(300, (20, 30))
     sizes = {'upsampled_size': (80, 120), 'crop': (80, 120), 'out_size': (400, 600)}
-    one = 4 * (2 * 80 * 120 + 400 * 600) + 2 * 400 * 600
-    chunks = full_size_masks(torch.rand(300, 20, 30), **sizes, mask_thr=0.5, byte_budget=5 * one)
-    lengths = [len(masks) for _, masks in chunks]
-    assert lengths == [5] * 60
+    budget = 2 * 6 * 400 * 600
+    pixels = 0
+    for windows, _ in full_size_windows(probs, **sizes, mask_thr=0.0, byte_budget=budget):
+        assert 6 * windows.rows.numel() <= budget
+        pixels += windows.rows.numel()
+    # A pixel of the map is 20 pixels wide and reaches two thirds as far again on both sides, half of it into the next.
+    above = probs > 0
+    reached = (20 * above.any(2).sum(1) + 30) * (20 * above.any(1).sum(1) + 30)
+    assert pixels < 2 * reached.sum()
 
 
-def test_no_masks_no_chunks() -> None:
-    probs = torch.zeros(0, 4, 5)
-    chunks = full_size_masks(probs, upsampled_size=(8, 10), crop=(8, 10), out_size=(9, 9), mask_thr=0.5, byte_budget=1)
-    assert list(chunks) == []
+def test_no_masks() -> None:
+    kwargs = {'upsampled_size': (8, 10), 'crop': (8, 10), 'out_size': (9, 9), 'mask_thr': 0.5, 'byte_budget': 1}
+    assert [x.shape for x in full_size_masks(torch.zeros(0, 4, 5), **kwargs)] == [(0, 9, 9), (0, 4)]
+    assert list(full_size_windows(torch.zeros(0, 4, 5), **kwargs)) == []
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16, torch.float64])
+def test_resizes_in_float32_whatever_the_input(dtype: torch.dtype) -> None:
+    map_size, upsampled, crop, out = SIZES[0]
+    probs = some_probs(20, map_size).requires_grad_().to(dtype)
+    kwargs = {'upsampled_size': upsampled, 'crop': crop, 'out_size': out, 'mask_thr': 0.5, 'byte_budget': 2**20}
+    want, _ = full_size_masks(probs.float(), **kwargs)
+    with torch.autocast('cpu', torch.bfloat16):
+        assert torch.equal(full_size_masks(probs, **kwargs)[0], want)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('sizes', SIZES)
+def test_full_size_on_cuda(sizes) -> None:
+    map_size, upsampled, crop, out = sizes
+    probs = some_probs(20, map_size).cuda()
+    kwargs = {'upsampled_size': upsampled, 'crop': crop, 'out_size': out, 'mask_thr': 0.5, 'byte_budget': 2**30}
+    assert_same(full_size_masks(probs, **kwargs)[0], as_in_mmdet(probs, upsampled, crop, out), 0.5)
 
 
 def test_resize_masks() -> None:

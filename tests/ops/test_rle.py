@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.ops import masks_to_rle, rle_to_masks
+from mmagg.ops import MaskWindows, masks_to_rle, rle_to_masks, windows_to_rle, write_windows
 
 coco_mask = pytest.importorskip('pycocotools.mask')
 
@@ -68,3 +68,33 @@ def test_any_mask_is_encoded_as_pycocotools_does(size: tuple[int, int]) -> None:
     for given in (masks, masks.transpose(1, 2).contiguous().transpose(1, 2), masks[::2]):
         want = coco_mask.encode(np.asfortranarray(given.numpy().transpose(1, 2, 0).astype(np.uint8)))
         assert masks_to_rle(given) == [{'size': list(size), 'counts': rle['counts'].decode()} for rle in want]
+
+
+@pytest.mark.parametrize('size', [(24, 31), (31, 24), (9, 200)])
+def test_windows_of_any_place_and_height_are_encoded_as_the_masks_are(size: tuple[int, int]) -> None:
+    """At the borders, as high as the image, of no row at all; more columns than fit into a word, and fewer."""
+    height, width = size
+    for w in (1, 5, 8, 11, min(size[1], 30)):
+        heights = torch.cat([torch.randint(0, height + 1, (20,)), torch.tensor([0, height, height])])
+        windows = MaskWindows(
+            index=torch.randperm(23),
+            left=torch.cat([torch.randint(0, width - w + 1, (21,)), torch.tensor([0, width - w])]),
+            top=((height + 1 - heights) * torch.rand(23)).long(),
+            height=heights,
+            rows=torch.rand(int(heights.sum()), w) > torch.rand(1),
+        )
+        masks = torch.zeros(23, *size, dtype=torch.bool)
+        parts = zip(windows.index, windows.left, windows.top, windows.rows.split(heights.tolist()), strict=True)
+        for i, left, top, part in parts:
+            masks[i, top : top + len(part), left : left + w] = part
+        written = torch.zeros_like(masks)
+        write_windows(written, windows)
+        assert torch.equal(written, masks)
+        want = coco_mask.encode(np.asfortranarray(masks[windows.index].numpy().transpose(1, 2, 0).astype(np.uint8)))
+        assert [rle['counts'].encode() for rle in windows_to_rle(windows, size)] == [rle['counts'] for rle in want]
+
+
+@pytest.mark.gpu
+def test_on_cuda() -> None:
+    masks = some_masks()
+    assert masks_to_rle(masks.cuda()) == masks_to_rle(masks)

@@ -1,4 +1,4 @@
-"""Time of RLE and COCO evaluation against that of CocoMetric in MMDetection; see --help."""
+"""Time of post-processing, RLE and COCO evaluation against that of MMDetection; see --help."""
 
 import sys
 from pathlib import Path
