@@ -11,8 +11,8 @@ from mmagg.apis.checkpoint import read_checkpoint, secure_loading
 from mmagg.apis.errors import run_tool
 
 LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask')
-# A COCO config with its pipelines, slim and on small images: two epochs of two iterations. Few masks of a model that has
-# learnt nothing hold a pixel, hence the many detections and the seed.
+# A COCO config with its pipelines, slim and on small images: two epochs of two iterations. Few masks of a model that
+# has learnt nothing hold a pixel, hence the many detections and the seed.
 CONFIG = """
 _base_ = {base!r}
 model = dict(
