@@ -28,8 +28,9 @@ help:
 demo: $(READY)
 	$(PYTHON) tools/make_demo.py
 
+# Files are shared out among processes of one thread each.
 test: lint
-	$(PYTHON) -m pytest
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 test-slow: $(READY)
 	$(PYTHON) -m pytest -m slow
