@@ -4,6 +4,7 @@ Shape shorthand: N masks, n of them in a chunk, (h, w) map size, (H, W) image si
 image in each window, from p × q pixels of the maps.
 """
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -14,6 +15,7 @@ from .bilinear import Taps, taps_of_two_resizes
 from .mask_windows import MaskWindows, write_windows
 
 CACHE_BYTES = 8 * 2**20
+CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes that are computed alike: a GPU rather has few calls than few pixels
 
 
 def chunk_size(bytes_per_item: int, byte_budget: int) -> int:
@@ -117,8 +119,9 @@ def full_size_windows(
     top, height = _reached(rows, low_y, high_y)
     left, width = _reached(columns, low_x, high_x)
     budget = cached_budget(byte_budget, probs.device)
-    # A chunk's windows are computed in one size; they have the same power of two as height, and the same as width.
-    powers = torch.stack([height, width], 1).log2().ceil()
+    # A chunk's windows are computed in one size; they have the same power of a base as height, and the same as width.
+    base = CPU_SIZES if probs.device.type == 'cpu' else GPU_SIZES
+    powers = (torch.stack([height, width], 1).log() / math.log(base)).ceil()
     for power in powers.unique(dim=0):
         index = (powers == power).all(1).nonzero().squeeze(1)
         a, b = int(height[index].max()), int(width[index].max())

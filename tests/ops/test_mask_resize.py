@@ -10,6 +10,7 @@ from mmagg.ops import (
     chunk_size,
     full_size_masks,
     full_size_windows,
+    mask_resize,
     resize_masks,
     write_windows,
 )
@@ -80,6 +81,16 @@ def test_windows_have_each_mask_once_and_its_box(byte_budget: int) -> None:
         seen[windows.index] += 1
     assert (seen == 1).all()
     assert torch.equal(got, want)
+
+
+def test_a_gpu_has_fewer_chunks_with_the_same_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    map_size, upsampled, crop, out = SIZES[0]
+    probs = some_probs(20, map_size)
+    sizes = {'upsampled_size': upsampled, 'crop': crop, 'out_size': out, 'mask_thr': 0.5, 'byte_budget': 2**30}
+    want, chunks = full_size_masks(probs, **sizes)[0], len(list(full_size_windows(probs, **sizes)))
+    monkeypatch.setattr(mask_resize, 'CPU_SIZES', mask_resize.GPU_SIZES)
+    assert torch.equal(full_size_masks(probs, **sizes)[0], want)
+    assert len(list(full_size_windows(probs, **sizes))) < chunks
 
 
 def test_windows_are_small_and_chunks_fit_the_budget() -> None:
