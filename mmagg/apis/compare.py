@@ -1,7 +1,6 @@
 """Two result files compared, as ``tools/analysis/compare.py`` does it."""
 
 import argparse
-import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from mmagg.apis.result_files import (
     read_truth,
 )
 from mmagg.apis.result_pictures import side_by_side
+from mmagg.apis.tables import write_table
 from mmagg.visualization.difference_chart import Interval, plot_differences
 
 CLASSES_DRAWN = 20
@@ -104,8 +104,9 @@ def compare(args: argparse.Namespace) -> None:
         'changed_images': images[: args.top],
     }
     write_json(report, args.out / 'compare.json')
-    _write_csv(rows, list(rows[0]), args.out / 'compare.csv')
-    _write_csv(images, ['image_id', 'file_name', *Change._fields[1:]], args.out / 'changed_images.csv')
+    write_table(list(rows[0]), (row.values() for row in rows), args.out / 'compare.csv')
+    columns = ['image_id', 'file_name', *Change._fields[1:]]
+    write_table(columns, ([row[column] for column in columns] for row in images), args.out / 'changed_images.csv')
     with written_whole(args.out / 'compare.png') as path:
         plot_differences(_title(args), _lines(rows), path)
     print(_table(report))  # noqa: T201
@@ -126,13 +127,6 @@ def _rows(differences: Differences, classes: Sequence[str]) -> list[Row]:
 
 def _numbers(change: Change) -> dict[str, float]:
     return {key: value for key, value in change._asdict().items() if key != 'image'}
-
-
-def _write_csv(rows: Sequence[dict], columns: Sequence[str], path: Path) -> None:
-    with written_whole(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _title(args: argparse.Namespace) -> str:

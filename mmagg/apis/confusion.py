@@ -1,7 +1,6 @@
 """The confusion matrix of a result file, as ``tools/analysis/confusion.py`` makes it."""
 
 import argparse
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from mmagg.analysis.confusion import confusion_matrix
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import written_whole
 from mmagg.apis.result_files import add_result_files, check_folder, fraction, read_detections, read_truth
+from mmagg.apis.tables import write_table
 from mmagg.visualization.confusion_chart import plot_confusion
 
 CONFUSIONS_PRINTED = 10
@@ -46,15 +46,8 @@ def confusion(args: argparse.Namespace) -> None:
     matrix = confusion_matrix(
         detections, truth.objects, classes=len(truth.classes), score_thr=args.score_thr, iou_thr=args.iou_thr
     )
-    with (
-        written_whole(args.out / 'confusion.csv') as path,
-        path.open('w', newline='', encoding='utf-8') as file,
-    ):
-        writer = csv.writer(file)
-        writer.writerow(['is / detected as', *truth.classes, 'missed'])
-        writer.writerows(
-            [name, *row] for name, row in zip([*truth.classes, 'background'], matrix.tolist(), strict=True)
-        )
+    rows = ([name, *row] for name, row in zip([*truth.classes, 'background'], matrix.tolist(), strict=True))
+    write_table(['is / detected as', *truth.classes, 'missed'], rows, args.out / 'confusion.csv')
     with written_whole(args.out / 'confusion.png') as path:
         plot_confusion(matrix, truth.classes, path)
     print(_summary(matrix, truth.classes))  # noqa: T201

@@ -1,13 +1,13 @@
 """Where AP is lost, as ``tools/analysis/error_analysis.py`` shows it."""
 
 import argparse
-import csv
 from pathlib import Path
 
 from mmagg.analysis.error_analysis import analyse_errors
 from mmagg.apis.errors import InputError, add_traceback_flag
 from mmagg.apis.files import write_json, written_whole
 from mmagg.apis.result_files import add_result_files, check_folder, fraction, percent, read_detections, read_truth
+from mmagg.apis.tables import heading, write_table
 from mmagg.visualization.error_chart import plot_errors
 
 
@@ -39,12 +39,7 @@ def error_analysis(args: argparse.Namespace) -> None:
     truth = read_truth(args.annotations, args.iou_type)
     detections = read_detections(args.results, truth, args.iou_type)
     report = {
-        'annotations': str(args.annotations),
-        'results': str(args.results),
-        'iou_type': args.iou_type,
-        'images': len(truth.image_ids),
-        'objects': int((~truth.objects.crowd).sum()),
-        'detections': len(detections),
+        **heading(args, truth, detections),
         **analyse_errors(
             detections, truth.objects, images=len(truth.image_ids), classes=len(truth.classes), iou_thr=args.iou_thr
         ),
@@ -52,8 +47,7 @@ def error_analysis(args: argparse.Namespace) -> None:
     _print(report)
     if args.out:
         write_json(report, args.out / 'error_analysis.json')
-        with written_whole(args.out / 'error_analysis.csv') as path, path.open('w', newline='') as file:
-            csv.writer(file).writerows([('part', 'name', 'count', 'value'), *_rows(report)])
+        write_table(('part', 'name', 'count', 'value'), _rows(report), args.out / 'error_analysis.csv')
         with written_whole(args.out / 'error_analysis.png') as path:
             plot_errors(report, path)
         print(f'{args.out}: error_analysis.json, error_analysis.csv, error_analysis.png')  # noqa: T201
