@@ -27,7 +27,7 @@ def semantic_target(
     Args:
         masks: of the N instances, at the network's scale; may end before the padding does.
         labels: (N,) long classes.
-        ignored_masks: of the M ignored instances.
+        ignored_masks: of the M ignored instances; they may end elsewhere.
         ignored_labels: (M,) long.
         size: (H, W).
         stride: pixels per target pixel, in both directions.
@@ -35,14 +35,18 @@ def semantic_target(
     Returns:
         (h, w) long, on the labels' device: 0 for background and padding, c + 1 for class c.
     """
-    inside, numbers = every_nth(masks, stride), [labels.new_zeros(1), labels + 1]
+    layers, numbers = [masks], [labels.new_zeros(1), labels + 1]
     if ignored_masks is not None:
-        inside = np.concatenate([inside, every_nth(ignored_masks, stride)])
+        layers.append(ignored_masks)  # smaller, where mmdet has padded those of the instances
         numbers.append(ignored_labels + 1)
-    count, height, width = inside.shape
     last = np.zeros([-(-side // stride) for side in size], dtype=np.int64)  # number of the last instance, from 1
-    order = np.arange(1, count + 1, dtype=np.int16)[:, None, None]
-    last[:height, :width] = (inside * order).max(0, initial=0)
+    count = 0
+    for layer in layers:
+        inside = every_nth(layer, stride)
+        order = np.arange(count + 1, count + len(inside) + 1, dtype=np.int16)[:, None, None]
+        part = last[: inside.shape[1], : inside.shape[2]]
+        np.maximum(part, (inside * order).max(0, initial=0), out=part)
+        count += len(inside)
     return torch.cat(numbers)[torch.from_numpy(last).to(labels.device)]
 
 

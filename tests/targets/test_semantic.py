@@ -45,9 +45,11 @@ def bitmaps(number, height, width, seed=0):
 @pytest.mark.parametrize('make', [polygons, bitmaps])
 @pytest.mark.parametrize('height, width', SIZES)
 @pytest.mark.parametrize('stride', [8, 3, 1])
-def test_equals_painting(make, height, width, stride):
+@pytest.mark.parametrize('padded', [False, True])
+def test_equals_painting(make, height, width, stride, padded):
     masks, labels = make(7, height, width), torch.randint(0, 80, (7,))
-    crowds, crowd_labels = make(2, height, width, seed=1), torch.randint(0, 80, (2,))
+    end = (height - height // 3, width - width // 4) if padded else (height, width)  # mmdet pads instances only
+    crowds, crowd_labels = make(2, *end, seed=1), torch.randint(0, 80, (2,))
     size = (height + 5, width + 20)
     ours = semantic_target(masks, labels, crowds, crowd_labels, size=size, stride=stride)
     want = paint([(masks, labels), (crowds, crowd_labels)], size=size, stride=stride)
