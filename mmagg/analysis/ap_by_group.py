@@ -116,7 +116,7 @@ def by_coverage(
     own = np.append(np.arange(len(objects)), most_overlapped(detections, objects, pairs))
     boxes = np.concatenate([boxes_of(objects.outlines), boxes_of(detections.outlines)])
     shares = coverage(boxes, np.append(objects.images, detections.images), own, objects)
-    elsewhere = np.arange(len(edges) + 1)[:, None] != np.digitize(shares, edges, right=True)
+    elsewhere = np.arange(len(edges) + 1)[:, None] != np.digitize(shares.round(9), edges, right=True)
     outside, strange = np.split(elsewhere, [len(objects)], axis=1)
     outcome = evaluate_groups(detections, objects, pairs, outside=outside, strange=strange)
     return group_scores(outcome, detections, objects, images=images, classes=classes)

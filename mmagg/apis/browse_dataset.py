@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
@@ -69,7 +70,7 @@ def browse_dataset(args: argparse.Namespace) -> None:
     except LookupError as error:
         raise InputError(f'--image: {error}') from error
     paths = [view.path(index) for index in chosen]
-    parent = os.path.commonpath([path.parent for path in paths])
+    parent, stems = os.path.commonpath([path.parent for path in paths]), Counter(path.with_suffix('') for path in paths)
 
     def images() -> Iterator[list[Captioned]]:
         """The pictures of each image; each is written in its own size, too."""
@@ -78,7 +79,8 @@ def browse_dataset(args: argparse.Namespace) -> None:
                 seen = _seen(view, index, path, args)
             except FAILURES as error:
                 raise InputError(f'{path}: cannot be read or transformed ({one_line(error)})') from error
-            single = out / 'pictures' / path.relative_to(parent).with_suffix('')
+            single = out / 'pictures' / path.relative_to(parent)
+            single = single if stems[path.with_suffix('')] > 1 else single.with_suffix('')
             for number, (_, picture) in enumerate(seen):
                 file = single.with_name(f'{single.name}{f"_{number}" if len(seen) > 1 else ""}.jpg')
                 write_image(picture.drawn(view.classes), file)

@@ -16,6 +16,7 @@ from mmagg.visualization.calibration_chart import plot_calibration
 
 FILES = 'calibration.csv', 'calibration.json', 'calibration.png'
 COLUMNS = 'low', 'high', 'detections', 'score', 'precision', 'iou'
+MOST_BINS = 50  # that can be drawn
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +44,8 @@ def calibration(args: argparse.Namespace) -> None:
     if args.iou_thr == 0:
         raise InputError('--iou-thr 0: must be more than 0')
     check_folder(args.out)
+    if args.bins > MOST_BINS:
+        raise InputError(f'--bins {args.bins}: at most {MOST_BINS} can be drawn')
     truth = read_truth(args.annotations, args.iou_type)
     detections = read_detections(args.results, truth, args.iou_type)
     pairs = overlaps(detections, truth.objects)

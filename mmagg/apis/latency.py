@@ -27,13 +27,13 @@ class LatencyHook(Hook):
         compiled: its parts are compiled; then it is one stage, because a watched part would not be.
 
     Attributes:
-        seconds: of each stage for each image, a dict a batch.
+        batches: images, and seconds by stage, of each.
     """
 
     def __init__(self, *, model: nn.Module, compiled: bool = False) -> None:
         self.model, self.compiled = model, compiled
         self.clock = StageClock(next(model.parameters()).device)
-        self.seconds: list[dict[str, float]] = []
+        self.batches: list[tuple[int, dict[str, float]]] = []
 
     def before_test(self, runner: Runner) -> None:
         """Watch the parts."""
@@ -54,7 +54,7 @@ class LatencyHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: list | None = None
     ) -> None:
         """Keep the batch's times."""
-        self.seconds.append({stage: value / len(outputs) for stage, value in self.clock.seconds.items()})
+        self.batches.append((len(outputs), dict(self.clock.seconds)))
         self._left = perf_counter()
 
     def after_test(self, runner: Runner) -> None:
@@ -63,10 +63,10 @@ class LatencyHook(Hook):
 
     def mean(self) -> dict[str, float]:
         """Mean seconds an image by stage, in the order in which they ran; empty where nothing was tested."""
-        counted = self.seconds[WARM_UP:] or self.seconds
-        total = Counter()
-        for batch in counted:
-            total.update(batch)
+        counted = self.batches[WARM_UP:] or self.batches
+        images, total = sum(count for count, _ in counted), Counter()
+        for _, seconds in counted:
+            total.update(seconds)
         of_model = [stage for stage in total if stage not in (WAITING, PREPROCESSING, REST, COLLECTING)]
         order = [WAITING, PREPROCESSING, *of_model, REST, COLLECTING]
-        return {stage: total[stage] / len(counted) for stage in order if stage in total}
+        return {stage: total[stage] / images for stage in order if stage in total}

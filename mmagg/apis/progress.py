@@ -13,7 +13,8 @@ class ProgressHook(Hook):
     """Logs an iteration where `LoggerHook`, which counts iterations, has been silent for `SECONDS`.
 
     An iteration of a large model on a CPU takes seconds, and the first line would come after 50 of them. Lines go to
-    the console and the log file alone: what is recorded for curves stays what the config says.
+    the console and the log file alone: what is recorded for curves stays what the config says, but for CUDA's peak
+    memory, which mmengine counts anew after each line.
     """
 
     priority = 'LOWEST'  # after what is logged has been gathered

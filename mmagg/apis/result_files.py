@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import os
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.analysis.matching import Detections, Objects
+from mmagg.analysis.rle_lengths import rle_lengths
 from mmagg.apis.errors import InputError
 from mmagg.datasets.json_file import read_json
 
@@ -88,13 +90,17 @@ def percent(value: float | None) -> str:
 
 
 def check_folder(path: Path, flag: str = '--out') -> None:
-    """Make sure that results can be written to a folder.
+    """Make sure that results can be written to a folder, which need not be there yet.
 
     Raises:
-        InputError: there is a file of this name.
+        InputError: it, or a folder above it, is a file or cannot be written to.
     """
-    if path.exists() and not path.is_dir():
-        raise InputError(f'{flag} {path}: is a file; name a folder')
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    what = '' if existing == path else f'{existing} '
+    if not existing.is_dir():
+        raise InputError(f'{flag} {path}: {what}is a file; name a folder')
+    if not os.access(existing, os.W_OK):
+        raise InputError(f'{flag} {path}: {what}cannot be written to')
 
 
 def read_truth(path: Path, iou_type: str) -> Truth:
@@ -111,7 +117,7 @@ def read_truth(path: Path, iou_type: str) -> Truth:
     try:
         images = sorted(content['images'], key=lambda image: image['id'])
         categories = sorted(content['categories'], key=lambda category: category['id'])
-        annotations = content['annotations']
+        annotations = list(content['annotations'])
         image_ids = tuple(image['id'] for image in images)
         category_ids = tuple(category['id'] for category in categories)
         names = tuple(str(image.get('file_name', image['id'])) for image in images)
@@ -125,6 +131,8 @@ def read_truth(path: Path, iou_type: str) -> Truth:
     images_of, labels, outlines, areas = _entries(path, annotations, 'annotation', index, sizes, iou_type)
     try:
         areas = np.array([float(entry.get('area', area)) for entry, area in zip(annotations, areas, strict=True)])
+        for place in np.flatnonzero(~np.isfinite(areas))[:1]:
+            raise ValueError(f'that of annotation {place} is {areas[place]}')
         crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations], bool)
     except BAD as error:
         raise InputError(f'{path}: an "area" is no number ({error})') from error
@@ -174,7 +182,11 @@ def _entries(
     images, labels, areas = np.empty(len(entries), int), np.empty(len(entries), int), np.empty(len(entries))
     outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
     outline = _mask if iou_type == 'segm' else _box
-    key, hint = ('segmentation', '--iou-type bbox compares boxes') if iou_type == 'segm' else ('bbox', 'masks: segm')
+    key, hint = (
+        ('segmentation', '--iou-type bbox compares boxes')
+        if iou_type == 'segm'
+        else ('bbox', '--iou-type segm compares masks')
+    )
     for place, entry in enumerate(tqdm(entries, path.name, unit=kind, delay=2, leave=False)):
         where = f'{path}: {kind} {place}'
         try:
@@ -183,7 +195,7 @@ def _entries(
         except BAD as error:
             raise InputError(f'{where} is not COCO format ({type(error).__name__}: {error})') from error
         if not all(known):
-            missing = f'category {category_id}' if known[0] else f'image {image_id}'
+            missing = f'category {category_id!r}' if known[0] else f'image {image_id!r}'
             raise InputError(f'{where}: the annotations have no {missing}')
         if not value:
             raise InputError(f'{where} has no "{key}" ({hint})')
@@ -192,6 +204,12 @@ def _entries(
             outlines[place], areas[place] = outline(value, *sizes[images[place]])
         except BAD as error:
             raise InputError(f'{where}: its "{key}" cannot be used ({type(error).__name__}: {error})') from error
+    if iou_type == 'segm':
+        pixels = np.array([sizes[image][0] * sizes[image][1] for image in images], int)
+        lengths = rle_lengths([rle['counts'] for rle in outlines])
+        for place in np.flatnonzero(lengths != pixels)[:1]:
+            what = 'is cut off' if lengths[place] < 0 else f'is of {lengths[place]} pixels, not {pixels[place]}'
+            raise InputError(f'{path}: {kind} {place}: its run-length code {what}')
     return images, labels, outlines, areas
 
 
@@ -207,10 +225,9 @@ def _mask(outline: list | Entry, height: int, width: int) -> tuple[Entry, float]
         rle = {'size': outline['size'], 'counts': outline['counts']}
     if list(rle['size']) != [height, width]:
         raise ValueError(f'its size is {rle["size"]}, that of the image {[height, width]}')
-    area = float(coco_mask.area(rle))
-    if area > height * width:
-        raise ValueError('the run-length code is longer than the image')
-    return rle, area
+    if not rle['counts']:
+        raise ValueError('an empty run-length code')
+    return rle, float(coco_mask.area(rle))
 
 
 def _box(box: list[float], height: int, width: int) -> tuple[list[float], float]:

@@ -64,8 +64,13 @@ def test(args: argparse.Namespace) -> None:
     """Test as the arguments of `parser` say."""
     if args.out is not None and args.out.suffix not in ('.json', '.pkl', '.pickle'):
         raise InputError(f'--out {args.out}: the name must end in .json or .pkl')
-    if args.report is not None:
-        check_folder(args.report, '--report')
+    for flag, folder in (
+        ('--out', args.out and args.out.parent),
+        ('--show-dir', args.show_dir),
+        ('--report', args.report),
+    ):
+        if folder is not None:
+            check_folder(folder, flag)
     secure_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
     if args.coco:
@@ -84,7 +89,6 @@ def test(args: argparse.Namespace) -> None:
     runner = _runner_for_testing(cfg)
     detector = detector_of(unwrapped(runner))
     load_weights(detector, checkpoint, args.checkpoint)
-    runner.load_checkpoint(args.checkpoint)  # once more, for the hooks that change weights (EMA)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
         for_inference(detector)
     if args.compile:

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/train.py``."""
     parser = argparse.ArgumentParser(
         description='Train a model. Checkpoints, logs and learning curves (curves.png, curves.csv) go to the work dir. '
-        'A loss that is not finite ends the training with exit code 3 and the names of the images.',
+        'A loss that is not finite ends the training with the names of the images and exit code 3 (1 from torchrun).',
         epilog='example: python tools/train.py configs/solo/solo_r50_fpn_1x_coco.py --coco data/mine',
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
@@ -74,6 +74,8 @@ def train(args: argparse.Namespace) -> None:
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if not cfg.get(part):
             raise InputError(f'config {args.config}: no `{part}`, so it cannot be trained')
+    if args.val_loss and not cfg.get('val_dataloader'):
+        raise InputError(f'--val-loss: config {args.config} has no validation (val_dataloader, val_cfg, val_evaluator)')
     work_dir = set_work_dir(cfg, args.config, args.work_dir)
     if args.amp:
         enable_amp(cfg)

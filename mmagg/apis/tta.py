@@ -37,7 +37,15 @@ def use_tta(cfg: Config) -> None:
     if cfg.get('tta_pipeline') is None:
         cfg.tta_pipeline = pipeline_of_views(dataset.get('pipeline') or [])
     dataset['pipeline'] = cfg.tta_pipeline
-    cfg.model = {'type': MaskTTAModel.__name__, **(cfg.get('tta_model') or {}), 'module': cfg.model}
+    wrapper = cfg.get('tta_model') or {}
+    if 'type' in wrapper and _kind(wrapper) == 'DetTTAModel' and _measures_masks(cfg):
+        wrapper = {}  # it drops masks; mmdet's RTMDet-Ins inherits it from the detector of boxes
+    cfg.model = {'type': MaskTTAModel.__name__, **wrapper, 'module': cfg.model}
+
+
+def _measures_masks(cfg: Config) -> bool:
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
+    return any('segm' in (evaluator.get('metric') or ()) for evaluator in evaluators)
 
 
 def detector_of(model: nn.Module) -> nn.Module:

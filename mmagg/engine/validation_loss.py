@@ -36,6 +36,7 @@ class ValidationLossHook(Hook):
     one, and its positives count where processes average over common positives.
     """
 
+    priority = 'ABOVE_NORMAL'  # before EMAHook puts the weights back that were not validated
     loader: DataLoader | None = None  # none outside of a training
 
     def before_train(self, runner: Runner) -> None:

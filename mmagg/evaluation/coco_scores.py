@@ -11,6 +11,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as coco_mask
 
+from mmagg.analysis.rle_lengths import rle_lengths
 from mmagg.datasets.json_file import read_json
 
 KINDS = ('bbox', 'segm', 'boundary')
@@ -34,7 +35,7 @@ def read_annotations(path: str | Path) -> COCO:
         The annotations, as `coco_scores` takes them.
 
     Raises:
-        ValueError: it is not JSON, or has no `images` or `categories`.
+        ValueError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
     """
     try:
         content = read_json(path)
@@ -42,6 +43,12 @@ def read_annotations(path: str | Path) -> COCO:
         kept = {'images': content['images'], 'categories': content['categories']}
     except (ValueError, KeyError, AttributeError) as error:
         raise ValueError(f'{path} is not COCO format ({error}); it needs "images" and "categories"') from error
+    masks = [ann['segmentation'] for ann in annotations if isinstance(ann.get('segmentation'), dict)]
+    for rle in masks:
+        counts, pixels = rle['counts'], rle['size'][0] * rle['size'][1]
+        length = int(rle_lengths([counts])[0]) if counts and not isinstance(counts, list) else sum(counts)
+        if length != pixels:  # the evaluator would read on without an end
+            raise ValueError(f'{path}: a run-length code of {length} pixels for a mask of {pixels}')
     return COCO({**kept, 'annotations': [{**ann, 'id': i} for i, ann in enumerate(annotations, 1)]})
 
 

@@ -47,7 +47,9 @@ def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device
         after: length that the second resize gives the rest.
         device: where `weight` is wanted, with the rounding that `F.interpolate` has there.
     """
-    x = interpolation_matrix(before, between, align_corners=False, like=torch.empty(0, device=device))
+    x = interpolation_matrix(
+        before, between, align_corners=False, like=torch.empty(0, dtype=torch.float32, device=device)
+    )
     x = F.interpolate(x[None, None, :crop], size=(after, before), mode='bilinear', align_corners=False)[0, 0]
     inside = (x > 0).cpu().byte()
     first, last = inside.argmax(1), before - 1 - inside.flip(1).argmax(1)

@@ -114,7 +114,8 @@ def full_size_windows(
         return
     lengths = zip(probs.shape[1:], upsampled_size, crop, out_size, strict=True)
     rows, columns = (taps_of_two_resizes(*each, probs.device) for each in lengths)
-    extents = [extent for dim in (2, 1) for extent in _extents(probs.amax(dim) > mask_thr)]
+    above = (probs > mask_thr).view(torch.uint8)  # the maximum of bytes is many times as fast as `any`
+    extents = [extent for dim in (2, 1) for extent in _extents(above.amax(dim))]
     low_y, high_y, low_x, high_x = torch.stack(extents).cpu()
     top, height = _reached(rows, low_y, high_y)
     left, width = _reached(columns, low_x, high_x)

@@ -34,8 +34,8 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: Path) -> No
     axes = figure.subplots()
     picture = axes.imshow(share, cmap='Blues', vmin=0, vmax=100)
     names = [classes[place] for place in chosen]
-    axes.set_xticks(range(len(shown)), [*names, 'missed'], rotation=90, fontsize=size)
-    axes.set_yticks(range(len(shown)), [*names, 'background'], fontsize=size)
+    axes.set_xticks(range(len(shown)), [*names, 'missed'], rotation=90, fontsize=size, parse_math=False)
+    axes.set_yticks(range(len(shown)), [*names, 'background'], fontsize=size, parse_math=False)
     title = '' if len(chosen) == len(classes) else f' ({len(chosen)} of {len(classes)} classes)'
     axes.set(xlabel='detected as', ylabel='is', title=f'share of each row{title}')
     if len(shown) <= NUMBERED:

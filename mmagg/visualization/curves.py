@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +21,8 @@ Record = dict[str, float | str]
 def read_scalars(work_dir: Path) -> list[Record]:
     """All that a training wrote to ``work_dir``, in order, also if it was resumed.
 
-    What an interrupted run did after the checkpoint that the next one went on from is left out. mmengine
+    What an interrupted run did after the checkpoint that the next one went on from is left out, and all of it where the
+    next one started from the beginning. mmengine
     numbers validations by epoch; here each stands at the last training record before it, so its iteration
     can be too small by less than the logging interval. Validation losses say their iteration themselves.
 
@@ -40,13 +42,19 @@ def read_scalars(work_dir: Path) -> list[Record]:
     for path in paths:
         lines = _lines(path)
         first = next((line['step'] for line in lines if _kind(line) == 'train'), math.inf)
-        records = [record for record in records if record['iter'] < first]
+        records = [] if _from_the_beginning(path) else [record for record in records if record['iter'] < first]
         for line in lines:
             last = records[-1]['iter'] if records else 0
             numbers = {key: value for key, value in line.items() if key not in ('iter', 'step')}
             iteration = line['step'] if _kind(line) == 'train' else line.get('iter', last)
             records.append({'iter': iteration, 'kind': _kind(line), **numbers})
     return records
+
+
+def _from_the_beginning(path: Path) -> bool:
+    """Whether the config that mmengine writes beside a log says that nothing was resumed."""
+    config = path.with_name('config.py')
+    return config.is_file() and re.search(r'^resume = False$', config.read_text(encoding='utf-8'), re.M) is not None
 
 
 def _lines(path: Path) -> list[Record]:

@@ -39,7 +39,8 @@ def plot_differences(title: str, groups: Sequence[Sequence[Interval]], path: Pat
         end += len(group)
         axes.axhline(end - 0.5, color='lightgrey')
     axes.axvline(0, color='black', linewidth=0.8)
-    axes.set_yticks(range(len(lines)), [line.name for line in lines])
-    axes.set(title=title, xlabel='ΔAP in points, with its 95 % interval', ylim=(len(lines) - 0.4, -0.6))
+    axes.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)  # dollars are no formula
+    axes.set_title(title, parse_math=False)
+    axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(lines) - 0.4, -0.6))
     axes.grid(axis='x', alpha=0.3)
     figure.savefig(path, dpi=DPI)

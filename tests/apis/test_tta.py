@@ -1,5 +1,6 @@
 """`--tta` makes views of any config's test images, and any detector with masks predicts them."""
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -101,6 +102,17 @@ def test_the_config_decides(root: Path):
     assert cfg.model.score == 'max'
     assert cfg.model.module.mask_head.type == head
     assert cfg.test_dataloader.dataset.pipeline == [LOAD]
+
+
+def test_a_model_for_boxes_does_not_take_masks_away(root: Path):
+    cfg = load_config(root / 'configs/demo/solo_tiny_shapes.py')
+    cfg.tta_model = dict(type='DetTTAModel', tta_cfg=dict(max_per_img=100))
+    boxes = copy.deepcopy(cfg)
+    boxes.test_evaluator.metric = 'bbox'
+    for one, kind in ((cfg, 'MaskTTAModel'), (boxes, 'DetTTAModel')):
+        use_tta(one)
+        assert one.model.type == kind
+        assert ('tta_cfg' in one.model) == (kind == 'DetTTAModel')
 
 
 @pytest.mark.parametrize('name', FINDS_ALL)

@@ -11,10 +11,11 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from mmengine.dataset import Compose, DefaultSampler, pseudo_collate
+from mmengine.hooks import EMAHook
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, get_priority
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -23,7 +24,7 @@ from mmagg.apis.amp import CPUAmpOptimWrapper
 from mmagg.apis.data import use_coco_folder
 from mmagg.datasets.shapes import write_shapes
 from mmagg.engine import validation_loss
-from mmagg.engine.validation_loss import annotation_loaders, mean_losses, with_annotations
+from mmagg.engine.validation_loss import ValidationLossHook, annotation_loaders, mean_losses, with_annotations
 
 
 class Head(nn.Module):
@@ -166,6 +167,11 @@ def test_a_training_does_not_notice(root, scenes, tmp_path):
             losses = model(**model.data_preprocessor(pseudo_collate(batch), True), mode='loss')
         expected += len(batch) / 3 * sum(losses.values()).item()
     assert lines[-1]['val/loss'] == pytest.approx(expected, rel=1e-5)
+
+
+def test_losses_are_of_the_weights_that_are_validated():
+    # After a validation, EMAHook puts the weights back that are trained.
+    assert get_priority(ValidationLossHook.priority) < get_priority(EMAHook.priority)
 
 
 def test_annotations_are_found_in_data_sets_made_of_others():

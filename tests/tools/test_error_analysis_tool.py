@@ -110,7 +110,10 @@ def last_line(capsys) -> str:
         ({'segmentation': None}, 'has no "segmentation" (--iou-type bbox compares boxes)'),
         ({'segmentation': {'size': [64, 64]}}, "cannot be used (KeyError: 'counts')"),
         ({'segmentation': {'size': [6, 8], 'counts': '`1'}}, 'its size is [6, 8], that of the image [64, 64]'),
-        ({'segmentation': {'size': [64, 64], 'counts': 'é'}}, 'longer than the image'),
+        ({'segmentation': {'size': [64, 64], 'counts': 'é'}}, 'run-length code is cut off'),
+        ({'segmentation': {'size': [64, 64], 'counts': [9, 5]}}, 'run-length code is of 14 pixels, not 4096'),
+        ({'segmentation': {'size': [64, 64], 'counts': [9, 5000]}}, 'run-length code is of 5009 pixels, not 4096'),
+        ({'segmentation': {'size': [64, 64], 'counts': ''}}, 'an empty run-length code'),
         ({'segmentation': [[1, 2]]}, '"segmentation" cannot be used'),
     ],
 )

@@ -118,3 +118,21 @@ def test_what_is_no_checkpoint(tested, tmp_path: Path, capsys, content: bytes | 
 def test_out_needs_a_known_suffix(tested, capsys) -> None:
     assert tested('--out', 'results.txt') == 2
     assert 'must end in .json or .pkl' in capsys.readouterr().err
+
+
+def test_an_average_of_weights_is_tested_as_it_was_saved(tested, tiny_config, trained, shapes_folder, tmp_path) -> None:
+    assert tested() == 0
+    plain = json.loads((tmp_path / 'run/metrics.json').read_text())
+    config = tmp_path / 'ema.py'
+    config.write_text(f"_base_ = {str(tiny_config)!r}\ncustom_hooks = [dict(type='EMAHook')]\n")
+    arguments = [config, trained / 'iter_2.pth', '--coco', shapes_folder, '--work-dir', tmp_path / 'ema']
+    assert run_tool('test', [str(argument) for argument in arguments]) == 0
+    averaged = json.loads((tmp_path / 'ema/metrics.json').read_text())
+    assert averaged == pytest.approx(plain, abs=1e-6)
+
+
+@pytest.mark.parametrize('flag, name', [('--out', 'file/results.json'), ('--show-dir', 'file'), ('--report', 'file/x')])
+def test_what_cannot_be_written_is_known_before_testing(tested, tmp_path: Path, capsys, flag: str, name: str) -> None:
+    (tmp_path / 'file').write_text('')
+    assert tested(flag, tmp_path / name, checkpoint=tmp_path / 'none.pth') == 2
+    assert 'is a file; name a folder' in capsys.readouterr().err

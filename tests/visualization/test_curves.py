@@ -47,6 +47,13 @@ def test_what_was_lost_with_the_interruption_is_left_out(resumed):
     ]
 
 
+@pytest.mark.parametrize('resumes, kept', [(True, 6), (False, 3)])
+def test_a_new_start_in_the_same_folder_begins_anew(resumed, resumes: bool, kept: int):
+    for start in resumed.iterdir():
+        (start / 'vis_data/config.py').write_text(f'other = 1\nresume = {resumes}\n')
+    assert len(read_scalars(resumed)) == kept
+
+
 def test_a_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f'{tmp_path}: no training log'):
         read_scalars(tmp_path)
