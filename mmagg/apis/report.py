@@ -21,7 +21,7 @@ from mmagg.analysis.confusion import confusion_matrix
 from mmagg.analysis.error_analysis import analyse_errors
 from mmagg.analysis.image_quality import ImageQuality, extremes, image_quality
 from mmagg.analysis.matching import SIZES, THRESHOLDS, Detections, Outcome, Pairs, evaluate, overlaps
-from mmagg.analysis.precision_recall import best_f1, precision_recall
+from mmagg.analysis.precision_recall import Curves, best_f1, precision_recall
 from mmagg.apis.files import written_whole
 from mmagg.apis.hardware import hardware
 from mmagg.apis.result_files import Truth, percent, read_detections, read_truth
@@ -45,7 +45,8 @@ SCORES = {
     'AR@10': 'AR 10',
     'AR@100': 'AR 100',
 }
-OF_A_KIND = re.compile(rf'[^/]+/({"|".join(KINDS)})_({"|".join(map(re.escape, SCORES))})')
+OF_A_KIND = re.compile(rf'([^/]+)/({"|".join(KINDS)})_({"|".join(map(re.escape, SCORES))})')
+OF_MASKS = re.compile('[^/]+/(segm|boundary)_')
 PICTURES = 4  # best, median and worst images, each
 PICTURE_WIDTH, JPEG_QUALITY = 1100, 85  # pixels of a pair, per cent
 MATCHED = 0.5  # IoU of a right detection, where one has to be chosen
@@ -91,11 +92,12 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     Raises:
         InputError: the annotations or an image cannot be read.
     """
-    iou_type = 'segm' if any(name.split('/')[-1].startswith('segm') for name in tested.metrics) else 'bbox'
+    iou_type = 'segm' if any(map(OF_MASKS.match, tested.metrics)) else 'bbox'
     truth = read_truth(tested.annotations, iou_type).of_categories(tested.category_ids)
     detections = read_detections(tested.results, truth, iou_type)
     pairs = overlaps(detections, truth.objects)
     outcome = evaluate(detections, truth.objects, pairs)
+    curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))
     quality = image_quality(detections, truth.objects, images=len(truth.image_ids), score_thr=score_thr)
     page = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -109,9 +111,11 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
         objects=int((~truth.objects.crowd).sum()),
         detections=len(detections),
         scores=score_table(tested.metrics),
-        others=[(name, percent_or_text(value)) for name, value in tested.metrics.items() if not OF_A_KIND.match(name)],
-        charts=charts(truth, detections, pairs, outcome, score_thr),
-        classes=class_table(truth, detections, outcome),
+        others=[
+            (name, percent_or_text(value)) for name, value in tested.metrics.items() if not OF_A_KIND.fullmatch(name)
+        ],
+        charts=charts(truth, detections, pairs, curves, score_thr),
+        classes=class_table(truth, detections, outcome, curves),
         score_thr=score_thr,
         pictures=pictures(truth, detections, quality, tested.image_folder, iou_type, score_thr),
         latency=latency_table(tested.seconds),
@@ -123,11 +127,16 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
 def score_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """COCO's numbers in per cent: `columns`, and `rows` of a kind and its values; a dash for what does not exist."""
     found = {match.groups(): metrics[match[0]] for match in map(OF_A_KIND.fullmatch, metrics) if match}
-    columns = [name for name in SCORES if any(known == name for _, known in found)]
+    columns = [name for name in SCORES if any(known == name for *_, known in found)]
+    evaluators = dict.fromkeys(evaluator for evaluator, *_ in found)
     rows = [
-        (name, [percent(_known(found.get((kind, column)))) for column in columns])
+        (
+            name if len(evaluators) == 1 else f'{evaluator}, {name}',
+            [percent(_known(found.get((evaluator, kind, column)))) for column in columns],
+        )
+        for evaluator in evaluators
         for kind, name in KINDS.items()
-        if any(known == kind for known, _ in found)
+        if any(known[:2] == (evaluator, kind) for known in found)
     ]
     return {'columns': [SCORES[column] for column in columns], 'rows': rows}
 
@@ -147,11 +156,10 @@ def _known(value: float | None) -> float | None:
 
 
 def charts(
-    truth: Truth, detections: Detections, pairs: Pairs, outcome: Outcome, score_thr: float
+    truth: Truth, detections: Detections, pairs: Pairs, curves: Curves, score_thr: float
 ) -> list[dict[str, str]]:
     """Pictures of the whole: `title`, `text` that says what is to be seen, and `picture`, an address with the data."""
     counts = dict(images=len(truth.image_ids), classes=len(truth.classes))
-    curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))
     mean = mean_over_classes(np.moveaxis(curves.precision, 1, -1))
     case = detections, truth.objects, pairs
     groups = {
@@ -212,9 +220,8 @@ def data_address(content: bytes, mime: str) -> str:
     return f'data:{mime};base64,{base64.b64encode(content).decode()}'
 
 
-def class_table(truth: Truth, detections: Detections, outcome: Outcome) -> list[dict[str, Any]]:
+def class_table(truth: Truth, detections: Detections, outcome: Outcome, curves: Curves) -> list[dict[str, Any]]:
     """A row a class: objects, AP, AP50, and the score threshold with the best F1; the best class first."""
-    curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))
     ap = curves.precision.mean(axis=(0, 2))
     threshold = int(np.isclose(THRESHOLDS, MATCHED).argmax())
     best = best_f1(outcome, detections, truth.objects, classes=len(truth.classes))

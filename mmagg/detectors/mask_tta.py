@@ -163,6 +163,7 @@ class MaskTTAModel(BaseTTAModel):
         kept = final.nonzero().squeeze(1)
         kept = kept[final[kept].sort(descending=True, stable=True).indices[: self.max_per_img]]
         around = _boxes_around(joined.masks)
+        # One by one, on the CPU: masks are RLE, and each is decoded only in the rectangle of those that agree with it.
         masks = [self._voted(joined, iou, agree[i].nonzero().squeeze(1), i, around, size) for i in kept.tolist()]
         boxes, before, after = joined.bboxes[kept], around[kept], _boxes_around(masks)
         free = (boxes == before).all(1) | (boxes[:, 2:] <= boxes[:, :2]).any(1)  # mmdet's SOLO has boxes of zeros

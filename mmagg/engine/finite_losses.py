@@ -21,7 +21,8 @@ ADVICE = (
 class FiniteLossHook(Hook):
     """Stops before a checkpoint is saved: `custom_hooks = [dict(type='FiniteLossHook')]`.
 
-    `tools/train.py` has it always.
+    `tools/train.py` has it always. mmdet's `CheckInvalidLossHook` looks at the total every 50 iterations, and names no
+    images.
 
     Losses are looked at in every iteration. That costs no wait for the device: mmengine's `RuntimeInfoHook` has brought
     them to the host for its log just before. With `clip_grad` the gradient's norm is there as well, and looked at

@@ -63,6 +63,12 @@ def shapes_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def annotations(shapes_folder: Path) -> Path:
+    """Those of the two validation images; not to be changed."""
+    return shapes_folder / 'annotations/instances_val.json'
+
+
 @pytest.fixture(scope='session')
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SOLO that trains two iterations in a second."""

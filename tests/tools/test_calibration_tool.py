@@ -16,11 +16,6 @@ def calibrate(*arguments: object) -> int:
     return run_tool('calibration', [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def annotations(shapes_folder: Path) -> Path:
-    return shapes_folder / 'annotations/instances_val.json'
-
-
 def results(annotations: Path, path: Path, score: float) -> Path:
     """The objects themselves, all with one score."""
     content = json.loads(annotations.read_text())['annotations']

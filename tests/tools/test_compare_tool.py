@@ -28,11 +28,6 @@ def box_results(annotations: Path) -> list[dict]:
     return [{key: annotation[key] for key in keys} | {'score': 0.9} for annotation in content['annotations']]
 
 
-@pytest.fixture
-def annotations(shapes_folder: Path) -> Path:
-    return shapes_folder / 'annotations/instances_val.json'
-
-
 def test_published_results_and_a_part_of_them(shared: Path, tmp_path: Path, capsys) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     annotations, results = folder / 'instances_val2014_100.json', folder / 'instances_val2014_fakesegm100_results.json'

@@ -22,11 +22,6 @@ def table(out: Path) -> tuple[list[str], list[str], np.ndarray]:
     return head[1:], [row[0] for row in rows], np.array([row[1:] for row in rows], int)
 
 
-@pytest.fixture
-def annotations(shapes_folder: Path) -> Path:
-    return shapes_folder / 'annotations/instances_val.json'
-
-
 def test_each_object_taken_for_the_next_class(annotations: Path, tmp_path: Path, capsys) -> None:
     content = json.loads(annotations.read_text())
     ids = sorted(category['id'] for category in content['categories'])

@@ -32,11 +32,6 @@ def results_of(annotations: Path, score: float = 0.9) -> list[dict]:
     return results
 
 
-@pytest.fixture
-def annotations(shapes_folder: Path) -> Path:
-    return shapes_folder / 'annotations/instances_val.json'
-
-
 def analyse(*arguments: object) -> int:
     return run_tool('error_analysis', [str(argument) for argument in arguments])
 

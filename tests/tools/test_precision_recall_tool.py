@@ -17,11 +17,6 @@ def curves(*arguments: object) -> int:
     return run_tool('precision_recall', [str(argument) for argument in arguments])
 
 
-@pytest.fixture
-def annotations(shapes_folder: Path) -> Path:
-    return shapes_folder / 'annotations/instances_val.json'
-
-
 def test_published_results(shared: Path, tmp_path: Path, capsys) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     results = folder / 'instances_val2014_fakesegm100_results.json'

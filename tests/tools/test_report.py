@@ -73,7 +73,12 @@ def tested(shapes_folder: Path, tmp_path: Path) -> Evaluation:
         image_folder=shapes_folder / 'images/train',
         category_ids=[category['id'] for category in content['categories']],
         tested=4,
-        metrics={'coco/segm_mAP': 0.5, 'coco/segm_mAP_l': -1.0, 'lvis/segm_AP*': 0.25},
+        metrics={
+            'coco/segm_mAP': 0.5,
+            'coco/segm_mAP_l': -1.0,
+            'lvis/segm_AP*': 0.25,
+            'coco/segm_mAP_copypaste': '0.500 0.9',
+        },
         seconds={'waiting for data': 0.001, 'backbone': 0.003},
         device='cpu',
     )
@@ -90,6 +95,7 @@ def test_all_is_in_one_page(tested: Evaluation, tmp_path: Path) -> None:
     assert 'a <b>& "c"' in page.text, 'names are escaped'
     assert 'mask 50.0 –' in page.text
     assert 'lvis/segm_AP* 25.0' in page.text
+    assert 'copypaste 0.500 0.9' in page.text, 'no number is lost'
     assert '4.0 ms, 250.00 images a second' in page.text
     assert 'backbone 3.0 75.0' in page.text
     truth = json.loads(tested.annotations.read_text())
@@ -105,7 +111,7 @@ def test_all_is_in_one_page(tested: Evaluation, tmp_path: Path) -> None:
     assert len(page.pictures()) == images
 
 
-@pytest.mark.parametrize('case', ['nothing found', 'nothing annotated', 'boxes', 'a part of the classes'])
+@pytest.mark.parametrize('case', ['nothing found', 'nothing annotated', 'boxes', 'boundaries', 'a part of the classes'])
 def test_unusual_runs(tested: Evaluation, tmp_path: Path, case: str) -> None:
     if case == 'nothing found':
         tested.results.write_text('[]')
@@ -124,6 +130,10 @@ def test_unusual_runs(tested: Evaluation, tmp_path: Path, case: str) -> None:
         page = written(replace(tested, metrics={'coco/bbox_mAP': 0.125}), tmp_path)
         assert 'box 12.5' in page.text
         assert 'Box AP in per cent' in page.text
+    elif case == 'boundaries':
+        page = written(replace(tested, metrics={'coco/boundary_mAP': 0.125}), tmp_path)
+        assert 'boundary 12.5' in page.text
+        assert 'Mask AP in per cent' in page.text
     else:
         kept = tested.category_ids[1:3]
         records = json.loads(tested.results.read_text())
@@ -141,6 +151,8 @@ def test_scores_have_the_columns_that_are_known() -> None:
     table = score_table({'coco/bbox_mAP': 0.1, 'coco/segm_mAP': 0.2, 'coco/segm_AR@100': 0.3, 'other': 1})
     assert table == {'columns': ['AP', 'AR 100'], 'rows': [('mask', ['20.0', '30.0']), ('box', ['10.0', '–'])]}
     assert score_table({'accuracy': 0.5}) == {'columns': [], 'rows': []}
+    both = score_table({'coco/segm_mAP': 0.2, 'other/segm_mAP': 0.4, 'coco/segm_mAP_copypaste': '0.2 0.3'})
+    assert both == {'columns': ['AP'], 'rows': [('coco, mask', ['20.0']), ('other, mask', ['40.0'])]}
 
 
 def test_from_a_test_run(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
