@@ -79,3 +79,10 @@ def _first_slurm_host() -> str:
         check=True,
     )
     return hosts.stdout.split()[0]
+
+
+def end_processes() -> None:
+    """Leave the group of processes together: a thread that still serves it would abort a process at its end."""
+    if distributed.is_initialized():
+        distributed.barrier()
+        distributed.destroy_process_group()

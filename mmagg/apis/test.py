@@ -17,7 +17,7 @@ from mmagg.apis.errors import InputError
 from mmagg.apis.files import write_json
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.latency import LatencyHook
-from mmagg.apis.launch import start_processes
+from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.progress import ProgressHook
 from mmagg.apis.report import Evaluation, write_report
 from mmagg.apis.result_files import check_folder
@@ -101,6 +101,7 @@ def test(args: argparse.Namespace) -> None:
         _print_metrics(metrics, work_dir / 'metrics.json')
         if latency is not None:
             _write_report(runner, args, metrics, latency)
+    end_processes()
 
 
 def _runner_for_testing(cfg: Config) -> Runner:

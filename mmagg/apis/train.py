@@ -16,7 +16,7 @@ from mmagg.apis.compilation import add_compile_flag, compile_parts
 from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.errors import InputError, add_traceback_flag
-from mmagg.apis.launch import LAUNCHERS, is_main, start_processes
+from mmagg.apis.launch import LAUNCHERS, end_processes, is_main, start_processes
 from mmagg.apis.learning_curves import LearningCurvesHook
 from mmagg.apis.progress import ProgressHook
 from mmagg.engine import FiniteLossHook, ValidationLossHook
@@ -98,6 +98,7 @@ def train(args: argparse.Namespace) -> None:
         runner.train()
     finally:
         curves.draw(runner)
+    end_processes()
 
 
 def use_tensorboard(cfg: Config) -> None:
