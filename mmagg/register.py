@@ -3,5 +3,7 @@
 A config names it: `custom_imports = dict(imports=['mmagg.register'])`.
 """
 
-from mmagg import backbones, detectors, engine, evaluation, heads, losses, masks, necks, postprocess, targets
+from mmagg import engine
 from mmagg.datasets import load_polygons
+from mmagg.evaluation import coco_instance_metric, lvis_star_metric
+from mmagg.models import backbones, detectors, heads, losses, masks, necks, postprocess, targets

@@ -19,7 +19,7 @@ def test_a_script_calls_a_tool_that_is_there(path: Path) -> None:
         if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'run_tool'
     ]
     assert len(called) == 1
-    module = import_module(f'mmagg.apis.{called[0]}')
+    module = import_module(f'mmagg.cli.{called[0]}')
     assert callable(getattr(module, called[0]))
     parser = module.parser()
     assert parser.description

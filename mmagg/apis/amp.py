@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 
 @OPTIM_WRAPPERS.register_module()

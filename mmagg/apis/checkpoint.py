@@ -17,8 +17,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmagg.apis.errors import InputError, one_line
 from mmagg.datasets.coco_folder import OTHER_CLASSES
+from mmagg.io.errors import InputError, one_line
 
 TRUST_FLAG = '--trust-checkpoint'
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmagg.apis.checkpoint import number_of_classes
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 
 def images_to_test(cfg: Config, name: str, max_images: int | None) -> DataLoader:

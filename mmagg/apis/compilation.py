@@ -4,7 +4,7 @@ import argparse
 
 from torch import nn
 
-from mmagg.layers import ConvTower
+from mmagg.models.layers import ConvTower
 
 
 def add_compile_flag(parser: argparse.ArgumentParser) -> None:

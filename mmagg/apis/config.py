@@ -18,7 +18,7 @@ from mmengine.hub import get_config
 from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import Runner
 
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 # Read by mmengine or mmdet, but no argument of any class.
 TOP_LEVEL_KEYS = {

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmagg.apis.errors import InputError
 from mmagg.apis.launch import is_main
+from mmagg.io.errors import InputError
 
 SPLITS = ('train', 'val')
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_weights, number_of_classes, read_checkpoint
 from mmagg.apis.config import load_config
-from mmagg.apis.errors import InputError
-from mmagg.apis.images import read_image
+from mmagg.io.errors import InputError
+from mmagg.io.images import read_image
 
 
 def load_model(

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dist import barrier, init_dist
 from torch import distributed
 
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 # Where each launcher leaves rank, number of processes and the rank on this machine.

@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.model import BaseTTAModel
 from torch import nn
 
-from mmagg.apis.errors import InputError
-from mmagg.detectors import MaskTTAModel
+from mmagg.io.errors import InputError
+from mmagg.models.detectors import MaskTTAModel
 
 FACTORS = (1, 0.8, 1.2)  # of the size that the config tests at; the first view is the image as it is
 FLIPS = (0.0, 1.0)  # RandomFlip's probability

@@ -1,7 +1,7 @@
 """What takes part in training beside the model."""
 
-from .auxiliary_losses import AuxiliaryLossHook, add_auxiliary_losses
-from .finite_losses import FiniteLossHook
-from .validation_loss import ValidationLossHook
+from mmagg.engine.auxiliary_losses import AuxiliaryLossHook, add_auxiliary_losses
+from mmagg.engine.finite_losses import FiniteLossHook
+from mmagg.engine.validation_loss import ValidationLossHook
 
 __all__ = ['AuxiliaryLossHook', 'FiniteLossHook', 'ValidationLossHook', 'add_auxiliary_losses']

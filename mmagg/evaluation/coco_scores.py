@@ -11,8 +11,8 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as coco_mask
 
-from mmagg.analysis.rle_lengths import rle_lengths
-from mmagg.datasets.json_file import read_json
+from mmagg.io.json_file import read_json
+from mmagg.ops.rle_lengths import rle_lengths
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.

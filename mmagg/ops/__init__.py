@@ -1,15 +1,15 @@
 """Tensors in, tensors out: no registry, no config, no state; torch alone at import."""
 
-from .bilinear import interpolation_matrix, upsampling_adjoint
-from .conv_at import conv_at
-from .dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
-from .dynamic_conv import backends as dynamic_conv_backends
-from .grid import append_coordinates, points_nms
-from .grid_neighbours import grid_neighbours, num_neighbours
-from .mask_iou import mask_iou
-from .mask_nms import mask_nms, matrix_nms
-from .mask_paste import paste_masks, pasted_windows
-from .mask_resize import (
+from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
+from mmagg.ops.conv_at import conv_at
+from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
+from mmagg.ops.dynamic_conv import backends as dynamic_conv_backends
+from mmagg.ops.grid import append_coordinates, points_nms
+from mmagg.ops.grid_neighbours import grid_neighbours, num_neighbours
+from mmagg.ops.mask_iou import mask_iou
+from mmagg.ops.mask_nms import mask_nms, matrix_nms
+from mmagg.ops.mask_paste import paste_masks, pasted_windows
+from mmagg.ops.mask_resize import (
     areas_and_sums,
     boxes_from_masks,
     chunk_size,
@@ -17,12 +17,12 @@ from .mask_resize import (
     full_size_windows,
     resize_masks,
 )
-from .mask_voting import mask_voting
-from .mask_windows import MaskWindows, write_windows
-from .reassembly import backends as reassembly_backends
-from .reassembly import reassemble_down, reassemble_up
-from .rle import masks_to_rle, rle_to_masks, windows_to_rle
-from .roi_pool import roi_pool
+from mmagg.ops.mask_voting import mask_voting
+from mmagg.ops.mask_windows import MaskWindows, write_windows
+from mmagg.ops.reassembly import backends as reassembly_backends
+from mmagg.ops.reassembly import reassemble_down, reassemble_up
+from mmagg.ops.rle import masks_to_rle, rle_to_masks, windows_to_rle
+from mmagg.ops.roi_pool import roi_pool
 
 # The backend of each op that has several, in words.
 BACKENDS = {

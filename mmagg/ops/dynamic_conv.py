@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import dynamic_conv_native
+from mmagg.ops import dynamic_conv_native
 
 VARIABLE = 'MMAGG_DYNAMIC_CONV'
 NAMES = ('native', 'torch')

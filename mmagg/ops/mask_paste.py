@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .mask_resize import cached_budget
-from .mask_windows import MaskWindows, places_of_rows, write_pixels, write_windows, writer
+from mmagg.ops.mask_resize import cached_budget
+from mmagg.ops.mask_windows import MaskWindows, places_of_rows, write_pixels, write_windows, writer
 
 ROW_BYTES = 2 * 4  # a pixel of a window: in the two rows that it lies between
 CELL_BYTES = 3 * 4  # a cell of a mask stretched to its window's width: in two columns, and their transpose

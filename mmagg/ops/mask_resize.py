@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .bilinear import Taps, taps_of_two_resizes
-from .mask_windows import MaskWindows, write_windows
+from mmagg.ops.bilinear import Taps, taps_of_two_resizes
+from mmagg.ops.mask_windows import MaskWindows, write_windows
 
 CACHE_BYTES = 8 * 2**20
 CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes that are computed alike: a GPU rather has few calls than few pixels

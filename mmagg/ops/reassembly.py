@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from . import reassembly_mmcv, reassembly_torch
+from mmagg.ops import reassembly_mmcv, reassembly_torch
 
 VARIABLE = 'MMAGG_REASSEMBLY'
 NAMES = ('triton', 'mmcv', 'torch')  # in the order of preference on CUDA
@@ -167,7 +167,7 @@ def objection(name: str, device: torch.device, dtype: torch.dtype, masks: int) -
     problem = triton_problem()
     if problem:
         return problem
-    from . import reassembly_triton
+    from mmagg.ops import reassembly_triton
 
     return reassembly_triton.objection(device)
 
@@ -176,7 +176,7 @@ def objection(name: str, device: torch.device, dtype: torch.dtype, masks: int) -
 def triton_problem() -> str | None:
     """Why Triton is of no use on this machine, and what to do; None if it is there."""
     try:
-        from . import reassembly_triton  # noqa: F401
+        from mmagg.ops import reassembly_triton  # noqa: F401
     except Exception as error:  # a broken installation may raise anything
         return ' '.join(f'{type(error).__name__}: {error}'.split())
     return None
@@ -287,7 +287,7 @@ def _form(backend: str, *tensors: Tensor):
     """The module that computes: both have `forward`, `grad_x` and `grad_kernels`, which fill their first argument."""
     name = choose_backend(tensors[0].device, torch.promote_types(*(t.dtype for t in tensors)), backend)
     if name == 'triton':
-        from . import reassembly_triton
+        from mmagg.ops import reassembly_triton
 
         return reassembly_triton
     return reassembly_torch  # under torch.compile for mmcv as well, whose op knows no shapes

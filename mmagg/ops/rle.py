@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from .mask_windows import MaskWindows
+from mmagg.ops.mask_windows import MaskWindows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,1 +1,1 @@
-"""Pictures of results."""
+"""Drawing: canvases, overlays, sheets, curves."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from .overlay import draw_instances
+from mmagg.visualization.overlay import draw_instances
 
 GREY, PALE = 96, 224  # of the hatching
 STRIPE = 5  # pixels

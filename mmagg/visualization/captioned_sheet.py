@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .canvas import HEADING_SIZE, MARGIN, Canvas
+from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, Canvas
 
 GAP, LINE, HEADING = 14, 19, 38  # between pictures; a line of text; the heading
 LETTER, WORDS = 8.5, 330  # width of a letter on average, of a column at least

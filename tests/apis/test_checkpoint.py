@@ -11,7 +11,7 @@ from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmagg.apis.checkpoint import load_from_local, load_weights, number_of_classes
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 
 def test_log_history_and_numpy_numbers_are_data(tmp_path: Path) -> None:

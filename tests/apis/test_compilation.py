@@ -8,7 +8,7 @@ from mmengine.registry import init_default_scope
 from test_configs import sample
 
 from mmagg.apis.compilation import compile_parts
-from mmagg.layers import ConvTower
+from mmagg.models.layers import ConvTower
 
 
 def losses_and_gradients(model: torch.nn.Module, images: torch.Tensor) -> tuple[dict, torch.Tensor]:

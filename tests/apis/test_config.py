@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmagg.apis.config import check_options, load_config, set_work_dir
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,7 @@
 """What is refused before a training begins."""
 
-from mmagg.apis.errors import run_tool
-from mmagg.datasets.shapes import write_shapes
+from mmagg.demo.shapes import write_shapes
+from mmagg.io.errors import run_tool
 
 
 def test_a_semantic_branch_without_maps_is_named(root, tmp_path, capsys):

@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmagg.apis import launch
-from mmagg.apis.errors import InputError
+from mmagg.io.errors import InputError
 
 SLURM = {'SLURM_PROCID': '1', 'SLURM_NTASKS': '2', 'SLURM_LOCALID': '1', 'SLURM_NODELIST': 'node[1-2]'}
 

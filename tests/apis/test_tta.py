@@ -14,9 +14,9 @@ from mmengine.registry import init_default_scope
 
 from mmagg import register  # noqa: F401
 from mmagg.apis.config import load_config
-from mmagg.apis.errors import InputError
 from mmagg.apis.inference import ask_for_rle
 from mmagg.apis.tta import pipeline_of_views, use_tta
+from mmagg.io.errors import InputError
 
 LOAD, PACK = dict(type='LoadImageFromFile'), dict(type='PackDetInputs')
 # What lets random weights find something.

@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmagg import register  # noqa: F401
 from mmagg.engine import add_auxiliary_losses
-from mmagg.necks import A2FPN
+from mmagg.models.necks import A2FPN
 
 WEIGHT = 0.5
 

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from mmagg import register  # noqa: F401
 from mmagg.apis.amp import CPUAmpOptimWrapper
 from mmagg.apis.data import use_coco_folder
-from mmagg.datasets.shapes import write_shapes
+from mmagg.demo.shapes import write_shapes
 from mmagg.engine import validation_loss
 from mmagg.engine.validation_loss import ValidationLossHook, annotation_loaders, mean_losses, with_annotations
 

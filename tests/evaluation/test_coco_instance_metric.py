@@ -18,8 +18,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmagg.evaluation import COCOInstanceMetric, coco_scores, read_annotations
-from mmagg.evaluation.coco_scores import NAMES
+from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
+from mmagg.evaluation.coco_scores import NAMES, coco_scores, read_annotations
 
 SIZE = (48, 64)
 CLASSES = ('square', 'bar', 'never')

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from reassembly_cases import CASES, DOWN, LAYOUTS, UP, agrees, inputs, naive, reassemble
 from torch import Tensor
 
-from mmagg.analysis.memory import MemoryMeter
+from mmagg.costs.memory import MemoryMeter
 from mmagg.ops import reassemble_down, reassembly, reassembly_torch
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmagg.visualization.confusion_chart import plot_confusion
-from mmagg.visualization.difference_chart import Interval, plot_differences
+from mmagg.evaluation.confusion_chart import plot_confusion
+from mmagg.evaluation.difference_chart import Interval, plot_differences
 
 NAME = r'a $\bad$ b'
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a plain clone
 
-from mmagg.apis.errors import run_tool
+from mmagg.io.errors import run_tool
 
 if __name__ == '__main__':
     sys.exit(run_tool('get_flops'))

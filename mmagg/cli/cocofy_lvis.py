@@ -1,0 +1,42 @@
+"""LVIS's annotations of COCO's categories, as ``tools/dataset_converters/cocofy_lvis.py`` offers them."""
+
+import argparse
+from pathlib import Path
+
+from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
+from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.files import write_json
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of ``tools/dataset_converters/cocofy_lvis.py``."""
+    parser = argparse.ArgumentParser(
+        description="Restrict LVIS annotations (v0.5 or v1) to COCO's 80 categories, matched by synset and with "
+        "COCO's category ids, for AP* of COCO-trained models (LVISStarMetric).",
+        epilog='example: python tools/dataset_converters/cocofy_lvis.py lvis_v0.5_val.json lvis_v0.5_val_cocofied.json',
+    )
+    parser.add_argument('source', type=Path, metavar='LVIS.json', help="LVIS's annotation file")
+    parser.add_argument('out', type=Path, metavar='OUT.json', help='file to write')
+    add_traceback_flag(parser)
+    return parser
+
+
+def cocofy_lvis(args: argparse.Namespace) -> None:
+    """Convert as the arguments of `parser` say."""
+    if args.out.is_dir():
+        raise InputError(f'{args.out} is a folder; name a file to write')
+    if args.out.exists() and args.out.samefile(args.source):
+        raise InputError(f'{args.out} is the LVIS file itself; name another file to write')
+    try:
+        content = read_lvis(args.source)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    try:
+        kept = cocofied(content)
+    except ValueError as error:
+        raise InputError(f'{args.source}: {error}') from error
+    write_json(kept, args.out)
+    print(  # noqa: T201
+        f'{len(kept["annotations"])} of {len(content["annotations"])} annotations, {len(kept["categories"])} of '
+        f'{len(content["categories"])} categories, {len(kept["images"])} images in {args.out}'
+    )

@@ -1,0 +1,220 @@
+"""What a detector with random weights finds: a certain number of masks of moderate size.
+
+Random weights find nothing, and there would be nothing to decode, suppress and encode. So the last convolutions of a
+head are scaled and shifted until its outputs spread like those of a trained one and the right number of scores passes.
+
+Shape shorthand: B images, C channels, (h, w) size of a level, Q locations of the batch on all levels.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from math import log
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.models.dense_heads import FCOSHead, SOLOHead
+from torch import Tensor, nn
+
+from mmagg.models.heads import BoxedMaskHead, GridMaskHead
+
+SPREAD = 2.0  # standard deviation of the class logits; scores of trained models spread like this
+MASK_SPREAD = 4.0  # of the mask logits
+DISTANCE_SPREAD = 1.0  # standard deviation of a location's distances to its box's sides, in strides
+NEAREST = 1.0  # their minimum; a box without an area would be no detection
+MEDIAN, LOG_SPREAD = 4.0, 0.4  # where their logarithms are predicted
+PAIRS_PER_DETECTION = 10  # (location, class) pairs that pass the score threshold, for each one that is left after NMS
+CERTAIN = 20.0  # a logit whose probability is 1 in float32
+
+
+def conv_modules(parts: Iterable[nn.Module]) -> list[ConvModule]:
+    """All layers of convolution, normalisation and activation in some modules."""
+    return [module for part in parts for module in part.modules() if isinstance(module, ConvModule)]
+
+
+def last_convs(part: nn.Module) -> list[nn.Conv2d]:
+    """The plain convolutions of a module: those that are not in a `ConvModule`."""
+    inner = {module for layer in conv_modules([part]) for module in layer.modules()}
+    return [module for module in part.modules() if isinstance(module, nn.Conv2d) and module not in inner]
+
+
+def score_threshold(threshold: float) -> float:
+    """The threshold.
+
+    Raises:
+        ValueError: every score passes it, or none.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f'score_thr is {threshold}: the number of candidates can be set for thresholds in (0, 1) only')
+    return threshold
+
+
+# Heads of the SOLO family
+
+
+def is_solo(model: nn.Module) -> bool:
+    """Whether the detector's head is of the SOLO family, ours or mmdet's."""
+    return isinstance(getattr(model, 'mask_head', None), (GridMaskHead, SOLOHead))
+
+
+@torch.no_grad()
+def prepare_masks(model: nn.Module, seed: int = 0) -> None:
+    """Give a freshly initialised head of the SOLO family masks that cover a part of the image.
+
+    The usual initialisation lets every mask start empty. Here the last convolutions of the masks get no bias and such
+    weights that the logits are spread around zero by about `MASK_SPREAD` after a tower with GroupNorm and ReLU.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    head = model.mask_head
+    aggregator = set((getattr(head, 'aggregator', None) or nn.Identity()).modules())
+    for conv in last_convs(head):
+        if conv is not head.conv_cls and conv not in aggregator:
+            spread = MASK_SPREAD * (2 / conv.weight[0].numel()) ** 0.5
+            conv.weight.copy_(spread * torch.randn(conv.weight.shape, generator=generator))
+            conv.bias.zero_()
+
+
+@torch.no_grad()
+def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
+    """Scale and shift the class logits of a SOLO head so that `wanted` (cell, class) pairs are candidates.
+
+    Args:
+        model: in evaluation mode.
+        inputs: the images (B, 3, H, W) on which it shall have them.
+        wanted: pairs that pass the score threshold after points-NMS.
+
+    Returns:
+        How many do.
+
+    Raises:
+        ValueError: there are not so many cells and classes, or every score passes the threshold.
+    """
+    head = model.mask_head
+    threshold = score_threshold(
+        head.post_process.score_thr if isinstance(head, GridMaskHead) else head.test_cfg.score_thr
+    )
+    conv = head.conv_cls
+    conv.bias.zero_()
+    (logits,) = outputs_of([conv], lambda: head(model.extract_feat(inputs)))
+    # Points-NMS does not depend on scale and bias of the logits.
+    peaks = torch.cat([x[F.max_pool2d(x, 2, stride=1, padding=1)[:, :, :-1, :-1] == x] for x in logits])
+    if wanted >= len(peaks):
+        raise ValueError(
+            f'{wanted} candidates are wanted, only {len(peaks)} local maxima of the class scores are there'
+        )
+    scale = SPREAD / peaks.std()
+    conv.weight.mul_(scale)
+    conv.bias.fill_(shift_to_pass(scale * peaks, wanted, threshold))
+    return passing(scale * peaks + conv.bias[0], threshold)
+
+
+# Boxes from FCOS
+
+
+def has_fcos_boxes(model: nn.Module) -> bool:
+    """Whether the detector's boxes come from FCOS, ours (`BoxedMaskHead`) or mmdet's (also in CondInst)."""
+    return isinstance(getattr(model, 'mask_head', None), BoxedMaskHead) or isinstance(
+        getattr(model, 'bbox_head', None), FCOSHead
+    )
+
+
+@torch.no_grad()
+def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
+    """Let the FCOS of a detector find `wanted` boxes in each image, if NMS leaves so many.
+
+    Class logits get the same distribution in every class, and `PAIRS_PER_DETECTION` times `wanted` (location, class)
+    pairs pass the score threshold; boxes are some strides large; centerness is 1 everywhere, so that it does not matter
+    where it comes in. Bases are spread around zero; CondInst's initial masks are wedges around their locations.
+
+    Args:
+        model: in evaluation mode.
+        inputs: the images (B, 3, H, W) on which it shall find them.
+        wanted: detections of an image.
+
+    Returns:
+        How many pairs pass the threshold, in all images.
+
+    Raises:
+        ValueError: there are not so many locations and classes, or every score passes the threshold.
+    """
+    feats = model.extract_feat(inputs)
+    if isinstance(getattr(model, 'mask_head', None), BoxedMaskHead):
+        head, settings, run = model.mask_head.boxes, model.mask_head.post_process, model.mask_head
+        conv_box, in_logs = head.conv_box, False
+        masks = last_convs(model.mask_head.masks)
+    else:
+        head = run = model.bbox_head
+        settings, conv_box, in_logs, masks = head.test_cfg, head.conv_reg, not head.norm_on_bbox, []
+    threshold = score_threshold(settings.score_thr)
+    convs = [head.conv_cls, conv_box, head.conv_centerness, *masks]
+    logits, distances, centerness, *mask_logits = outputs_of(convs, lambda: run(feats))
+    pairs, there = PAIRS_PER_DETECTION * wanted * len(inputs), sum(x.numel() for x in logits)
+    if pairs >= there:
+        raise ValueError(
+            f'{wanted} detections are wanted; the {pairs} (location, class) pairs that they are chosen from are not '
+            f'there, only {there}'
+        )
+    standardise(head.conv_centerness, centerness, mean=CERTAIN, spread=0)
+    for conv, outputs in zip(masks, mask_logits, strict=True):
+        standardise(conv, outputs, mean=0, spread=MASK_SPREAD)
+    if in_logs:  # of pixels; the learnt factor of a level brings its stride in
+        first = log(MEDIAN * head.strides[0])
+        standardise(conv_box, distances, mean=first, spread=LOG_SPREAD)
+        for scale, stride in zip(head.scales, head.strides, strict=True):
+            scale.scale.fill_(log(MEDIAN * stride) / first)
+    else:
+        values = standardise(conv_box, distances, mean=0, spread=DISTANCE_SPREAD)
+        conv_box.bias.add_(NEAREST - values.amin(1))
+    values = standardise(head.conv_cls, logits, mean=0, spread=SPREAD).flatten()
+    shift = shift_to_pass(values, pairs, threshold)
+    head.conv_cls.bias.add_(shift)
+    settings.max_per_img = wanted
+    return passing(values + shift, threshold)
+
+
+# Both
+
+
+def outputs_of(convs: Sequence[nn.Conv2d], run: Callable[[], object]) -> list[list[Tensor]]:
+    """What each convolution returns while something runs, call by call."""
+    outputs = [[] for _ in convs]
+    hooks = [
+        conv.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out))
+        for conv, kept in zip(convs, outputs, strict=True)
+    ]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return outputs
+
+
+def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spread: float) -> Tensor:
+    """Scale and shift a convolution, each channel so that its outputs have this mean and standard deviation.
+
+    Args:
+        conv: has a bias.
+        outputs: what it returned, (B, C, h, w) per level.
+        mean: wanted, of each channel.
+        spread: standard deviation wanted; 0 for a constant.
+
+    Returns:
+        (C, Q) what it would return now.
+    """
+    values = torch.cat([x.transpose(0, 1).flatten(1) for x in outputs], dim=1).float()
+    scale = spread / values.std(1).clamp(min=1e-12)
+    shift = mean - scale * values.mean(1)
+    conv.weight.mul_(scale[:, None, None, None])
+    conv.bias.mul_(scale).add_(shift)
+    return scale[:, None] * values + shift[:, None]
+
+
+def shift_to_pass(logits: Tensor, wanted: int, threshold: float) -> Tensor:
+    """What to add to logits (N,) so that the probabilities of `wanted` of them, fewer than N, pass a threshold."""
+    best = logits.topk(wanted + 1).values
+    return torch.logit(best.new_tensor(threshold)) - best[-2:].mean()
+
+
+def passing(logits: Tensor, threshold: float) -> int:
+    """How many logits' probabilities pass a threshold."""
+    return int((logits.sigmoid() > threshold).sum())

@@ -1,0 +1,272 @@
+"""Parameters and multiply-adds of a detector, part by part, by two conventions.
+
+paper: the counter of MMDetection v1, which AggMask (Table 4) and A2-FPN (Table 6) used. It hooks modules of a few
+types: whatever is called as a function does not count. Lazy heads are run densely for it, as the originals run: all
+masks of all cells; A2-FPN's layers as the paper writes them.
+
+modern: the multiply-adds of every convolution and matrix product that is really done, in modules and functions.
+
+Only shapes matter, so a model is best counted on PyTorch's meta device: nothing is computed, nothing takes memory.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from mmagg.costs.forward_pass import forward_pass
+from mmagg.costs.plain_a2fpn import plainly
+from mmagg.engine.stages import replaced
+from mmagg.models.heads import GridMaskHead
+from mmagg.models.masks import MultiLevelContext
+
+CONVENTIONS = ('paper', 'modern')
+OTHER = 'other'  # what no part has or does
+
+NOTHING = (nn.Identity, _DropoutNd)  # does nothing when a detector is used
+POOLINGS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
+IN_PLACE = {torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm}  # PyTorch has formulas for functions only
+PER_ELEMENT = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6, nn.Upsample)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part has and does.
+
+    Attributes:
+        params: number of parameters, without buffers.
+        trainable: those of them that are trained. The frozen stem and first stage of a ResNet are not.
+        macs: multiply-adds of one image.
+    """
+
+    params: int = 0
+    trainable: int = 0
+    macs: int = 0
+
+    def __add__(self, other: 'Cost') -> 'Cost':
+        return Cost(self.params + other.params, self.trainable + other.trainable, self.macs + other.macs)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a detector has and does.
+
+    Attributes:
+        parts: by name of the part, in the detector's order; see `part_name`.
+        uncounted: types of modules that ran and that the paper convention leaves out, and how often each ran.
+        idle: parts with convolutions or linear layers of which nothing ran: the count is not all of the detector.
+    """
+
+    parts: dict[str, Cost]
+    uncounted: dict[str, int]
+    idle: list[str]
+
+    @property
+    def total(self) -> Cost:
+        """All parts together."""
+        return sum(self.parts.values(), Cost())
+
+
+@torch.no_grad()
+def count_costs(
+    model: nn.Module, shape: tuple[int, int], *, convention: str = 'modern', candidates: int | None = None
+) -> Costs:
+    """Parameters and multiply-adds of a detector for one image.
+
+    Args:
+        model: a detector of ours or mmdet's, on any device, also 'meta'. It is set to evaluation mode.
+        shape: (H, W) of the image as the backbone sees it, that is, padded.
+        convention: 'paper' or 'modern', see the top of this file.
+        candidates: how many masks a `GridMaskHead` decodes in the modern convention.
+
+    Raises:
+        ValueError: unknown convention, or not between one candidate and one per cell.
+        TypeError: a head that `forward_pass` does not know how to run.
+        Exception: whatever the model raises; on 'meta' also if one of its operations needs values.
+    """
+    if convention not in CONVENTIONS:
+        raise ValueError(f'convention is {convention!r}; it must be one of {CONVENTIONS}')
+    model.eval()
+    images = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
+    counter = PaperCounter(model) if convention == 'paper' else ModernCounter(model)
+    paper = convention == 'paper'
+    with counter, plainly(model) if paper else nullcontext():
+        forward_pass(model, images, dense=paper, candidates=candidates)
+    parts = parameters(model)
+    for name, macs in counter.macs.items():
+        parts[name] = parts.get(name, Cost()) + Cost(macs=macs)
+    workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, (_ConvNd, nn.Linear))]
+    return Costs(
+        parts={name: cost for name, cost in parts.items() if cost != Cost()},
+        uncounted=dict(counter.uncounted),
+        idle=[name for name in dict.fromkeys(workers) if name not in counter.called],
+    )
+
+
+def part_name(path: str) -> str:
+    """The part that a module belongs to, from its dotted path: backbone and neck are one each, heads are split.
+
+    'backbone.layer1.0.conv1' -> 'backbone'; 'mask_head.class_tower.0.conv' -> 'mask_head.class_tower';
+    'mask_head.aggregator.context.fuse' -> 'mask_head.aggregator.context'.
+    """
+    words = path.split('.')
+    depth = 1 if words[0] in ('backbone', 'neck') else 3 if words[1:2] == ['aggregator'] else 2
+    return '.'.join(words[:depth]) or OTHER
+
+
+def parameters(model: nn.Module) -> dict[str, Cost]:
+    """Number of parameters by part; a shared one counts once."""
+    parts: dict[str, Cost] = {}
+    for path, parameter in model.named_parameters():
+        name = part_name(path.rpartition('.')[0])
+        size = parameter.numel()
+        parts[name] = parts.get(name, Cost()) + Cost(size, size * parameter.requires_grad)
+    return parts
+
+
+# Counters
+
+
+class PaperCounter:
+    """Counts modules while it is entered, as MMDetection v1 does; see `paper_macs`.
+
+    Attributes:
+        macs: by part.
+        called: parts of which a module was called.
+        uncounted: calls of modules that count nothing though they work or have parameters of their own, by type.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.macs: Counter[str] = Counter()
+        self.called: set[str] = set()
+        self.uncounted: Counter[str] = Counter()
+        self._model, self._stack = model, ExitStack()
+
+    def __enter__(self) -> 'PaperCounter':
+        for path, module in self._model.named_modules():
+            self._stack.callback(module.register_forward_hook(self._hook(part_name(path))).remove)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _hook(self, part: str) -> Callable:
+        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
+            self.called.add(part)
+            macs = paper_macs(module, inputs, output)
+            if macs is not None:
+                self.macs[part] += macs
+            elif module._parameters or not (any(module.children()) or isinstance(module, NOTHING)):
+                self.uncounted[type(module).__name__] += 1
+
+        return hook
+
+
+def paper_macs(module: nn.Module, inputs: tuple, output: Any) -> int | None:
+    """Multiply-adds of one call of a module in the paper convention; None for types that it does not know.
+
+    A convolution counts one per weight and position of its output, and one per bias; a transposed one as well, though
+    it really does a fraction of that. Linear layers count their weights without bias, batch normalisation two per
+    element (one without affine parameters), activations, pooling (of its input) and `nn.Upsample` one. GroupNorm,
+    LayerNorm, attention and deformable convolutions are among those that count nothing.
+    """
+    if isinstance(module, _ConvNd):
+        return output.numel() // module.out_channels * sum(p.numel() for p in module.parameters())
+    if isinstance(module, nn.Linear):
+        return output.numel() * module.in_features
+    if isinstance(module, _BatchNorm):
+        return inputs[0].numel() * (2 if module.affine else 1)
+    if isinstance(module, POOLINGS):
+        return inputs[0].numel()
+    if isinstance(module, PER_ELEMENT):
+        return output.numel()
+    return None
+
+
+class ModernCounter:
+    """Counts the multiply-adds of convolutions and matrix products while it is entered, wherever they are called.
+
+    Biases, normalisation, activations, pooling and interpolation are left out.
+
+    Attributes:
+        macs: by part. What a part calls of another one is the other one's.
+        called: parts of which a module was called.
+        uncounted: empty.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self.macs: Counter[str] = Counter()
+        self.called: set[str] = set()
+        self.uncounted: Counter[str] = Counter()
+        self._model, self._stack, self._open = model, ExitStack(), [OTHER]
+
+    def __enter__(self) -> 'ModernCounter':
+        for path, module in self._model.named_modules():
+            part = part_name(path)
+            self._stack.callback(module.register_forward_pre_hook(lambda *_, part=part: self._begin(part)).remove)
+            self._stack.callback(module.register_forward_hook(lambda *_: self._end()).remove)
+            # Methods that convolve with functions.
+            if isinstance(module, GridMaskHead):
+                self._charge(module, 'decode', f'{path}.decode')
+            if isinstance(module, MultiLevelContext):
+                self._charge(module, 'fused', part)
+        # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.
+        self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        self._stack.enter_context(_Products(self._count))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _charge(self, owner: nn.Module, method: str, part: str) -> None:
+        """Charge what a method does to `part`."""
+        function = getattr(owner, method)
+
+        def charged(*args: Any) -> Any:
+            self._begin(part)
+            result = function(*args)
+            self._end()
+            return result
+
+        self._stack.enter_context(replaced(owner, method, charged))
+
+    def _begin(self, part: str) -> None:
+        self.called.add(part)
+        self._open.append(part)
+
+    def _end(self) -> None:
+        self._open.pop()
+
+    def _count(self, macs: int) -> None:
+        self.macs[self._open[-1]] += macs
+
+
+class _Products(TorchDispatchMode):
+    """Reports the multiply-adds of every convolution and matrix product, by PyTorch's own formulas.
+
+    `FlopCounterMode` does so, too, but its tracking of modules fails where parameters are passed to modules.
+    """
+
+    def __init__(self, report: Callable[[int], None]) -> None:
+        super().__init__()
+        self._report = report
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        function = IN_PLACE.get(func._overloadpacket, func._overloadpacket)
+        formula = flop_registry.get(function)
+        if formula is not None:
+            self._report(formula(*args, **kwargs, out_val=out) // 2)
+        return out

@@ -1,0 +1,260 @@
+"""One image through a detector, up to what its heads predict, for counting: only shapes matter.
+
+Shape shorthand: C channels, S grid side, Q cells or locations of all levels, N candidates, (H, W) image size.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import singledispatch
+
+import mmcv.ops.deform_conv
+import mmcv.ops.modulated_deform_conv
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.models.dense_heads import RPNHead
+from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
+from torch import Tensor, nn
+
+from mmagg.costs.stage_times import random_batch
+from mmagg.engine.stages import replaced
+from mmagg.models.heads import BoxedMaskHead, GridMaskHead
+from mmagg.models.masks import (
+    BlendedMasks,
+    DecoupledMaskBranch,
+    DynamicAggregator,
+    DynamicMaskBranch,
+    DynamicParameters,
+    StaticMaskBranch,
+    StaticParameters,
+)
+from mmagg.models.postprocess import Detections
+
+BOX_ROIS, MASK_ROIS = 1000, 100  # regions of a two-stage detector, as MMDetection v1 counts them
+OBJECTS = 10  # in the image, for detectors that want to see some
+
+
+def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: int | None = None) -> None:
+    """Run a detector, without post-processing; in a way that runs on the meta device if its operations allow that.
+
+    Args:
+        model: a detector, in evaluation mode.
+        images: (1, 3, H, W).
+        dense: let a `GridMaskHead` call its modules for the masks of all cells, and a `BoxedMaskHead` for the
+            coefficients of all locations, as the originals do; otherwise they decode the masks of `candidates` of
+            them, evenly spread over all levels.
+        candidates: N; only without `dense` and for these heads.
+
+    Raises:
+        ValueError: `candidates` is not between 1 and Q.
+        TypeError: a head that is not known here.
+    """
+    with deformable_as_plain(), pooled_as_zeros(model):
+        head = getattr(model, 'mask_head', None)
+        if isinstance(head, GridMaskHead):
+            feats = model.extract_feat(images)
+            _, masks = head(feats)
+            if dense:
+                run_densely(head, feats)
+            else:
+                cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
+                head.decode(masks, 0, cells, images.device)
+        elif isinstance(head, BoxedMaskHead):
+            run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
+        elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
+            feats = model.extract_feat(images)
+            model.rpn_head(feats)
+            if getattr(model, 'roi_head', None) is not None:
+                run_roi_head(model.roi_head, feats)
+        else:
+            _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
+            model(images, samples, mode='tensor')
+
+
+# Heads that decode only what is asked for
+
+
+def evenly_spread(number: int | None, places: int) -> np.ndarray:
+    """`number` of a head's Q cells or locations, evenly spread: about every (Q / number)-th. (N,), ascending.
+
+    Raises:
+        ValueError: there are not so many, or none is wanted.
+    """
+    if number is None or not 1 <= number <= places:
+        raise ValueError(f'{number} candidates; the head has {places} places, so it must be between 1 and {places}')
+    return np.arange(number) * places // number
+
+
+def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
+    """Call the modules that the forward of a head puts off, for all cells."""
+    levels = head.resize(feats)
+    call_for_all_cells(head.mask_branch, feats, levels, head.grids)
+    if head.aggregator is not None:
+        call_for_all_cells(head.aggregator, feats, levels, head.grids)
+
+
+@singledispatch
+def call_for_all_cells(
+    part: nn.Module, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]
+) -> None:
+    """Call the modules that the forward of a mask branch or aggregator puts off, for all cells, as the original does.
+
+    Other types are added with `@call_for_all_cells.register`.
+
+    Args:
+        part: the mask branch or aggregator; its `forward` was called before.
+        feats: the pyramid from P2 on.
+        levels: the pyramid at the head's strides.
+        grids: S of each level, of the classes.
+    """
+    raise TypeError(f'how to run a {type(part).__name__} for all cells is not known: register it in call_for_all_cells')
+
+
+@call_for_all_cells.register
+def _(branch: StaticMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv in zip(levels, branch.convs, strict=True):
+        # The original upsamples before it convolves.
+        conv(F.interpolate(branch.features(level), scale_factor=2))
+
+
+@call_for_all_cells.register
+def _(branch: DecoupledMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv_x, conv_y in zip(levels, branch.convs_x, branch.convs_y, strict=True):
+        maps = [branch.features(level, axes) for axes in branch.towers]
+        conv_x(maps[0])
+        conv_y(maps[-1])
+
+
+@call_for_all_cells.register
+def _(branch: DynamicMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    # The dynamic convolution itself is a function.
+    for level, grid in zip(levels, branch.grids, strict=True):
+        branch.conv_kernel(branch.tower_output(level, grid))
+
+
+@call_for_all_cells.register
+def _(aggregator: DynamicAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    # The aggregation itself is a function, too.
+    context = aggregator.context
+    if context is not None:
+        # The original upsamples and concatenates all levels before it convolves.
+        context.reduce(context.fuse(feats[0].new_zeros(1, context.fuse.in_channels, *feats[0].shape[-2:])))
+    call_for_all_cells(aggregator.parameter_branch, feats, levels, grids)
+
+
+@call_for_all_cells.register
+def _(branch: DynamicParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, grid in zip(levels, grids, strict=True):
+        if branch.tower is not None:
+            branch.conv(branch.tower_output(level, (grid, grid)))
+        else:
+            branch.conv(level.new_zeros(1, branch.conv.in_channels, grid, grid))
+
+
+@call_for_all_cells.register
+def _(branch: StaticParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    """They are just there."""
+
+
+def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int | None, *, dense: bool) -> None:
+    """Run a head that makes masks in boxes.
+
+    Args:
+        head: the head.
+        feats: what the neck returns.
+        candidates: N masks to decode, with their coefficients at places that are evenly spread over all levels.
+        dense: convolve all levels with the coefficients' weights instead, as the original does.
+    """
+    maps, features, shared = head(feats)
+    if dense:
+        if head.coefficients is not None and not head.coefficients.dense:
+            for level in features:
+                head.coefficients.conv(level)
+        return
+    places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
+    boxes = feats[0].new_zeros(candidates, 4)
+    detections = Detections(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
+    with ExitStack() as stack:
+        if head.coefficients is not None:
+            stack.enter_context(called_as_module(head.coefficients, 'at'))
+        stack.enter_context(called_as_module(head.masks, 'decode'))
+        head.decode(features, shared, detections, 0)
+
+
+@contextmanager
+def called_as_module(module: nn.Module, method: str) -> Iterator[None]:
+    """Within the block a method of a module is its `forward`, so that counters see whose work it does."""
+    with (
+        replaced(module, 'forward', getattr(module, method)),
+        replaced(module, method, lambda *args, **options: module(*args, **options)),
+    ):
+        yield
+
+
+# Heads on regions
+
+
+def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
+    """Run the box heads on `BOX_ROIS` regions and the mask heads on `MASK_ROIS`, in each stage of a cascade.
+
+    Raises:
+        TypeError: for a cascade of another kind.
+    """
+    rois = feats[0].new_zeros(BOX_ROIS, 5)
+    mask_rois = rois[:MASK_ROIS]
+    if isinstance(head, StandardRoIHead):
+        head._bbox_forward(feats, rois)
+        if head.with_mask:
+            head._mask_forward(feats, mask_rois)
+    elif type(head) is CascadeRoIHead:
+        for stage in range(head.num_stages):
+            head._bbox_forward(stage, feats, rois)
+            if head.with_mask:
+                head._mask_forward(stage, feats, mask_rois)
+    elif type(head) is HybridTaskCascadeRoIHead:
+        semantic = head.semantic_head(feats)[1] if head.with_semantic else None
+        for stage in range(head.num_stages):
+            head._bbox_forward(stage, feats, rois, semantic_feat=semantic)
+        head._mask_forward(-1, feats, mask_rois, semantic_feat=semantic, training=False)
+    else:
+        raise TypeError(f'how to run a {type(head).__name__} on given regions is not known: add it to run_roi_head')
+
+
+# Stand-ins for operations without a kernel on the meta device
+
+
+@contextmanager
+def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
+    """Within the block regions are pooled to zeros of the right shape: pooling counts nothing."""
+
+    def extracted(extractor: SingleRoIExtractor) -> Callable:
+        size = extractor.roi_layers[0].output_size
+        return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
+
+    def pooled(masks: BlendedMasks) -> Callable:
+        return lambda bases, rois: bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if type(module) is SingleRoIExtractor:
+                stack.enter_context(replaced(module, 'forward', extracted(module)))
+            elif isinstance(module, BlendedMasks):
+                stack.enter_context(replaced(module, 'pool', pooled(module)))
+        yield
+
+
+@contextmanager
+def deformable_as_plain() -> Iterator[None]:
+    """Within the block deformable convolutions are plain ones: as many multiply-adds, apart from the sampling."""
+
+    def v1(x: Tensor, _: Tensor, weight: Tensor, stride, padding, dilation, groups, *__: object) -> Tensor:
+        return F.conv2d(x, weight, None, stride, padding, dilation, groups)
+
+    def v2(x: Tensor, _: Tensor, __: Tensor, weight: Tensor, bias, stride, padding, dilation, groups, *___) -> Tensor:
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+
+    with (
+        replaced(mmcv.ops.deform_conv, 'deform_conv2d', v1),
+        replaced(mmcv.ops.modulated_deform_conv, 'modulated_deform_conv2d', v2),
+    ):
+        yield

@@ -1,0 +1,94 @@
+"""A2-FPN's equations as the paper writes them, with the weights of our layers.
+
+The layers compute the same in cheaper ways. These forms are what they are tested against, what is counted where the
+paper counted, and what time and memory are compared with. The reassembly is that of the layers, or an unfolding, too.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
+from mmagg.engine.stages import replaced
+from mmagg.models.layers import GACAP, GACARAFE, MultiLevelGlobalContext, normalised
+from mmagg.models.layers.global_context import ContextGCN
+from mmagg.ops import reassemble_down, reassemble_up
+
+Reassembly = Callable[[Tensor, Tensor], Tensor]
+
+
+def compatibility(queries: Tensor, keys: Tensor, *, dim: int, norm_query: bool = False) -> Tensor:
+    """Eq. 3: (B, c, M), (B, c, N) -> (B, N, M), a softmax over `dim` of √c times the cosines."""
+    queries = normalised(queries, 1) if norm_query else queries
+    return (queries.shape[1] ** 0.5 * normalised(keys, 1).transpose(1, 2) @ queries).softmax(dim=dim)
+
+
+def collect(mgc: MultiLevelGlobalContext, level: int, x: Tensor) -> Tensor:
+    """Eq. 1: (B, c_i, H, W) -> (B, c, n_i)."""
+    logits = x.shape[1] ** 0.5 * mgc.entities[level](normalised(x, 1))
+    weights = logits.flatten(2).softmax(dim=2)
+    return mgc.embed[level](x).flatten(2) @ weights.transpose(1, 2)
+
+
+def graph_convolution(gcn: ContextGCN, contexts: Tensor) -> Tensor:
+    """Eq. 4: (B, c, n) -> (B, c, n)."""
+    weights = compatibility(gcn.query(contexts), gcn.key(contexts), dim=1, norm_query=gcn.norm_query)
+    return gcn.value(contexts) @ weights + contexts
+
+
+def global_context(mgc: MultiLevelGlobalContext, feats: Sequence[Tensor]) -> list[Tensor]:
+    """Eqs. 1 to 6: levels (B, c_i, H, W) -> levels (B, C, H, W)."""
+    contexts = [collect(mgc, i, x) for i, x in enumerate(feats)]
+    if mgc.joint_gcn is not None:
+        contexts = [graph_convolution(gcn, x) for gcn, x in zip(mgc.level_gcns, contexts, strict=True)]
+    joint = torch.cat(contexts, dim=2)
+    if mgc.joint_gcn is not None:
+        joint = graph_convolution(mgc.joint_gcn, joint)
+    levels = []
+    for i, x in enumerate(feats):
+        queries = mgc.query[i](x).flatten(2)
+        distributed = joint @ compatibility(queries, joint, dim=1, norm_query=mgc.norm_query)
+        levels.append(mgc.out[i](distributed.view(*queries.shape[:2], *x.shape[2:])) + mgc.lateral[i](x))
+    return levels
+
+
+def reweighted(fusion: GACARAFE | GACAP, pair: Tensor) -> tuple[Tensor, Tensor]:
+    """Eq. 9: the concatenated pair (B, 2 C, h, w) -> weights (B, C, 1, 1) of the coarse map and of the fine one."""
+    mask = fusion.encoder.mask(pair).flatten(2).softmax(dim=2)
+    return fusion.gate((pair.flatten(2) @ mask.transpose(1, 2))[..., None])
+
+
+def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Reassembly = reassemble_up) -> Tensor:
+    """Eqs. 7 to 10."""
+    pair = torch.cat([coarse, F.max_pool2d(fine, 2, ceil_mode=True)], dim=1)
+    kernels = fusion.predictor(fusion.encoder.reduce(pair))
+    large = up(coarse, kernels)[:, :, : fine.shape[2], : fine.shape[3]]
+    weights = reweighted(fusion, pair)
+    return weights[0] * large + weights[1] * fine
+
+
+def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Reassembly = reassemble_down) -> Tensor:
+    """Eqs. 9 and 11 to 13."""
+    pair = torch.cat([fine, F.interpolate(coarse, size=fine.shape[2:], mode='bilinear', align_corners=False)], dim=1)
+    small = down(fine, fusion.predictor(fusion.encoder.reduce(pair)))
+    weights = reweighted(fusion, pair)
+    return weights[0] * coarse + weights[1] * small
+
+
+PLAIN = {MultiLevelGlobalContext: global_context, GACARAFE: gacarafe, GACAP: gacap}
+UNFOLDED = PLAIN | {GACARAFE: partial(gacarafe, up=unfolded_up), GACAP: partial(gacap, down=unfolded_down)}
+
+
+@contextmanager
+def plainly(model: nn.Module, *, unfold: bool = False) -> Iterator[None]:
+    """Within, the model's layers of A2-FPN compute the plain forms; `unfold`: those of the reassembly as well."""
+    forms = UNFOLDED if unfold else PLAIN
+    with ExitStack() as stack:
+        for module in model.modules():
+            if type(module) in forms:
+                stack.enter_context(replaced(module, 'forward', partial(forms[type(module)], module)))
+        yield

@@ -1,0 +1,190 @@
+"""What a demo does with its models: train them, evaluate them, draw what they predict."""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmagg.apis.config import load_config
+from mmagg.apis.data import use_coco_folder
+from mmagg.apis.inference import infer, load_model
+from mmagg.cli import show_representations as representations
+from mmagg.cli import test as testing
+from mmagg.cli import train as training
+from mmagg.demo.brief_log import BriefLog
+from mmagg.engine.learning_curves import write_curves
+from mmagg.evaluation.results import confident
+from mmagg.io.errors import InputError
+from mmagg.io.images import read_image, write_image
+from mmagg.models.heads import GridMaskHead
+from mmagg.visualization.contact_sheet import enlarge, enlarge_image, paired_sheet
+from mmagg.visualization.overlay import decode_mask, draw_instances
+
+SHOWN, COLUMNS = 12, 3  # held-out images on the sheet, in so many columns of pairs
+SHOWN_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them
+SCORE_THR = 0.3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A config that is trained and evaluated on a demo's scenes.
+
+    Attributes:
+        config: its file.
+        options: changes to it, by dotted key.
+        shapes: the scenes, a folder in COCO format.
+        folder: gets the folders ``train`` and ``test``.
+        seed: of the training.
+    """
+
+    config: Path
+    options: Mapping[str, Any]
+    shapes: Path
+    folder: Path
+    seed: int
+
+    @cached_property
+    def cfg(self) -> Config:
+        """The config with its changes."""
+        return load_config(self.config, dict(self.options))
+
+    @property
+    def trained_config(self) -> Path:
+        """The config as it was trained, classes and paths of the scenes included."""
+        return self.folder / 'train' / self.config.name
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The last one; None where training cannot go on from any, also if it was killed between deleting a checkpoint
+        and writing the next.
+        """
+        try:
+            return training.latest_checkpoint(self.folder / 'train')
+        except InputError:
+            return None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What `evaluate` measured: mmdet's COCO metrics, fractions."""
+        return json.loads((self.folder / 'test' / 'metrics.json').read_text(encoding='utf-8'))
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What two trained models must have in common for a fair comparison, by name."""
+        cfg = load_config(self.config, dict(self.options))
+        use_coco_folder(cfg, self.shapes)
+        return {
+            'epochs': cfg.train_cfg.get('max_epochs'),
+            'iterations': cfg.train_cfg.get('max_iters'),
+            'batch size': cfg.train_dataloader.get('batch_size'),
+            'resizing or augmentation of the scenes': (cfg.train_dataloader.dataset, cfg.test_dataloader.dataset),
+        }
+
+    def train(self, *, resume: bool) -> None:
+        """Train as ``tools/train.py`` does."""
+        arguments = [str(self.config), '--seed', str(self.seed), *(['--resume'] if resume else [])]
+        self._run(training.train, training.parser(), arguments, 'train')
+
+    def evaluate(self) -> None:
+        """Test as ``tools/test.py`` does; leaves test/metrics.json and report/report.html."""
+        report = ['--report', str(self.folder / 'report')]
+        self._run(testing.test, testing.parser(), [str(self.config), str(self.checkpoint), *report], 'test')
+
+    def _run(self, tool: Callable[[Namespace], None], parser: ArgumentParser, arguments: list[str], name: str) -> None:
+        work_dir = str(self.folder / name)
+        parsed = parser.parse_args([*arguments, '--coco', str(self.shapes), '--work-dir', work_dir])
+        # mmengine keeps visualizers by name in the process; under names of their own, runs leave each other's alone.
+        parsed.cfg_options = {**self.options, 'visualizer.name': work_dir}
+        with redirect_stdout(BriefLog(sys.stdout)):
+            tool(parsed)
+
+
+def load_trained(trial: Trial) -> nn.Module:
+    """The trained model, on the GPU if there is one."""
+    return load_model(trial.trained_config, trial.checkpoint, _device())
+
+
+def draw_overlays(model: nn.Module, out: Path) -> None:
+    """Write overlays.png: truth and prediction of held-out images, evenly spread."""
+    classes, truth = model.dataset_meta['classes'], _held_out(out)
+    names = {category['id']: category['name'] for category in truth['categories']}
+    count = min(SHOWN, len(truth['images']))
+    chosen = np.linspace(0, len(truth['images']) - 1, count).round().astype(int)
+    pairs = []
+    for index in tqdm(chosen, desc='overlays', unit='image'):
+        record = truth['images'][index]
+        image = read_image(_path(out, record))
+        objects = [a for a in truth['annotations'] if a['image_id'] == record['id']]
+        labels = np.array([classes.index(names[a['category_id']]) for a in objects], int)
+        found = confident(infer(model, [image])[0].pred_instances, SCORE_THR)
+        pairs.append(
+            (
+                _overlay(image, [a['segmentation'] for a in objects], labels, None, classes),
+                _overlay(image, found.masks, found.labels, found.scores, classes),
+            )
+        )
+    sheet = paired_sheet(pairs, ('ground truth', f'prediction (score from {SCORE_THR})'), COLUMNS)
+    write_image(sheet, out / 'overlays.png')
+
+
+def draw_curves(out: Path) -> None:
+    """Write curves.png and curves.csv."""
+    write_curves(out / 'train', out)
+
+
+def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | None:
+    """Write representations.png: what masks are made of, in the first held-out image with a confident prediction.
+
+    Returns:
+        Why there is no picture; None if there is one.
+    """
+    if sum(isinstance(module, GridMaskHead) for module in model.modules()) != 1:
+        return 'its head is not a GridMaskHead'
+    for record in tqdm(_held_out(out)['images'], desc='representations', unit='image', leave=False):
+        image = _path(out, record)
+        if len(confident(infer(model, [image])[0].pred_instances, SCORE_THR)):
+            break
+    else:
+        return f'it found nothing in the held-out scenes with a score from {SCORE_THR}'
+    arguments = [trial.trained_config, trial.checkpoint, image, '--out', out / 'representations.png']
+    arguments += ['--score-thr', SCORE_THR, '--device', _device()]
+    with redirect_stdout(BriefLog(sys.stdout)):
+        representations.show_representations(representations.parser().parse_args([str(x) for x in arguments]))
+    return None
+
+
+def _device() -> str:
+    return 'cuda:0' if torch.cuda.is_available() else 'cpu'
+
+
+def _held_out(out: Path) -> dict[str, list[dict]]:
+    """The annotations of the held-out scenes."""
+    return json.loads((out / 'shapes/annotations/instances_val.json').read_text(encoding='utf-8'))
+
+
+def _path(out: Path, record: dict) -> Path:
+    return out / 'shapes/images/val' / record['file_name']
+
+
+def _overlay(
+    image: np.ndarray,
+    masks: Sequence,
+    labels: np.ndarray | Tensor,
+    scores: Tensor | None,
+    classes: Sequence[str],
+) -> np.ndarray:
+    """`draw_instances`, with small images enlarged first."""
+    factor = max(1, round(SHOWN_SIDE / max(image.shape[:2])))
+    enlarged = [enlarge(decode_mask(mask), factor) for mask in masks]
+    return draw_instances(enlarge_image(image, factor), enlarged, labels, scores, None, classes)

@@ -1,0 +1,50 @@
+"""Learning curves of a training, kept up to date in its work dir."""
+
+from pathlib import Path
+
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmagg.io.files import written_whole
+from mmagg.visualization.curves import plot_curves, read_scalars, write_csv
+
+
+def write_curves(work_dir: Path, out: Path) -> None:
+    """Write curves.png and curves.csv.
+
+    Args:
+        work_dir: of the training.
+        out: the folder to write to.
+
+    Raises:
+        FileNotFoundError: there is no log in ``work_dir``.
+    """
+    records = read_scalars(work_dir)
+    for name, write in (('curves.png', plot_curves), ('curves.csv', write_csv)):
+        with written_whole(out / name) as temporary:
+            write(records, temporary)
+
+
+class LearningCurvesHook(Hook):
+    """Draws curves into the work dir after each validation and at the end of training.
+
+    If that fails, the log says so and the training goes on.
+    """
+
+    priority = 'LOWEST'  # after LoggerHook
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Draw what there is so far."""
+        self.draw(runner)
+
+    @master_only
+    def draw(self, runner: Runner) -> None:
+        """Draw; for the end of a training as well, which may come early."""
+        work_dir = Path(runner.work_dir)
+        try:
+            write_curves(work_dir, work_dir)
+        except FileNotFoundError:  # ended before the first line of the log
+            pass
+        except Exception as error:
+            runner.logger.warning(f'no learning curves: {type(error).__name__}: {error}')

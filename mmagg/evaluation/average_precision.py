@@ -1,0 +1,87 @@
+"""COCO's average precision from matches, also where images count several times or not at all.
+
+Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mmagg.evaluation.matching import Detections, Objects, Outcome
+
+RECALLS = np.linspace(0, 1, 101)
+BUDGET = 2**26  # bytes of one array
+
+
+def average_precision(
+    outcome: Outcome, detections: Detections, objects: Objects, weights: np.ndarray, *, classes: int
+) -> np.ndarray:
+    """AP, interpolated at 101 recalls, for each sample of images.
+
+    An image with weight 2 is what two copies of it would be. Nothing is matched again: the counts at a right detection
+    are sums of weights, and the number of recalls that it answers for follows from its own recall and the last one's.
+
+    Args:
+        outcome: of all images.
+        detections: D, the most certain first.
+        objects: G.
+        weights: (S, I) how often an image counts.
+        classes: K.
+
+    Returns:
+        (S, A, T, K); nan where a sample has no object of a class.
+    """
+    sizes, thresholds = outcome.true.shape[:2]
+    result = np.full((len(weights), sizes, thresholds, classes), np.nan)
+    of_class = [np.flatnonzero(detections.labels == label) for label in range(classes)]
+    for label, size, totals in _objects_to_find(outcome, objects, weights, classes):
+        present = totals > 0
+        mine = of_class[label]
+        for threshold in range(thresholds):
+            true = outcome.true[size, threshold, mine]
+            counted = np.flatnonzero(true | outcome.false[size, threshold, mine])
+            curve = _area(true[counted], weights[:, detections.images[mine[counted]]], totals)
+            result[present, size, threshold, label] = curve[present]
+    return result
+
+
+def _objects_to_find(
+    outcome: Outcome, objects: Objects, weights: np.ndarray, classes: int
+) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Class, size range and (S,) objects, where the range has an object of the class."""
+    for size, expected in enumerate(outcome.expected):
+        for label in range(classes):
+            images = objects.images[expected & (objects.labels == label)]
+            if len(images):
+                yield label, size, weights[:, images].sum(axis=1)
+
+
+def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """(S,) AP of n detections in order: (n,) which are right, (S, n) weights, (S,) objects to find."""
+    right = np.flatnonzero(true)
+    if not len(right):
+        return np.zeros(len(totals))
+    length = right[-1] + 1  # what comes after the last right one changes nothing
+    found = np.cumsum(weights[:, right], axis=1, dtype=float)
+    seen = np.cumsum(weights[:, :length], axis=1, dtype=float)[:, right]
+    precision = found / np.maximum(seen, np.spacing(1))
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    reached = np.searchsorted(RECALLS, found / np.maximum(totals, 1)[:, None], side='right')
+    return (precision * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
+
+
+def once(images: int) -> np.ndarray:
+    """(1, I) weights of the data set itself."""
+    return np.ones((1, images), np.int32)
+
+
+def samples_at_once(detections: Detections) -> int:
+    """How many samples of images stay within the byte budget."""
+    largest = np.bincount(detections.labels).max(initial=1)
+    return int(max(1, BUDGET // (8 * largest)))
+
+
+def mean_over_classes(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis without nan; nan where there is nothing else."""
+    present = ~np.isnan(values)
+    return np.where(present, values, 0).sum(axis=-1) / np.where(present.any(axis=-1), present.sum(axis=-1), np.nan)

@@ -1,0 +1,77 @@
+"""How well each image is segmented, in one number: the panoptic quality of its confident detections.
+
+Panoptic quality: Kirillov et al., "Panoptic Segmentation", CVPR 2019, Eq. 1; here of an image, over all classes.
+
+Shape shorthand: I images, G objects, D detections.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mmagg.evaluation.matching import Detections, Objects, evaluate, overlaps, same_class
+
+ENOUGH = np.array([0.5])  # IoU: above it, no two disjoint masks could be the same object's
+
+
+class ImageQuality(NamedTuple):
+    """What became of the images.
+
+    Attributes:
+        quality: (I,) sum of the IoU of found objects over (found + missed / 2 + wrong / 2), in [0, 1]; nan where there
+            is nothing to find and nothing was found.
+        found: (I,) int, objects that a detection of their class overlaps by 0.5.
+        missed: (I,) int, the others, without crowd regions.
+        wrong: (I,) int, detections of no object.
+    """
+
+    quality: np.ndarray
+    found: np.ndarray
+    missed: np.ndarray
+    wrong: np.ndarray
+
+
+def image_quality(detections: Detections, objects: Objects, *, images: int, score_thr: float) -> ImageQuality:
+    """Judge each image by the detections that someone who looks at it would see.
+
+    Args:
+        detections: D, as `Detections.counted` gives them.
+        objects: G.
+        images: I.
+        score_thr: less certain detections are left out.
+    """
+    detections = detections[detections.scores >= score_thr]
+    pairs = overlaps(detections, objects)
+    outcome = evaluate(detections, objects, pairs, thresholds=ENOUGH)
+    true, wrong, matches = outcome.true[0, 0], outcome.false[0, 0], outcome.matches[0, 0]
+    pairs = same_class(pairs, detections, objects)
+    pairs = pairs.where(true[pairs.detections] & (matches[pairs.detections] == pairs.objects))
+
+    def count(of: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(of, weights, minlength=images)
+
+    found = count(detections.images[true])
+    missed = count(objects.images[outcome.expected[0]]) - found
+    mistaken = count(detections.images[wrong])
+    total = found + (missed + mistaken) / 2
+    ious = count(objects.images[pairs.objects], pairs.ious)
+    return ImageQuality(np.where(total > 0, ious / np.where(total > 0, total, 1), np.nan), found, missed, mistaken)
+
+
+def extremes(quality: np.ndarray, count: int) -> dict[str, np.ndarray]:
+    """Indices of images with the best, the median and the worst quality, each at most once.
+
+    Args:
+        quality: (I,), nan for images that are left out.
+        count: how many of each; of few images, each gets a third.
+
+    Returns:
+        `best`, `median` and `worst`, each from the better to the worse.
+    """
+    order = np.argsort(-quality, kind='stable')[: np.isfinite(quality).sum()]  # nan comes last
+    if len(order) <= 3 * count:
+        parts = np.array_split(order, 3)
+    else:
+        middle = (len(order) - count) // 2
+        parts = order[:count], order[middle : middle + count], order[-count:]
+    return dict(zip(('best', 'median', 'worst'), parts, strict=True))

@@ -1,0 +1,143 @@
+"""What ``tools/test.py`` makes of predictions: result files and pictures."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import numpy as np
+from mmdet.evaluation import DumpDetResults
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+
+from mmagg.io.files import write_json, written_whole
+from mmagg.io.images import read_image, write_image
+from mmagg.visualization.overlay import draw_instances, encode_masks, instance_boxes
+
+Sample = dict[str, Any]
+
+
+def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
+    """COCO result records of one image, without the image's id.
+
+    Args:
+        predictions: a dict or InstanceData with ``labels`` (N,), ``scores`` (N,), ``bboxes`` (N, 4) and, for
+            instance segmentation, ``masks``, (N, H, W) or N RLE dicts.
+        category_ids: category id by class index.
+
+    Returns:
+        N dicts: category_id, bbox (x, y, width, height), score and, with masks, segmentation (RLE).
+    """
+    labels, scores = predictions['labels'].tolist(), predictions['scores'].tolist()
+    masks = predictions['masks'] if 'masks' in predictions else None  # noqa: SIM401 (InstanceData's get is another)
+    boxes = instance_boxes(predictions['bboxes'], masks, count=len(labels))
+    boxes[:, 2:] -= boxes[:, :2]
+    records = [
+        {'category_id': category_ids[label], 'bbox': [round(v, 3) for v in box], 'score': score}
+        for label, score, box in zip(labels, scores, boxes.tolist(), strict=True)
+    ]
+    if masks is not None:
+        for record, rle in zip(records, encode_masks(masks), strict=True):
+            record['segmentation'] = rle
+    return records
+
+
+def confident(predictions: InstanceData, score_thr: float) -> InstanceData:
+    """The predictions whose score is at least ``score_thr``; the masks may be a tensor or a list of RLE."""
+    return predictions[(predictions.scores >= score_thr).nonzero().flatten().cpu()]
+
+
+def draw_predictions(
+    image: np.ndarray, predictions: InstanceData, classes: Sequence[str], score_thr: float
+) -> np.ndarray:
+    """The picture of an image's confident predictions; see `draw_instances`."""
+    sure = confident(predictions, score_thr)
+    return draw_instances(image, sure.get('masks'), sure.labels, sure.scores, sure.bboxes, classes)
+
+
+class CocoResults(BaseMetric):
+    """Writes the predictions of all processes as one COCO result file.
+
+    Args:
+        path: the JSON file.
+        category_ids: category id by class index.
+    """
+
+    default_prefix = 'results'
+
+    def __init__(self, *, path: Path, category_ids: Sequence[int]) -> None:
+        super().__init__(collect_device='cpu')
+        self.path, self.category_ids = path, category_ids
+
+    def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
+        """Keep a batch's predictions, one entry an image."""
+        for sample in data_samples:
+            records = coco_records(sample['pred_instances'], self.category_ids)
+            self.results.append([{'image_id': sample['img_id'], **record} for record in records])
+
+    def compute_metrics(self, results: list[list[dict]]) -> dict:
+        """Write the file; there is nothing to measure."""
+        records = [record for image in results for record in image]
+        print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
+        write_json(records, self.path)
+        return {}
+
+
+class PickledResults(DumpDetResults):
+    """mmdet's pickle of predictions, for masks that are RLE already, and written whole or not at all.
+
+    Args:
+        path: the pickle file.
+    """
+
+    def __init__(self, *, path: Path) -> None:
+        super().__init__(out_file_path=str(path))
+
+    def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
+        """Keep a batch's predictions."""
+        for sample in data_samples:
+            sample = dict(sample)  # other metrics read the same dict
+            masks = sample['pred_instances'].get('masks')
+            if masks is None or not isinstance(masks, list):
+                super().process(data_batch, [{**sample, 'pred_instances': dict(sample['pred_instances'])}])
+            else:
+                bare = {key: value for key, value in sample['pred_instances'].items() if key != 'masks'}
+                super().process(data_batch, [{**sample, 'pred_instances': bare}])
+                self.results[-1]['pred_instances']['masks'] = [dict(rle) for rle in masks]
+
+    def compute_metrics(self, results: list) -> dict:
+        """Write the file; there is nothing to measure."""
+        with written_whole(Path(self.out_file_path)) as temporary:
+            mmengine.dump(results, str(temporary), file_format='pkl')
+        return {}
+
+
+class OverlayHook(Hook):
+    """Writes a picture of each test image with its predictions.
+
+    Args:
+        folder: where the pictures go; subfolders as below ``image_root``.
+        image_root: the data set's image folder.
+        classes: names by class index.
+        score_thr: less certain predictions are not drawn.
+    """
+
+    def __init__(self, *, folder: Path, image_root: Path, classes: Sequence[str], score_thr: float) -> None:
+        self.folder, self.image_root, self.classes, self.score_thr = folder, image_root, classes, score_thr
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        """Draw a batch."""
+        for sample in outputs or ():
+            path = Path(sample.img_path)
+            inside = path.relative_to(self.image_root) if path.is_relative_to(self.image_root) else Path(path.name)
+            picture = draw_predictions(read_image(path), sample.pred_instances, self.classes, self.score_thr)
+            write_image(picture, self.folder / inside)

@@ -1,0 +1,142 @@
+"""Which mask voting is best for a trained model (AggMask, Sec. 3.2, Table 1), from one pass over the images.
+
+Shape shorthand: N candidates of an image, M instances.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmagg.models.postprocess import MaskPostProcessor, MaskVoting
+from mmagg.ops.mask_voting import WEIGHTS
+
+AT_50, AT_75 = 0, 5  # where these IoU thresholds stand among COCO's ten
+
+
+class Variant(NamedTuple):
+    """A cell of the grid: how voters are weighted, and the IoU from which on a candidate votes."""
+
+    weight: str | None
+    iou_thr: float | None
+
+
+BASELINE = Variant(None, None)
+"""No voting."""
+
+
+class Refined(NamedTuple):
+    """An image's instances: voting changes their masks alone."""
+
+    scores: np.ndarray
+    """(M,)"""
+    labels: np.ndarray
+    """(M,)"""
+    size: tuple[int, int]
+    """(height, width) of the masks."""
+    counts: dict[Variant, list[str]]
+    """Compressed RLE of the M masks."""
+
+
+class VotingSearch:
+    """Takes the place of a head's `MaskPostProcessor` and ends each image once per variant.
+
+    Candidates are decoded, compared and suppressed once per image; voting, resizing and encoding are repeated. What
+    stays is RLE; a mask that several variants share is held once.
+
+    Args:
+        post_process: the head's own, with `mask_format='rle'`; its voting is not used.
+        thresholds: IoU thresholds in [0, 1] to try with each weight.
+
+    Attributes:
+        variants: the baseline, then every weight with every threshold.
+        images: what was found so far, one entry an image.
+    """
+
+    def __init__(self, post_process: MaskPostProcessor, thresholds: Sequence[float]) -> None:
+        self.post_process = post_process
+        self.score_thr = post_process.score_thr  # the head reads it
+        self.votings = {BASELINE: None} | {
+            Variant(weight, iou_thr): MaskVoting(weight=weight, iou_thr=iou_thr)
+            for weight in WEIGHTS
+            for iou_thr in thresholds
+        }
+        self.variants = tuple(self.votings)
+        self.images: list[Refined] = []
+
+    def __call__(
+        self,
+        decode: Callable[[Tensor], Tensor],
+        *,
+        upsampled_size: tuple[int, int],
+        img_shape: tuple[int, int],
+        out_size: tuple[int, int],
+        **candidates: Tensor | tuple[int, int],
+    ) -> InstanceData:
+        """Post-process an image; arguments and result are those of `MaskPostProcessor` without voting."""
+        suppressed = self.post_process.suppress(decode, **candidates)
+        results = {
+            variant: self.post_process.finish(
+                suppressed, voting, upsampled_size=upsampled_size, img_shape=img_shape, out_size=out_size
+            )
+            for variant, voting in self.votings.items()
+        }
+        baseline = results[BASELINE]
+        held: dict[str, str] = {}
+        counts = {
+            variant: [held.setdefault(rle['counts'], rle['counts']) for rle in result.masks]
+            for variant, result in results.items()
+        }
+        self.images.append(Refined(baseline.scores.cpu().numpy(), baseline.labels.cpu().numpy(), out_size, counts))
+        return baseline
+
+    def records(self, variant: Variant, image_ids: Sequence[int], category_ids: Sequence[int]) -> Iterator[dict]:
+        """COCO result records of a variant.
+
+        Args:
+            variant: one of `variants`.
+            image_ids: one for each of `images`.
+            category_ids: category id by class index.
+        """
+        for image_id, image in zip(image_ids, self.images, strict=True):
+            for score, label, counts in zip(
+                image.scores.tolist(), image.labels.tolist(), image.counts[variant], strict=True
+            ):
+                yield {
+                    'image_id': image_id,
+                    'category_id': category_ids[label],
+                    'score': score,
+                    'segmentation': {'size': list(image.size), 'counts': counts},
+                }
+
+
+def mask_ap(
+    truth: COCO, records: Iterator[dict], image_ids: Sequence[int], category_ids: Sequence[int]
+) -> dict[str, float | None]:
+    """COCO's mask AP of some images, not rounded.
+
+    Args:
+        truth: the annotations.
+        records: COCO result records with masks.
+        image_ids: the images that count.
+        category_ids: the categories that count.
+
+    Returns:
+        AP, AP50 and AP75 in [0, 1]; None where there is nothing to be found.
+    """
+    evaluation = COCOeval_faster(truth, truth.loadRes(list(records)), 'segm')
+    evaluation.params.imgIds, evaluation.params.catIds = list(image_ids), list(category_ids)
+    evaluation.evaluate()
+    evaluation.accumulate()
+    # (IoU thresholds, recalls, categories): all areas, most detections an image
+    precision = np.asarray(evaluation.eval['precision'])[:, :, :, 0, -1]
+    return {'AP': _mean(precision), 'AP50': _mean(precision[AT_50]), 'AP75': _mean(precision[AT_75])}
+
+
+def _mean(precision: np.ndarray) -> float | None:
+    """COCO marks categories without objects by -1."""
+    precision = precision[precision > -1]
+    return float(precision.mean()) if precision.size else None

@@ -1,0 +1,147 @@
+"""Panels of bases, attention and masks (BlendMask, Fig. 1 and 3). Pictures are uint8 BGR, sizes are pixels.
+
+Shape shorthand: K bases, M attention size, R mask size, (H, W) size of the panel, (h, w) size of a tile.
+"""
+
+from collections.abc import Sequence
+from math import ceil, isqrt
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmcv.ops import roi_align
+from torch import Tensor
+
+from mmagg.inside.heat_map import (
+    Frame,
+    fit,
+    logit_bar,
+    logit_heat_map,
+    logit_limit,
+    outline_cell,
+    prob_bar,
+    prob_heat_map,
+)
+from mmagg.inside.mask_panels import TILE_GAP, Panel, Scale
+
+THINNEST = 1 / 8  # of a tile, which is stretched if it would be thinner
+WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+
+
+def image_panel(picture: np.ndarray, below: str, room: tuple[int, int]) -> Panel:
+    """A picture in the middle of an (H, W) panel."""
+    return Panel(_tiled([picture], room), below)
+
+
+def bases_panel(image: np.ndarray, bases: Tensor, frame: Frame, room: tuple[int, int]) -> Panel:
+    """Bases as heat maps over the image, with one colour scale.
+
+    Args:
+        image: at any size.
+        bases: (K, height, width) logits.
+        frame: where the image lies in the input of the network.
+        room: (H, W).
+    """
+    size = tile_size(image.shape[:2], len(bases), room)
+    small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+    return _logits(small, fit(bases, frame, size), logit_limit(bases), room)
+
+
+def pooled_panel(crop: np.ndarray, pooled: Tensor, limit: float, grid: int | None, room: tuple[int, int]) -> Panel:
+    """Bases in a box.
+
+    Args:
+        crop: (h, w, 3), the box.
+        pooled: (K, R, R) logits.
+        limit: the logit at which colours end.
+        grid: side of the grid whose cell k is taken from base k, which is then outlined; None without.
+        room: (H, W).
+    """
+    return _logits(crop, fit(pooled, _whole(pooled), crop.shape[:2]), limit, room, grid)
+
+
+def attention_panel(crop: np.ndarray, attention: Tensor, room: tuple[int, int]) -> Panel:
+    """Weights (K, M, M) in [0, 1] of the bases in a box, place by place."""
+    maps = F.interpolate(attention[None], size=crop.shape[:2], mode='nearest-exact')[0].numpy()
+    return _probs(crop, maps, room)
+
+
+def prob_panel(crop: np.ndarray, probs: Tensor, room: tuple[int, int]) -> Panel:
+    """The probability (R, R) of a mask in a box."""
+    return _probs(crop, fit(probs[None], _whole(probs), crop.shape[:2]), room)
+
+
+def cropped(image: np.ndarray, box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
+    """A box cut out of an image, at a size.
+
+    Args:
+        image: any size.
+        box: x1, y1, x2, y2 in pixels of the image; what lies outside of it is black.
+        size: (h, w).
+    """
+    left, top = (max(0, int(side)) for side in box[:2])
+    window = image[top : ceil(box[3]) + 1, left : ceil(box[2]) + 1].astype(np.float32)
+    pixels = torch.from_numpy(window).permute(2, 0, 1)[None].contiguous()
+    roi = torch.tensor([[0, box[0] - left, box[1] - top, box[2] - left, box[3] - top]], dtype=torch.float)
+    pooled = roi_align(pixels, roi, size, 1.0, 0, 'avg', True)
+    return pooled[0].permute(1, 2, 0).round().byte().numpy()
+
+
+def tile_size(shape: tuple[float, float], number: int, room: tuple[int, int]) -> tuple[int, int]:
+    """(h, w) of equal tiles that have the proportions of `shape` and fit into a panel of (H, W)."""
+    cell = np.array(
+        [(side - (count - 1) * TILE_GAP) // count for side, count in zip(room, _arrangement(number), strict=True)]
+    )
+    size = np.round(np.multiply(shape, (cell / shape).min())).astype(int)
+    return tuple(np.clip(size, ceil(THINNEST * cell.min()), cell).tolist())
+
+
+def _arrangement(number: int) -> tuple[int, int]:
+    """Rows and columns of some tiles, as square as it gets."""
+    columns = isqrt(number - 1) + 1
+    return ceil(number / columns), columns
+
+
+def _whole(maps: Tensor) -> Frame:
+    """Maps that show an image without padding."""
+    return Frame(maps.shape[-2:], maps.shape[-2:])
+
+
+def _logits(
+    background: np.ndarray, maps: np.ndarray, limit: float, room: tuple[int, int], grid: int | None = None
+) -> Panel:
+    tiles = _numbered([logit_heat_map(background, logits, limit) for logits in maps])
+    if grid is not None:
+        for cell, tile in enumerate(tiles):
+            outline_cell(tile, cell, grid, Frame((grid, grid), (grid, grid)))
+    return Panel(_tiled(tiles, room), Scale(logit_bar(limit), (f'≤ −{limit:.3g}', f'≥ {limit:.3g}')))
+
+
+def _probs(background: np.ndarray, maps: np.ndarray, room: tuple[int, int]) -> Panel:
+    tiles = _numbered([prob_heat_map(background, probs) for probs in maps])
+    return Panel(_tiled(tiles, room), Scale(prob_bar(), ('0', '1')))
+
+
+def _tiled(tiles: Sequence[np.ndarray], room: tuple[int, int]) -> np.ndarray:
+    """Equal tiles row by row, together in the middle of a white panel."""
+    (height, width), (rows, columns) = tiles[0].shape[:2], _arrangement(len(tiles))
+    top = (room[0] - rows * (height + TILE_GAP) + TILE_GAP) // 2
+    left = (room[1] - columns * (width + TILE_GAP) + TILE_GAP) // 2
+    panel = np.full((*room, 3), WHITE, np.uint8)
+    for index, tile in enumerate(tiles):
+        row, column = divmod(index, columns)
+        y, x = top + row * (height + TILE_GAP), left + column * (width + TILE_GAP)
+        panel[y : y + height, x : x + width] = tile
+    return panel
+
+
+def _numbered(tiles: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """Number tiles from 1 in their upper left corners, in place, unless there is only one."""
+    font, scale, pad = cv2.FONT_HERSHEY_SIMPLEX, 0.38, 3
+    for index, tile in enumerate(tiles if len(tiles) > 1 else ()):
+        text = str(index + 1)
+        (width, height), _ = cv2.getTextSize(text, font, scale, 1)
+        tile[: height + 2 * pad, : width + 2 * pad] = BLACK
+        cv2.putText(tile, text, (pad, height + pad), font, scale, WHITE, 1, cv2.LINE_AA)
+    return tiles

@@ -1,0 +1,117 @@
+"""What the mask of a grid cell is made of (AggMask, Fig. 5), and what all cells of a level predict (SOLO, Fig. 4).
+
+Shape shorthand: K masks at and around a place, N cells, S side of a level's class grid, (h, w) mask size of a level,
+(H, W) mask size of the first level.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mmagg.models.heads import GridMaskHead
+from mmagg.models.masks import LocalMasks
+from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.ops import chunk_size, grid_neighbours
+from mmagg.ops.grid_neighbours import PATTERNS
+
+# The (row, column) in a square of each of K masks, as `grid_neighbours` orders them. A pattern's first offset is as far
+# up as any is up or left.
+ARRANGEMENTS = {
+    len(offsets): tuple((row - offsets[0][0], column - offsets[0][0]) for row, column in offsets)
+    for offsets in PATTERNS.values()
+    if offsets
+} | {4: ((0, 1), (1, 1), (1, 0), (0, 0))}
+
+
+class Surroundings(NamedTuple):
+    """Masks at and around a place."""
+
+    maps: Tensor
+    """(K, height, width) logits or probabilities."""
+    cells: Tensor
+    """(K,) the cells that they are the masks of."""
+    grid: int
+    """Side of the grid of these cells."""
+
+
+class MaskInspector:
+    """Looks into the masks that a head has for one image.
+
+    Args:
+        head: in evaluation mode.
+        masks: what its `forward` returned; the first image of the batch is looked at.
+    """
+
+    def __init__(self, head: GridMaskHead, masks: list[LocalMasks]) -> None:
+        self.head, self.masks = head, masks
+
+    def place(self, cell: int) -> tuple[int, int]:
+        """A cell over all levels -> its level, and the cell within the level's grid."""
+        [(level, _, local)] = self.head.by_level(np.array([cell]))
+        return level, int(local[0])
+
+    @torch.no_grad()
+    def representations(self, level: int, cell: int) -> Surroundings:
+        """The mask representations that a class cell aggregates; without an aggregator the local masks of the cell and
+        its four neighbours.
+
+        Args:
+            level: index of the level.
+            cell: in [0, S²).
+
+        Returns:
+            logits (K, h, w), in the order of `grid_neighbours`; K = 0 if the head aggregates context alone.
+        """
+        source, grid = self.masks[level], self.head.mask_branch.grids[level]
+        if isinstance(source, AggregatedMasks):
+            cells, source = source.neighbours[cell], source.representations
+        else:
+            cells = grid_neighbours(grid, grid)[cell]
+        maps = source.at(0, cells[None])[0] if len(cells) else torch.zeros(0, *source.size)
+        return Surroundings(maps, cells, grid)
+
+    @torch.no_grad()
+    def probs(self, level: int, cells: Tensor) -> Tensor:
+        """The masks of some cells as the head decodes them: (N,) long, within the level's grid -> (N, H, W)."""
+        first = sum(grid**2 for grid in self.head.grids[:level])
+        device = next(self.head.parameters()).device
+        return self.head.decode(self.masks, 0, first + cells.numpy(), device)
+
+    def probs_around(self, level: int, cell: int, grid: int) -> Surroundings:
+        """The masks at the place of another head's cell, and at the four cells around it.
+
+        Args:
+            level: index of the level.
+            cell: row-major in that other grid.
+            grid: its side.
+
+        Returns:
+            probabilities (5, H, W): up, left, the place itself, right, down.
+        """
+        own = self.head.grids[level]
+        cells = grid_neighbours(grid, own)[cell]
+        return Surroundings(self.probs(level, cells), cells, own)
+
+    @torch.no_grad()
+    def level_probs(self, level: int) -> Iterator[Tensor]:
+        """The masks of all S² cells of a level, row by row, in chunks (n, h, w) under the head's byte budget."""
+        masks = self.masks[level]
+        # A pixel has its logit and its probability.
+        chunk = chunk_size(2 * 4 * masks.size[0] * masks.size[1], self.head.post_process.byte_budget)
+        for cells in torch.arange(self.head.grids[level] ** 2).split(chunk):
+            yield masks.probs_at(0, cells[:, None], masks.size)[:, 0]
+
+
+@contextmanager
+def recorded(module: nn.Module) -> Iterator[list]:
+    """Collects what a module returns while the block runs."""
+    outputs = []
+    handle = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        handle.remove()

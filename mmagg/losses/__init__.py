@@ -1,5 +1,0 @@
-"""Losses that mmdet does not have."""
-
-from .distance_iou import DistanceIoULoss, distance_iou
-
-__all__ = ['DistanceIoULoss', 'distance_iou']

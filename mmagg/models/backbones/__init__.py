@@ -1,0 +1,5 @@
+"""Backbones that mmdet does not have."""
+
+from mmagg.models.backbones.resnet_dcn_interval import ResNetDCNInterval
+
+__all__ = ['ResNetDCNInterval']

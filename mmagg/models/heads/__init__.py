@@ -1,0 +1,8 @@
+"""Heads: what a pyramid becomes detections with."""
+
+from mmagg.models.heads.boxed_mask_head import BoxedMaskHead
+from mmagg.models.heads.grid_mask_head import GridMaskHead
+from mmagg.models.heads.location_head import LocationHead
+from mmagg.models.heads.semantic_head import SemanticHead
+
+__all__ = ['BoxedMaskHead', 'GridMaskHead', 'LocationHead', 'SemanticHead']

@@ -1,0 +1,228 @@
+"""Instances from boxes whose locations also predict what their mask is made of: the head of BlendMask and MEInst.
+
+    feats ──► LocationHead ──► classes, boxes, centerness ──► positives or detections ──┐ their places
+        └───► coefficients' features ─────────────────────────────────────────────────► coefficients at them
+        └───► masks.features (BlendMask's bases) ──────────────────────────────► masks.loss or masks.decode
+
+Shape shorthand: B images, G objects of the batch, P positives, M detections, D coefficients, R mask size.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from mmengine.structures import InstanceData
+from torch import Tensor
+
+from mmagg.models.heads.location_head import LocationHead, LocationMaps, LocationTargets
+from mmagg.models.masks.boxed.coefficients import Coefficients
+from mmagg.models.postprocess import BoxedMaskPostProcessor, Detections
+from mmagg.models.targets import box_mask_targets, semantic_target
+
+
+@MODELS.register_module()
+class BoxedMaskHead(BaseModule):
+    """Finds boxes, and decodes a mask for each of those that are left in the end.
+
+    The masks are a module with `num_coefficients` (D) and `mask_size` (R), and
+
+    - `features(feats)`: what the masks of a batch share;
+    - `loss(shared, coefficients, gts=, weights=, denominator=, rois=, labels=, targets=)`: of the positives;
+    - `decode(shared, coefficients, rois=, labels=)`: (M, R, R) logits.
+
+    Args:
+        boxes: config of the `LocationHead`.
+        masks: config of the masks (`BlendedMasks`).
+        coefficients: arguments of `Coefficients` (without the number).
+        semantic: config of an auxiliary head (`SemanticHead`), which is run in training only; None for none.
+        levels: which of the maps that the neck returns the boxes are found on; None: the first ones.
+        loss_mask_weight: factor of the mask loss.
+        train_cfg: `max_positives`: at most so many masks per batch are learnt from, chosen at random (None: all).
+        test_cfg: arguments of `BoxedMaskPostProcessor`.
+    """
+
+    def __init__(
+        self,
+        *,
+        boxes: dict,
+        masks: dict,
+        coefficients: dict | None = None,
+        semantic: dict | None = None,
+        levels: Sequence[int] | None = None,
+        loss_mask_weight: float = 1.0,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        self.boxes: LocationHead = MODELS.build(boxes)
+        self.levels = tuple(range(len(self.boxes.strides)) if levels is None else levels)
+        self.masks = MODELS.build(masks)
+        number = self.masks.num_coefficients
+        self.coefficients = (
+            Coefficients(num_coefficients=number, **dict(channels=self.boxes.channels) | (coefficients or {}))
+            if number
+            else None
+        )
+        self.semantic = semantic and MODELS.build(semantic)
+        self.loss_mask_weight = loss_mask_weight
+        self.max_positives = (train_cfg or {}).get('max_positives')
+        self.post_process = BoxedMaskPostProcessor(**(test_cfg or {}))
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor], Any]:
+        """All that is computed for every location.
+
+        Args:
+            feats: what the neck returns, one (B, C, h, w) per level.
+
+        Returns:
+            classes, boxes and centerness; the features from which coefficients are predicted where they are asked
+            for, (B, C', h, w) per level; what the masks share.
+        """
+        maps, features = self.find(feats)
+        return maps, features, self.masks.features(feats)
+
+    def find(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor]]:
+        """The first two of `forward`."""
+        pyramid = [feats[level] for level in self.levels]
+        maps = self.boxes(pyramid)
+        if self.coefficients is None:
+            return maps, ()
+        return maps, self.coefficients.features(pyramid, maps.box_feats)
+
+    # Training
+
+    def loss(self, feats: Sequence[Tensor], batch_data_samples: list, positive_infos: None = None) -> dict[str, Tensor]:
+        """All losses of a batch; mmdet's detectors call it.
+
+        Args:
+            feats: what the neck returns.
+            batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels, masks), `ignored_instances` and
+                the image's sizes.
+            positive_infos: unused; heads beside a box head have it.
+
+        Returns:
+            `loss_cls`, `loss_bbox`, `loss_centerness`, `loss_mask`, and `loss_semantic` if there is such a head.
+        """
+        instances, ignored, metas = unpack_gt_instances(batch_data_samples)
+        ignored = [x or InstanceData() for x in ignored]
+        boxes = [x.bboxes for x in instances]
+        # All that waits for the device comes before the towers are queued.
+        sizes = [feats[level].shape[-2:] for level in self.levels]
+        targets = self.boxes.assign(sizes, boxes, [x.labels for x in instances])
+        gt_masks = box_mask_targets([x.masks for x in instances], boxes, size=self.masks.mask_size)
+
+        maps, features, shared = self(feats)
+        losses = self.boxes.loss(maps, targets)
+        losses['loss_mask'] = self.mask_loss(features, shared, targets, instances, gt_masks)
+        if self.semantic is not None:
+            size, stride = metas[0]['batch_input_shape'], self.semantic.stride
+            wanted = [
+                semantic_target(x.masks, x.labels, y.get('masks'), y.get('labels'), size=size, stride=stride)
+                for x, y in zip(instances, ignored, strict=True)
+            ]
+            losses['loss_semantic'] = self.semantic.loss(feats, torch.stack(wanted))
+        return losses
+
+    def mask_loss(
+        self,
+        features: Sequence[Tensor],
+        shared: Any,
+        targets: LocationTargets,
+        instances: Sequence[InstanceData],
+        gt_masks: Tensor,
+    ) -> Tensor:
+        """The positives' mask loss, weighted by and averaged over their centerness.
+
+        Args:
+            features: of the coefficients.
+            shared: of the masks.
+            targets: the positives.
+            instances: per image its objects.
+            gt_masks: (G, R, R) in their boxes.
+        """
+        places, gts, weights = targets.places, targets.gts, targets.centerness
+        denominator = targets.denominator
+        if self.max_positives is not None and len(places) > self.max_positives:
+            chosen = torch.randperm(len(places))[: self.max_positives]
+            places, chosen = places[chosen], chosen.to(gts.device, non_blocking=True)
+            denominator = denominator * weights[chosen].sum() / weights.sum()
+            gts, weights = gts[chosen], weights[chosen]
+        coefficients = self.coefficients and self.coefficients.at(features, places)
+        loss = self.masks.loss(
+            shared,
+            coefficients,
+            gts=gts,
+            weights=weights,
+            denominator=denominator,
+            rois=regions([x.bboxes for x in instances]),
+            labels=torch.cat([x.labels for x in instances]),
+            targets=gt_masks,
+        )
+        return self.loss_mask_weight * loss
+
+    # Inference
+
+    def predict(
+        self, feats: Sequence[Tensor], batch_data_samples: list, rescale: bool = True, results_list: None = None
+    ) -> list[InstanceData]:
+        """Detections of a batch; mmdet's detectors call it.
+
+        Args:
+            feats: what the neck returns.
+            batch_data_samples: B `DetDataSample` with the image's sizes.
+            rescale: masks and boxes in the original image's frame (else: in that of the network's input).
+            results_list: unused; heads beside a box head have it.
+
+        Returns:
+            per image what `BoxedMaskPostProcessor.paste` returns.
+        """
+        maps, features = self.find(feats)
+        metas = [sample.metainfo for sample in batch_data_samples]
+        found = [self.detect(maps, i, tuple(meta['img_shape'][:2])) for i, meta in enumerate(metas)]
+        # Where nothing is found, nothing is shared.
+        shared = self.masks.features(feats) if any(len(x.boxes) for x in found) else None
+        return [
+            self.post_process.paste(
+                self.decode([x[i : i + 1] for x in features], shared, detections, i),
+                detections,
+                img_shape=tuple(meta['img_shape'][:2]),
+                out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
+            )
+            for i, (detections, meta) in enumerate(zip(found, metas, strict=True))
+        ]
+
+    def detect(self, maps: LocationMaps, image: int, img_shape: tuple[int, int]) -> Detections:
+        """Detections of one image of the batch."""
+        return self.post_process.detect(
+            [x[image].flatten(1).t().float().sigmoid() for x in maps.cls_logits],
+            [x[image].flatten().float().sigmoid() for x in maps.centerness],
+            self.boxes.boxes_of(maps, image),
+            img_shape,
+        )
+
+    def decode(self, features: Sequence[Tensor], shared: Any, detections: Detections, image: int) -> Tensor:
+        """Masks of an image's detections.
+
+        Args:
+            features: of the coefficients, of this image, (1, C, h, w) per level.
+            shared: of the masks, of the batch.
+            detections: M of them.
+            image: index of the image in the batch.
+
+        Returns:
+            (M, R, R) logits.
+        """
+        size = self.masks.mask_size
+        if len(detections.boxes) == 0:
+            return detections.boxes.new_zeros(0, size, size)
+        coefficients = self.coefficients and self.coefficients.at(features, detections.places)
+        rois = torch.cat([detections.boxes.new_full((len(detections.boxes), 1), image), detections.boxes], dim=1)
+        return self.masks.decode(shared, coefficients, rois=rois, labels=detections.labels)
+
+
+def regions(boxes: Sequence[Tensor]) -> Tensor:
+    """Per image (G_i, 4) boxes -> (G, 5) with the image's index in front."""
+    return torch.cat([torch.cat([x.new_full((len(x), 1), i), x], dim=1) for i, x in enumerate(boxes)])

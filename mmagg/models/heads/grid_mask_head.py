@@ -1,0 +1,284 @@
+"""One mask per grid cell: the head of SOLO, Decoupled SOLO and SOLOv2.
+
+    feats ── resize ──► levels ──► class tower ─────────────► class logits per cell
+                           └─────► mask branch ─► aggregator ► LocalMasks per level (nothing computed yet)
+    training:   assigner ──► positive cells ──► decode ──► mask loss
+    inference:  class scores ──► candidates ──► decode ──► MaskPostProcessor
+
+Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the levels, P positives, N candidates,
+(H, W) mask size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmdet.models.utils import unpack_gt_instances
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.utils import reduce_mean
+from mmengine.dist import get_world_size
+from mmengine.model import BaseModule, bias_init_with_prob
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmagg.models.layers import ConvTower
+from mmagg.models.masks import LocalMasks
+from mmagg.models.postprocess import MaskPostProcessor
+from mmagg.models.targets import GridTargets, downsample_masks
+from mmagg.ops import points_nms
+
+
+@MODELS.register_module()
+class GridMaskHead(BaseModule):
+    """Classifies grid cells and decodes the masks of those that matter.
+
+    Args:
+        num_classes: number of classes, without background.
+        in_channels: channels of the pyramid.
+        feature_strides: stride of each level of the pyramid.
+        strides: stride at which the head works on each level. A level is resized where the two differ.
+        grids: grid side S of each level, of the classes; the mask branch may have coarser `grids` if an aggregator
+            interpolates.
+        class_tower: arguments of the `ConvTower` that classifies the cells (without `in_channels`).
+        mask_branch: config of the mask branch, which makes `LocalMasks` from the levels.
+        assigner: config of the assigner; `grids` is filled in.
+        aggregator: config of a module that is called with the pyramid, its resized levels, the class tower's outputs
+            and the `LocalMasks`, and returns other `LocalMasks`, indexed by class cells (`DynamicAggregator`).
+        loss_cls: class loss, given logits (B*Q, C) and labels (B*Q,).
+        loss_mask: mask loss, given logits and targets (P, H, W); per mask or per pixel, which is then averaged.
+        train_cfg: `max_positives`: at most so many masks per image are learnt from, chosen at random (None: all).
+        test_cfg: arguments of `MaskPostProcessor`.
+
+    Raises:
+        ValueError: if the numbers of levels differ, or the grids of classes and masks do without an aggregator.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int = 256,
+        feature_strides: Sequence[int] = (4, 8, 16, 32, 64),
+        strides: Sequence[int] = (8, 8, 16, 32, 32),
+        grids: Sequence[int] = (40, 36, 24, 16, 12),
+        class_tower: dict,
+        mask_branch: dict,
+        assigner: dict,
+        aggregator: dict | None = None,
+        loss_cls: dict,
+        loss_mask: dict,
+        train_cfg: dict | None = None,
+        test_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if not len(feature_strides) == len(strides) == len(grids):
+            raise ValueError(
+                f'feature_strides {feature_strides}, strides {strides} and grids {grids} must have one entry per level'
+            )
+        self.num_classes = num_classes
+        self.feature_strides, self.strides, self.grids = tuple(feature_strides), tuple(strides), tuple(grids)
+        self.class_tower = ConvTower(in_channels=in_channels, **class_tower)
+        self.conv_cls = nn.Conv2d(class_tower['channels'], num_classes, 3, padding=1)
+        self.mask_branch = MODELS.build(dict(grids=grids, strides=strides, in_channels=in_channels) | mask_branch)
+        self.post_process = MaskPostProcessor(**(test_cfg or {}))
+        mask_grids = tuple(self.mask_branch.grids)
+        if aggregator is None and mask_grids != self.grids:
+            raise ValueError(f'class grids {self.grids} and mask grids {mask_grids} differ: that takes an aggregator')
+        self.aggregator = aggregator and MODELS.build(
+            dict(grids=grids, mask_grids=mask_grids, byte_budget=self.post_process.byte_budget) | aggregator
+        )
+        self.assigner = TASK_UTILS.build(dict(grids=grids) | assigner)
+        self.loss_cls, self.loss_mask = MODELS.build(loss_cls), MODELS.build(loss_mask)
+        self.max_positives = (train_cfg or {}).get('max_positives')
+
+    def init_weights(self) -> None:
+        """The parts' own initialisation; classes start with a probability of 0.01."""
+        super().init_weights()
+        nn.init.normal_(self.conv_cls.weight, std=0.01)
+        nn.init.constant_(self.conv_cls.bias, bias_init_with_prob(0.01))
+
+    # Forward
+
+    def forward(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], list[LocalMasks]]:
+        """Class logits and lazy masks of every level.
+
+        Args:
+            feats: the pyramid, one (B, C', h, w) per level.
+
+        Returns:
+            a (B, C, S, S) per level, and a `LocalMasks` per level.
+        """
+        levels = self.resize(feats)
+        class_feats = [
+            self.class_tower(F.interpolate(level, size=(grid, grid), mode='bilinear', align_corners=False))
+            for level, grid in zip(levels, self.grids, strict=True)
+        ]
+        masks = self.mask_branch(feats, levels)
+        if self.aggregator is not None:
+            masks = self.aggregator(feats, levels, class_feats, masks)
+        return [self.conv_cls(x) for x in class_feats], masks
+
+    def resize(self, feats: Sequence[Tensor]) -> list[Tensor]:
+        """Bring the pyramid to the strides that the head works at (P2 to P3's, P6 to P5's)."""
+        size_at = {stride: x.shape[-2:] for stride, x in zip(self.feature_strides, feats, strict=True)}
+        return [
+            x if given == wanted else F.interpolate(x, size=size_at[wanted], mode='bilinear', align_corners=False)
+            for x, given, wanted in zip(feats, self.feature_strides, self.strides, strict=True)
+        ]
+
+    # Training
+
+    def loss(self, feats: Sequence[Tensor], batch_data_samples: list, positive_infos: None = None) -> dict[str, Tensor]:
+        """Class and mask loss of a batch; mmdet's detectors call it.
+
+        Args:
+            feats: the pyramid.
+            batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels, masks) and the image's sizes.
+            positive_infos: unused; heads with boxes have it.
+
+        Returns:
+            `loss_cls` and `loss_mask`. Both are divided by the number of positive cells of all processes, so that a
+            distributed run has the losses of one process on the same batch.
+        """
+        instances, _, metas = unpack_gt_instances(batch_data_samples)
+        gt_masks = [x.masks.to_tensor(dtype=torch.uint8, device=feats[0].device) for x in instances]
+        targets = [
+            self.assigner.assign(x.bboxes, masks, meta['batch_input_shape'])
+            for x, masks, meta in zip(instances, gt_masks, metas, strict=True)
+        ]
+        labels = torch.stack(
+            [target.labels(x.labels, self.num_classes) for target, x in zip(targets, instances, strict=True)]
+        )
+        if self.max_positives is not None:
+            targets = [target.sample(self.max_positives) for target in targets]
+        # The only wait for the device, before the towers are queued.
+        cells = [target.cells.cpu().numpy() for target in targets]
+        cls_logits, masks = self(feats)
+
+        world = get_world_size()
+        positives = (labels != self.num_classes).sum()
+        learnt = positives.new_tensor(sum(len(np.unique(x)) for x in cells))
+        positives, learnt = reduce_mean(torch.stack([positives, learnt]).float())
+        return dict(
+            loss_cls=self.loss_cls(
+                cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=positives + 1 / world
+            ),
+            loss_mask=self.sum_mask_losses(masks, cells, targets, gt_masks) / learnt.clamp(min=1 / world),
+        )
+
+    def sum_mask_losses(
+        self, masks: list[LocalMasks], cells: list[np.ndarray], targets: list[GridTargets], gt_masks: list[Tensor]
+    ) -> Tensor:
+        """The mask losses of all positives, summed.
+
+        Args:
+            masks: one per level.
+            cells: per image its positive cells (P,), ascending, on the host.
+            targets: per image.
+            gt_masks: per image (G, H, W) uint8.
+        """
+        total = 0
+        for image, (host, target, full) in enumerate(zip(cells, targets, gt_masks, strict=True)):
+            downsampled = {}  # levels of the same stride share their targets
+            for level, part, local in self.by_level(host):
+                source = masks[level]
+                if (source.stride, source.size) not in downsampled:
+                    small = downsample_masks(full, stride=source.stride, size=source.size)
+                    downsampled[source.stride, source.size] = small
+                wanted = downsampled[source.stride, source.size][target.gts[part]]
+                logits = source.at(image, torch.from_numpy(local)[:, None])[:, 0]
+                loss = self.loss_mask(logits, wanted, reduction_override='none')
+                total = total + (loss if loss.ndim == 1 else loss.flatten(1).mean(1)).sum()
+        # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
+        # waits for the gradient of every parameter.
+        branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])
+        return total + 0 * sum(p.sum() for branch in branches for p in branch.parameters() if p.requires_grad)
+
+    def by_level(self, cells: np.ndarray) -> list[tuple[int, slice, np.ndarray]]:
+        """Group ascending cells of one image by level.
+
+        Args:
+            cells: (P,) ascending, over all levels.
+
+        Returns:
+            for each level with cells: its index, where its cells stand, and they within the level's grid.
+        """
+        starts = np.concatenate([[0], np.cumsum(np.square(self.grids))])
+        bounds = np.searchsorted(cells, starts)
+        return [
+            (level, slice(begin, end), cells[begin:end] - starts[level])
+            for level, (begin, end) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True))
+            if begin < end
+        ]
+
+    # Inference
+
+    def predict(
+        self, feats: Sequence[Tensor], batch_data_samples: list, rescale: bool = True, results_list: None = None
+    ) -> list[InstanceData]:
+        """Detections of a batch; mmdet's detectors call it.
+
+        Args:
+            feats: the pyramid.
+            batch_data_samples: B `DetDataSample` with the image's sizes.
+            rescale: masks and boxes in the original image's frame (else: in that of the network's input).
+            results_list: unused; heads with boxes have it.
+
+        Returns:
+            per image `scores`, `labels`, `masks` and `bboxes` (see `MaskPostProcessor`), and `cells` (M,), the cells
+            over all levels that the instances come from.
+        """
+        cls_logits, masks = self(feats)
+        scores = cells_first([points_nms(x.float().sigmoid()) for x in cls_logits])
+        return [
+            self.predict_image(scores[i], masks, i, sample.metainfo, rescale)
+            for i, sample in enumerate(batch_data_samples)
+        ]
+
+    def predict_image(
+        self, scores: Tensor, masks: list[LocalMasks], image: int, meta: dict, rescale: bool
+    ) -> InstanceData:
+        """Detections of one image from its cells' class scores (Q, C)."""
+        cells, labels = (scores > self.post_process.score_thr).nonzero(as_tuple=True)
+        min_areas = scores.new_tensor(np.repeat(self.strides, np.square(self.grids)))
+        height, width = masks[0].size
+        host_cells = cells.cpu().numpy()
+        instances = self.post_process(
+            lambda index: self.decode(masks, image, host_cells[index.numpy()], scores.device),
+            scores=scores[cells, labels],
+            labels=labels,
+            min_areas=min_areas[cells],
+            map_size=(height, width),
+            upsampled_size=(height * masks[0].stride, width * masks[0].stride),
+            img_shape=tuple(meta['img_shape'][:2]),
+            out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
+        )
+        instances.cells = cells[instances.pop('index')]
+        return instances
+
+    def decode(self, masks: list[LocalMasks], image: int, cells: np.ndarray, device: torch.device) -> Tensor:
+        """Mask probabilities of some cells, all at the first level's size.
+
+        Args:
+            masks: one per level.
+            image: index of the image in the batch.
+            cells: (N,) over all levels, in any order; a cell that is asked for twice is computed once.
+            device: where the masks are wanted.
+
+        Returns:
+            (N, H, W).
+        """
+        distinct, place = np.unique(cells, return_inverse=True)
+        probs = torch.cat(
+            [
+                masks[level].probs_at(image, torch.from_numpy(local)[:, None], masks[0].size)[:, 0]
+                for level, _, local in self.by_level(distinct)
+            ]
+        )
+        return probs if np.array_equal(distinct, cells) else probs[torch.from_numpy(place).to(device)]
+
+
+def cells_first(maps: list[Tensor]) -> Tensor:
+    """Per level (B, C, S, S) -> (B, Q, C)."""
+    return torch.cat([x.flatten(2) for x in maps], dim=2).transpose(1, 2)

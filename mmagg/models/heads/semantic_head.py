@@ -1,0 +1,65 @@
+"""Auxiliary semantic segmentation, for training only (BlendMask, "+semantic" of Table 7).
+
+Shape shorthand: B images, C classes without background, (h, w) size of the level.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class SemanticHead(BaseModule):
+    """Classifies the pixels of one level: two 3x3 blocks (convolution, normalisation, ReLU) and a 1x1 convolution.
+
+    Args:
+        num_classes: C.
+        in_channels: channels of the level.
+        channels: channels of the blocks.
+        level: which of the maps that it is called with it takes.
+        stride: pixels of the network's input per pixel of the level; whoever makes the targets asks for it.
+        norm_cfg: normalisation; its convolutions have no bias.
+        loss_weight: of the loss.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        in_channels: int,
+        channels: int = 128,
+        level: int = 0,
+        stride: int = 8,
+        norm_cfg: dict = dict(type='BN'),  # noqa: B006 (never changed)
+        loss_weight: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.level, self.stride, self.loss_weight = level, stride, loss_weight
+        self.convs = nn.Sequential(
+            ConvModule(in_channels, channels, 3, padding=1, norm_cfg=norm_cfg),
+            ConvModule(channels, channels, 3, padding=1, norm_cfg=norm_cfg),
+        )
+        self.conv_logits = nn.Conv2d(channels, num_classes + 1, 1)
+
+    def init_weights(self) -> None:
+        """PyTorch's default, as the authors have it; mmcv's blocks have another of their own."""
+        super().init_weights()
+        for block in self.convs:
+            block.conv.reset_parameters()
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """Maps (B, C', h_i, w_i) -> (B, C + 1, h, w) logits; background is class 0."""
+        return self.conv_logits(self.convs(feats[self.level]))
+
+    def loss(self, feats: Sequence[Tensor], targets: Tensor) -> Tensor:
+        """Weighted cross entropy, the mean over all pixels of the batch.
+
+        Args:
+            feats: maps (B, C', h_i, w_i).
+            targets: (B, h, w) long, see `mmagg.models.targets.semantic_target`.
+        """
+        return self.loss_weight * F.cross_entropy(self(feats).float(), targets)

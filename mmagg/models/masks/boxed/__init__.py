@@ -1,0 +1,1 @@
+"""Masks in the frames of boxes: BlendMask, MEInst."""

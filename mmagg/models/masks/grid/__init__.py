@@ -1,0 +1,1 @@
+"""Masks of grid cells: SOLO, Decoupled SOLO, SOLOv2, AggMask."""

@@ -1,0 +1,169 @@
+"""Dynamic aggregation of neighbouring masks, and mask interpolation (AggMask, Sec. 4, Eqs. 3 to 8).
+
+    M_ij = Agg(M'_ij ⊕ N(M'_ij) ⊕ F_c, θ_ij)
+
+The mask of class cell (i, j) is a small conv net, with the cell's own weights θ_ij, over the mask representations M' at
+and around its place in the mask grid and the context F_c. The mask grid may be coarser than the class grid: then
+neighbouring cells share representations.
+
+Shape shorthand: N cells asked for, K representations of each, U distinct ones, P parameters, C context channels,
+S side of the class grid, (H, W) mask size.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmagg.models.masks.grid.aggmask_context import Context
+from mmagg.models.masks.grid.aggmask_parameters import CellParameters
+from mmagg.models.masks.grid.local_masks import LocalMasks
+from mmagg.ops import DynamicConvSpec, chunk_size, dynamic_conv_of_gathered, grid_neighbours, num_neighbours
+
+MASK_ACTIVATIONS = ('none', 'sigmoid')
+
+
+class AggregatedMasks(LocalMasks):
+    """Masks of one level, indexed by class cell.
+
+    Args:
+        representations: M', indexed by mask cell.
+        neighbours: (S², K) long, on the CPU.
+        parameters: θ.
+        context: F_c, or None.
+        spec: shape of the aggregation net.
+        sigmoid: aggregate probabilities instead of logits.
+        byte_budget: bytes that the representations of a chunk of cells may take.
+    """
+
+    def __init__(
+        self,
+        representations: LocalMasks,
+        neighbours: Tensor,
+        parameters: CellParameters,
+        context: Context | None,
+        spec: DynamicConvSpec,
+        *,
+        sigmoid: bool,
+        byte_budget: int,
+    ) -> None:
+        self.size, self.stride = representations.size, representations.stride
+        self.representations, self.neighbours = representations, neighbours
+        self._parameters, self._context, self._spec = parameters, context, spec
+        self._sigmoid, self._byte_budget = sigmoid, byte_budget
+
+    def at(self, image: int, cells: Tensor) -> Tensor:
+        flat = cells.flatten()
+        params = self._parameters.at(image, flat)
+        chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self._byte_budget)
+        masks = [
+            self.aggregate(image, self.neighbours[part], part_params)
+            for part, part_params in zip(flat.split(chunk), params.split(chunk), strict=True)
+        ]
+        return torch.cat(masks).view(*cells.shape, *self.size)
+
+    def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
+        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (Eq. 6)."""
+        used, place = neighbours.unique(return_inverse=True)
+        if not len(used):
+            maps = params.new_zeros(0, *self.size)
+        elif self._sigmoid:
+            maps = self.representations.at(image, used[:, None])[:, 0].sigmoid()
+        else:
+            maps = self.representations.small_at(image, used[:, None])[:, 0]
+        context = params.new_zeros(0, *self.size) if self._context is None else self._context.at(image, self.size)
+        return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
+
+
+@MODELS.register_module()
+class DynamicAggregator(BaseModule):
+    """AggMask's aggregation, between a mask branch and whoever asks for masks.
+
+    With `parameters=dict(type='StaticParameters')` it is the paper's static aggregation.
+
+    Args:
+        grids: side of the class grid of each level.
+        mask_grids: side of the mask grid of each level.
+        neighbours: pattern of the representations that a cell sees, see `grid_neighbours`.
+        centre: how a class cell finds its place in the mask grid, see `grid_neighbours`.
+        context: config of the context; None for none.
+        parameters: config of where the parameters come from.
+        channels: channels between the layers of the aggregation net.
+        num_layers: its layers.
+        kernel_size: its kernels' side.
+        mask_activation: 'sigmoid' aggregates probabilities; the paper and the release prefer logits, 'none'.
+        byte_budget: bytes that the representations of a chunk of cells may take; one cell is always done.
+
+    Raises:
+        ValueError: an unknown option, or nothing to aggregate.
+    """
+
+    def __init__(
+        self,
+        *,
+        grids: Sequence[int],
+        mask_grids: Sequence[int],
+        neighbours: str = '4',
+        centre: str = 'nearest',
+        context: dict | None,
+        parameters: dict,
+        channels: int = 4,
+        num_layers: int = 3,
+        kernel_size: int = 3,
+        mask_activation: str = 'none',
+        byte_budget: int = 64 * 2**20,
+    ) -> None:
+        super().__init__()
+        neighbours = str(neighbours)  # --cfg-options makes a number of '4'
+        if mask_activation not in MASK_ACTIVATIONS:
+            raise ValueError(f'mask_activation is {mask_activation!r}; it must be one of {MASK_ACTIVATIONS}')
+        if num_neighbours(neighbours) == 0 and context is None:
+            raise ValueError("neighbours='none' without context: there is nothing to aggregate")
+        self.context = None if context is None else MODELS.build(context)
+        self.spec = DynamicConvSpec(
+            in_channels=num_neighbours(neighbours) + (self.context.channels if self.context else 0),
+            channels=channels,
+            num_layers=num_layers,
+            kernel_size=kernel_size,
+        )
+        self.parameter_branch = MODELS.build(dict(num_params=self.spec.num_params) | parameters)
+        self.neighbours = [
+            grid_neighbours(grid, mask_grid, neighbours, centre=centre)
+            for grid, mask_grid in zip(grids, mask_grids, strict=True)
+        ]
+        self.mask_activation, self.byte_budget = mask_activation, byte_budget
+
+    def forward(
+        self,
+        feats: Sequence[Tensor],
+        levels: Sequence[Tensor],
+        class_feats: Sequence[Tensor],
+        masks: Sequence[LocalMasks],
+    ) -> list[LocalMasks]:
+        """Lazy aggregated masks of every level.
+
+        Args:
+            feats: the pyramid from P2 on.
+            levels: the pyramid resized to the head's strides.
+            class_feats: outputs of the class tower, one (B, C, S, S) per level.
+            masks: the mask branch's representations, indexed by mask cell.
+
+        Returns:
+            one `LocalMasks` per level, indexed by class cell.
+        """
+        context = self.context and self.context(feats, masks)
+        parameters = self.parameter_branch(levels, class_feats, masks)
+        return [
+            AggregatedMasks(
+                source,
+                neighbours,
+                params,
+                context,
+                self.spec,
+                sigmoid=self.mask_activation == 'sigmoid',
+                byte_budget=self.byte_budget,
+            )
+            for source, neighbours, params in zip(masks, self.neighbours, parameters, strict=True)
+        ]

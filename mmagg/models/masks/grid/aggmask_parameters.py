@@ -1,0 +1,151 @@
+"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all cells (Eq. 4).
+
+Shape shorthand: B images, N cells asked for, P parameters, C channels, S side of the class grid, k kernel side.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmagg.models.layers import ConvTower
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
+from mmagg.models.masks.grid.solov2 import DynamicMasks
+from mmagg.ops import append_coordinates, conv_at
+
+FEATURES = ('class_tower', 'own_tower', 'mask_tower')
+ACTIVATIONS = {'none': lambda x: x, 'tanh': torch.tanh}
+
+
+class CellParameters(ABC):
+    """The aggregation parameters of one level's class cells."""
+
+    @abstractmethod
+    def at(self, image: int, cells: Tensor) -> Tensor:
+        """Index of an image and (N,) long cells in [0, S²) -> (N, P)."""
+
+
+class PredictedParameters(CellParameters):
+    """A convolution of (B, C, S, S) features, at the cells asked for only."""
+
+    def __init__(self, features: Lazy, conv: nn.Conv2d, activation: str) -> None:
+        self._features, self._conv, self._activation = features, conv, ACTIVATIONS[activation]
+
+    def at(self, image: int, cells: Tensor) -> Tensor:
+        features = self._features.value[image : image + 1]
+        return self._activation(conv_at(features, cells, self._conv.weight, self._conv.bias))
+
+
+class SharedParameters(CellParameters):
+    """The same (P,) for every cell."""
+
+    def __init__(self, params: Tensor) -> None:
+        self._params = params
+
+    def at(self, image: int, cells: Tensor) -> Tensor:
+        return self._params.expand(len(cells), -1)
+
+
+@MODELS.register_module()
+class DynamicParameters(BaseModule):
+    """Predicts the parameters of every class cell (Eq. 5).
+
+    PyTorch's default initialisation of the convolution stays: N(0, 0.01), as in the towers, would shrink the dynamic
+    weights to a quarter.
+
+    Args:
+        num_params: P.
+        in_channels: channels of the pyramid (for an own tower).
+        channels: C.
+        kernel_size: k of the convolution that predicts them: 3 on SOLO and 1 on SOLOv2 in the release.
+        activation: 'tanh' (SOLO in the release) or 'none' (SOLOv2).
+        features: what is convolved: the outputs of the 'class_tower'; of an 'own_tower' that sees coordinates
+            (SOLOv2 in the release); of the 'mask_tower', SOLOv2's kernel tower, for equal grids.
+        tower: arguments of the own `ConvTower`.
+
+    Raises:
+        ValueError: unknown `features` or `activation`, or an own tower that is missing or not used.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_params: int,
+        in_channels: int,
+        channels: int,
+        kernel_size: int = 3,
+        activation: str = 'tanh',
+        features: str = 'class_tower',
+        tower: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if features not in FEATURES:
+            raise ValueError(f'features is {features!r}; parameters are predicted from one of {FEATURES}')
+        if activation not in ACTIVATIONS:
+            raise ValueError(f'activation is {activation!r}; it must be one of {tuple(ACTIVATIONS)}')
+        if (tower is not None) != (features == 'own_tower'):
+            raise ValueError(f'tower is for features=own_tower and must be given there; features is {features!r}')
+        self.features, self.activation = features, activation
+        self.tower = None
+        if tower is not None:
+            self.tower = ConvTower(in_channels=in_channels + 2, channels=channels, **tower)
+        self.conv = nn.Conv2d(channels, num_params, kernel_size, padding=kernel_size // 2)
+
+    def forward(
+        self, levels: Sequence[Tensor], class_feats: Sequence[Tensor], masks: Sequence[LocalMasks]
+    ) -> list[CellParameters]:
+        """Lazy parameters of every level.
+
+        Args:
+            levels: the pyramid resized to the head's strides, each (B, in_channels, h, w).
+            class_feats: outputs of the class tower, each (B, C, S, S).
+            masks: the levels' local masks.
+
+        Raises:
+            TypeError: there is no mask tower at the size of the grid.
+            ValueError: the grids of classes and masks differ and the features are the mask tower's.
+        """
+        if self.features == 'class_tower':
+            features = [Lazy(lambda x=x: x) for x in class_feats]
+        elif self.features == 'own_tower':
+            features = [
+                Lazy(lambda x=x, size=y.shape[-2:]: self.tower_output(x, size))
+                for x, y in zip(levels, class_feats, strict=True)
+            ]
+        else:
+            if not all(isinstance(x, DynamicMasks) for x in masks):
+                raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
+            if any(x.grid != y.shape[-1] for x, y in zip(masks, class_feats, strict=True)):
+                raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
+            features = [x.tower_output for x in masks]
+        return [PredictedParameters(x, self.conv, self.activation) for x in features]
+
+    def tower_output(self, level: Tensor, size: tuple[int, int]) -> Tensor:
+        """(B, in_channels, h, w) -> (B, C, S, S)."""
+        cells = F.interpolate(append_coordinates(level), size=size, mode='bilinear', align_corners=False)
+        return self.tower(cells)
+
+
+@MODELS.register_module()
+class StaticParameters(BaseModule):
+    """Learnt parameters, the same everywhere: the static aggregation of Table 6 (Eq. 4).
+
+    They start uniform in ±0.1: PyTorch gives convolutions of 36 to 189 inputs ±0.17 to ±0.07.
+
+    Args:
+        num_params: P.
+    """
+
+    def __init__(self, *, num_params: int) -> None:
+        super().__init__()
+        self.params = nn.Parameter(torch.empty(num_params).uniform_(-0.1, 0.1))
+
+    def forward(
+        self, levels: Sequence[Tensor], class_feats: Sequence[Tensor], masks: Sequence[LocalMasks]
+    ) -> list[CellParameters]:
+        """The same for every level; arguments as in `DynamicParameters`."""
+        return [SharedParameters(self.params)] * len(class_feats)

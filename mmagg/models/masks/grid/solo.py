@@ -1,0 +1,117 @@
+"""SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
+
+Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+"""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule, bias_init_with_prob
+from torch import Tensor, nn
+
+from mmagg.models.layers import ConvTower
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
+from mmagg.ops import append_coordinates
+
+
+class StaticMasks(LocalMasks):
+    """Masks of one level from features and a 1x1 convolution with S² rows.
+
+    The original upsamples the features (C channels), then convolves. Both are linear and the interpolation's weights
+    sum to one, so convolving first gives the same maps, for the rows asked for only, on a quarter of the pixels.
+    """
+
+    def __init__(self, features: Lazy, conv: nn.Conv2d, size: tuple[int, int], stride: int) -> None:
+        self._features, self._conv = features, conv
+        self.size, self.stride = size, stride
+
+    def at(self, image: int, cells: Tensor) -> Tensor:
+        return F.interpolate(self.small_at(image, cells), size=self.size, mode='bilinear', align_corners=False)
+
+    def small_at(self, image: int, cells: Tensor) -> Tensor:
+        weight = self._conv.weight.flatten(1)
+        return project(self._features.value[image], weight[cells], self._conv.bias[cells])
+
+
+@MODELS.register_module()
+class StaticMaskBranch(BaseModule):
+    """Mask branch of SOLO: CoordConv tower shared by all levels, then a 1x1 convolution per level.
+
+    Args:
+        in_channels: channels of the pyramid.
+        grids: grid side S of each level.
+        strides: stride of each level's features; its masks have half of it.
+        channels: channels of the tower.
+        num_convs: layers of the tower.
+        coordinates: concatenate pixel coordinates to the tower's input (Table 3 of the paper turns it off).
+        norm_cfg: normalisation of the tower.
+        init_std: of the tower's weights, see `ConvTower`.
+        map_init_std: of the last convolutions' weights, whose biases then give a probability of 0.01, as the authors
+            have it; None: PyTorch's default for both, which short trainings learn faster from. Under an aggregator the
+            maps are representations: all of them nearly the same constant, they are a long plateau.
+    """
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        grids: Sequence[int],
+        strides: Sequence[int],
+        channels: int = 256,
+        num_convs: int = 7,
+        coordinates: bool = True,
+        norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
+        init_std: float | None = 0.01,
+        map_init_std: float | None = 0.01,
+    ) -> None:
+        super().__init__()
+        self.map_init_std = map_init_std
+        self.grids, self.strides = tuple(grids), tuple(strides)
+        self.coordinates = coordinates
+        self.tower = ConvTower(
+            in_channels=in_channels + 2 * coordinates,
+            channels=channels,
+            num_convs=num_convs,
+            norm_cfg=norm_cfg,
+            init_std=init_std,
+        )
+        self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
+
+    def init_weights(self) -> None:
+        """Towers and maps as `init_std` and `map_init_std` say."""
+        super().init_weights()
+        if self.map_init_std is not None:
+            init_mask_convs(self.convs, self.map_init_std)
+
+    def features(self, level: Tensor) -> Tensor:
+        """(B, C, h, w) pyramid level -> (B, C', h, w) tower output."""
+        # Contiguous also in a channels_last model: a matrix product with a map per row follows.
+        return self.tower(append_coordinates(level) if self.coordinates else level).contiguous()
+
+    def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
+        """Lazy masks of every level.
+
+        Args:
+            feats: the pyramid (not needed here).
+            levels: the pyramid resized to `strides`, each (B, C, h, w).
+
+        Returns:
+            one `LocalMasks` of size (2h, 2w) per level. The tower runs on a level when a cell of it is first asked for.
+        """
+        return [
+            StaticMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
+            for level, conv, stride in zip(levels, self.convs, self.strides, strict=True)
+        ]
+
+
+def double(level: Tensor) -> tuple[int, int]:
+    """Twice the height and width of a feature map (..., h, w)."""
+    return 2 * level.shape[-2], 2 * level.shape[-1]
+
+
+def init_mask_convs(convs: nn.ModuleList, std: float = 0.01) -> None:
+    """N(0, std) weights and the bias of a prior probability of 0.01."""
+    for conv in convs:
+        nn.init.normal_(conv.weight, std=std)
+        nn.init.constant_(conv.bias, bias_init_with_prob(0.01))

@@ -1,0 +1,59 @@
+"""tools/browse_dataset.py as a user calls it."""
+
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mmagg.io.errors import run_tool
+
+
+def browse(*arguments: object) -> int:
+    return run_tool('browse_dataset', [str(argument) for argument in arguments])
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((out / 'pictures').iterdir())}
+
+
+def test_images_are_drawn(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    common = tiny_config, '--coco', shapes_folder, '--out', tmp_path
+    assert browse(*common, '--number', 3) == 0
+    first = pictures(tmp_path)
+    assert len(first) == 3
+    assert first.keys() < {f'{path.stem}.jpg' for path in (shapes_folder / 'images/train').iterdir()}
+    assert cv2.imread(str(tmp_path / 'sheet_1.jpg')).std() > 20
+    assert not (tmp_path / 'sheet_2.jpg').exists()
+
+
+def test_draws_and_stages_of_one_image(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    name = sorted((shapes_folder / 'images/train').iterdir())[1].name
+    common = tiny_config, '--coco', shapes_folder, '--image', name, '--out'
+    assert browse(*common, tmp_path / 'draws', '--repeat', 2) == 0
+    assert list(pictures(tmp_path / 'draws')) == [f'{Path(name).stem}_{i}.jpg' for i in range(3)]
+    assert browse(*common, tmp_path / 'stages', '--stages') == 0
+    assert len(pictures(tmp_path / 'stages')) == 3  # LoadAnnotations, Resize, RandomFlip
+
+
+def test_what_cannot_be_shown_is_named(
+    tiny_config: Path, shapes_folder: Path, root: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    broken = tmp_path / 'broken'
+    shutil.copytree(shapes_folder, broken)
+    missing, empty, *_ = sorted((broken / 'images/train').iterdir())
+    missing.unlink()
+    empty.write_bytes(b'')
+    htc = root / 'configs/a2fpn/htc_r50_a2fpn_20e_coco.py'
+    for arguments, message in (
+        ((tiny_config, '--coco', broken, '--image', missing.name), f'{missing.name}: cannot be read'),
+        ((tiny_config, '--coco', broken, '--image', empty.name), f'{empty.name}: cannot be read'),
+        ((tiny_config, '--coco', broken, '--image', 'none.png'), '--image: no image none.png'),
+        ((tiny_config, '--coco', tmp_path / 'nowhere'), 'nowhere: no such folder'),
+        ((htc, '--coco', broken), 'semantic maps'),
+    ):
+        assert browse(*arguments, '--out', tmp_path / 'out') == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith('error: ')
+        assert message in error
+    assert not (tmp_path / 'out').exists()

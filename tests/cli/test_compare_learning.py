@@ -1,0 +1,52 @@
+"""tools/analysis/compare_learning.py: the table, what is skipped, what is refused; the runs are the tools' own."""
+
+import json
+from pathlib import Path
+
+from mmagg.cli import compare_learning
+from mmagg.io.errors import run_tool
+
+
+def finished(work_dir: Path, config: str, seed: int, ap: float | None) -> None:
+    folder = work_dir / config / f'seed-{seed}' / 'test'
+    folder.mkdir(parents=True)
+    metrics = {} if ap is None else {'coco/segm_mAP': ap, 'coco/segm_mAP_75': ap / 2}
+    (folder / 'metrics.json').write_text(json.dumps(metrics))
+
+
+def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
+    for name in ('a', 'b'):
+        (tmp_path / f'{name}.py').touch()
+    for seed, ap in enumerate((0.1, 0.2, 0.3)):
+        finished(tmp_path / 'work', 'a', seed, ap)
+    finished(tmp_path / 'work', 'b', 0, 0.5)
+    finished(tmp_path / 'work', 'b', 2, None)
+    calls = []
+
+    def train_and_test(command, log, jobs):
+        calls.append(command)
+        if command[0] == 'train.py':
+            log.parent.mkdir(parents=True)
+            (log.parent / 'last_checkpoint').write_text('weights.pth')
+        else:
+            finished(tmp_path / 'work', 'b', 1, 0.1)
+
+    monkeypatch.setattr(compare_learning, 'call', train_and_test)
+    arguments = [str(tmp_path / 'a.py'), str(tmp_path / 'b.py'), '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
+    assert run_tool('compare_learning', arguments) == 0
+    assert [command[0] for command in calls] == ['train.py', 'test.py'], 'only the run that was not there'
+    assert 'weights.pth' in calls[1]
+    out = capsys.readouterr().out
+    assert '| a | 3 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 5.0 | 0.0 ± 0.0 |' in out
+    assert '| b | 3 | 20.0 ± 26.5 |' in out
+
+
+def test_failures_end_in_one_line(tmp_path, capsys) -> None:
+    assert run_tool('compare_learning', [str(tmp_path / 'none.py'), '--coco', 'data']) == 2
+    assert 'no such config' in capsys.readouterr().err
+    config = tmp_path / 'broken.py'
+    config.write_text('model = dict(type=')
+    assert run_tool('compare_learning', [str(config), '--coco', 'data', '--work-dir', str(tmp_path / 'w')]) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert 'train.py' in last
+    assert 'failed' in last

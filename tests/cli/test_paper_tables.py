@@ -1,0 +1,158 @@
+"""tools/analysis/paper_tables.py as a user calls it."""
+
+import re
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mmagg.cli.paper_tables import compare
+from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
+from mmagg.experiments.object_masks import read_masks
+from mmagg.io.errors import run_tool
+from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary
+
+COMPONENTS, PIXELS = 101, 28**2
+
+
+@pytest.fixture(autouse=True)
+def _offline(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError('nothing may be downloaded')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+
+
+@pytest.fixture(scope='module')
+def annotations(shapes_folder: Path) -> Path:
+    return shapes_folder / 'annotations/instances_train.json'
+
+
+@pytest.fixture(scope='module')
+def dictionary() -> Dictionary:
+    """A code that keeps some of the logits, and one component more than is asked for."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.linalg.qr(torch.randn(PIXELS, COMPONENTS, generator=generator)).Q.t()
+    ones = torch.ones(1, COMPONENTS)
+    return Dictionary(rows[None], torch.zeros(1, PIXELS), ones, ones / COMPONENTS)
+
+
+def tables(*arguments: object) -> int:
+    return run_tool('paper_tables', [str(x) for x in arguments])
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """The cells of all tables, by the first one of their row."""
+    lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']
+    return {cells[0]: cells[1:] for cells in lines if '---' not in cells[0] and cells[0] != 'row'}
+
+
+@pytest.mark.parametrize(
+    'published, measured, digits, shown, verdict',
+    [
+        (283.28, 283.2849, 2, '283.28', 'same'),
+        (283.28, 283.2851, 2, '283.285', '+0.005 (+0.0%)'),
+        (55.4, 55.331, 1, '55.33', '-0.07 (-0.1%)'),
+        (-37.8, -35.96, 1, '-35.96', '+1.84 (+4.9%)'),
+        (34_845_922, 34_845_922, 0, '34,845,922', 'same'),
+        (34_845_922, 34_847_000, 0, '34,847,000', '+1,078 (+0.0%)'),
+    ],
+)
+def test_compared_to_the_printed_digit(published, measured, digits, shown, verdict) -> None:
+    assert compare(published, measured, digits) == (shown, verdict)
+
+
+def test_a2fpn_is_met(tmp_path: Path, capsys, monkeypatch) -> None:
+    few = replace(A2FPN, figures=A2FPN.figures[:2] + A2FPN.figures[4:6])  # all are in tests/analysis/test_flops.py
+    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (few, NONE_OF_SOLO))
+    out = tmp_path / 'new' / 'tables.md'
+    assert tables('--only', 'a2fpn', '--out', out) == 0
+    captured = capsys.readouterr()
+    found = rows(out.read_text())
+    assert len(found) == 4
+    assert all(paper == measured and verdict == 'same' for _, paper, measured, verdict in found.values())
+    assert found['A²-FPN, FLOPs'][:2] == ['`a2fpn/mask-rcnn_r50_a2fpn_1x_coco.py`', '375.39 G']
+    assert captured.out.endswith(f'{out.read_text()}\nwritten to {out}\n')
+    assert '2/2' in captured.err, 'a progress bar'
+    assert '## SOLO' not in captured.out
+
+
+def test_aggmask_is_met_in_part_and_solo_prints_nothing(capsys, monkeypatch) -> None:
+    figures = [figure for figure in AGGMASK_TABLE.figures if figure.count in (SOLO, AGGMASK, FINER)]
+    few = replace(AGGMASK_TABLE, figures=tuple(figures))  # as few models as can be
+    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (few, NONE_OF_SOLO))
+    assert tables('--only', 'aggmask', 'solo') == 0
+    text = capsys.readouterr().out
+    assert re.findall('^## (.*)$', text, flags=re.MULTILINE) == ['AggMask, Table 4 (SOLO R-101)', 'SOLO']
+    found = rows(text)
+    same = {name for name, cells in found.items() if cells[-1] == 'same'}
+    assert same == {'SOLO, parameters', '+cls over AggMask, FLOPs'}
+    assert found['AggMask, parameters'][1:] == ['55.4 M', '55.33 M', '-0.07 (-0.1%)']
+    assert found['SOLO, FLOPs'][1] == '422.8 G'
+    assert found['SOLO, FLOPs'][2].startswith('421.')  # 800 x 1216; the paper has an average
+    assert 'Cannot be matched' in text
+
+
+def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (replace(MEINST, figures=MEINST.figures[:2]),))
+    codec = tmp_path / 'codec.npz'
+    dictionary.write(codec)
+    assert tables('--only', 'meinst', '--codec', codec, '--ann', annotations) == 0
+    found = rows(capsys.readouterr().out)
+    _, paper, measured, verdict = found.pop('error at 100 dimensions')
+    assert len(found) == 2
+    assert {cells[-1] for cells in found.values()} == {'same'}
+
+    masks = read_masks(annotations, size=28, workers=1).pixels().flatten(1).numpy() > 0
+    components = dictionary.components[0, :100].double().numpy()
+    logits = np.where(masks, 1, -1) * np.log((1 - EPS) / EPS)
+    decoded = logits @ components.T @ components >= 0
+    ious = [(a & b).sum() / (a | b).sum() for a, b in ((masks, decoded), (~masks, ~decoded))]
+    error = 100 * (1 - np.mean(ious))
+    assert error > 3
+    assert (paper, measured) == ('2.5 %', f'{error:.2f} %')
+    assert verdict.startswith(f'{error - 2.5:+.2f} (')
+
+
+@pytest.mark.parametrize(
+    'argv, message',
+    [
+        (['--out', '{folder}'], 'is a folder, name a file'),
+        (['--ann', '{ann}'], '--codec and --ann: give both'),
+        (['--codec', '{codec}'], '--codec and --ann: give both'),
+        (['--codec', '{codec}', '--ann', '{ann}', '--only', 'solo'], 'which --only leaves out'),
+        (['--codec', '{codec}', '--ann', '{missing}'], 'missing.json: no such file'),
+        (['--codec', '{ann}', '--ann', '{ann}'], r'no \.npz of arrays'),
+        (['--codec', '{small}', '--ann', '{ann}'], 'has 60 components of 784 pixels for 1 classes; wanted are 100'),
+        (['--codec', '{codec}', '--ann', '{empty}', '--only', 'meinst'], 'empty.json is not COCO format'),
+    ],
+)
+def test_bad_input_is_one_line(argv, message, annotations, dictionary, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', ())
+    names = dict(folder=tmp_path, ann=annotations, missing=tmp_path / 'missing.json') | {
+        name: tmp_path / f'{name}.{suffix}' for name, suffix in (('codec', 'npz'), ('small', 'npz'), ('empty', 'json'))
+    }
+    dictionary.write(names['codec'])
+    dictionary.first(60).write(names['small'])
+    names['empty'].write_text('{}')
+    assert tables(*(word.format(**names) for word in argv)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert re.search(f'^error: .*{message}', captured.err.splitlines()[-1])
+
+
+def test_unknown_papers_are_refused(capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        tables('--only', 'yolact')
+    assert stopped.value.code == 2
+    assert 'argument --only' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
+    done = run('analysis/paper_tables.py', '--out', tmp_path)
+    assert done.returncode == 2
+    assert 'is a folder' in done.stderr.splitlines()[-1]

@@ -1,0 +1,54 @@
+"""The published figures are those of the papers, and agree with each other."""
+
+import pytest
+
+from mmagg.costs.published import A2FPN, AGGMASK_TABLE, BLENDMASK_TOP_LAYER, PAPERS, TABLES, Figure
+
+FIGURES = [(table, figure) for table in TABLES for figure in table.figures]
+
+
+def as_printed(figure: Figure) -> str:
+    return f'{figure.value:,.{figure.digits}f}{figure.unit}'
+
+
+@pytest.mark.parametrize('table', [A2FPN, AGGMASK_TABLE], ids=lambda table: table.paper)
+def test_papers_print_them(table, shared) -> None:
+    text = (shared / f'papers/{table.paper}.txt').read_text(encoding='utf-8')
+    absent = {as_printed(figure) for figure in table.figures if figure.over is None} - set(
+        text.replace('<b>', ' ').replace('</b>', ' ').split()
+    )
+    assert not absent
+
+
+def test_the_releases_have_them(shared) -> None:
+    released = [(table, figure) for table, figure in FIGURES if table.source == 'release']
+    assert len(released) == 6 + 4
+    for table, figure in released:
+        assert as_printed(figure) in (shared / f'specs/{table.paper}.md').read_text(encoding='utf-8'), figure
+
+
+def test_differences_are_those_of_the_totals() -> None:
+    totals = {(figure.count, figure.what): figure.value for _, figure in FIGURES if figure.over is None}
+    differences = [figure for _, figure in FIGURES if figure.over is not None]
+    assert len(differences) == 3
+    for figure in differences:
+        total, less = (totals[count, figure.what] for count in (figure.count, figure.over))
+        assert figure.value == pytest.approx(total - less), figure
+
+
+def test_the_top_layer_by_hand() -> None:
+    places = 100 * 152 + 50 * 76 + 25 * 38 + 13 * 19 + 7 * 10
+    dense, sparse = BLENDMASK_TOP_LAYER.figures
+    for figure, number in (dense, places), (sparse, sparse.count.candidates):
+        macs = number * 4 * 14**2 * 9 * 256
+        assert f'{figure.value:.{figure.digits}f}' == f'{macs / 1e9:.{figure.digits}f}'
+    assert f'{places:,} places' in BLENDMASK_TOP_LAYER.convention
+
+
+def test_figures_can_be_counted(root) -> None:
+    assert {table.paper for table in TABLES} == set(PAPERS)
+    for table, figure in FIGURES:
+        assert (root / 'configs' / figure.count.config).is_file(), figure
+        assert (figure.count.convention is None) == (figure.count.shape is None), figure
+        assert figure.what != 'macs' or figure.count.shape, figure
+        assert [other.row for other in table.figures].count(figure.row) == 1

@@ -1,0 +1,103 @@
+"""Curves equal pycocotools on published results and faster-coco-eval on made-up ones; F1 equals a naive search."""
+
+import json
+from pathlib import Path
+
+import faster_coco_eval
+import numpy as np
+import pycocotools.coco
+import pytest
+from made_up_results import CLASSES, coco_format, made_up
+from pycocotools.cocoeval import COCOeval
+
+from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
+from mmagg.evaluation.matching import THRESHOLDS, Detections, Objects, Outcome, evaluate, overlaps
+from mmagg.evaluation.precision_recall import best_f1, precision_recall
+from mmagg.evaluation.precision_recall_chart import plot_precision_recall
+
+Case = tuple[Outcome, Detections, Objects]
+
+
+def faster(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
+    """faster-coco-eval's precision and scores, (T, R, K)."""
+    truth, results = map(faster_coco_eval.COCO, coco_format(objects, detections))
+    evaluator = faster_coco_eval.COCOeval_faster(truth, results, 'bbox', print_function=lambda *_: None)
+    evaluator.evaluate()
+    evaluator.accumulate()
+    return evaluator.eval['precision'][..., 0, -1], evaluator.eval['scores'][..., 0, -1]
+
+
+def compare(case: Case, classes: int, precision: np.ndarray, scores: np.ndarray) -> None:
+    """With an evaluator's arrays (T, R, K): there −1 stands for a class without objects, score 0 for not reached."""
+    curves = precision_recall(*case, classes=classes)
+    precision, scores = precision.swapaxes(1, 2), scores.swapaxes(1, 2)
+    np.testing.assert_allclose(curves.precision, np.where(precision < 0, np.nan, precision), atol=1e-12)
+    np.testing.assert_array_equal(curves.scores, np.where(scores <= 0, np.nan, scores))
+
+
+def test_made_up_results_equal_faster_coco_eval() -> None:
+    objects, detections = made_up(0)
+    outcome = evaluate(detections, objects, overlaps(detections, objects))
+    compare((outcome, detections, objects), CLASSES, *faster(objects, detections))
+
+
+@pytest.mark.parametrize('iou_type', ['segm', 'bbox'])
+def test_published_results_equal_pycocotools(shared: Path, iou_type: str, capsys) -> None:
+    folder = shared / 'data/eval_fixtures/cocoapi'
+    paths = folder / 'instances_val2014_100.json', folder / f'instances_val2014_fake{iou_type}100_results.json'
+    coco = pycocotools.coco.COCO(paths[0])
+    evaluator = COCOeval(coco, coco.loadRes(str(paths[1])), iou_type)
+    evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ['all']
+    evaluator.evaluate()
+    evaluator.accumulate()
+
+    truth = read_truth(paths[0], iou_type)
+    detections = read_detections(paths[1], truth, iou_type)
+    outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
+    case = outcome, detections, truth.objects
+    compare(case, 80, *(evaluator.eval[name][:, :, :, 0, -1] for name in ('precision', 'scores')))
+
+    precision = precision_recall(*case, classes=80).precision
+    aps = average_precision(*case, once(100), classes=80)[0, 0]
+    np.testing.assert_allclose(precision.mean(axis=-1), aps, atol=1e-12)
+    expected = json.loads((folder / 'expected.json').read_text())[iou_type]
+    mean = mean_over_classes(precision.swapaxes(1, 2))
+    assert (mean.mean(), mean[0].mean()) == pytest.approx((expected['AP'], expected['AP50']), abs=1e-9)
+
+
+def test_best_f1_equals_a_naive_search() -> None:
+    objects, detections = made_up(1)
+    outcome = evaluate(detections, objects, overlaps(detections, objects))
+    best = best_f1(outcome, detections, objects, classes=CLASSES)
+    assert np.isnan([values[:, CLASSES - 1] for values in best]).all()
+    for label in (0, 1, 2, CLASSES):
+        classes = range(CLASSES) if label == CLASSES else [label]
+        mine, total = np.isin(detections.labels, classes), (np.isin(objects.labels, classes) & ~objects.crowd).sum()
+        for threshold in range(len(THRESHOLDS)):
+            expected = (np.nan, 0.0, 0.0, 0.0)
+            for score in np.unique(detections.scores)[::-1]:
+                kept = mine & (detections.scores >= score)
+                true = (outcome.true[0, threshold] & kept).sum()
+                false = (outcome.false[0, threshold] & kept).sum()
+                if true and 2 * true / (true + false + total) > expected[1]:
+                    expected = score, 2 * true / (true + false + total), true / (true + false), true / total
+            assert [values[threshold, label] for values in best] == pytest.approx(expected, nan_ok=True)
+
+
+def test_no_detections_and_no_objects(tmp_path: Path) -> None:
+    objects, detections = made_up(2)
+    none = detections[:0]
+    outcome = evaluate(none, objects, overlaps(none, objects))
+    curves = precision_recall(outcome, none, objects, classes=CLASSES)
+    assert (curves.precision[:, :-1] == 0).all()
+    assert np.isnan(curves.precision[:, -1]).all()
+    assert np.isnan(curves.scores).all()
+    best = best_f1(outcome, none, objects, classes=CLASSES)
+    assert (best.f1[:, [0, 1, 2, CLASSES]] == 0).all()
+    assert np.isnan(best.scores).all()
+    for suffix in ('png', 'svg'):
+        path = tmp_path / f'chart.{suffix}'
+        panels = {'$a': curves.precision[:, 0], '$b$': curves.precision[:, -1]}
+        plot_precision_recall(panels, THRESHOLDS, path)
+        assert path.stat().st_size > 1000

@@ -1,0 +1,123 @@
+"""BlendMask's head: what must hold whatever the weights."""
+
+import pytest
+import torch
+from boxed_heads import KINDS, boxed_head, pyramid
+from grid_heads import CHANNELS, batch_samples
+
+from mmagg.models.masks import Coefficients
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('images', [['few', 'empty'], ['empty', 'few'], ['empty', 'empty'], ['tiny', 'crowded']])
+def test_every_parameter_has_a_finite_gradient(kind, images) -> None:
+    head = boxed_head(kind)
+    losses = head.loss(pyramid(2, 96, 128), batch_samples(images, 96, 128))
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    for name, p in head.named_parameters():
+        assert p.grad is not None, f'DistributedDataParallel would wait for {name}'
+        assert torch.isfinite(p.grad).all(), name
+    if 'crowded' in images:
+        assert losses['loss_mask'] > 0.1
+        for part in (head.masks.basis, *([head.coefficients] if head.coefficients else [])):
+            assert all(p.grad.any() for p in part.parameters())
+    else:
+        assert (losses['loss_mask'] == 0) == (images == ['empty', 'empty'])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_batch_equals_one_by_one(kind) -> None:
+    head = boxed_head(kind).double().eval()
+    feats, samples = [x.double() for x in pyramid(3, 96, 128)], batch_samples(['few'] * 3, 96, 128)
+    with torch.no_grad():
+        together = head.predict(feats, samples)
+        for i, result in enumerate(together):
+            (alone,) = head.predict([x[i : i + 1] for x in feats], samples[i : i + 1])
+            assert len(result.scores) > 5
+            assert torch.equal(alone.labels, result.labels)
+            assert torch.equal(alone.places, result.places)
+            torch.testing.assert_close(alone.bboxes, result.bboxes)
+            assert (alone.masks != result.masks).float().mean() < 1e-4
+
+
+def test_masks_lie_in_their_boxes_at_the_original_size() -> None:
+    head = boxed_head('blend').eval()
+    (result,) = head.predict(pyramid(1, 96, 128), batch_samples(['few'], 96, 128, image_sizes=[(90, 120)]))
+    height, width = 90 * 3 // 4 + 1, 120 * 3 // 4 + 2
+    assert result.masks.shape[1:] == (height, width)
+    assert result.masks.dtype == torch.bool
+    assert (result.bboxes[:, 2:] <= torch.tensor([width, height])).all()
+    assert result.masks.flatten(1).any(1).sum() > 5
+    for mask, (x1, y1, x2, y2) in zip(result.masks, result.bboxes.tolist(), strict=True):
+        outside = mask.clone()
+        outside[max(0, int(y1) - 2) : int(y2) + 3, max(0, int(x1) - 2) : int(x2) + 3] = False
+        assert not outside.any()
+
+
+def test_rle_is_the_bitmap() -> None:
+    from mmagg.ops import rle_to_masks
+
+    feats, samples = pyramid(1, 96, 128), batch_samples(['few'], 96, 128)
+    (bitmap,) = boxed_head('blend').eval().predict(feats, samples)
+    (rle,) = boxed_head('blend', test_cfg=dict(mask_format='rle', byte_budget=1)).eval().predict(feats, samples)
+    assert len(bitmap.masks) > 5
+    assert torch.equal(rle_to_masks(rle.masks, *bitmap.masks.shape[1:]), bitmap.masks)
+
+
+def test_nothing_found_computes_no_bases() -> None:
+    head = boxed_head('blend', test_cfg=dict(score_thr=0.999)).eval()
+    head.masks.basis.forward = None  # would fail
+    for result in head.predict(pyramid(2, 96, 128), batch_samples(['few', 'empty'], 96, 128)):
+        assert len(result.scores) == len(result.masks) == len(result.bboxes) == 0
+
+
+def test_cap_learns_from_some_and_keeps_the_mean() -> None:
+    feats, samples = pyramid(2, 96, 128), batch_samples(['crowded', 'crowded'], 96, 128)
+    whole = boxed_head('blend').loss(feats, samples)['loss_mask']
+    capped = boxed_head('blend', train_cfg=dict(max_positives=8))
+    seen = []
+    at = capped.coefficients.at
+    capped.coefficients.at = lambda features, places: seen.append(len(places)) or at(features, places)
+    losses = torch.stack([capped.loss(feats, samples)['loss_mask'] for _ in range(60)])
+    assert seen == [8] * 60
+    assert abs(losses.mean() / whole - 1) < 0.1
+    assert losses.std() > 0
+
+
+def test_chunks_change_neither_loss_nor_gradient() -> None:
+    feats, samples = pyramid(2, 96, 128), batch_samples(['crowded', 'few'], 96, 128)
+    outcomes = []
+    for budget in (2**28, 50_000):
+        head = boxed_head('blend')
+        head.masks.byte_budget = budget
+        loss = head.loss(feats, samples)['loss_mask']
+        loss.backward()
+        outcomes.append((loss.detach(), head.coefficients.conv.weight.grad, head.masks.basis.conv_bases.weight.grad))
+    assert head.masks.chunk < 10
+    for a, b in zip(*outcomes, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_amp_trains(dtype) -> None:
+    head = boxed_head('blend')
+    with torch.autocast('cpu', dtype):
+        losses = head.loss(pyramid(2, 96, 128), batch_samples(['few', 'empty'], 96, 128))
+    sum(losses.values()).backward()
+    exact = boxed_head('blend').loss(pyramid(2, 96, 128), batch_samples(['few', 'empty'], 96, 128))
+    for name, value in exact.items():
+        torch.testing.assert_close(losses[name].float(), value, rtol=0.05, atol=0.02)
+    assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+def test_coefficients_are_the_dense_convolution_at_their_places() -> None:
+    part = Coefficients(num_coefficients=7, in_channels=CHANNELS, channels=CHANNELS)
+    feats = pyramid(3, 96, 128)
+    dense = torch.cat([part.conv(x).movedim(1, 3).flatten(0, 2) for x in feats])
+    places = torch.randint(0, len(dense), (50,))
+    torch.testing.assert_close(part.at(feats, places), dense[places])
+    nowhere = part.at(feats, places[:0])
+    nowhere.sum().backward()
+    assert nowhere.shape == (0, 7)
+    assert part.conv.weight.grad is not None
