@@ -1,76 +1,105 @@
-"""A module imports only from floors below its own; the top folder names the floor."""
+"""A room imports only from rooms on floors strictly below its own; files of one room import each other without circles."""
 
 import ast
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 FLOORS = {
     'ops': 0,
-    'layers': 1,
-    'losses': 1,
-    'backbones': 1,
-    'necks': 2,
-    'masks': 2,
-    'targets': 2,
-    'postprocess': 2,
-    'heads': 3,
-    'detectors': 3,
-    'datasets': 4,
-    'engine': 4,
-    'evaluation': 4,
-    'visualization': 4,
-    'analysis': 4,
-    'apis': 5,
-    'register': 5,
+    'io': 0,
+    'models': 1,
+    'datasets': 1,
+    'visualization': 1,
+    'evaluation': 2,
+    'engine': 2,
+    'register': 3,
+    'apis': 3,
+    'convert': 4,
+    'inside': 4,
+    'experiments': 4,
+    'costs': 5,
+    'demo': 5,
+    'cli': 6,
+    '__main__': 7,
 }
-STRANGERS = {'masks', 'targets', 'postprocess'}  # they never import each other
-PACKAGE = Path(__file__).resolve().parents[1] / 'mmagg'
-FILES = sorted(p for p in PACKAGE.rglob('*.py') if p.parent != PACKAGE or p.stem == 'register')
+# The networks have floors of their own.
+MODELS = {
+    'layers': 0,
+    'losses': 0,
+    'backbones': 0,
+    'targets': 0,
+    'masks': 1,
+    'necks': 1,
+    'postprocess': 1,
+    'heads': 2,
+    'detectors': 2,
+}
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / 'mmagg'
+FILES = {path: path.relative_to(ROOT).with_suffix('').parts for path in sorted(PACKAGE.rglob('*.py'))}
+MODULES = {'.'.join(parts[:-1] if parts[-1] == '__init__' else parts): path for path, parts in FILES.items()}
 
 
-def imported(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, anywhere in it."""
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """The modules of the package that a file imports, anywhere in it, packages included."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {f'{node.module}.{alias.name}' for alias in node.names}
-    return names
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}: imports are absolute'
+            names |= {f'{node.module}.{alias.name}' for alias in node.names} | {node.module}
+    names = {name if name in MODULES else name.rpartition('.')[0] for name in names if name.startswith('mmagg.')}
+    return frozenset(names & MODULES.keys())
 
 
-def home(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix('').parts[0]
+def rooms(module: str) -> tuple[str, str]:
+    """A module's room, and the room within the networks, if it has one."""
+    _, room, *rest = [*module.split('.'), '', '']
+    return room, rest[0] if room == 'models' else ''
 
 
-@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_only_from_floors_below(path):
-    own = home(path)
+@pytest.mark.parametrize('module', MODULES)
+def test_imports_only_from_floors_below(module):
+    (own, part), path = rooms(module), MODULES[module]
+    if not own or (own == 'models' and not part):
+        assert not imported(path)
+        return
     for name in imported(path):
-        if not name.startswith('mmagg.'):
-            continue
-        other = name.split('.')[1]
-        if other == own or other not in FLOORS:
-            continue
-        assert FLOORS[other] < FLOORS[own] or (FLOORS[other] == FLOORS[own] and not {own, other} <= STRANGERS), (
-            f'{own} imports {other}'
-        )
+        other, other_part = rooms(name)
+        if other != own:
+            assert FLOORS[other] < FLOORS[own], f'{module} imports {name}'
+        elif other_part != part:
+            assert MODELS[other_part] < MODELS[part], f'{module} imports {name}'
 
 
-@pytest.mark.parametrize('path', [p for p in FILES if home(p) == 'ops'], ids=lambda p: p.name)
+def test_no_circles_between_files():
+    graph = {module: imported(path) - {module} for module, path in MODULES.items()}
+    # A package that lists its modules is imported by them through its parents alone.
+    graph = {module: {name for name in names if not module.startswith(f'{name}.')} for module, names in graph.items()}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f'circle of imports: {" <- ".join(error.args[1])}')
+
+
+@pytest.mark.parametrize('path', [path for path, parts in FILES.items() if parts[1] == 'ops'], ids=lambda p: p.name)
 def test_ops_need_torch_alone(path):
-    tree = ast.parse(path.read_text())
     top_level = {
-        (node.names[0].name if isinstance(node, ast.Import) else node.module or '').split('.')[0]
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom) and not getattr(node, 'level', 0)
+        (node.names[0].name if isinstance(node, ast.Import) else node.module).split('.')[0]
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
     }
-    assert top_level <= {'torch', 'numpy', *sys.stdlib_module_names}
+    assert top_level <= {'mmagg', 'torch', 'numpy', *sys.stdlib_module_names}
 
 
-def test_tools_touch_only_apis():
-    for path in (PACKAGE.parent / 'tools').rglob('*.py'):
-        for name in imported(path):
-            assert not name.startswith('mmagg.') or name.startswith('mmagg.apis.'), f'{path.name} imports {name}'
+def test_tools_touch_only_commands():
+    for path in (ROOT / 'tools').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith('mmagg'):
+                assert node.module.startswith('mmagg.cli'), f'{path.name} imports {node.module}'

@@ -1,26 +1,58 @@
-"""Arguments that several tools have.
-
-What needs MMDetection is imported late: operators are measured where it is not installed.
-"""
+"""Arguments that several commands have. Nothing heavy is imported: `--help` answers at once, on any machine."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import torch
+TRUST_FLAG = '--trust-checkpoint'
 
 
 def positive(text: str) -> int:
     """An argument type: an integer of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f'{value} is not positive')
+    return at_least(1)(text)
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An argument type: an integer that is not below ``least``."""
+
+    def integer(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f'{text} is below {least}')
+        return int(text)
+
+    return integer
+
+
+def fraction(text: str) -> float:
+    """An argument type: a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f'{value} is not between 0 and 1')
     return value
+
+
+class OptionsAction(argparse.Action):
+    """mmengine's ``KEY=VALUE`` arguments, with a word of help for what is none."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add ``values`` to the options of ``namespace``."""
+        from mmengine.config import DictAction
+
+        for value in values:
+            if '=' not in value:
+                parser.error(f'{option_string} {value}: write KEY=VALUE')
+        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, text: str) -> None:
     """``--cfg-options``; ``text`` is its help."""
-    from mmagg.apis.config import OptionsAction
-
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help=text)
 
 
@@ -34,15 +66,42 @@ def add_coco(parser: argparse.ArgumentParser, purpose: str) -> None:
     )
 
 
+def add_compile_flag(parser: argparse.ArgumentParser) -> None:
+    """``--compile``."""
+    parser.add_argument(
+        '--compile',
+        action='store_true',
+        help='torch.compile backbone, neck and towers: minutes at the start (again for every new image size, until '
+        'PyTorch makes sizes variable), faster steps after it; needs a C++ compiler',
+    )
+
+
 def add_device(parser: argparse.ArgumentParser) -> None:
     """``--device``, by default the GPU where there is one."""
-    parser.add_argument(
-        '--device', default='cuda:0' if torch.cuda.is_available() else 'cpu', help='default here: %(default)s'
-    )
+    parser.add_argument('--device', help='e.g. cpu or cuda:0 (default: the GPU where there is one)')
+
+
+def add_measured_device(parser: argparse.ArgumentParser) -> None:
+    """``--device`` and ``--threads`` of what is measured, by default the CPU."""
+    parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
+    parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
 
 
 def add_trust_flag(parser: argparse.ArgumentParser, purpose: str = 'read checkpoints that hold code') -> None:
     """``--trust-checkpoint``."""
-    from mmagg.apis.checkpoint import TRUST_FLAG
-
     parser.add_argument(TRUST_FLAG, action='store_true', help=f'{purpose}; only from sources you trust')
+
+
+def add_result_files(parser: argparse.ArgumentParser, *results: str) -> None:
+    """The annotation file, ``results`` files, and ``--iou-type``."""
+    parser.add_argument('annotations', type=Path, metavar='ANN', help='annotations in COCO format, JSON')
+    for name in results:
+        parser.add_argument(
+            name,
+            type=Path,
+            metavar=name.upper(),
+            help='results in COCO format: a list of image_id, category_id, score and segmentation (RLE) or bbox',
+        )
+    parser.add_argument(
+        '--iou-type', choices=('segm', 'bbox'), default='segm', help='compare masks or boxes (%(default)s)'
+    )

@@ -20,7 +20,7 @@ from mmagg.costs import candidates
 from mmagg.costs import stage_times as measure
 from mmagg.costs.memory import MIB
 from mmagg.costs.random_model import SEED, random_model
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 
 CANDIDATES = 300  # of heads of the SOLO family
@@ -86,11 +86,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     add_cfg_options(parser, 'change the configs (both of them), e.g. model.backbone.depth=18')
     add_compile_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def benchmark(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if any(side % 32 for side in args.shape):
         raise InputError(f'--shape {args.shape[0]} {args.shape[1]}: both must be multiples of 32')
@@ -121,10 +120,10 @@ def benchmark(args: argparse.Namespace) -> None:
     if not args.train:
         _set_candidates(models, batches, report['models'], args.candidates)
     _measure(models, batches, report, train=args.train)
-    print(table(report))  # noqa: T201
+    print(table(report))
     if args.json is not None:
         write_json(report, args.json)
-        print(f'written to {args.json}')  # noqa: T201
+        print(f'written to {args.json}')
 
 
 def _build(config: str, args: argparse.Namespace) -> nn.Module:

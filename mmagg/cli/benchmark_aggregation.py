@@ -12,7 +12,7 @@ from tqdm import tqdm
 from mmagg.apis.hardware import hardware
 from mmagg.cli.arguments import positive
 from mmagg.costs.memory import MIB, MemoryMeter
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered, grid_neighbours
 
 GRID, CONTEXT = 40, 16
@@ -37,12 +37,11 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
-    add_traceback_flag(parser)
     return parser
 
 
 @torch.no_grad()
-def benchmark_aggregation(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.candidates > GRID**2:
         raise InputError(f'--candidates {args.candidates}: the grid has {GRID**2} cells')
@@ -66,17 +65,15 @@ def benchmark_aggregation(args: argparse.Namespace) -> None:
     times = {name: median(values) for name, values in seconds.items()}
     machine = hardware(args.device)
     needed = multiply_adds(inputs[-1]) * args.candidates * args.shape[0] * args.shape[1] / 1e9
-    print(  # noqa: T201
+    print(
         f'hardware  {machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, torch {machine["torch"]}\n'
         f'work      {args.candidates} masks of {args.shape[0]} x {args.shape[1]}, {needed:.1f} G multiply-adds needed; '
         f'largest difference {difference:.1e}\n\n'
         f'{"":<10}{"s":>8}{"G/s":>8}{"MiB":>8}'
     )
     for name in forms:
-        print(f'{name:<10}{times[name]:>8.3f}{needed / times[name]:>8.1f}{memory[name]:>8.0f}')  # noqa: T201
-    print(  # noqa: T201
-        f'{"ratio":<10}{times["mmagg"] / times["release"]:>8.3f}{"":>8}{memory["mmagg"] / memory["release"]:>8.3f}'
-    )
+        print(f'{name:<10}{times[name]:>8.3f}{needed / times[name]:>8.1f}{memory[name]:>8.0f}')
+    print(f'{"ratio":<10}{times["mmagg"] / times["release"]:>8.3f}{"":>8}{memory["mmagg"] / memory["release"]:>8.3f}')
 
 
 def random_inputs(

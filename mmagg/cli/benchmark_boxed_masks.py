@@ -12,7 +12,7 @@ from mmagg.apis.inference import for_inference
 from mmagg.cli.arguments import add_cfg_options, positive
 from mmagg.costs import boxed_masks as measure
 from mmagg.costs.random_model import random_model
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.models.heads import BoxedMaskHead
 
@@ -40,11 +40,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     add_cfg_options(parser, 'change the config, e.g. model.mask_head.masks.mask_size=28')
-    add_traceback_flag(parser)
     return parser
 
 
-def benchmark_boxed_masks(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
@@ -66,10 +65,10 @@ def benchmark_boxed_masks(args: argparse.Namespace) -> None:
         'runs': args.runs,
         **measured(model.to(args.device).eval(), tuple(args.shape), args.runs),
     }
-    print(table(report))  # noqa: T201
+    print(table(report))
     if args.json is not None:
         write_json(report, args.json)
-        print(f'written to {args.json}')  # noqa: T201
+        print(f'written to {args.json}')
 
 
 def measured(model: nn.Module, shape: tuple[int, int], runs: int) -> dict:

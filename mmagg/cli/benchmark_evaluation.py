@@ -22,7 +22,6 @@ from mmagg.apis.hardware import hardware
 from mmagg.cli.arguments import positive
 from mmagg.engine.stages import StageClock
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
-from mmagg.io.errors import add_traceback_flag
 from mmagg.io.files import write_json
 from mmagg.models.postprocess import MaskPostProcessor, mask_post_processor
 from mmagg.models.postprocess.mask_post_processor import Suppressed
@@ -51,11 +50,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, metavar='S', help='of what is generated (%(default)s)')
     parser.add_argument('--device', default='cpu', help='where the masks lie, e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
-    add_traceback_flag(parser)
     return parser
 
 
-def benchmark_evaluation(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -203,7 +201,7 @@ def _report(args: argparse.Namespace, count: int, differing: int, seconds: dict,
     machine = hardware(args.device)
     shared = scores['mmdet'].keys() & scores['mmagg'].keys()
     difference = max((abs(scores['mmdet'][key] - scores['mmagg'][key]) for key in shared), default=float('nan'))
-    print(  # noqa: T201
+    print(
         f'hardware  {machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, torch {machine["torch"]}\n'
         f'work      {args.images} images of {args.shape[0]} x {args.shape[1]}, {count} masks, '
         f'{differing} of their pixels differ; '
@@ -214,4 +212,4 @@ def _report(args: argparse.Namespace, count: int, differing: int, seconds: dict,
     rows = {stage: [seconds[name][stage] for name in ('mmdet', 'mmagg')] for stage in STAGES}
     rows['total'] = [sum(seconds[name].values()) for name in ('mmdet', 'mmagg')]
     for stage, (theirs, ours) in rows.items():
-        print(f'{stage:<16}{theirs:>10.3f}{ours:>10.3f}{ours / theirs:>10.2f}')  # noqa: T201
+        print(f'{stage:<16}{theirs:>10.3f}{ours:>10.3f}{ours / theirs:>10.2f}')

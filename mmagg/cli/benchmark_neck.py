@@ -16,7 +16,7 @@ from mmagg.apis.inference import for_inference
 from mmagg.cli.arguments import add_cfg_options, positive
 from mmagg.costs.memory import MIB, MemoryMeter
 from mmagg.costs.plain_a2fpn import plainly
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.models.necks import A2FPN
 
 FORMS = {
@@ -44,11 +44,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     add_cfg_options(parser, 'change the config, e.g. model.neck.joint_level=False')
-    add_traceback_flag(parser)
     return parser
 
 
-def benchmark_neck(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -92,14 +91,14 @@ def benchmark_neck(args: argparse.Namespace) -> None:
                 seconds[name].append(perf_counter() - start)
     times = {name: median(values) for name, values in seconds.items()}
     machine = hardware(args.device)
-    print(  # noqa: T201
+    print(
         f'hardware  {machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, torch {machine["torch"]}\n'
         f'work      {args.config}, {args.shape[0]} x {args.shape[1]}, {"training" if args.train else "inference"}; '
         f'largest difference {difference:.1e} of {largest:.1e}\n\n{"":<24}{"s":>8}{"MiB":>8}{"mmagg / it":>20}'
     )
     for name in FORMS:
         ratios = f'{times["mmagg"] / times[name]:>12.2f}{memory["mmagg"] / memory[name]:>8.2f}'
-        print(f'{name:<24}{times[name]:>8.3f}{memory[name]:>8.0f}{ratios}')  # noqa: T201
+        print(f'{name:<24}{times[name]:>8.3f}{memory[name]:>8.0f}{ratios}')
 
 
 def random_stages(channels: list[int], shape: tuple[int, int], device: str) -> list[Tensor]:

@@ -17,7 +17,7 @@ from mmagg.apis.hardware import hardware
 from mmagg.cli.arguments import positive
 from mmagg.costs.memory import MIB, MemoryMeter
 from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.ops import reassemble_down, reassemble_up, reassembly
 
@@ -75,11 +75,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write everything measured here as well')
-    add_traceback_flag(parser)
     return parser
 
 
-def benchmark_reassembly(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
@@ -106,10 +105,10 @@ def benchmark_reassembly(args: argparse.Namespace) -> None:
                 labels = op, levels, str(dtype).removeprefix('torch.'), run
                 report['results'] += measure(labels, forms(op, device, dtype), inputs, args.runs)
                 bar.update()
-    print(table(report))  # noqa: T201
+    print(table(report))
     if args.json is not None:
         write_json(report | {'results': [asdict(result) for result in report['results']]}, args.json)
-        print(f'written to {args.json}')  # noqa: T201
+        print(f'written to {args.json}')
 
 
 def cases(

@@ -19,9 +19,8 @@ from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import load_model
 from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
 from mmagg.experiments.boxes_to_masks import METRICS, GivenBoxes, coco_ap, fill_boxes, mask_branch
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json
-from mmagg.io.json_file import read_json
+from mmagg.io.errors import InputError
+from mmagg.io.files import read_json, write_json
 
 KEYS = ('image_id', 'category_id', 'bbox', 'score')
 NAMES = {'bbox': 'box', 'segm': 'mask'}
@@ -73,11 +72,10 @@ def parser() -> argparse.ArgumentParser:
     add_device(parser)
     add_cfg_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def boxes_to_masks(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Predict and measure as the arguments of `parser` say."""
     secure_loading(trust=args.trust_checkpoint)
     if args.out and (args.out.suffix != '.json' or args.out.is_dir() or args.out.resolve() == args.boxes.resolve()):
@@ -109,11 +107,11 @@ def boxes_to_masks(args: argparse.Namespace) -> None:
     report['bbox'] = coco_ap(truth, records, 'bbox', image_ids, dataset.cat_ids)
     records = [{key: value for key, value in record.items() if key != 'bbox'} for record in filled]
     report['segm'] = coco_ap(truth, records, 'segm', image_ids, dataset.cat_ids)
-    print(table(report))  # noqa: T201
+    print(table(report))
     if args.out:
         write_json(filled, args.out)
         write_json(report, args.out.with_suffix('.metrics.json'))
-        print(f'written to {args.out}')  # noqa: T201
+        print(f'written to {args.out}')
 
 
 # What is given

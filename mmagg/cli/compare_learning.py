@@ -13,7 +13,7 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 METRICS = {
@@ -40,11 +40,10 @@ def parser() -> argparse.ArgumentParser:
         '--jobs', type=int, default=1, metavar='J', help='runs at a time, each on its share of the cores (%(default)s)'
     )
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for all configs')
-    add_traceback_flag(parser)
     return parser
 
 
-def compare_learning(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Train and test as the arguments of `parser` say."""
     missing = [str(path) for path in args.configs if not path.is_file()]
     if missing:
@@ -61,7 +60,7 @@ def compare_learning(args: argparse.Namespace) -> None:
 
         results = list(pool.map(run, *zip(*runs, strict=True)))
     by_config = {path.stem: results[i * len(args.seeds) :][: len(args.seeds)] for i, path in enumerate(args.configs)}
-    print(table(by_config))  # noqa: T201
+    print(table(by_config))
 
 
 def finished_run(config: Path, seed: int, args: argparse.Namespace) -> dict[str, float]:

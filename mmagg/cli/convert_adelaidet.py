@@ -13,7 +13,7 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import SHOWN
-from mmagg.cli.convert import converter_parser, finish, note_unseen, prepare, require_head
+from mmagg.cli.convert_mmdet import converter_parser, finish, note_unseen, prepare, require_head
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.convert.disagreements import as_arguments
 from mmagg.convert.safe_pickle import load_pickle
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def convert_adelaidet(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Convert AdelaiDet's checkpoint as the arguments of `parser` say.
 
     Returns:

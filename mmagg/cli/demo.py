@@ -11,7 +11,7 @@ from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag
 from mmagg.evaluation.results import coco_records, confident, draw_predictions
-from mmagg.io.errors import InputError, add_traceback_flag, one_line
+from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import write_json
 from mmagg.io.images import find_images, read_image, write_image
 
@@ -39,11 +39,10 @@ def parser() -> argparse.ArgumentParser:
     add_device(parser)
     add_cfg_options(parser, 'change the config')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def demo(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Run as the arguments of `parser` say; returns 1 if an image could not be read, the others are done."""
     secure_loading(trust=args.trust_checkpoint)
     root = args.images if args.images.is_dir() else args.images.parent
@@ -72,7 +71,7 @@ def demo(args: argparse.Namespace) -> int:
     categories = [{'id': i, 'name': name} for i, name in zip(category_ids, classes, strict=True)]
     result = {'images': images, 'annotations': annotations, 'categories': categories}
     write_json(result, args.out_dir / 'predictions.json')
-    print(f'{len(annotations)} instances in {len(images)} images: {args.out_dir}')  # noqa: T201
+    print(f'{len(annotations)} instances in {len(images)} images: {args.out_dir}')
     return EXIT_SOME_UNREADABLE if unreadable else 0
 
 

@@ -52,7 +52,7 @@ class Report:
 
     def line(self, name: str, text: str) -> None:
         """Print one fact."""
-        print(f'{name:<18}{text}')  # noqa: T201
+        print(f'{name:<18}{text}')
 
     def problem(self, name: str, text: str, command: str, *, fatal: bool) -> None:
         """Print what is wrong and the command that mends it."""
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
 
-def doctor(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Look at everything that training needs and print what is there."""
     report = Report()
     report.line('python', f'{platform.python_version()} ({sys.executable})')
@@ -78,10 +78,10 @@ def doctor(args: argparse.Namespace) -> int:
         _look_at_devices(report)
     if {'torch', 'mmcv'} <= working:
         _look_at_compiled_ops(report)
-    print('\nbackend of each op')  # noqa: T201
+    print('\nbackend of each op')
     for op, backend in _backends().items():
         report.line(f'  {op}', backend)
-    print(f'\n{"This environment can train." if report.can_train else "This environment cannot train yet."}')  # noqa: T201
+    print(f'\n{"This environment can train." if report.can_train else "This environment cannot train yet."}')
     return CAN_TRAIN if report.can_train else CANNOT_TRAIN
 
 

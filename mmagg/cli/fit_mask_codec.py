@@ -22,7 +22,7 @@ from mmagg.experiments.mask_codec_fit import (
     train_autoencoder,
 )
 from mmagg.experiments.object_masks import ObjectMasks, read_masks
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.mask_codec import SIGMOIDS, Dictionary
@@ -89,11 +89,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--seed', type=int, default=0, help='of what is random (%(default)s)')
     parser.add_argument('--workers', type=positive, metavar='N', help='processes that draw masks (one per core)')
     add_device(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def fit_mask_codec(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Fit and measure as the arguments of `parser` say."""
     sources = _sources(args)
     masks = {name: _read(path, args) for name, path in sources.items()}
@@ -118,8 +117,8 @@ def fit_mask_codec(args: argparse.Namespace) -> None:
     for name, own in masks.items():
         counts = np.bincount(size_of(own.areas), minlength=len(SIZES))
         sizes = ', '.join(f'{count} {size}' for count, size in zip(counts, SIZES, strict=True))
-        print(f'{name}: {len(own)} masks ({sizes}) of {sources[name]}')  # noqa: T201
-    print(f'\n{table(rows)}\n\nwritten to {args.out}; in a config: codec={fits.config()}')  # noqa: T201
+        print(f'{name}: {len(own)} masks ({sizes}) of {sources[name]}')
+    print(f'\n{table(rows)}\n\nwritten to {args.out}; in a config: codec={fits.config()}')
 
 
 def _sources(args: argparse.Namespace) -> dict[str, Path]:

@@ -19,7 +19,7 @@ from mmagg.cli.arguments import add_cfg_options
 from mmagg.demo.demo_report import DemoFacts, Trained, average_precision, command_path, report
 from mmagg.demo.demo_steps import Trial, draw_curves, draw_overlays, draw_representations, load_trained
 from mmagg.demo.shapes import write_shapes
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json, written_whole
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'demo' / 'aggmask_tiny_shapes.py'
@@ -73,7 +73,6 @@ def parser() -> argparse.ArgumentParser:
         '--overwrite', action='store_true', help='train again, also if OUT holds a finished or interrupted demo'
     )
     add_cfg_options(parser, 'change the config, and the compared one, e.g. train_cfg.max_epochs=1')
-    add_traceback_flag(parser)
     return parser
 
 
@@ -117,7 +116,7 @@ class Journal:
     @contextmanager
     def step(self, name: str, what: str) -> Iterator[None]:
         """Announce a step, measure it, and note it as done unless it fails."""
-        print(f'[{self.steps.index(name) + 1}/{len(self.steps)}] {name}: {what}', flush=True)  # noqa: T201
+        print(f'[{self.steps.index(name) + 1}/{len(self.steps)}] {name}: {what}', flush=True)
         before = self.seconds.get(name, 0) if name.startswith('train') else 0
         start = time.monotonic()
         try:
@@ -128,7 +127,7 @@ class Journal:
             self.write()
 
 
-def make_demo(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Run as the arguments of `parser` say."""
     ours = Trial(args.config, args.cfg_options or {}, args.out / 'shapes', args.out, args.seed)
     trials = {'': ours}
@@ -140,7 +139,7 @@ def make_demo(args: argparse.Namespace) -> None:
     arguments = {**data, 'config': _fingerprint(ours.cfg), 'compare': compare}
     journal = _open_journal(args.out, arguments, overwrite=args.overwrite)
     if set(journal.steps) <= set(journal.done) and (args.out / 'report.md').is_file():
-        print('done already with these arguments; --overwrite repeats it')  # noqa: T201
+        print('done already with these arguments; --overwrite repeats it')
         _conclude(args.out, trials)
         return
 
@@ -248,8 +247,8 @@ def _train(journal: Journal, step: str, trial: Trial) -> None:
 
 def _conclude(out: Path, trials: dict[str, Trial]) -> None:
     """The last lines: where the report is and how good the masks are."""
-    print(f'report: {command_path(out / "report.md")}')  # noqa: T201
+    print(f'report: {command_path(out / "report.md")}')
     for which, trial in trials.items():
         metrics = trial.metrics
         value = average_precision(metrics, 'segm') if metrics else 'none, the model found nothing'
-        print(f'mask AP{which and f" of {command_path(trial.config)}"}: {value}')  # noqa: T201
+        print(f'mask AP{which and f" of {command_path(trial.config)}"}: {value}')

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmagg.demo.shapes import CLASSES, write_shapes
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,11 +21,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--size', type=int, default=192, help='image side in pixels (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes (default: %(default)s)')
     parser.add_argument('--overwrite', action='store_true', help='replace a data set that is already in OUT')
-    add_traceback_flag(parser)
     return parser
 
 
-def make_shapes(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Make the data set that the arguments of `parser` describe."""
     try:
         write_shapes(
@@ -38,4 +37,4 @@ def make_shapes(args: argparse.Namespace) -> None:
         )
     except (ValueError, FileExistsError) as error:
         raise InputError(str(error)) from error
-    print(f'{args.images} + {args.val_images} images in {args.out}')  # noqa: T201
+    print(f'{args.images} + {args.val_images} images in {args.out}')

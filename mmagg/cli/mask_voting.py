@@ -18,7 +18,7 @@ from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import load_model
 from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
 from mmagg.experiments.voting_search import VotingSearch, mask_ap
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json, written_whole
 from mmagg.models.postprocess import MaskPostProcessor
 from mmagg.ops.mask_voting import WEIGHTS
@@ -59,11 +59,10 @@ def parser() -> argparse.ArgumentParser:
     add_device(parser)
     add_cfg_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def mask_voting(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Search as the arguments of `parser` say."""
     secure_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
@@ -94,9 +93,9 @@ def mask_voting(args: argparse.Namespace) -> None:
         'best': {weight: _best(rows, weight) for weight in WEIGHTS},
         'grid': rows,
     }
-    print(table(report))  # noqa: T201
+    print(table(report))
     _write(report, out)
-    print(f'written to {out}')  # noqa: T201
+    print(f'written to {out}')
 
 
 def _fraction(text: str) -> float:

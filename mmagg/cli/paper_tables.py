@@ -25,7 +25,7 @@ from mmagg.costs.published import (
 )
 from mmagg.experiments.mask_codec_fit import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.models.masks import MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.mask_codec import Dictionary
@@ -67,11 +67,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--ann', type=Path, metavar='FILE', help="measured on this annotation file's masks; the paper's: train2017"
     )
-    add_traceback_flag(parser)
     return parser
 
 
-def paper_tables(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure and print as the arguments of `parser` say."""
     if args.out is not None and args.out.is_dir():
         raise InputError(f'--out {args.out}: is a folder, name a file')
@@ -86,11 +85,11 @@ def paper_tables(args: argparse.Namespace) -> None:
     if codec is not None:
         sections.append(reconstruction(codec, args))
     text = '\n\n'.join(sections) + '\n'
-    print(text, end='')  # noqa: T201
+    print(text, end='')
     if args.out is not None:
         with written_whole(args.out) as temporary:
             temporary.write_text(text, encoding='utf-8')
-        print(f'\nwritten to {args.out}')  # noqa: T201
+        print(f'\nwritten to {args.out}')
 
 
 # Measuring

@@ -31,7 +31,7 @@ from mmagg.inside.bases_sheet import (
 )
 from mmagg.inside.heat_map import Frame, logit_limit
 from mmagg.inside.mask_panels import COLUMN_GAP, COLUMN_WIDTH, Panel, panel_sheet
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendedMasks
@@ -83,11 +83,10 @@ def parser() -> argparse.ArgumentParser:
     add_device(parser)
     add_cfg_options(parser, 'change CONFIG')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def show_bases(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Draw what the arguments of `parser` say."""
     secure_loading(trust=args.trust_checkpoint)
     out = args.out or Path(f'{args.image.stem}_bases.png')
@@ -102,14 +101,14 @@ def show_bases(args: argparse.Namespace) -> None:
     made = ingredients(head, decodings[0], found[: args.top])
     padded = tuple(side * head.masks.stride for side in made.bases.shape[-2:])
     seen = Seen(image, model, found, made, Frame(padded, tuple(sample.img_shape[:2])))
-    print(f'written to {write_image(_picture(seen, args), out)}')  # noqa: T201
+    print(f'written to {write_image(_picture(seen, args), out)}')
 
 
 def _model(args: argparse.Namespace) -> nn.Module:
     """The model; without a checkpoint with PyTorch's own initial weights, as those of `init_weights` find nothing."""
     if args.checkpoint:
         return load_model(args.config, args.checkpoint, args.device, args.cfg_options)
-    print('no CHECKPOINT: weights are random', file=sys.stderr)  # noqa: T201
+    print('no CHECKPOINT: weights are random', file=sys.stderr)
     cfg = load_config(args.config, args.cfg_options)
     ask_for_rle(cfg)
     try:

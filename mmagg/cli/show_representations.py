@@ -18,7 +18,7 @@ from mmagg.inside.heat_map import Frame, fit, outline_cell
 from mmagg.inside.mask_panels import Panel, logits_panel, panel_sheet, probs_panel
 from mmagg.inside.representations import MaskInspector, Surroundings, recorded
 from mmagg.inside.thumbnail_sheet import thumbnail_sheet, thumbnail_size
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggregatedMasks
@@ -74,11 +74,10 @@ def parser() -> argparse.ArgumentParser:
     add_device(parser)
     add_cfg_options(parser, 'change CONFIG')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
     return parser
 
 
-def show_representations(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Draw what the arguments of `parser` say."""
     secure_loading(trust=args.trust_checkpoint)
     if args.sheet is not None and args.plain:
@@ -90,7 +89,7 @@ def show_representations(args: argparse.Namespace) -> None:
     image = read_image(args.image)
     seen = _see(image, args.config, args.checkpoint, args.device, args.cfg_options)
     picture = _instances(image, seen, args) if args.sheet is None else _sheet(image, seen, args)
-    print(f'written to {write_image(picture, out)}')  # noqa: T201
+    print(f'written to {write_image(picture, out)}')
 
 
 def _see(image: np.ndarray, config: str, checkpoint: str, device: str, cfg_options: dict | None = None) -> Seen:

@@ -17,13 +17,12 @@ from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.tta import add_tta_flag, detector_of, use_tta
 from mmagg.cli.arguments import add_coco
 from mmagg.cli.train import add_common_arguments, unwrapped
-from mmagg.datasets.result_files import check_folder
 from mmagg.engine.latency import LatencyHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.report import Evaluation, write_report
 from mmagg.evaluation.results import CocoResults, OverlayHook, PickledResults
 from mmagg.io.errors import InputError
-from mmagg.io.files import write_json
+from mmagg.io.files import check_folder, write_json
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def test(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Test as the arguments of `parser` say."""
     if args.out is not None and args.out.suffix not in ('.json', '.pkl', '.pickle'):
         raise InputError(f'--out {args.out}: the name must end in .json or .pkl')
@@ -170,7 +169,7 @@ def _write_report(runner: Runner, args: argparse.Namespace, metrics: dict, laten
         device=str(latency.clock.device),
     )
     write_report(tested, args.report / 'report.html', score_thr=args.show_score_thr)
-    print(f'report: {args.report / "report.html"}')  # noqa: T201
+    print(f'report: {args.report / "report.html"}')
 
 
 def _print_metrics(metrics: dict, path: Path) -> None:
@@ -178,10 +177,10 @@ def _print_metrics(metrics: dict, path: Path) -> None:
     write_json(metrics, path)
     width = max((len(name) for name in metrics), default=0)
     for name, value in metrics.items():
-        print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')  # noqa: T201
+        print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
     if not metrics:
-        print('no metrics: the model found nothing in any image')  # noqa: T201
-    print(f'written to {path}')  # noqa: T201
+        print('no metrics: the model found nothing in any image')
+    print(f'written to {path}')
 
 
 def _shorten(classes: tuple[str, ...]) -> str:

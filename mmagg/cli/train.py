@@ -19,7 +19,7 @@ from mmagg.cli.arguments import add_cfg_options, add_coco, add_trust_flag
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 
 AUTO = 'auto'
 
@@ -62,10 +62,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add_compile_flag(parser)
     parser.add_argument('--launcher', choices=LAUNCHERS, default='none', help='set by dist_*.sh and slurm_*.sh')
     add_trust_flag(parser)
-    add_traceback_flag(parser)
 
 
-def train(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Train as the arguments of `parser` say."""
     secure_loading(trust=args.trust_checkpoint)
     cfg = load_config(args.config, args.cfg_options)
@@ -141,7 +140,7 @@ def _resume(cfg: Config, resume: str | None, work_dir: Path, launcher: str) -> d
     source = latest_checkpoint(work_dir) if resume == AUTO else Path(resume)
     if source is None:
         if is_main(launcher):
-            print(f'--resume: no checkpoint in {work_dir} yet, starting from the beginning')  # noqa: T201
+            print(f'--resume: no checkpoint in {work_dir} yet, starting from the beginning')
         return None
     checkpoint = read_checkpoint(source)
     if 'optimizer' not in checkpoint or 'message_hub' not in checkpoint:

@@ -20,7 +20,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 
 Severity = Literal['fatal', 'warning']
 

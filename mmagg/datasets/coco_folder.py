@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
 # background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.

@@ -7,7 +7,7 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 
 from pathlib import Path
 
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 
 # COCO's category id, its name there (mmdet's class name) and the synset of LVIS. Names do not do: LVIS v0.5 calls
 # person.n.01 "baby". LVIS has no frank.n.02, and v0.5 no oven.n.01.

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mmagg.evaluation.matching import Detections, Objects, Outcome
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.evaluation.matching import Outcome
 
 RECALLS = np.linspace(0, 1, 101)
 BUDGET = 2**26  # bytes of one array

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.evaluation.matching import Detections, Outcome, Pairs
+from mmagg.datasets.coco_objects import Detections
+from mmagg.evaluation.matching import Outcome, Pairs
 
 
 class Calibration(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from faster_coco_eval.core import mask as coco_mask
 
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 from mmagg.ops.rle_lengths import rle_lengths
 
 KINDS = ('bbox', 'segm', 'boundary')

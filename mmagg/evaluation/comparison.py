@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once, samples_at_once
-from mmagg.evaluation.matching import SIZES, Detections, Objects, Outcome, evaluate, overlaps
+from mmagg.evaluation.matching import SIZES, Outcome, evaluate, overlaps
 
 INTERVAL = (2.5, 97.5)  # per cent
 FEWEST_IMAGES = 5  # with objects: samples of fewer are too much alike, an interval would pretend certainty

@@ -5,7 +5,8 @@ Shape shorthand: G objects, D detections, K classes.
 
 import numpy as np
 
-from mmagg.evaluation.matching import Detections, Objects, match, overlaps, ranks
+from mmagg.datasets.coco_objects import Detections, Objects, ranks
+from mmagg.evaluation.matching import match, overlaps
 
 
 def confusion_matrix(

@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import pycocotools.mask as coco_mask
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
-from mmagg.evaluation.matching import THRESHOLDS, Detections, Objects, Outcome, Pairs, evaluate, overlaps, same_class
+from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, overlaps, same_class
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
 BACKGROUND = 0.1  # IoU below which a detection has to do with no object

@@ -22,12 +22,11 @@ import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
 from mmagg.evaluation.matching import (
     SIZES,
     THRESHOLDS,
-    Detections,
-    Objects,
     Outcome,
     Pairs,
     by_image,

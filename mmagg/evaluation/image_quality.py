@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.evaluation.matching import Detections, Objects, evaluate, overlaps, same_class
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.evaluation.matching import evaluate, overlaps, same_class
 
 ENOUGH = np.array([0.5])  # IoU: above it, no two disjoint masks could be the same object's
 

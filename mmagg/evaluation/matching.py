@@ -4,70 +4,16 @@ Shape shorthand: I images, K classes, G objects, D detections, P overlapping pai
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
+from mmagg.datasets.coco_objects import Detections, Objects, ranks
+
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
-MAX_DETECTIONS = 100  # of an image and class
 SIZES = {'all': (0, 1e10), 'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 1e10)}  # pixels
-
-
-@dataclass(frozen=True)
-class Objects:
-    """What is annotated, in the order of the file.
-
-    Attributes:
-        images: (G,) int, indices of images.
-        labels: (G,) int, indices of classes.
-        areas: (G,) in pixels, as annotated.
-        crowd: (G,) bool: detections in such a region are neither right nor wrong.
-        outlines: (G,) object array of RLE dicts, or (G, 4) boxes x, y, width, height.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    areas: np.ndarray
-    crowd: np.ndarray
-    outlines: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-@dataclass(frozen=True)
-class Detections:
-    """What was predicted, the most certain first, equally certain ones by image.
-
-    Attributes:
-        images: (D,) int.
-        labels: (D,) int.
-        areas: (D,) in pixels, of the outlines.
-        scores: (D,).
-        outlines: as in `Objects`.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    areas: np.ndarray
-    scores: np.ndarray
-    outlines: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, part: slice | np.ndarray) -> 'Detections':
-        return Detections(
-            self.images[part], self.labels[part], self.areas[part], self.scores[part], self.outlines[part]
-        )
-
-    def counted(self) -> 'Detections':
-        """Those that COCO counts: sorted, the `MAX_DETECTIONS` most certain of each image and class."""
-        ordered = self[np.lexsort((self.images, -self.scores))]  # stable: the file's order is kept where all is equal
-        return ordered[ranks(ordered.images, ordered.labels) < MAX_DETECTIONS]
 
 
 class Pairs(NamedTuple):
@@ -99,18 +45,6 @@ class Outcome(NamedTuple):
     true: np.ndarray
     false: np.ndarray
     expected: np.ndarray
-
-
-def ranks(*groups: np.ndarray) -> np.ndarray:
-    """(D,) position of each entry among those that have the same values in all of ``groups``, (D,) each."""
-    count = len(groups[0])
-    order = np.lexsort(groups)
-    first = np.ones(count, bool)
-    first[1:] = np.any([group[order][1:] != group[order][:-1] for group in groups], axis=0)
-    places = np.arange(count)
-    result = np.empty(count, int)
-    result[order] = places - np.maximum.accumulate(np.where(first, places, 0))
-    return result
 
 
 def overlaps(detections: Detections, objects: Objects) -> Pairs:

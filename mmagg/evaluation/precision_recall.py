@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.average_precision import RECALLS
-from mmagg.evaluation.matching import Detections, Objects, Outcome
+from mmagg.evaluation.matching import Outcome
 
 
 class Curves(NamedTuple):

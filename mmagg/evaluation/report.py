@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware
-from mmagg.datasets.result_files import Truth, percent, read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Truth
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.average_precision import mean_over_classes
 from mmagg.evaluation.calibration import calibration
 from mmagg.evaluation.calibration_chart import plot_calibration
@@ -26,11 +27,12 @@ from mmagg.evaluation.errors import analyse_errors
 from mmagg.evaluation.group_chart import plot_groups
 from mmagg.evaluation.groups import EDGES, by_coverage, by_size, coverage_names
 from mmagg.evaluation.image_quality import ImageQuality, extremes, image_quality
-from mmagg.evaluation.matching import SIZES, THRESHOLDS, Detections, Outcome, Pairs, evaluate, overlaps
+from mmagg.evaluation.matching import SIZES, THRESHOLDS, Outcome, Pairs, evaluate, overlaps
 from mmagg.evaluation.precision_recall import Curves, best_f1, precision_recall
 from mmagg.evaluation.precision_recall_chart import plot_precision_recall
 from mmagg.evaluation.result_pictures import side_by_side
 from mmagg.io.files import written_whole
+from mmagg.io.tables import percent
 
 TEMPLATE = Path(__file__).with_name('report.html.jinja')
 KINDS = {'segm': 'mask', 'bbox': 'box', 'boundary': 'boundary'}
@@ -94,7 +96,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     """
     iou_type = 'segm' if any(map(OF_MASKS.match, tested.metrics)) else 'bbox'
     truth = read_truth(tested.annotations, iou_type).of_categories(tested.category_ids)
-    detections = read_detections(tested.results, truth, iou_type)
+    detections = read_detections(tested.results, truth)
     pairs = overlaps(detections, truth.objects)
     outcome = evaluate(detections, truth.objects, pairs)
     curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from mmagg.datasets.result_files import Truth
-from mmagg.evaluation.matching import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image

@@ -17,7 +17,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 from mmagg.models.targets import box_mask_targets
 
 CHUNK = 64  # masks that a process makes at once; those of run-length codes are as large as their image

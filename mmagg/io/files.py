@@ -1,12 +1,19 @@
-"""Outputs appear whole or not at all."""
+"""Files: JSON in and out, and outputs that appear whole or not at all."""
 
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
+
+from mmagg.io.errors import InputError
+
+LARGE = 100e6  # bytes; some seconds
 
 
 @contextmanager
@@ -34,3 +41,31 @@ def write_json(content: Any, path: Path) -> None:
     """Write ``content`` as JSON, whole or not at all."""
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file; a large one is announced on stderr, as it is read in one go without a bar.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not JSON, or not UTF-8.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    if size > LARGE:
+        tqdm.write(f'reading {path} ({size / 1e6:.0f} MB) ...', file=sys.stderr)
+    return json.loads(path.read_text(encoding='utf-8'))
+
+
+def check_folder(path: Path, flag: str = '--out') -> None:
+    """Make sure that results can be written to a folder, which need not be there yet.
+
+    Raises:
+        InputError: it, or a folder above it, is a file or cannot be written to.
+    """
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    what = '' if existing == path else f'{existing} '
+    if not existing.is_dir():
+        raise InputError(f'{flag} {path}: {what}is a file; name a folder')
+    if not os.access(existing, os.W_OK):
+        raise InputError(f'{flag} {path}: {what}cannot be written to')

@@ -1,28 +1,19 @@
-"""Results of analyses as JSON and CSV hold them."""
+"""Numbers as tables, files and people read them."""
 
-import argparse
 import csv
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmagg.datasets.result_files import Truth
-from mmagg.evaluation.matching import Detections
 from mmagg.io.files import written_whole
 
 
-def heading(args: argparse.Namespace, truth: Truth, detections: Detections) -> dict[str, Any]:
-    """What was analysed: the files, and how much is in them."""
-    return {
-        'annotations': str(args.annotations),
-        'results': str(args.results),
-        'iou_type': args.iou_type,
-        'images': len(truth.image_ids),
-        'objects': int((~truth.objects.crowd).sum()),
-        'detections': len(detections),
-    }
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction in per cent, or a dash where there is no value."""
+    return '–' if value is None or math.isnan(value) else f'{100 * value:.{digits}f}'
 
 
 def plain(values: np.ndarray) -> Any:

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 FILES = ['ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png']
 
 
 def measure(*arguments: object) -> int:
-    return run_tool('ap_by_group', [str(argument) for argument in arguments])
+    return run('ap_by_group', [str(argument) for argument in arguments])
 
 
 def test_published_results(shared: Path, tmp_path: Path, capsys) -> None:

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from mmagg.cli import benchmark_reassembly as tool
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 
 def test_all_forms_are_measured_and_agree(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, 'CHANNELS', 64)
     file = tmp_path / 'out.json'
-    assert run_tool('benchmark_reassembly', f'--shape 160 288 --batch 1 --runs 1 --json {file}'.split()) == 0
+    assert run('benchmark_reassembly', f'--shape 160 288 --batch 1 --runs 1 --json {file}'.split()) == 0
     report = json.loads(file.read_text())
     results = report['results']
     assert len(results) == 2 * 3 * (2 + 3)  # passes; pairs of levels; forms up and down
@@ -39,7 +39,7 @@ def test_all_forms_are_measured_and_agree(capsys, tmp_path: Path, monkeypatch: p
 )
 def test_bad_input_is_named(arguments: str, message: str, capsys) -> None:
     try:
-        code = run_tool('benchmark_reassembly', arguments.split())
+        code = run('benchmark_reassembly', arguments.split())
     except SystemExit as error:  # argparse's own
         code = error.code
     assert code == 2
@@ -48,7 +48,7 @@ def test_bad_input_is_named(arguments: str, message: str, capsys) -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu(capsys) -> None:
-    assert run_tool('benchmark_reassembly', ['--device', 'cuda', '--shape', '64', '96', '--runs', '1']) == 0
+    assert run('benchmark_reassembly', ['--device', 'cuda', '--shape', '64', '96', '--runs', '1']) == 0
     assert '| triton |' in capsys.readouterr().out
 
 

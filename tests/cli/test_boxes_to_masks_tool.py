@@ -15,8 +15,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
-from mmagg.io.errors import run_tool
 
 IMAGES = 3
 METRICS = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')
@@ -54,7 +54,7 @@ class Case(NamedTuple):
         """Run the tool."""
         arguments = [self.folder / f'{model}.py', self.folder / f'{model}.pth', boxes]
         arguments += ['--coco', data or self.folder / 'data', *more]
-        return run_tool('boxes_to_masks', [str(argument) for argument in arguments])
+        return run('boxes_to_masks', [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope='module')
@@ -77,7 +77,7 @@ def case(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
     arguments = [case.folder / 'mask-rcnn.py', case.folder / 'mask-rcnn.pth', '--coco', case.folder / 'data']
     arguments += ['--out', case.own, '--work-dir', case.folder]
-    assert run_tool('test', [str(argument) for argument in arguments]) == 0
+    assert run('test', [str(argument) for argument in arguments]) == 0
     found = json.loads(case.own.read_text())
     for i in range(0, len(found), 3):
         found[i]['segmentation'] = found[i - 1]['segmentation']
@@ -295,7 +295,7 @@ def test_a_model_without_such_a_branch_is_refused(
     boxes = tmp_path / 'boxes.json'
     boxes.write_text(json.dumps([GOOD]))
     arguments = [tiny_config, tmp_path / 'model.pth', boxes, '--coco', shapes_folder]
-    assert run_tool('boxes_to_masks', [str(argument) for argument in arguments]) == 2
+    assert run('boxes_to_masks', [str(argument) for argument in arguments]) == 2
     assert f'config {tiny_config}: SOLO has no mask branch that takes boxes' in last_line(capsys)
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 
 def browse(*arguments: object) -> int:
-    return run_tool('browse_dataset', [str(argument) for argument in arguments])
+    return run('browse_dataset', [str(argument) for argument in arguments])
 
 
 def pictures(out: Path) -> dict[str, bytes]:

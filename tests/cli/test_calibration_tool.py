@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 FILES = ['calibration.csv', 'calibration.json', 'calibration.png']
 
 
 def calibrate(*arguments: object) -> int:
-    return run_tool('calibration', [str(argument) for argument in arguments])
+    return run('calibration', [str(argument) for argument in arguments])
 
 
 def results(annotations: Path, path: Path, score: float) -> Path:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from mmagg.cli import compare_learning
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 
 def finished(work_dir: Path, config: str, seed: int, ap: float | None) -> None:
@@ -33,7 +33,7 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(compare_learning, 'call', train_and_test)
     arguments = [str(tmp_path / 'a.py'), str(tmp_path / 'b.py'), '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
-    assert run_tool('compare_learning', arguments) == 0
+    assert run('compare_learning', arguments) == 0
     assert [command[0] for command in calls] == ['train.py', 'test.py'], 'only the run that was not there'
     assert 'weights.pth' in calls[1]
     out = capsys.readouterr().out
@@ -42,11 +42,11 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
 
 
 def test_failures_end_in_one_line(tmp_path, capsys) -> None:
-    assert run_tool('compare_learning', [str(tmp_path / 'none.py'), '--coco', 'data']) == 2
+    assert run('compare_learning', [str(tmp_path / 'none.py'), '--coco', 'data']) == 2
     assert 'no such config' in capsys.readouterr().err
     config = tmp_path / 'broken.py'
     config.write_text('model = dict(type=')
-    assert run_tool('compare_learning', [str(config), '--coco', 'data', '--work-dir', str(tmp_path / 'w')]) == 2
+    assert run('compare_learning', [str(config), '--coco', 'data', '--work-dir', str(tmp_path / 'w')]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert 'train.py' in last
     assert 'failed' in last

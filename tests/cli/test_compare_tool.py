@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 FILES = ['changed_images.csv', 'compare.csv', 'compare.json', 'compare.png']
 
 
 def compare(*arguments: object) -> int:
-    return run_tool('compare', [str(argument) for argument in arguments])
+    return run('compare', [str(argument) for argument in arguments])
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 
 def confusion(*arguments: object) -> int:
-    return run_tool('confusion', [str(argument) for argument in arguments])
+    return run('confusion', [str(argument) for argument in arguments])
 
 
 def table(out: Path) -> tuple[list[str], list[str], np.ndarray]:

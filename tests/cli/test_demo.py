@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from mmagg.apis.inference import infer, load_model
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def demo(trained: Path, tmp_path: Path):
             0,
             *more,
         ]
-        return run_tool('demo', [str(argument) for argument in arguments])
+        return run('demo', [str(argument) for argument in arguments])
 
     return call
 

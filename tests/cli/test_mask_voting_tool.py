@@ -16,8 +16,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
-from mmagg.io.errors import run_tool
 from mmagg.models.heads import GridMaskHead
 
 IMAGES = 4
@@ -40,7 +40,7 @@ class Case(NamedTuple):
     def run(self, tool: str, *more: object) -> int:
         """Run a tool on it."""
         arguments = [self.config, self.checkpoint, '--coco', self.folder, *more]
-        return run_tool(tool, [str(argument) for argument in arguments])
+        return run(tool, [str(argument) for argument in arguments])
 
     def test(self, work_dir: Path, *voting: object) -> tuple[dict, Path]:
         """tools/test.py with a voting (weight, iou_thr) or none; gives metrics and file of results."""
@@ -219,7 +219,7 @@ def last_line(capsys) -> str:
 def test_what_cannot_be_searched_ends_with_one_line(case: Case, tmp_path: Path, capsys, more, message) -> None:
     paths = case._asdict()
     arguments = [case.config, case.checkpoint, '--out', tmp_path, *(word.format(**paths) for word in more)]
-    assert run_tool('mask_voting', [str(argument) for argument in arguments]) == 2
+    assert run('mask_voting', [str(argument) for argument in arguments]) == 2
     assert message.format(**paths) in last_line(capsys)
 
 

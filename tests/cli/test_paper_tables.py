@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmagg.cli.main import run
 from mmagg.cli.paper_tables import compare
 from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
 from mmagg.experiments.object_masks import read_masks
-from mmagg.io.errors import run_tool
 from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary
 
 COMPONENTS, PIXELS = 101, 28**2
@@ -41,7 +41,7 @@ def dictionary() -> Dictionary:
 
 
 def tables(*arguments: object) -> int:
-    return run_tool('paper_tables', [str(x) for x in arguments])
+    return run('paper_tables', [str(x) for x in arguments])
 
 
 def rows(text: str) -> dict[str, list[str]]:

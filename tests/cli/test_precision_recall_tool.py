@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmagg.io.errors import run_tool
+from mmagg.cli.main import run
 
 FILES = ['precision_recall.csv', 'precision_recall.json', 'precision_recall.png']
 
 
 def curves(*arguments: object) -> int:
-    return run_tool('precision_recall', [str(argument) for argument in arguments])
+    return run('precision_recall', [str(argument) for argument in arguments])
 
 
 def test_published_results(shared: Path, tmp_path: Path, capsys) -> None:

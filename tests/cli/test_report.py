@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmagg.cli.main import run
 from mmagg.evaluation.report import Evaluation, score_table, write_report
-from mmagg.io.errors import run_tool
 
 BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
 QUIET = ['--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync']
@@ -158,7 +158,7 @@ def test_scores_have_the_columns_that_are_known() -> None:
 def test_from_a_test_run(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     arguments = [tiny_config, trained / 'iter_2.pth', '--coco', shapes_folder, '--work-dir', tmp_path / 'run']
     arguments += ['--report', tmp_path / 'report', '--show-score-thr', 0]
-    assert run_tool('test', [str(argument) for argument in arguments]) == 0
+    assert run('test', [str(argument) for argument in arguments]) == 0
     assert f'report: {tmp_path / "report/report.html"}' in capsys.readouterr().out
     page = Page(tmp_path / 'report/report.html')
     metrics = json.loads((tmp_path / 'run/metrics.json').read_text())
@@ -172,7 +172,7 @@ def test_from_a_test_run(tiny_config: Path, trained: Path, shapes_folder: Path, 
 
 def test_a_file_of_the_reports_name(tiny_config: Path, trained: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / 'report').write_text('')
-    assert run_tool('test', [str(tiny_config), str(trained / 'iter_2.pth'), '--report', str(tmp_path / 'report')]) == 2
+    assert run('test', [str(tiny_config), str(trained / 'iter_2.pth'), '--report', str(tmp_path / 'report')]) == 2
     assert f'--report {tmp_path / "report"}: is a file' in capsys.readouterr().err
 
 

@@ -4,7 +4,8 @@ import types
 
 import pytest
 
-from mmagg.io.errors import InputError, one_line, run_tool
+from mmagg.cli.main import run
+from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import write_json, written_whole
 
 
@@ -41,29 +42,29 @@ def tool(monkeypatch):
 
 
 def test_exit_codes(tool, capsys) -> None:
-    assert run_tool(tool(None), []) == 0
-    assert run_tool(tool(None, code=1), []) == 1
-    assert run_tool(tool(KeyboardInterrupt()), []) == 130
-    assert run_tool(tool(KeyError('x')), []) == 2
+    assert run(tool(None), []) == 0
+    assert run(tool(None, code=1), []) == 1
+    assert run(tool(KeyboardInterrupt()), []) == 130
+    assert run(tool(KeyError('x')), []) == 2
     err = capsys.readouterr().err
     assert "error: KeyError: 'x' (--traceback shows where)" in err
     assert 'Traceback' not in err
 
 
 def test_traceback_is_shown_when_asked_for(tool, capsys) -> None:
-    assert run_tool(tool(InputError('wrong')), ['--traceback']) == 2
+    assert run(tool(InputError('wrong')), ['--traceback']) == 2
     assert 'Traceback (most recent call last)' in capsys.readouterr().err
 
 
 def test_failures_of_a_computation_are_not_hidden(tool) -> None:
     with pytest.raises(RuntimeError, match='out of memory'):
-        run_tool(tool(RuntimeError('out of memory')), [])
+        run(tool(RuntimeError('out of memory')), [])
 
 
 def test_the_rank_is_named(tool, capsys, monkeypatch) -> None:
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setenv('WORLD_SIZE', '2')
-    run_tool(tool(InputError('wrong')), [])
+    run(tool(InputError('wrong')), [])
     assert capsys.readouterr().err == 'error: [rank 1] wrong\n'
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from mmagg.evaluation.matching import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Objects
 
 IMAGES, CLASSES, SIDE = 12, 4, 100  # no object is of the last class; pixels
 

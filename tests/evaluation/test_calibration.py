@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from made_up_results import made_up
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.calibration import Calibration, calibration
 from mmagg.evaluation.calibration_chart import plot_calibration
-from mmagg.evaluation.matching import Detections, Objects, evaluate, overlaps
+from mmagg.evaluation.matching import evaluate, overlaps
 
 
 def measure(detections: Detections, objects: Objects, bins: int = 10, iou_thr: float = 0.5) -> Calibration:

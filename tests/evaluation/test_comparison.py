@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.comparison import FEWEST_IMAGES, Judged, ap_of_samples, bootstrap, changed_images, judge
-from mmagg.evaluation.matching import Detections, Objects
 
 IMAGES = 12
 BOX = (0, 0, 10, 10)
@@ -39,7 +39,7 @@ def test_the_full_set_is_cocos(shared: Path) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     expected = json.loads((folder / 'expected.json').read_text())['segm']
     truth = read_truth(folder / 'instances_val2014_100.json', 'segm')
-    judged = judge(read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth, 'segm'), truth.objects)
+    judged = judge(read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth), truth.objects)
     differences = bootstrap(judged, judged, truth.objects, images=100, classes=80, samples=3)
     for aps in (differences.a, differences.b):
         assert aps[:, -1] == pytest.approx([expected[key] for key in ('AP', 'APs', 'APm', 'APl')], abs=1e-5)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.confusion import confusion_matrix
-from mmagg.evaluation.matching import Detections, Objects
 
 # Class 0 and 1 in image 0, and a crowd of class 2 there.
 OBJECTS = Objects(
@@ -55,7 +55,7 @@ def test_by_hand(rows, expected) -> None:
 def test_sums(shared: Path) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     truth = read_truth(folder / 'instances_val2014_100.json', 'segm')
-    detections = read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth, 'segm')
+    detections = read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth)
     counts = confusion_matrix(detections, truth.objects, classes=80, score_thr=0, iou_thr=0.5)
     regular = truth.objects.labels[~truth.objects.crowd]
     assert counts[:-1].sum(axis=1).tolist() == np.bincount(regular, minlength=80).tolist()

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.errors import KINDS, analyse_errors, with_true_outlines
-from mmagg.evaluation.matching import Detections, Objects, overlaps
+from mmagg.evaluation.matching import overlaps
 
 # Two images; image 0 has an object of class 0 and one of class 1, image 1 one of class 0.
 OBJECTS = Objects(

@@ -10,10 +10,11 @@ import pytest
 from made_up_results import CLASSES, IMAGES, SIDE, coco_format, ellipse, made_up
 from pycocotools.cocoeval import COCOeval
 
-from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.group_chart import plot_groups
 from mmagg.evaluation.groups import boxes_of, by_coverage, by_size, coverage, coverage_names, most_overlapped
-from mmagg.evaluation.matching import SIZES, Detections, Objects, overlaps
+from mmagg.evaluation.matching import SIZES, overlaps
 
 COUNTS = dict(images=IMAGES, classes=CLASSES)
 
@@ -103,7 +104,7 @@ def test_sizes_equal_pycocotools(shared: Path, iou_type: str, capsys) -> None:
     evaluator.accumulate()
     evaluator.summarize()
     truth = read_truth(paths[0], iou_type)
-    detections = read_detections(paths[1], truth, iou_type)
+    detections = read_detections(paths[1], truth)
     pairs = overlaps(detections, truth.objects)
     scores = by_size(detections, truth.objects, pairs, images=100, classes=80)
     ap, ap50, ap75, ar = (values[:, -1] for values in scores[:4])

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.image_quality import extremes, image_quality
-from mmagg.evaluation.matching import Detections, Objects
 
 
 def boxes(rows: list[list[float]]) -> np.ndarray:

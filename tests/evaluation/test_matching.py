@@ -9,9 +9,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Objects, ranks
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
-from mmagg.evaluation.matching import SIZES, THRESHOLDS, Detections, Objects, evaluate, overlaps, ranks
+from mmagg.evaluation.matching import SIZES, THRESHOLDS, evaluate, overlaps
 
 
 def boxes(*corners: tuple[float, ...]) -> np.ndarray:
@@ -47,7 +48,7 @@ def test_each_class_size_and_threshold_equals_pycocotools(shared: Path, iou_type
     annotations = folder / 'instances_val2014_100.json'
     results = folder / f'instances_val2014_fake{iou_type}100_results.json'
     truth = read_truth(annotations, iou_type)
-    detections = read_detections(results, truth, iou_type)
+    detections = read_detections(results, truth)
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects), sizes=list(SIZES.values()))
     aps = average_precision(outcome, detections, truth.objects, once(100), classes=80)[0]
 
@@ -67,7 +68,7 @@ def test_copied_images_equal_weights(shared: Path) -> None:
     content = json.loads((folder / 'instances_val2014_100.json').read_text())
     results = json.loads((folder / 'instances_val2014_fakesegm100_results.json').read_text())
     truth = read_truth(folder / 'instances_val2014_100.json', 'segm')
-    detections = read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth, 'segm')
+    detections = read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth)
     weights = np.random.default_rng(3).multinomial(100, np.full(100, 0.01), size=1)
 
     places = np.repeat(np.arange(100), weights[0])

@@ -10,9 +10,10 @@ import pytest
 from made_up_results import CLASSES, coco_format, made_up
 from pycocotools.cocoeval import COCOeval
 
-from mmagg.datasets.result_files import read_detections, read_truth
+from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
-from mmagg.evaluation.matching import THRESHOLDS, Detections, Objects, Outcome, evaluate, overlaps
+from mmagg.evaluation.matching import THRESHOLDS, Outcome, evaluate, overlaps
 from mmagg.evaluation.precision_recall import best_f1, precision_recall
 from mmagg.evaluation.precision_recall_chart import plot_precision_recall
 
@@ -53,7 +54,7 @@ def test_published_results_equal_pycocotools(shared: Path, iou_type: str, capsys
     evaluator.accumulate()
 
     truth = read_truth(paths[0], iou_type)
-    detections = read_detections(paths[1], truth, iou_type)
+    detections = read_detections(paths[1], truth)
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
     case = outcome, detections, truth.objects
     compare(case, 80, *(evaluator.eval[name][:, :, :, 0, -1] for name in ('precision', 'scores')))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmagg.io import json_file
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 
 
 def test_large_files_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a plain clone
 
-from mmagg.io.errors import run_tool
+from mmagg.cli import count_flops
+from mmagg.cli.main import run
 
 if __name__ == '__main__':
-    sys.exit(run_tool('get_flops'))
+    sys.exit(run(count_flops))

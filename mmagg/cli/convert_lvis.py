@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
-from mmagg.io.errors import InputError, add_traceback_flag
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 
 
@@ -17,11 +17,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('source', type=Path, metavar='LVIS.json', help="LVIS's annotation file")
     parser.add_argument('out', type=Path, metavar='OUT.json', help='file to write')
-    add_traceback_flag(parser)
     return parser
 
 
-def cocofy_lvis(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Convert as the arguments of `parser` say."""
     if args.out.is_dir():
         raise InputError(f'{args.out} is a folder; name a file to write')
@@ -36,7 +35,7 @@ def cocofy_lvis(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise InputError(f'{args.source}: {error}') from error
     write_json(kept, args.out)
-    print(  # noqa: T201
+    print(
         f'{len(kept["annotations"])} of {len(content["annotations"])} annotations, {len(kept["categories"])} of '
         f'{len(content["categories"])} categories, {len(kept["images"])} images in {args.out}'
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mmagg.datasets.result_files import add_result_files, check_folder, fraction, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.confusion import confusion_matrix
 from mmagg.evaluation.confusion_chart import plot_confusion
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import written_whole
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, written_whole
 from mmagg.io.tables import write_table
 
 CONFUSIONS_PRINTED = 10
@@ -32,17 +33,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', type=Path, required=True, metavar='DIR', help='folder for confusion.csv (counts) and confusion.png'
     )
-    add_traceback_flag(parser)
     return parser
 
 
-def confusion(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Count as the arguments of `parser` say."""
     if args.iou_thr == 0:
         raise InputError('--iou-thr 0: must be more than 0')
     check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth, args.iou_type)
+    detections = read_detections(args.results, truth)
     matrix = confusion_matrix(
         detections, truth.objects, classes=len(truth.classes), score_thr=args.score_thr, iou_thr=args.iou_thr
     )
@@ -50,8 +50,8 @@ def confusion(args: argparse.Namespace) -> None:
     write_table(['is / detected as', *truth.classes, 'missed'], rows, args.out / 'confusion.csv')
     with written_whole(args.out / 'confusion.png') as path:
         plot_confusion(matrix, truth.classes, path)
-    print(_summary(matrix, truth.classes))  # noqa: T201
-    print(f'{args.out}: confusion.csv, confusion.png')  # noqa: T201
+    print(_summary(matrix, truth.classes))
+    print(f'{args.out}: confusion.csv, confusion.png')
 
 
 def _summary(matrix: np.ndarray, classes: Sequence[str]) -> str:

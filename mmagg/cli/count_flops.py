@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mmagg.apis.config import load_config
 from mmagg.cli.arguments import add_cfg_options, positive
 from mmagg.costs.flops import CONVENTIONS, Costs, count_costs
-from mmagg.io.errors import InputError, add_traceback_flag, one_line
+from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import write_json
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import assume_dictionaries
@@ -72,11 +72,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers here as well')
     add_cfg_options(parser, 'change the config, e.g. model.backbone.depth=18')
-    add_traceback_flag(parser)
     return parser
 
 
-def get_flops(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Count as the arguments of `parser` say."""
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
@@ -96,10 +95,10 @@ def get_flops(args: argparse.Namespace) -> None:
         'uncounted': costs.uncounted,
         'idle': costs.idle,
     }
-    print(table(report))  # noqa: T201
+    print(table(report))
     if args.json is not None:
         write_json(report, args.json)
-        print(f'written to {args.json}')  # noqa: T201
+        print(f'written to {args.json}')
 
 
 def _build(cfg: ConfigDict) -> nn.Module:
@@ -140,7 +139,7 @@ def _count(model: nn.Module, cfg: ConfigDict, args: argparse.Namespace, candidat
         return count_costs(model.to('meta'), **options), 'meta'
     except Exception as error:  # models fail on tensors without values in many ways
         reason = shorten(one_line(error), 100, placeholder=' …')
-        print(f'shapes do not suffice ({reason}); computing on the CPU', file=sys.stderr)  # noqa: T201
+        print(f'shapes do not suffice ({reason}); computing on the CPU', file=sys.stderr)
     model = _build(cfg)
     try:
         with _progress(model):

@@ -3,12 +3,13 @@
 import argparse
 from pathlib import Path
 
-from mmagg.datasets.result_files import add_result_files, check_folder, fraction, percent, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.error_chart import plot_errors
 from mmagg.evaluation.errors import analyse_errors
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json, written_whole
-from mmagg.io.tables import heading, write_table
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, write_json, written_whole
+from mmagg.io.tables import heading, percent, write_table
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,18 +27,17 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', type=Path, metavar='DIR', help='write error_analysis.json, error_analysis.csv and error_analysis.png'
     )
-    add_traceback_flag(parser)
     return parser
 
 
-def error_analysis(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Analyse as the arguments of `parser` say."""
     if args.iou_thr <= 0.1:
         raise InputError(f'--iou-thr {args.iou_thr}: must be more than 0.1, below which a detection is background')
     if args.out:
         check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth, args.iou_type)
+    detections = read_detections(args.results, truth)
     report = {
         **heading(args, truth, detections),
         **analyse_errors(
@@ -50,7 +50,7 @@ def error_analysis(args: argparse.Namespace) -> None:
         write_table(('part', 'name', 'count', 'value'), _rows(report), args.out / 'error_analysis.csv')
         with written_whole(args.out / 'error_analysis.png') as path:
             plot_errors(report, path)
-        print(f'{args.out}: error_analysis.json, error_analysis.csv, error_analysis.png')  # noqa: T201
+        print(f'{args.out}: error_analysis.json, error_analysis.csv, error_analysis.png')
 
 
 def _rows(report: dict) -> list[tuple]:
@@ -72,4 +72,4 @@ def _print(report: dict) -> None:
         f'{"errors":16}{"count":>8}{"gain":>8}   of AP at IoU {report["iou_thr"]:g}, now {percent(report["ap"])}',
         *(f'{kind:16}{error["count"]:8}{percent(error["gain"]):>8}' for kind, error in report['errors'].items()),
     ]
-    print('\n'.join(lines))  # noqa: T201
+    print('\n'.join(lines))

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mmagg.cli.arguments import positive
-from mmagg.datasets.result_files import add_result_files, check_folder, fraction, percent, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files, fraction, positive
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.calibration import calibration as calibration_of
 from mmagg.evaluation.calibration_chart import plot_calibration
 from mmagg.evaluation.matching import evaluate, overlaps
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json, written_whole
-from mmagg.io.tables import heading, plain, write_table
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, write_json, written_whole
+from mmagg.io.tables import heading, percent, plain, write_table
 
 FILES = 'calibration.csv', 'calibration.json', 'calibration.png'
 COLUMNS = 'low', 'high', 'detections', 'score', 'precision', 'iou'
@@ -35,11 +35,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--bins', type=positive, default=10, metavar='B', help='of equal width (%(default)s)')
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help=f'folder for {", ".join(FILES)}')
-    add_traceback_flag(parser)
     return parser
 
 
-def calibration(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if args.iou_thr == 0:
         raise InputError('--iou-thr 0: must be more than 0')
@@ -47,7 +46,7 @@ def calibration(args: argparse.Namespace) -> None:
     if args.bins > MOST_BINS:
         raise InputError(f'--bins {args.bins}: at most {MOST_BINS} can be drawn')
     truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth, args.iou_type)
+    detections = read_detections(args.results, truth)
     pairs = overlaps(detections, truth.objects)
     outcome = evaluate(detections, truth.objects, pairs, thresholds=np.array([args.iou_thr]))
     try:
@@ -73,7 +72,7 @@ def calibration(args: argparse.Namespace) -> None:
     with written_whole(args.out / FILES[2]) as path:
         plot_calibration(result, f'right at IoU {args.iou_thr:g}', path)
     _print(report)
-    print(f'{args.out}: {", ".join(FILES)}')  # noqa: T201
+    print(f'{args.out}: {", ".join(FILES)}')
 
 
 def _print(report: dict) -> None:
@@ -87,4 +86,4 @@ def _print(report: dict) -> None:
         f'expected calibration error {percent(report["error"])}, against share × mean IoU '
         f'{percent(report["localisation_error"])}',
     ]
-    print('\n'.join(lines))  # noqa: T201
+    print('\n'.join(lines))

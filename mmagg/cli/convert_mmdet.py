@@ -16,7 +16,7 @@ from mmagg.apis.config import load_config
 from mmagg.cli.arguments import add_cfg_options, add_trust_flag
 from mmagg.convert.disagreements import as_arguments, disagreements, unseen
 from mmagg.convert.key_maps import mmdet_to_mmagg
-from mmagg.io.errors import EXIT_BAD_INPUT, InputError, add_traceback_flag
+from mmagg.io.errors import EXIT_BAD_INPUT, InputError
 from mmagg.io.files import written_whole
 from mmagg.models.heads import GridMaskHead
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
 
 
-def convert(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Convert mmdet's checkpoint as the arguments of `parser` say."""
     return convert_with(mmdet_to_mmagg, args)
 
@@ -57,7 +57,6 @@ def converter_parser(
     parser.add_argument('--config', required=True, help='our config of the model')
     add_cfg_options(parser, f'change the config, e.g. {option}; whoever uses DST needs the same')
     add_trust_flag(parser, 'read a checkpoint that holds code')
-    add_traceback_flag(parser)
     return parser
 
 
@@ -130,18 +129,18 @@ def finish(
         InputError: the weights do not fit.
     """
     for problem in problems:
-        print(f'error: {problem}', file=sys.stderr)  # noqa: T201
+        print(f'error: {problem}', file=sys.stderr)
     if problems:
         return EXIT_BAD_INPUT
     load_weights(model, checkpoint, args.source)
     meta = {key: checkpoint['meta'][key] for key in KEPT_META if key in checkpoint['meta']}
     with written_whole(args.target) as temporary:
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, temporary)
-    print(f'{len(checkpoint["state_dict"])} tensors of {args.source} written to {args.target}')  # noqa: T201
+    print(f'{len(checkpoint["state_dict"])} tensors of {args.source} written to {args.target}')
     for note in notes:
-        print(note)  # noqa: T201
+        print(note)
     if args.cfg_options:
-        print(f'test.py and demo.py need the same --cfg-options {as_arguments(args.cfg_options)}')  # noqa: T201
+        print(f'test.py and demo.py need the same --cfg-options {as_arguments(args.cfg_options)}')
     return 0
 
 

@@ -1,11 +1,6 @@
-"""Reading annotations and results in COCO's format, for the analyses that need no model."""
+"""Reading annotations and results in COCO's format: ids, categories, sizes, types and run lengths checked once."""
 
-import itertools
 import math
-import os
-from argparse import ArgumentParser, ArgumentTypeError
-from collections.abc import Collection
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,97 +8,16 @@ import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
-from mmagg.evaluation.matching import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
-from mmagg.io.json_file import read_json
+from mmagg.io.files import read_json
 from mmagg.ops.rle_lengths import rle_lengths
 
 Entry = dict[str, Any]
 BAD = (KeyError, TypeError, ValueError, IndexError, OverflowError, AttributeError)
 
 
-@dataclass(frozen=True)
-class Truth:
-    """An annotation file.
-
-    Attributes:
-        image_ids: I of them, sorted as COCO's evaluation sorts them.
-        names: I file names.
-        sizes: I (height, width) in pixels.
-        category_ids: K of them, sorted.
-        classes: K names.
-        objects: what is annotated.
-    """
-
-    image_ids: tuple[int | str, ...]
-    names: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
-    category_ids: tuple[int, ...]
-    classes: tuple[str, ...]
-    objects: Objects
-
-    def of_categories(self, category_ids: Collection[int]) -> 'Truth':
-        """The same images with some of the categories only."""
-        kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
-        mine = kept[self.objects.labels]
-        objects = self.objects
-        return replace(
-            self,
-            category_ids=tuple(itertools.compress(self.category_ids, kept)),
-            classes=tuple(itertools.compress(self.classes, kept)),
-            objects=Objects(
-                objects.images[mine],
-                (kept.cumsum() - 1)[objects.labels[mine]],
-                objects.areas[mine],
-                objects.crowd[mine],
-                objects.outlines[mine],
-            ),
-        )
-
-
-def add_result_files(parser: ArgumentParser, *results: str) -> None:
-    """The annotation file, ``results`` files, and ``--iou-type``."""
-    parser.add_argument('annotations', type=Path, metavar='ANN', help='annotations in COCO format, JSON')
-    for name in results:
-        parser.add_argument(
-            name,
-            type=Path,
-            metavar=name.upper(),
-            help='results in COCO format: a list of image_id, category_id, score and segmentation (RLE) or bbox',
-        )
-    parser.add_argument(
-        '--iou-type', choices=('segm', 'bbox'), default='segm', help='compare masks or boxes (%(default)s)'
-    )
-
-
-def fraction(text: str) -> float:
-    """An argument type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise ArgumentTypeError(f'{value} is not between 0 and 1')
-    return value
-
-
-def percent(value: float | None) -> str:
-    """Per cent with one decimal, or a dash where there is no value."""
-    return '–' if value is None or math.isnan(value) else f'{100 * value:.1f}'
-
-
-def check_folder(path: Path, flag: str = '--out') -> None:
-    """Make sure that results can be written to a folder, which need not be there yet.
-
-    Raises:
-        InputError: it, or a folder above it, is a file or cannot be written to.
-    """
-    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    what = '' if existing == path else f'{existing} '
-    if not existing.is_dir():
-        raise InputError(f'{flag} {path}: {what}is a file; name a folder')
-    if not os.access(existing, os.W_OK):
-        raise InputError(f'{flag} {path}: {what}cannot be written to')
-
-
-def read_truth(path: Path, iou_type: str) -> Truth:
+def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     """Read an annotation file.
 
     Args:
@@ -136,10 +50,12 @@ def read_truth(path: Path, iou_type: str) -> Truth:
         crowd = np.array([bool(entry.get('iscrowd')) for entry in annotations], bool)
     except BAD as error:
         raise InputError(f'{path}: an "area" is no number ({error})') from error
-    return Truth(image_ids, names, sizes, category_ids, classes, Objects(images_of, labels, areas, crowd, outlines))
+    return Truth(
+        iou_type, image_ids, names, sizes, category_ids, classes, Objects(images_of, labels, areas, crowd, outlines)
+    )
 
 
-def read_detections(path: Path, truth: Truth, iou_type: str) -> Detections:
+def read_detections(path: Path, truth: Truth) -> Detections:
     """Read a result file for the images of ``truth``; it may be empty.
 
     Raises:
@@ -149,7 +65,7 @@ def read_detections(path: Path, truth: Truth, iou_type: str) -> Detections:
     if not isinstance(content, list):
         raise InputError(f'{path} is no COCO result file; it must hold a list of detections')
     index = _index(truth.image_ids), _index(truth.category_ids)
-    images, labels, outlines, areas = _entries(path, content, 'detection', index, truth.sizes, iou_type)
+    images, labels, outlines, areas = _entries(path, content, 'detection', index, truth.sizes, truth.iou_type)
     scores = np.empty(len(content))
     for place, entry in enumerate(content):
         score = entry.get('score')

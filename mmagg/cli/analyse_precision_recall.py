@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mmagg.datasets.result_files import add_result_files, check_folder, percent, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.average_precision import RECALLS, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, evaluate, overlaps
 from mmagg.evaluation.precision_recall import BestF1, Curves, best_f1
 from mmagg.evaluation.precision_recall import precision_recall as curves_of
 from mmagg.evaluation.precision_recall_chart import plot_precision_recall
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json, written_whole
-from mmagg.io.tables import heading, plain, write_table
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, write_json, written_whole
+from mmagg.io.tables import heading, percent, plain, write_table
 
 ALL = 'all classes'
 FILES = 'precision_recall.csv', 'precision_recall.json', 'precision_recall.png'
@@ -42,11 +43,10 @@ def parser() -> argparse.ArgumentParser:
         help='folder for precision_recall.csv (class, threshold, AP, best F1, precision at each recall), '
         'precision_recall.json (the same over all classes) and precision_recall.png',
     )
-    add_traceback_flag(parser)
     return parser
 
 
-def precision_recall(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Make the curves that the arguments of `parser` ask for."""
     check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
@@ -54,7 +54,7 @@ def precision_recall(args: argparse.Namespace) -> None:
         if name not in truth.classes:
             closest = ', '.join(get_close_matches(name, truth.classes, cutoff=0))
             raise InputError(f'--class {name}: not in {args.annotations}; the most similar are {closest}')
-    detections = read_detections(args.results, truth, args.iou_type)
+    detections = read_detections(args.results, truth)
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
     classes = len(truth.classes)
     curves = curves_of(outcome, detections, truth.objects, classes=classes)
@@ -76,7 +76,7 @@ def precision_recall(args: argparse.Namespace) -> None:
     with written_whole(args.out / FILES[2]) as path:
         plot_precision_recall(panels, THRESHOLDS, path)
     _print(report, best, {name: truth.classes.index(name) for name in args.classes})
-    print(f'{args.out}: {", ".join(FILES)}')  # noqa: T201
+    print(f'{args.out}: {", ".join(FILES)}')
 
 
 def _rows(classes: Sequence[str], curves: Curves, mean: np.ndarray, best: BestF1) -> Iterator[list]:
@@ -101,7 +101,7 @@ def _print(report: dict, best: BestF1, chosen: Mapping[str, int]) -> None:
     for place, (threshold, ap) in enumerate(zip(thresholds, report['ap'], strict=True)):
         lines.append(f'{threshold:6.2f}{percent(ap):>8}{_best(best, place, -1)}')
     lines += [f'{thresholds[0]:6.2f}{"":8}{_best(best, 0, label)}   {name}' for name, label in chosen.items()]
-    print('\n'.join(lines))  # noqa: T201
+    print('\n'.join(lines))
 
 
 def _best(best: BestF1, threshold: int, label: int) -> str:

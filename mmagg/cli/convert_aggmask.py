@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmagg.cli.convert import convert_with, converter_parser
+from mmagg.cli.convert_mmdet import convert_with, converter_parser
 from mmagg.convert.key_maps import released_to_mmagg
 
 
@@ -16,6 +16,6 @@ def parser() -> argparse.ArgumentParser:
     )
 
 
-def convert_released(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Convert a released checkpoint as the arguments of `parser` say."""
     return convert_with(released_to_mmagg, args)

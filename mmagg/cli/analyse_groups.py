@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from mmagg.datasets.result_files import add_result_files, check_folder, fraction, percent, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.group_chart import plot_groups
 from mmagg.evaluation.groups import EDGES, GroupScores, by_coverage, by_size, coverage_names
 from mmagg.evaluation.matching import SIZES, overlaps
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json, written_whole
-from mmagg.io.tables import heading, plain, write_table
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, write_json, written_whole
+from mmagg.io.tables import heading, percent, plain, write_table
 
 FILES = 'ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png'
 LABELS = {'size': "size (COCO's areas)", 'coverage': "share of an object's box that others cover"}
@@ -40,18 +41,17 @@ def parser() -> argparse.ArgumentParser:
         help='upper ends of the groups by coverage, each in its group; the last one has the rest (0 0.1 0.3)',
     )
     parser.add_argument('--out', type=Path, metavar='DIR', help=f'write {", ".join(FILES)}')
-    add_traceback_flag(parser)
     return parser
 
 
-def ap_by_group(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     if any(low >= high for low, high in pairwise([*args.edges, 1])):
         raise InputError(f'--edges {" ".join(f"{edge:g}" for edge in args.edges)}: must ascend and be less than 1')
     if args.out:
         check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth, args.iou_type)
+    detections = read_detections(args.results, truth)
     case = detections, truth.objects, overlaps(detections, truth.objects)
     counts = dict(images=len(truth.image_ids), classes=len(truth.classes))
     groups = {
@@ -72,7 +72,7 @@ def ap_by_group(args: argparse.Namespace) -> None:
         write_table(columns, _rows(groups, truth.classes), args.out / FILES[0])
         with written_whole(args.out / FILES[2]) as path:
             plot_groups({LABELS[kind]: group for kind, group in groups.items()}, path)
-        print(f'{args.out}: {", ".join(FILES)}')  # noqa: T201
+        print(f'{args.out}: {", ".join(FILES)}')
 
 
 def _rows(groups: Groups, classes: Sequence[str]) -> Iterator[tuple]:
@@ -91,4 +91,4 @@ def _print(groups: Groups) -> None:
         for place, name in enumerate(names):
             *shares, count = (values[place, -1].item() for values in scores)
             lines.append(f'{name:12}' + ''.join(f'{percent(share):>8}' for share in shares) + f'{count:10}')
-    print('\n'.join(lines))  # noqa: T201
+    print('\n'.join(lines))

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from mmagg.apis.config import load_config
 from mmagg.apis.data import check_semantic_maps, use_coco_folder
 from mmagg.cli.arguments import add_cfg_options, add_coco, positive
-from mmagg.datasets.result_files import check_folder
 from mmagg.inside.pipeline_view import PipelineView
-from mmagg.io.errors import EXPECTED, InputError, add_traceback_flag, one_line
+from mmagg.io.errors import EXPECTED, InputError, one_line
+from mmagg.io.files import check_folder
 from mmagg.io.images import write_image
 from mmagg.visualization.annotated import Annotated
 from mmagg.visualization.captioned_sheet import Captioned, captioned_sheet
@@ -46,11 +46,10 @@ def parser() -> argparse.ArgumentParser:
     rows.add_argument('--stages', action='store_true', help='a row for each image: what each transform makes of it')
     parser.add_argument('--seed', type=int, default=0, metavar='N', help='of images and draws (%(default)s)')
     add_cfg_options(parser, 'change the config')
-    add_traceback_flag(parser)
     return parser
 
 
-def browse_dataset(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Draw as the arguments of `parser` say."""
     cfg = load_config(args.config, args.cfg_options)
     if args.coco:
@@ -90,7 +89,7 @@ def browse_dataset(args: argparse.Namespace) -> None:
     heading = f'{name}, {args.split}: {len(chosen)} of {len(view)} images'
     for number, part in enumerate(_grouped(rows, ROWS), 1):
         write_image(captioned_sheet(heading, part), out / f'sheet_{number}.jpg')
-    print(f'{out}: {number} sheet(s), and each picture in pictures/')  # noqa: T201
+    print(f'{out}: {number} sheet(s), and each picture in pictures/')
 
 
 def _seen(view: PipelineView, index: int, path: Path, args: argparse.Namespace) -> list[tuple[list[str], Annotated]]:

@@ -5,16 +5,16 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmagg.cli.arguments import positive
-from mmagg.datasets.result_files import add_result_files, check_folder, fraction, percent, read_detections, read_truth
+from mmagg.cli.arguments import add_result_files, fraction, positive
+from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.comparison import FEWEST_IMAGES, Change, Differences, bootstrap, changed_images, judge
 from mmagg.evaluation.difference_chart import Interval, plot_differences
 from mmagg.evaluation.matching import SIZES
 from mmagg.evaluation.result_pictures import side_by_side
-from mmagg.io.errors import InputError, add_traceback_flag
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, write_json, written_whole
 from mmagg.io.images import write_image
-from mmagg.io.tables import write_table
+from mmagg.io.tables import percent, write_table
 
 CLASSES_DRAWN = 20
 
@@ -50,11 +50,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--score-thr', type=fraction, default=0.3, metavar='T', help='draw no less certain ones (%(default)s)'
     )
-    add_traceback_flag(parser)
     return parser
 
 
-def compare(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
     """Compare as the arguments of `parser` say."""
     check_folder(args.out)
     if args.images and not args.images.is_dir():
@@ -62,9 +61,7 @@ def compare(args: argparse.Namespace) -> None:
     if args.seed < 0:
         raise InputError(f'--seed {args.seed}: must not be negative')
     truth = read_truth(args.annotations, args.iou_type)
-    a, b = (
-        judge(read_detections(path, truth, args.iou_type), truth.objects) for path in (args.results_a, args.results_b)
-    )
+    a, b = (judge(read_detections(path, truth), truth.objects) for path in (args.results_a, args.results_b))
     changes = changed_images(a, b, truth.objects, images=len(truth.image_ids))
     if args.images:  # first, because images may be missing
         for place, change in enumerate(changes[: args.top], 1):
@@ -102,8 +99,8 @@ def compare(args: argparse.Namespace) -> None:
     write_table(columns, ([row[column] for column in columns] for row in images), args.out / 'changed_images.csv')
     with written_whole(args.out / 'compare.png') as path:
         plot_differences(_title(args), _lines(rows), path)
-    print(_table(report))  # noqa: T201
-    print(f'written to {args.out}')  # noqa: T201
+    print(_table(report))
+    print(f'written to {args.out}')
 
 
 def _rows(differences: Differences, classes: Sequence[str]) -> list[Row]:

@@ -1,0 +1,163 @@
+"""``mmagg COMMAND …``: the table of contents, and how every command ends.
+
+Bad input ends with one line on stderr and exit code 2, never with a traceback; a training that diverges, with 3.
+
+A command is a module of this room with `parser()` and `run(args)`, which returns an exit code, or None for 0. Its top
+level imports nothing heavy; what it calls is imported in `run`, where a missing package is one line as well.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from mmagg.cli import (
+    analyse_calibration,
+    analyse_confusion,
+    analyse_errors,
+    analyse_groups,
+    analyse_precision_recall,
+    benchmark,
+    benchmark_aggregation,
+    benchmark_boxed_masks,
+    benchmark_evaluation,
+    benchmark_neck,
+    benchmark_reassembly,
+    boxes_to_masks,
+    browse,
+    compare_learning,
+    compare_results,
+    convert_adelaidet,
+    convert_aggmask,
+    convert_lvis,
+    convert_mmdet,
+    count_flops,
+    demo,
+    doctor,
+    fit_mask_codec,
+    make_demo,
+    make_shapes,
+    mask_voting,
+    paper_tables,
+    show_bases,
+    show_representations,
+    test,
+    train,
+)
+from mmagg.io.errors import EXPECTED, InputError, one_line
+
+EXIT_BAD_INPUT = 2
+EXIT_NOT_FINITE = 3
+EXIT_INTERRUPTED = 130
+
+GROUPS = {
+    'train and use': (train, test, demo, browse, doctor),
+    'generated scenes': (make_shapes, make_demo),
+    'analyse results': (
+        analyse_errors,
+        analyse_confusion,
+        analyse_precision_recall,
+        analyse_calibration,
+        analyse_groups,
+        compare_results,
+    ),
+    'look inside': (show_representations, show_bases),
+    'experiments': (mask_voting, boxes_to_masks, fit_mask_codec, compare_learning),
+    'costs': (
+        count_flops,
+        paper_tables,
+        benchmark,
+        benchmark_evaluation,
+        benchmark_aggregation,
+        benchmark_boxed_masks,
+        benchmark_neck,
+        benchmark_reassembly,
+    ),
+    'convert': (convert_mmdet, convert_aggmask, convert_adelaidet, convert_lvis),
+}
+
+
+def name_of(command: ModuleType) -> str:
+    """What a command is called behind ``mmagg``."""
+    return command.__name__.rpartition('.')[2].replace('_', '-')
+
+
+COMMANDS = {name_of(command): command for group in GROUPS.values() for command in group}
+
+
+def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
+    """Run a command and turn what bad input raises into one line.
+
+    Args:
+        command: a module of this room.
+        argv: the arguments, default the process's own. With ``--traceback`` an error's trace is shown as well.
+        prog: what the help calls the command, default the process's name.
+
+    Returns:
+        The exit code: the command's own, 2 for bad input, 3 if a training's loss is no longer finite
+        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if not sys.stderr.isatty():
+        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+    try:
+        parser = command.parser()
+        parser.prog = prog or parser.prog
+        parser.add_argument('--traceback', action='store_true', help='show where an error came from')
+        return command.run(parser.parse_args(argv)) or 0
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except FloatingPointError as error:
+        print(f'error: {_rank()}{error}', file=sys.stderr)
+        return EXIT_NOT_FINITE
+    except EXPECTED as error:
+        trace = '--traceback' in argv
+        if trace:
+            traceback.print_exc()
+        print(f'error: {_rank()}{one_line(error)}{_hint(error, trace)}', file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """``mmagg COMMAND …``; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(
+        prog='mmagg',
+        description='Instance segmentation for MMDetection 3: SOLO, AggMask, A²-FPN, BlendMask, MEInst.',
+        epilog=contents(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        'command', metavar='COMMAND', choices=COMMANDS, help='one of the below; COMMAND --help tells more'
+    )
+    parser.add_argument('arguments', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    return run(COMMANDS[args.command], args.arguments, prog=f'mmagg {args.command}')
+
+
+def contents() -> str:
+    """The commands by group, each with what it does."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = []
+    for title, commands in GROUPS.items():
+        lines += [f'{title}:', *(f'  {name_of(command):{width}}{summary(command)}' for command in commands), '']
+    return '\n'.join(lines)
+
+
+def summary(command: ModuleType) -> str:
+    """The first line of a command's own docstring, without the full stop."""
+    return command.__doc__.split('\n', 1)[0].rstrip('.')
+
+
+def _rank() -> str:
+    return f'[rank {os.environ["RANK"]}] ' if int(os.environ.get('WORLD_SIZE', '1')) > 1 else ''
+
+
+def _hint(error: BaseException, trace: bool) -> str:
+    if isinstance(error, ImportError):
+        return ' (`mmagg doctor`, or `python tools/doctor.py`, says what is missing)'
+    return '' if trace or isinstance(error, InputError) else ' (--traceback shows where)'

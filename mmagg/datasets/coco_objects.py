@@ -1,0 +1,119 @@
+"""What a COCO annotation file and a result file hold, as arrays.
+
+Shape shorthand: I images, K classes, G objects, D detections.
+"""
+
+import itertools
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+MAX_DETECTIONS = 100  # of an image and class, as COCO counts them
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What is annotated, in the order of the file.
+
+    Attributes:
+        images: (G,) int, indices of images.
+        labels: (G,) int, indices of classes.
+        areas: (G,) in pixels, as annotated.
+        crowd: (G,) bool: detections in such a region are neither right nor wrong.
+        outlines: (G,) object array of RLE dicts, or (G, 4) boxes x, y, width, height.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+    crowd: np.ndarray
+    outlines: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was predicted, the most certain first, equally certain ones by image.
+
+    Attributes:
+        images: (D,) int.
+        labels: (D,) int.
+        areas: (D,) in pixels, of the outlines.
+        scores: (D,).
+        outlines: as in `Objects`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+    scores: np.ndarray
+    outlines: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, part: slice | np.ndarray) -> 'Detections':
+        return Detections(
+            self.images[part], self.labels[part], self.areas[part], self.scores[part], self.outlines[part]
+        )
+
+    def counted(self) -> 'Detections':
+        """Those that COCO counts: sorted, the `MAX_DETECTIONS` most certain of each image and class."""
+        ordered = self[np.lexsort((self.images, -self.scores))]  # stable: the file's order is kept where all is equal
+        return ordered[ranks(ordered.images, ordered.labels) < MAX_DETECTIONS]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """An annotation file.
+
+    Attributes:
+        iou_type: 'segm' where outlines are masks, 'bbox' where they are boxes.
+        image_ids: I of them, sorted as COCO's evaluation sorts them.
+        names: I file names.
+        sizes: I (height, width) in pixels.
+        category_ids: K of them, sorted.
+        classes: K names.
+        objects: what is annotated.
+    """
+
+    iou_type: str
+    image_ids: tuple[int | str, ...]
+    names: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    category_ids: tuple[int, ...]
+    classes: tuple[str, ...]
+    objects: Objects
+
+    def of_categories(self, category_ids: Collection[int]) -> 'Truth':
+        """The same images with some of the categories only."""
+        kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
+        mine = kept[self.objects.labels]
+        objects = self.objects
+        return replace(
+            self,
+            category_ids=tuple(itertools.compress(self.category_ids, kept)),
+            classes=tuple(itertools.compress(self.classes, kept)),
+            objects=Objects(
+                objects.images[mine],
+                (kept.cumsum() - 1)[objects.labels[mine]],
+                objects.areas[mine],
+                objects.crowd[mine],
+                objects.outlines[mine],
+            ),
+        )
+
+
+def ranks(*groups: np.ndarray) -> np.ndarray:
+    """(D,) position of each entry among those that have the same values in all of ``groups``, (D,) each."""
+    count = len(groups[0])
+    order = np.lexsort(groups)
+    first = np.ones(count, bool)
+    first[1:] = np.any([group[order][1:] != group[order][:-1] for group in groups], axis=0)
+    places = np.arange(count)
+    result = np.empty(count, int)
+    result[order] = places - np.maximum.accumulate(np.where(first, places, 0))
+    return result
