@@ -1,4 +1,4 @@
-"""A room imports only from rooms on floors strictly below its own; files of one room import each other without circles."""
+"""A room imports only from rooms on floors below its own; files of one room import each other without circles."""
 
 import ast
 import sys
