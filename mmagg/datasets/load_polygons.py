@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import TRANSFORMS
-from pycocotools import mask as coco_mask
+
+from mmagg.ops.rle import decode_mask
 
 
 @TRANSFORMS.register_module()
@@ -28,8 +29,6 @@ class LoadPolygonAnnotations(LoadAnnotations):
 
 def outlines(rle: dict) -> list[list[float]]:
     """COCO's RLE, compressed or not -> its outer borders, one x0, y0, x1, y1, ... list each."""
-    if isinstance(rle['counts'], list):
-        rle = coco_mask.frPyObjects(rle, *rle['size'])
-    found, _ = cv2.findContours(coco_mask.decode(rle), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    found, _ = cv2.findContours(decode_mask(rle).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     # The pixel (x, y) has its centre at x + 0.5 in COCO's polygons.
     return [(x.reshape(-1).astype(np.float64) + 0.5).tolist() for x in found]

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
 from mmagg.datasets.cocofied_lvis import COCO_IDS, read_cocofied
-from mmagg.visualization.overlay import encode_masks, instance_boxes
+from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
+from mmagg.ops.rle import instance_boxes, masks_to_rle
 
 KINDS = ('bbox', 'segm')
 IOUS = np.linspace(0.5, 0.95, 10)
@@ -120,9 +120,7 @@ class LVISStarMetric(BaseMetric):
         for kind in self.kinds:
             precision = self._precision(kept, kind)
             for name, thresholds in AT.items():
-                values = precision[thresholds]
-                values = values[values > -1]
-                scores[f'{kind}_{name}'] = float(values.mean()) if values.size else -1.0
+                scores[f'{kind}_{name}'] = mean_precision(precision[thresholds])
         return scores
 
     def _category_ids(self) -> list[int | None]:
@@ -163,7 +161,7 @@ class LVISStarMetric(BaseMetric):
             'bbox': boxes.tolist(),
             'bbox_score': scores,
             'segm_score': found['mask_scores'].tolist() if 'mask_scores' in found else scores,
-            'segmentation': list(encode_masks(masks)) if 'segm' in self.kinds and labels else [None] * len(labels),
+            'segmentation': masks_to_rle(masks) if 'segm' in self.kinds and labels else [None] * len(labels),
         }
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         return [row for row in rows if row['category_id'] is not None]
@@ -184,8 +182,7 @@ class LVISStarMetric(BaseMetric):
         }
         judged = {(a['image_id'], a['category_id']) for a in truth['annotations']}
         judged |= {(image['id'], c) for image in truth['images'] for c in image['neg_category_ids'] if c in known}
-        results = {**truth, 'annotations': list(self._detections(kept, kind, judged))}
-        evaluator = COCOeval_faster(COCO(truth), COCO(results), kind, lvis_style=True, print_function=_silent)
+        evaluator = coco_evaluator(truth, list(self._detections(kept, kind, judged)), kind, lvis_style=True)
         evaluator.params.iouThrs = IOUS
         evaluator.params.maxDets = [self.max_dets]
         evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ['all']
@@ -218,7 +215,3 @@ def coco_number(path: str) -> int | None:
     """The number in the file name of an image of COCO, of 2014 or of 2017; None for other names."""
     match = COCO_FILE.fullmatch(Path(path).stem)
     return int(match[1]) if match else None
-
-
-def _silent(*_: object) -> None:
-    """Takes the evaluator's lines: the caller has the numbers."""

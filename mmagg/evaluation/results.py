@@ -15,7 +15,8 @@ from mmengine.structures import InstanceData
 
 from mmagg.io.files import write_json, written_whole
 from mmagg.io.images import read_image, write_image
-from mmagg.visualization.overlay import draw_instances, encode_masks, instance_boxes
+from mmagg.ops.rle import instance_boxes, masks_to_rle
+from mmagg.visualization.overlay import draw_instances
 
 Sample = dict[str, Any]
 
@@ -40,7 +41,7 @@ def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
         for label, score, box in zip(labels, scores, boxes.tolist(), strict=True)
     ]
     if masks is not None:
-        for record, rle in zip(records, encode_masks(masks), strict=True):
+        for record, rle in zip(records, masks_to_rle(masks), strict=True):
             record['segmentation'] = rle
     return records
 

@@ -1,4 +1,7 @@
-"""Binary masks as COCO's compressed run-length encoding (RLE), and back.
+"""Binary masks as COCO's run-length encoding (RLE), and back: the one codec.
+
+RLE is a dict of `size`, [H, W], and `counts`: compressed ones are text, as in JSON, or bytes, as pycocotools has them;
+uncompressed ones are a list of run lengths.
 
 Shape shorthand: N masks of (H, W) pixels, n of them as windows of (h, w) pixels.
 """
@@ -15,15 +18,22 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def masks_to_rle(masks: Tensor) -> list[dict]:
+def masks_to_rle(masks: 'Tensor | np.ndarray | Sequence') -> list[dict]:
     """Encode masks.
 
     Args:
-        masks: (N, H, W) bool.
+        masks: (N, H, W) of 0 and 1, or a sequence of N masks, (H, W) or RLE already.
 
     Returns:
         N dicts `{'size': [H, W], 'counts': str}`, as COCO's result files hold them.
     """
+    if isinstance(masks, Sequence):
+        return [_for_json(compressed(x)) if isinstance(x, dict) else masks_to_rle(x[None])[0] for x in masks]
+    if not isinstance(masks, Tensor):
+        import numpy as np
+
+        masks = torch.from_numpy(np.require(masks, bool, ['C', 'W']))  # what PyTorch can share
+    masks = masks.bool()
     zeros = torch.zeros(len(masks), dtype=torch.long)
     windows = MaskWindows(zeros, zeros, zeros, zeros + masks.shape[1], masks.flatten(0, 1))
     return windows_to_rle(windows, tuple(masks.shape[1:]))
@@ -78,7 +88,7 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
     """Decode masks.
 
     Args:
-        rles: N dicts `{'size': [H, W], 'counts': str or bytes}`.
+        rles: N masks.
         height: H.
         width: W; the size is asked for because no RLE may be there to tell it.
 
@@ -95,34 +105,79 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
             raise ValueError(f'RLE {i} is of size {list(rle["size"])}, not [{height}, {width}]')
     if len(rles) == 0:
         return torch.zeros(0, height, width, dtype=torch.bool)
-    columns = torch.from_numpy(coco_mask.decode(list(rles)).T)  # (N, W, H)
+    columns = torch.from_numpy(coco_mask.decode([compressed(rle) for rle in rles]).T)  # (N, W, H)
     return columns.transpose(1, 2).contiguous().bool()
 
 
-def outline_to_rle(outline: list | dict, height: int, width: int) -> dict:
-    """An object's outline as compressed RLE.
+def decode_mask(mask: 'Tensor | np.ndarray | dict') -> 'np.ndarray':
+    """One mask, (H, W) bool, from any of the forms that masks have."""
+    from pycocotools import mask as coco_mask
 
-    Args:
-        outline: polygons, each a list x0, y0, x1, y1, ... in pixels, or RLE, whose `counts` are text, bytes or a list
-            of run lengths.
-        height: H, for polygons.
-        width: W.
+    return (coco_mask.decode(compressed(mask)) if isinstance(mask, dict) else _array(mask)).astype(bool)
 
-    Returns:
-        `{'size': [H, W], 'counts': str or bytes}`.
+
+def compressed(rle: dict) -> dict:
+    """The same RLE with compressed `counts`, text or bytes.
+
+    Raises:
+        OverflowError: a run length is negative.
     """
     from pycocotools import mask as coco_mask
 
-    if isinstance(outline, list):
-        return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-    if isinstance(outline['counts'], list):
-        return coco_mask.frPyObjects(outline, *outline['size'])
-    return {'size': outline['size'], 'counts': outline['counts']}
+    return coco_mask.frPyObjects(rle, *rle['size']) if isinstance(rle['counts'], list) else rle
+
+
+def outline_to_rle(outline: list | dict, height: int, width: int) -> dict:
+    """An annotated object's mask as compressed RLE.
+
+    Args:
+        outline: polygons, each a list x0, y0, x1, y1, ... in pixels, or RLE.
+        height: H, for polygons; RLE has its own.
+        width: W.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(outline, dict):
+        return compressed(outline)
+    return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
 
 
 def rle_areas(rles: Sequence[dict]) -> 'np.ndarray':
-    """(N,) pixels of each mask, N compressed RLE."""
+    """(N,) pixels of compressed masks."""
     import numpy as np
     from pycocotools import mask as coco_mask
 
     return np.array([coco_mask.area(rle) for rle in rles], dtype=np.int64)  # of a list it fails on more than 255
+
+
+def instance_boxes(
+    boxes: 'Tensor | np.ndarray | None', masks: 'Tensor | np.ndarray | Sequence | None', *, count: int
+) -> 'np.ndarray':
+    """(N, 4) boxes x1, y1, x2, y2: the given ones, those of the masks where a given one is empty.
+
+    Args:
+        boxes: (N, 4); mmdet's SOLO heads leave zeros.
+        masks: N of them.
+        count: N.
+    """
+    import numpy as np
+    from pycocotools import mask as coco_mask
+
+    given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
+    empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
+    if masks is not None and empty.any():
+        x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in masks_to_rle(masks)]).reshape(count, 4).T
+        given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
+    return given
+
+
+def _for_json(rle: dict) -> dict:
+    counts = rle['counts']
+    return {
+        'size': [int(side) for side in rle['size']],
+        'counts': counts if isinstance(counts, str) else counts.decode(),
+    }
+
+
+def _array(values: 'Tensor | np.ndarray') -> 'np.ndarray':
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values

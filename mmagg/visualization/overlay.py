@@ -4,12 +4,13 @@ Shape shorthand: N instances, (H, W) image size.
 """
 
 import colorsys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import pycocotools.mask as coco_mask
 from torch import Tensor
+
+from mmagg.ops.rle import decode_mask, instance_boxes
 
 FILL = 0.45  # opacity of a mask
 GOLDEN_RATIO = 0.618034  # steps of this size around the hue circle never come close to each other early on
@@ -63,34 +64,6 @@ def draw_instances(
         percent = '' if scores is None else f' {100 * float(scores[i]):.0f}'
         _write(canvas, f'{name}{percent}', frames[i, :2], palette[i])
     return canvas
-
-
-def decode_mask(mask: np.ndarray | Tensor | dict) -> np.ndarray:
-    """One mask, (H, W) bool, from an array, a tensor or an RLE dict."""
-    return coco_mask.decode(mask).astype(bool) if isinstance(mask, dict) else _array(mask).astype(bool)
-
-
-def encode_masks(masks: np.ndarray | Tensor | Sequence[dict]) -> Iterator[dict]:
-    """RLE dicts with text counts, ready for JSON, from (N, H, W) masks or RLE dicts."""
-    for mask in masks:
-        rle = mask if isinstance(mask, dict) else coco_mask.encode(np.asfortranarray(_array(mask), dtype=np.uint8))
-        counts = rle['counts']
-        yield {
-            'size': [int(side) for side in rle['size']],
-            'counts': counts if isinstance(counts, str) else counts.decode(),
-        }
-
-
-def instance_boxes(
-    boxes: np.ndarray | Tensor | None, masks: np.ndarray | Tensor | Sequence[dict] | None, *, count: int
-) -> np.ndarray:
-    """(N, 4) boxes x1, y1, x2, y2: the given ones, those of the masks where a given one is empty."""
-    given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
-    empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
-    if masks is not None and empty.any():
-        x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in encode_masks(masks)]).reshape(count, 4).T
-        given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
-    return given
 
 
 def _fill(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:

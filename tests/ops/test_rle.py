@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mmagg.ops import MaskWindows, masks_to_rle, rle_to_masks, windows_to_rle, write_windows
+from mmagg.ops.rle import decode_mask, instance_boxes, outline_to_rle, rle_areas
 
 coco_mask = pytest.importorskip('pycocotools.mask')
 
@@ -92,6 +93,46 @@ def test_windows_of_any_place_and_height_are_encoded_as_the_masks_are(size: tupl
         assert torch.equal(written, masks)
         want = coco_mask.encode(np.asfortranarray(masks[windows.index].numpy().transpose(1, 2, 0).astype(np.uint8)))
         assert [rle['counts'].encode() for rle in windows_to_rle(windows, size)] == [rle['counts'] for rle in want]
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """Of 0, 1, 0 ... column by column."""
+    flat = np.concatenate([[0], mask.ravel(order='F')])
+    return np.diff(np.flatnonzero(np.diff(flat)), prepend=0, append=mask.size).tolist()
+
+
+def test_every_form_of_masks_is_encoded_and_decoded_alike() -> None:
+    masks = some_masks()
+    rles, arrays = masks_to_rle(masks), masks.numpy()
+    lists = [{'size': [9, 14], 'counts': run_lengths(mask)} for mask in arrays]
+    packed = coco_mask.encode(np.asfortranarray(arrays.transpose(1, 2, 0).astype(np.uint8)))
+    arrays.flags.writeable = False
+    for form in (arrays, arrays.astype(np.uint8), arrays[::-1][::-1], masks.float(), list(arrays), rles, lists, packed):
+        assert masks_to_rle(form) == rles
+        for found, mask in zip(form, arrays, strict=True):
+            np.testing.assert_array_equal(decode_mask(found), mask)
+    for form in (rles, lists, packed):
+        assert torch.equal(rle_to_masks(form, 9, 14), masks)
+        assert rle_areas([outline_to_rle(rle, 9, 14) for rle in form]).tolist() == masks.flatten(1).sum(1).tolist()
+    assert masks_to_rle([]) == []
+    assert rle_areas(rles * 60).shape == (360,)
+    json.dumps(masks_to_rle(np.zeros((2, 5, 4), bool)))
+
+
+def test_polygons_are_drawn_in_the_frame() -> None:
+    rle = outline_to_rle([[2.0, 1, 8, 1, 8, 5, 2, 5], [10, 0, 12, 0, 12, 3, 10, 3]], 9, 14)
+    want = torch.zeros(9, 14, dtype=torch.bool)
+    want[1:5, 2:8] = want[:3, 10:12] = True
+    assert torch.equal(rle_to_masks([rle], 9, 14)[0], want)
+
+
+def test_boxes_of_zeros_are_replaced_by_those_of_the_masks() -> None:
+    masks = torch.zeros(2, 40, 60, dtype=torch.bool)
+    masks[0, 20:30, 10:30] = True
+    for form in (masks, masks.numpy(), masks_to_rle(masks)):
+        boxes = instance_boxes(np.array([[0.0, 0, 0, 0], [1, 2, 3, 4]]), form, count=2)
+        assert boxes.tolist() == [[10, 20, 30, 30], [1, 2, 3, 4]]
+    assert instance_boxes(torch.zeros(0, 4), [], count=0).shape == (0, 4)
 
 
 @pytest.mark.gpu

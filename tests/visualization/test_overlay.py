@@ -3,7 +3,7 @@ import pycocotools.mask as coco_mask
 import pytest
 import torch
 
-from mmagg.visualization.overlay import draw_instances, encode_masks, instance_boxes, instance_colour
+from mmagg.visualization.overlay import draw_instances, instance_colour
 
 
 @pytest.fixture
@@ -56,21 +56,11 @@ def test_nothing_to_draw(scene) -> None:
     empty = torch.zeros(0)
     for masks in (torch.zeros(0, 40, 60), []):
         assert (draw_instances(image, masks, empty, empty, torch.zeros(0, 4)) == image).all()
-    assert instance_boxes(torch.zeros(0, 4), [], count=0).shape == (0, 4)
 
 
 def test_empty_masks_are_harmless(scene) -> None:
     image, masks = scene
     assert (draw_instances(image, np.zeros_like(masks), [0, 0]) != image).any()  # the labels
-    rles = list(encode_masks(np.zeros_like(masks)))
-    assert [coco_mask.area(rle) for rle in rles] == [0, 0]
-    assert all(isinstance(rle['counts'], str) for rle in rles)  # ready for JSON
-
-
-def test_zero_boxes_are_replaced_by_those_of_the_masks(scene) -> None:
-    _, masks = scene
-    boxes = instance_boxes(np.array([[0.0, 0, 0, 0], [1, 2, 3, 4]]), masks, count=2)
-    assert boxes.tolist() == [[20, 20, 30, 30], [1, 2, 3, 4]]
 
 
 def test_first_colours_differ() -> None:
