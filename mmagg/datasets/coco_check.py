@@ -1,11 +1,5 @@
-"""Checks a COCO-format annotation file and its images before they are trained on.
+"""Checks a COCO-format annotation file and its images before they are trained on."""
 
-What is fatal is what ends a run or quietly spoils it: mmdet's `CocoDataset` and `LoadAnnotations` or the
-evaluation of pycocotools raise, or masks and labels end up on the wrong object. What mmdet skips by itself is
-a warning.
-"""
-
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -13,20 +7,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
-from mmagg.io.files import read_json
-
-Severity = Literal['fatal', 'warning']
+from mmagg.datasets.coco_defects import Severity, box_defect, mask_defect
+from mmagg.datasets.coco_file import PARTS, read_coco
+from mmagg.io.errors import InputError
+from mmagg.ops.rle_lengths import rle_lengths
 
 _EXAMPLES = 3  # named per finding
-_BORDER = 1.0  # pixels that a box may reach beyond the image: rounding
-_FAR = 1e6  # pixels; pycocotools crashes on polygons with coordinates far beyond
 
 # Keys that CocoDataset or COCOeval read without a default. Ids may be strings.
 _REQUIRED = {
@@ -48,7 +40,7 @@ class Finding:
     """One kind of defect in an annotation file.
 
     Attributes:
-        severity: 'fatal' must be mended before training, 'warning' is good to know.
+        severity: 'fatal' must be fixed before training, 'warning' is good to know.
         message: One line: what, how many, examples.
     """
 
@@ -89,23 +81,15 @@ def check_coco(ann_file: Path, image_dir: Path, *, decode_images: bool = True) -
         broken or entries lack keys, those findings alone.
     """
     try:
-        content = read_json(ann_file)
+        content = read_coco(ann_file, needed=PARTS, filled=PARTS)
     except OSError as error:
         return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}')]
-    except ValueError as error:  # bad JSON and bad UTF-8
-        return [Finding('fatal', f'{ann_file} is not JSON: {error}')]
-    if not isinstance(content, dict):
-        return [Finding('fatal', f'{ann_file} is not COCO format: a dict of images, annotations, categories')]
-    for key in _REQUIRED:
-        if not isinstance(content.get(key), list):
-            return [Finding('fatal', f'{ann_file} is not COCO format: it has no list "{key}"')]
-        if not content[key]:
-            return [Finding('fatal', f'{ann_file} has no {key}: its list "{key}" is empty')]
-
+    except InputError as error:
+        return [Finding('fatal', str(error))]
     findings = _Findings()
-    images = _complete(findings, 'images', content['images'])
-    annotations = _complete(findings, 'annotations', content['annotations'])
-    categories = _complete(findings, 'categories', content['categories'])
+    images = _complete(findings, 'images', content.images)
+    annotations = _complete(findings, 'annotations', content.annotations)
+    categories = _complete(findings, 'categories', content.categories)
     if findings.kinds:  # what refers to an incomplete entry would seem to refer to nothing
         return findings.summary()
     _check_ids(findings, images, annotations, categories)
@@ -175,104 +159,19 @@ def _check_annotations(findings: _Findings, images: list[dict], annotations: lis
     sizes = {image['id']: (image['height'], image['width']) for image in images}
     bad_sizes = {image_id for image_id, size in sizes.items() if min(size) < 1}
     findings.add('fatal', 'images whose width or height is not positive', bad_sizes)
-    for ann in tqdm(annotations, desc='masks', unit='annotation', delay=2):
+    counts = [mask.get('counts') if isinstance(mask := ann.get('segmentation'), dict) else '' for ann in annotations]
+    lengths = rle_lengths([code if isinstance(code, str | list) else [-1] for code in counts]).tolist()
+    for ann, length in zip(tqdm(annotations, desc='masks', unit='annotation', delay=2), lengths, strict=True):
         if ann['image_id'] not in sizes or ann['image_id'] in bad_sizes:
             continue
         height, width = sizes[ann['image_id']]
         label = f'annotation {ann["id"]}'
         for severity, kind in (
-            _box_defect(ann['bbox'], ann['area'], height, width),
-            _mask_defect(ann.get('segmentation'), height, width),
+            box_defect(ann['bbox'], ann['area'], height, width),
+            mask_defect(ann.get('segmentation'), length, height, width),
         ):
             if kind:
                 findings.add(severity, kind, [label])
-
-
-def _numbers(values: Any) -> bool:
-    """Whether a list holds nothing but finite numbers."""
-    return all(isinstance(v, int | float) and math.isfinite(v) for v in values)
-
-
-def _box_defect(box: list, area: float, height: int, width: int) -> tuple[Severity, str]:
-    """What is wrong with a box (x, y, w, h) in pixels; ('warning', '') if nothing."""
-    if len(box) != 4 or not _numbers(box):
-        return 'fatal', 'boxes that are not four numbers (x, y, width, height)'
-    x, y, w, h = box
-    if w < 1 or h < 1 or area <= 0:
-        return 'warning', 'boxes smaller than a pixel or without area (skipped in training)'
-    if min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
-        return 'warning', 'boxes outside the image (skipped in training)'
-    if min(x, y) < -_BORDER or x + w > width + _BORDER or y + h > height + _BORDER:
-        return 'warning', 'boxes that reach beyond the image'
-    return 'warning', ''
-
-
-def _mask_defect(segmentation: Any, height: int, width: int) -> tuple[Severity, str]:
-    """What is wrong with a mask; ('warning', '') if nothing."""
-    if not segmentation:
-        return 'fatal', 'annotations without a mask ("segmentation" is missing or empty)'
-    if isinstance(segmentation, list):
-        return _polygon_defect(segmentation, height, width)
-    if isinstance(segmentation, dict):
-        return _rle_defect(segmentation, height, width)
-    return 'fatal', 'masks that are neither polygons nor RLE'
-
-
-def _polygon_defect(polygons: list, height: int, width: int) -> tuple[Severity, str]:
-    if not all(isinstance(polygon, list) and _numbers(polygon) for polygon in polygons):
-        return 'fatal', 'polygons that are not lists of numbers'
-    if any(abs(v) > _FAR for polygon in polygons for v in polygon):
-        return 'fatal', 'polygons far outside the image'
-    usable = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
-    if not usable:
-        return 'fatal', 'masks without a polygon of at least three points (x, y)'
-    if not coco_mask.area(coco_mask.merge(coco_mask.frPyObjects(usable, height, width))):
-        return 'warning', 'masks that cover no pixel'
-    if len(polygons[0]) <= 4:
-        # The evaluation takes the first polygon for a box; training would skip it.
-        return 'fatal', 'masks whose first polygon has fewer than three points'
-    if len(usable) < len(polygons):
-        return 'warning', 'masks with a polygon that training skips (not three or more points x, y)'
-    return 'warning', ''
-
-
-def _rle_defect(rle: dict, height: int, width: int) -> tuple[Severity, str]:
-    counts = rle.get('counts')
-    if rle.get('size') != [height, width]:
-        return 'fatal', 'RLE masks whose size is not [height, width] of the image'
-    # Counted here: pycocotools reads beyond its buffers where the runs end too early.
-    if isinstance(counts, str):
-        counts = _uncompressed(counts)
-    if not isinstance(counts, list) or not all(isinstance(run, int) and run >= 0 for run in counts):
-        return 'fatal', 'RLE masks that cannot be decoded'
-    if sum(counts) != height * width:
-        return 'fatal', 'RLE masks whose runs do not add up to the image'
-    if not sum(counts[1::2]):
-        return 'warning', 'masks that cover no pixel'
-    return 'warning', ''
-
-
-def _uncompressed(text: str) -> list[int] | None:
-    """The run lengths in a COCO RLE string, None if it is not one.
-
-    A run is written in groups of five bits, low ones first, as characters from '0'; bit 5 says that another
-    group follows. From the fourth run on, the difference to the run before the last is written.
-    """
-    runs: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            return None
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:  # negative: two's complement
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        value = shift = 0
-    return runs if shift == 0 else None
 
 
 def _image_defect(image: dict, folder: Path, decode: bool) -> tuple[str, str]:

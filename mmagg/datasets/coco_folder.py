@@ -16,7 +16,8 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.io.files import read_json
+from mmagg.datasets.coco_file import BAD, read_coco
+from mmagg.io.errors import InputError
 
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
 # background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.
@@ -56,25 +57,22 @@ def class_names(ann_file: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not JSON, has no categories, or lists a name or an id twice.
+        InputError: It is not JSON, has no categories, or lists a name or an id twice.
     """
     if not Path(ann_file).is_file():
         raise FileNotFoundError(f'{ann_file} is missing; it should be a COCO-format annotation file')
+    categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
     try:
-        content = read_json(ann_file)
-        categories = content['categories']
-        names = [category['name'] for category in categories]
-        ids = [category['id'] for category in categories]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f'{ann_file} is not COCO format ({error}); it needs "categories" with "id" and "name"'
+        names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
+    except BAD as error:
+        raise InputError(
+            f'{ann_file} is not COCO format ({type(error).__name__}: {error}); '
+            'it needs "categories" with "id" and "name"'
         ) from error
-    if not names:
-        raise ValueError(f'{ann_file} has no categories; list the classes under "categories"')
     for what, values in (('name', names), ('id', ids)):
         for value in values:
             if values.count(value) > 1:
-                raise ValueError(f'{ann_file} lists the category {what} {value!r} twice; make it unique')
+                raise InputError(f'{ann_file} lists the category {what} {value!r} twice; make it unique')
     return names
 
 

@@ -8,17 +8,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pycocotools.mask as coco_mask
 import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.io.files import read_json
+from mmagg.datasets.coco_file import BAD, Entry, is_crowd, read_coco
+from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
+from mmagg.ops.rle import decode_mask
+from mmagg.ops.rle_lengths import rle_lengths
 
 CHUNK = 64  # masks that a process makes at once; those of run-length codes are as large as their image
 
@@ -70,23 +71,22 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not COCO format, or has no masks.
+        InputError: it is not COCO format, has no masks, or one that cannot be read.
     """
+    content = read_coco(ann_file, needed=('annotations', 'categories'))
     try:
-        content = read_json(ann_file)
-        label_of = {category['id']: label for label, category in enumerate(content['categories'])}
-        classes = tuple(category['name'] for category in content['categories'])
+        label_of = {category['id']: label for label, category in enumerate(content.categories)}
+        classes = tuple(category['name'] for category in content.categories)
         objects = [
             (outline, annotation['bbox'], float(annotation['area']), label_of[annotation['category_id']])
-            for annotation in content['annotations']
+            for annotation in content.annotations
             if (outline := _usable(annotation))
         ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f'{ann_file} is not COCO format ({type(error).__name__}: {error})') from error
+    except BAD as error:
+        raise InputError(f'{ann_file} is not COCO format ({type(error).__name__}: {error})') from error
     if not objects:
-        raise ValueError(
-            f'{ann_file}: no mask in its {len(content["annotations"])} annotations ("segmentation", crowds not counted)'
-        )
+        count = len(content.annotations)
+        raise InputError(f'{ann_file}: no mask in its {count} annotations ("segmentation", crowds not counted)')
     del content
     outlines, boxes, areas, labels = zip(*objects, strict=True)
     chunks = [
@@ -99,15 +99,15 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
             for part in _in_order(chunks, workers):
                 bits.append(part)
                 bar.update(len(part))
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f'{ann_file} has a mask that cannot be read ({type(error).__name__}: {error})') from error
+        except BAD as error:
+            raise InputError(f'{ann_file} has a mask that cannot be read ({type(error).__name__}: {error})') from error
     return ObjectMasks(np.concatenate(bits), np.array(areas), np.array(labels), classes, size)
 
 
-def _usable(annotation: dict[str, Any]) -> list | dict | None:
+def _usable(annotation: Entry) -> list | dict | None:
     """The object's polygons or run-length code; None if it is left out."""
     outline = annotation.get('segmentation')
-    if annotation.get('iscrowd') or not outline or annotation['area'] <= 0 or min(annotation['bbox'][2:]) < 1:
+    if is_crowd(annotation) or not outline or annotation['area'] <= 0 or min(annotation['bbox'][2:]) < 1:
         return None
     if isinstance(outline, list):
         return [polygon for polygon in outline if len(polygon) >= 6 and len(polygon) % 2 == 0]
@@ -135,6 +135,7 @@ def _as_mmdet(outline: list | dict) -> PolygonMasks | BitmapMasks:
     """One object's mask; polygons know no image size, as they are drawn in the box alone."""
     if isinstance(outline, list):
         return PolygonMasks([[np.array(polygon, dtype=float) for polygon in outline]], 1, 1)
-    height, width = outline['size']
-    rle = coco_mask.frPyObjects(outline, height, width) if isinstance(outline['counts'], list) else outline
-    return BitmapMasks(coco_mask.decode(rle)[None], height, width)
+    length = rle_lengths([outline['counts']]).item()
+    if length != np.prod(outline['size']):  # decoding would not end
+        raise ValueError(f'a run-length code of {length} pixels for a mask of {outline["size"]}')
+    return BitmapMasks(decode_mask(outline)[None].view(np.uint8), *outline['size'])

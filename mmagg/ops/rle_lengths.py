@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+CHUNK = 512  # codes at once; more do not fit into the processor's cache
 LARGEST = 2**62  # more than any image has
 
 
@@ -24,11 +25,12 @@ def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
     """
     result = np.zeros(len(codes), np.int64)
     written = [i for i, code in enumerate(codes) if len(code) and not isinstance(code, list)]
-    if written:
-        result[written] = _written_lengths([codes[i] for i in written])
+    for start in range(0, len(written), CHUNK):
+        part = written[start : start + CHUNK]
+        result[part] = _written_lengths([codes[i] for i in part])
     for i, code in enumerate(codes):
         if isinstance(code, list):
-            sound = all(isinstance(run, int | float) and run >= 0 for run in code)
+            sound = all(isinstance(run, int | float) and run >= 0 and run == int(run) for run in code)
             result[i] = min(sum(code), LARGEST) if sound else -1
     return result
 
@@ -38,13 +40,13 @@ def _written_lengths(codes: Sequence[bytes | str]) -> np.ndarray:
 
     A number is written in groups of five bits, the lowest first: a byte is 48 plus the group, plus 32 if more follow;
     bit 16 of the last group is the sign. It is the length of a run, from the fourth on the difference to the last but
-    one. So the runs are sums of every other number, beginning with the second and with the third.
+    one. So runs are sums of every other number: of the second, fourth, ..., and of the third, fifth, ....
     """
-    codes = [code.encode() if isinstance(code, str) else code for code in codes]
+    codes = [code.encode(errors='surrogatepass') if isinstance(code, str) else code for code in codes]
     groups = np.frombuffer(b''.join(codes), np.uint8).astype(np.int64) - 48
     code_ends = np.cumsum([len(code) for code in codes])
-    whole = groups[code_ends - 1] < 32
-    last = groups < 32
+    last = (groups & 32) == 0
+    whole = last[code_ends - 1]
     last[code_ends - 1] = True
     ends = np.flatnonzero(last)  # (R,)
     starts = np.concatenate([[0], ends[:-1] + 1])
@@ -53,6 +55,21 @@ def _written_lengths(codes: Sequence[bytes | str]) -> np.ndarray:
     numbers -= np.where(groups[ends] & 16, 32 << np.minimum(shift[ends], 57), 0)
     stops = np.searchsorted(ends, code_ends)  # runs up to the end of each mask
     counts = np.diff(stops, prepend=0)
-    place = np.arange(len(ends)) - np.repeat(stops - counts, counts)
-    times = np.where(place == 0, 1, (np.repeat(counts, counts) - 1 - place) // 2 + 1)
-    return np.where(whole, np.add.reduceat(numbers * times, stops - counts), -1)
+    first = stops - counts
+    place, count = np.arange(len(ends)) - np.repeat(first, counts), np.repeat(counts, counts)
+    # Sorted as 0, 1, 3, ..., 2, 4, ... in each mask, so that what is added up stands together.
+    even = (place % 2 == 0) & (place > 0)
+    chains = np.empty_like(numbers)
+    chains[np.repeat(first, counts) + (place + 1) // 2 + np.where(even, count // 2, 0)] = numbers
+    begins = np.zeros(len(ends), np.int64)
+    for begin in (first, (first + 1)[counts > 1], (first + 1 + counts // 2)[counts > 2]):
+        begins[begin] = begin
+    begins = np.maximum.accumulate(begins)
+    sums = np.cumsum(chains)
+    runs = sums - sums[begins] + chains[begins]
+    sound = whole & (np.minimum.reduceat(runs, first) >= 0)
+    if groups.min() < 0 or groups.max() > 63:
+        code_starts = np.concatenate([[0], code_ends[:-1]])
+        sound &= np.minimum.reduceat(groups, code_starts) >= 0
+        sound &= np.maximum.reduceat(groups, code_starts) <= 63
+    return np.where(sound, np.add.reduceat(runs, first), -1)

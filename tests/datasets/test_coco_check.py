@@ -9,7 +9,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 
-from mmagg.datasets.coco_check import Finding, _uncompressed, check_coco, report
+from mmagg.datasets.coco_check import Finding, check_coco, report
 
 HEIGHT, WIDTH = 20, 30
 
@@ -206,15 +206,6 @@ def test_many_are_counted_and_three_are_named(images):
         assert fatal.message.endswith(': 12 (lost10.png, lost11.png, lost12.png, …)')
         assert warning.severity == 'warning'
         assert report([fatal, warning]).splitlines()[0] == f'fatal: {fatal.message}'
-
-
-def test_run_lengths_of_compressed_rle_are_those_of_pycocotools():
-    rng = np.random.default_rng(0)
-    for density in (0, 0.01, 0.5, 1):
-        mask = np.asfortranarray(rng.random((57, 43)) < density, dtype=np.uint8)
-        runs = _uncompressed(coco_mask.encode(mask)['counts'].decode())
-        pixels = np.repeat(np.arange(len(runs)) % 2, runs)
-        np.testing.assert_array_equal(pixels.reshape(43, 57).T, mask)
 
 
 @pytest.mark.parametrize('name', ['nuts_18', 'coco_open_125'])

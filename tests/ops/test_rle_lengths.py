@@ -30,3 +30,38 @@ def test_short_and_long_codes(runs: list[int]) -> None:
 def test_a_code_that_ends_within_a_number() -> None:
     code = coco_mask.frPyObjects({'size': [10, 10], 'counts': [4000, 5]}, 10, 10)['counts']
     assert rle_lengths([code[:1], code]).tolist() == [-1, 4005]
+
+
+@pytest.mark.parametrize(
+    'code, length',
+    [
+        ('', 0),
+        ([], 0),
+        ([3, 4, 5], 12),
+        ([3.0, 4.0], 7),
+        ([3.5, 4], -1),
+        ([700, -100], -1),
+        ([3, 'x'], -1),
+        ([2**63], 2**62),
+        ('~', -1),
+        ('\N{SNOWMAN}', -1),
+        ('\ud800', -1),
+        (b'1/', -1),
+    ],
+)
+def test_what_is_no_code_has_no_length(code: object, length: int) -> None:
+    sound = coco_mask.frPyObjects({'size': [10, 10], 'counts': [3, 2, 9, 4]}, 10, 10)['counts']
+    assert rle_lengths([sound, code, sound]).tolist() == [18, length, 18]
+
+
+def test_runs_of_less_than_nothing() -> None:
+    """The sixth run is the fourth, 6 pixels, and -7, however long the others are."""
+    numbers = [3, 2, 9, 4, 0, -7, 12]
+    code = ''.join(chr(48 + (number & 31)) for number in numbers)
+    assert rle_lengths([code]).tolist() == [-1]
+    assert rle_lengths([code.replace(chr(48 + (-7 & 31)), chr(48 + 7))]).item() > 0
+
+
+def test_many_codes() -> None:
+    codes = [coco_mask.frPyObjects({'size': [10, 10], 'counts': [i, 5, 3]}, 10, 10)['counts'] for i in range(1500)]
+    assert rle_lengths(codes).tolist() == [i + 8 for i in range(1500)]
