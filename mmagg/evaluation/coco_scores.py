@@ -152,23 +152,29 @@ def _evaluated(
             ]
         )
 
-    def numbered(i: int, item: Entry, **more: object) -> Entry:
-        places = {'image_id': images[item['image_id']], 'category_id': categories[item['category_id']]}
-        return {'id': i, **places, shape: item[shape], **more}
+    def numbered(i: int, item: Entry, area: float, **more: float) -> Entry:
+        return {
+            'id': i,
+            'image_id': images[item['image_id']],
+            'category_id': categories[item['category_id']],
+            shape: item[shape],
+            'area': area,
+            **more,
+        }
 
     objects, found = counted('annotation', annotations.annotations), counted('result', records)
     without = [item for item in objects if item.get('area') is None]
     areas = {id(item): area for item, area in zip(without, own_areas(without).tolist(), strict=True)}
     truth = {
         'images': [{**annotations.image_by_id[one], 'id': i} for one, i in images.items()],
-        'categories': [{**annotations.category_by_id[one], 'id': i} for one, i in categories.items()],
+        'categories': [{'id': i} for i in categories.values()],
         'annotations': [
-            numbered(i, item, area=annotated_area(item, areas.get(id(item))), iscrowd=is_crowd(item))
+            numbered(i, item, annotated_area(item, areas.get(id(item))), iscrowd=is_crowd(item))
             for i, item in enumerate(objects, 1)
         ],
     }
     detections = [
-        numbered(i, item, area=area, iscrowd=0, score=item['score'])
+        numbered(i, item, area, score=item['score'], iscrowd=0)
         for i, (item, area) in enumerate(zip(found, own_areas(found).tolist(), strict=True), 1)
     ]
     evaluator = coco_evaluator(truth, detections, kind)
