@@ -1,12 +1,14 @@
 """``--coco DIR``: pointing a config to a folder in COCO format, and looking at the data before training."""
 
-import json
 import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
+from mmagg.datasets.coco_check import check_coco, report
+from mmagg.datasets.coco_folder import coco_folder_options, unwrapped
 from mmagg.io.errors import InputError
 
 SPLITS = ('train', 'val')
@@ -16,16 +18,13 @@ def use_coco_folder(cfg: Config, folder: Path) -> None:
     """Read images, classes and their number from ``folder`` instead of what the config names.
 
     Raises:
-        InputError: the folder or one of its annotation files is missing or not JSON.
+        InputError: the folder is missing, or an annotation file is not COCO format.
+        FileNotFoundError: a file of the folder is missing.
+        ValueError: the splits list other classes, or the config has no place for them.
     """
-    from mmagg.datasets.coco_folder import coco_folder_options
-
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
-    try:
-        coco_folder_options(cfg, folder)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f'--coco {folder}: an annotation file is not JSON ({error})') from error
+    coco_folder_options(cfg, folder)
 
 
 def check_annotations(cfg: Config, launcher: str) -> None:
@@ -40,26 +39,22 @@ def check_annotations(cfg: Config, launcher: str) -> None:
     if not is_main(launcher):
         return
     check_semantic_maps(cfg)
-    from mmagg.datasets.coco_check import check_coco, report
-
     findings = []
     for annotations, images in _sources(cfg):
         found = check_coco(annotations, images)
         if found:
-            print(f'{annotations}:\n{report(found)}', file=sys.stderr)  # noqa: T201
+            tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         findings += found
     fatal = sum(finding.severity == 'fatal' for finding in findings)
     if fatal:
         raise InputError(
-            f'{fatal} fatal problem(s) in the data, see above; mend them, or train anyway with --skip-check'
+            f'{fatal} fatal problem(s) in the data, see above; fix them, or train anyway with --skip-check'
         )
 
 
 def check_semantic_maps(cfg: Config) -> None:
     """HTC's semantic branch learns from maps beside the COCO annotations."""
-    dataset = (cfg.get('train_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:  # RepeatDataset and its like
-        dataset = dataset['dataset']
+    dataset = unwrapped((cfg.get('train_dataloader') or {}).get('dataset') or {})
     wanted = any(step.get('with_seg') for step in dataset.get('pipeline') or [])
     if wanted and not (dataset.get('data_prefix') or {}).get('seg'):
         raise InputError(
@@ -72,10 +67,7 @@ def _sources(cfg: Config) -> list[tuple[Path, Path]]:
     """(annotation file, image folder) of the training and the validation set, each once."""
     sources = []
     for split in SPLITS:
-        dataset = (cfg.get(f'{split}_dataloader') or {}).get('dataset')
-        while dataset is not None and 'dataset' in dataset:  # RepeatDataset and its like
-            dataset = dataset['dataset']
-        if dataset is not None:
+        if dataset := unwrapped((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
             root = Path(dataset.get('data_root') or '')
             sources.append((root / dataset['ann_file'], root / dataset['data_prefix']['img']))
     return list(dict.fromkeys(sources))

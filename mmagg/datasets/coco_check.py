@@ -150,9 +150,9 @@ def _check_ids(findings: _Findings, images: list[dict], annotations: list[dict],
         findings.add('warning', 'gaps in the category ids (harmless: labels are counted anew)', gaps)
         falls = [after for before, after in pairwise(ids) if after < before]
         findings.add('warning', 'category ids out of order (a per-class table may mix up names)', falls)
-    # pycocotools marks "no match" by 0, so the detection of annotation 0 counts as a false alarm.
+    # pycocotools marks "no match" by 0, so that the detection of annotation 0 is a false alarm in mmdet's CocoMetric.
     zero = [ann['id'] for ann in annotations if ann['id'] == 0]
-    findings.add('warning', 'annotation ids that are 0 (the evaluation never counts them as found)', zero)
+    findings.add('warning', "annotation ids that are 0 (mmdet's CocoMetric never counts them as found)", zero)
 
 
 def _check_annotations(findings: _Findings, images: list[dict], annotations: list[dict]) -> None:

@@ -7,9 +7,7 @@ pycocotools raise, or masks and labels end up on the wrong object. A warning is 
 import math
 from typing import Any, Literal
 
-import pycocotools.mask as coco_mask
-
-from mmagg.ops.rle import compressed, outline_to_rle
+from mmagg.ops.rle import compressed, outline_to_rle, rle_area
 
 Severity = Literal['fatal', 'warning']
 Defect = tuple[Severity, str]
@@ -67,7 +65,7 @@ def _polygon_defect(polygons: list, height: int, width: int) -> Defect:
     usable = [polygon for polygon in polygons if len(polygon) >= 6 and len(polygon) % 2 == 0]
     if not usable:
         return 'fatal', 'masks without a polygon of at least three points (x, y)'
-    if not coco_mask.area(outline_to_rle(usable, height, width)):
+    if not rle_area(outline_to_rle(usable, height, width)):
         return 'warning', 'masks that cover no pixel'
     if len(polygons[0]) <= 4:
         # The evaluation takes the first polygon for a box; training would skip it.
@@ -84,7 +82,7 @@ def _rle_defect(rle: dict, length: int, height: int, width: int) -> Defect:
         return 'fatal', 'RLE masks that cannot be decoded'
     if length != height * width:
         return 'fatal', 'RLE masks whose runs do not add up to the image'
-    if not coco_mask.area(compressed(rle)):
+    if not rle_area(compressed(rle)):
         return 'warning', 'masks that cover no pixel'
     return NONE
 

@@ -93,9 +93,3 @@ def read_coco_json(path: str | Path) -> Any:
 def is_crowd(annotation: Entry) -> int:
     """1 for a region of many objects, in which detections are neither right nor wrong; 0 where nothing is said."""
     return int(bool(int(annotation.get('iscrowd') or 0)))
-
-
-def annotated_area(annotation: Entry, own: float) -> float:
-    """The area of an object in pixels, which tells sizes apart; that of its outline where none is annotated."""
-    area = annotation.get('area')
-    return own if area is None else float(area)

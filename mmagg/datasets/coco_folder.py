@@ -138,10 +138,15 @@ def palette(count: int) -> list[tuple[int, int, int]]:
     return [tuple(round(255 * channel) for channel in colour) for colour in colours]
 
 
-def _coco_dataset(dataset: dict, where: str) -> dict:
-    """The CocoDataset inside wrappers such as RepeatDataset or MultiImageMixDataset."""
+def unwrapped(dataset: dict) -> dict:
+    """The config of the data set inside wrappers such as RepeatDataset or MultiImageMixDataset."""
     while 'dataset' in dataset:
         dataset = dataset['dataset']
+    return dataset
+
+
+def _coco_dataset(dataset: dict, where: str) -> dict:
+    dataset = unwrapped(dataset)
     kind = dataset.get('type')
     name = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
     if name.rpartition('.')[2] != 'CocoDataset':

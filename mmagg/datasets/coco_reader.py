@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, annotated_area, is_crowd, read_coco, read_coco_json
+from mmagg.datasets.coco_file import BAD, Entry, is_crowd, read_coco, read_coco_json
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import outline_to_rle
+from mmagg.ops.rle import outline_to_rle, rle_area
 from mmagg.ops.rle_lengths import rle_lengths
 
 
@@ -49,7 +48,8 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     annotations = [content.annotations[place] for place in places]
     images_of, labels, outlines, areas = _entries(path, annotations, 'annotation', places, index, sizes, iou_type)
     try:
-        areas = np.array([annotated_area(entry, area) for entry, area in zip(annotations, areas, strict=True)], float)
+        given = [entry.get('area') for entry in annotations]
+        areas = np.array([own if area is None else float(area) for own, area in zip(areas, given, strict=True)], float)
         for place in np.flatnonzero(~np.isfinite(areas))[:1]:
             raise ValueError(f'that of annotation {places[place]} is {areas[place]}')
         crowd = np.array([is_crowd(entry) for entry in annotations], bool)
@@ -144,7 +144,7 @@ def _mask(outline: list | Entry, height: int, width: int) -> tuple[Entry, float]
         raise ValueError(f'its size is {rle["size"]}, that of the image {[height, width]}')
     if not rle['counts']:
         raise ValueError('an empty run-length code')
-    return rle, float(coco_mask.area(rle))
+    return rle, float(rle_area(rle))
 
 
 def _box(box: list[float], height: int, width: int) -> tuple[list[float], float]:

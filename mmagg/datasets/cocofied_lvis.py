@@ -7,7 +7,8 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 
 from pathlib import Path
 
-from mmagg.io.files import read_json
+from mmagg.datasets.coco_file import read_coco_json
+from mmagg.io.errors import InputError
 
 # COCO's category id, its name there (mmdet's class name) and the synset of LVIS. Names do not do: LVIS v0.5 calls
 # person.n.01 "baby". LVIS has no frank.n.02, and v0.5 no oven.n.01.
@@ -109,19 +110,16 @@ def read_lvis(path: Path) -> dict:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not JSON or not LVIS; the message names the file and what is missing.
+        InputError: it is not JSON or not LVIS; the message names the file and what is missing.
     """
-    try:
-        content = read_json(path)
-    except ValueError as error:
-        raise ValueError(f'{path} is not JSON ({error})') from error
+    content = read_coco_json(path)
     for part, fields in _FIELDS.items():
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            raise ValueError(f'{path} is not LVIS: it has no list of {part}')
+            raise InputError(f'{path} is not LVIS: it has no list of {part}')
         for field in fields:
             if not all(isinstance(entry, dict) and field in entry for entry in entries):
-                raise ValueError(f'{path} is not LVIS: not all of its {part} have "{field}"')
+                raise InputError(f'{path} is not LVIS: not all of its {part} have "{field}"')
     return content
 
 
@@ -162,12 +160,12 @@ def read_cocofied(path: Path) -> dict:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is not LVIS, or its categories have other ids than COCO's.
+        InputError: it is not LVIS, or its categories have other ids than COCO's.
     """
     content = read_lvis(path)
     for category in content['categories']:
         if ID_OF_SYNSET.get(category['synset']) != category['id']:
-            raise ValueError(
+            raise InputError(
                 f"{path}: category {category['id']} is {category['synset']}, which is not COCO's numbering; "
                 f"convert LVIS's file with {CONVERTER} first"
             )

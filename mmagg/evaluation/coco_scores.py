@@ -3,15 +3,15 @@
 Shape shorthand: T IoU thresholds, R recall thresholds, K categories, A area ranges, M limits of detections per image.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mmagg.datasets.coco_file import BAD, CocoFile, Entry, Id, annotated_area, is_crowd, read_coco
+from mmagg.datasets.coco_file import BAD, CocoFile, Entry, Id, is_crowd, read_coco
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import outline_to_rle, rle_areas
+from mmagg.ops.rle import outline_to_rle, rle_area
 from mmagg.ops.rle_lengths import rle_lengths
 
 KINDS = ('bbox', 'segm', 'boundary')
@@ -133,53 +133,40 @@ def _evaluated(
     images, categories = ({one: i for i, one in enumerate(sorted(set(ids)), 1)} for ids in (image_ids, category_ids))
     shape = 'bbox' if kind == 'bbox' else 'segmentation'
 
-    def counted(what: str, items: Sequence[Entry]) -> list[Entry]:
-        items = [item for item in items if item['image_id'] in images and item['category_id'] in categories]
-        for item in items:
+    def numbered(items: Sequence[Entry], *, found: bool) -> Iterator[Entry]:
+        counted = (item for item in items if item['image_id'] in images and item['category_id'] in categories)
+        for i, item in enumerate(counted, 1):
+            image_id, area = item['image_id'], None if found else item.get('area')
             if not item.get(shape):
-                raise ValueError(f'{what} of image {item["image_id"]} has no {shape}, which {kind} AP needs')
-        return items
+                what = 'result' if found else 'annotation'
+                raise ValueError(f'{what} of image {image_id} has no {shape}, which {kind} AP needs')
+            if area is None:
+                area = _own_area(item, annotations.image_by_id[image_id], shape)
+            yield {
+                'id': i,
+                'image_id': images[image_id],
+                'category_id': categories[item['category_id']],
+                shape: item[shape],
+                'area': float(area),
+                'iscrowd': 0 if found else is_crowd(item),
+                'score': item['score'] if found else 0.0,
+            }
 
-    def own_areas(items: Sequence[Entry]) -> np.ndarray:
-        """Those of the boxes or of the masks."""
-        if kind == 'bbox':
-            return np.array([item['bbox'] for item in items], dtype=float).reshape(-1, 4)[:, 2:].prod(axis=1)
-        frames = [annotations.image_by_id[item['image_id']] for item in items]
-        return rle_areas(
-            [
-                outline_to_rle(item['segmentation'], frame['height'], frame['width'])
-                for item, frame in zip(items, frames, strict=True)
-            ]
-        )
-
-    def numbered(i: int, item: Entry, area: float, **more: float) -> Entry:
-        return {
-            'id': i,
-            'image_id': images[item['image_id']],
-            'category_id': categories[item['category_id']],
-            shape: item[shape],
-            'area': area,
-            **more,
-        }
-
-    objects, found = counted('annotation', annotations.annotations), counted('result', records)
-    without = [item for item in objects if item.get('area') is None]
-    areas = {id(item): area for item, area in zip(without, own_areas(without).tolist(), strict=True)}
     truth = {
         'images': [{**annotations.image_by_id[one], 'id': i} for one, i in images.items()],
         'categories': [{'id': i} for i in categories.values()],
-        'annotations': [
-            numbered(i, item, annotated_area(item, areas.get(id(item))), iscrowd=is_crowd(item))
-            for i, item in enumerate(objects, 1)
-        ],
+        'annotations': list(numbered(annotations.annotations, found=False)),
     }
-    detections = [
-        numbered(i, item, area, score=item['score'], iscrowd=0)
-        for i, (item, area) in enumerate(zip(found, own_areas(found).tolist(), strict=True), 1)
-    ]
-    evaluator = coco_evaluator(truth, detections, kind)
+    evaluator = coco_evaluator(truth, list(numbered(records, found=True)), kind)
     evaluator.run()
     return evaluator
+
+
+def _own_area(item: Entry, image: Entry, shape: str) -> float:
+    """That of the box or of the mask, in pixels."""
+    if shape == 'bbox':
+        return float(item['bbox'][2] * item['bbox'][3])
+    return float(rle_area(outline_to_rle(item['segmentation'], image['height'], image['width'])))
 
 
 def coco_evaluator(truth: dict, detections: Sequence[Entry], kind: str, *, lvis_style: bool = False) -> COCOeval_faster:

@@ -142,12 +142,11 @@ def outline_to_rle(outline: list | dict, height: int, width: int) -> dict:
     return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
 
 
-def rle_areas(rles: Sequence[dict]) -> 'np.ndarray':
-    """(N,) pixels of compressed masks."""
-    import numpy as np
+def rle_area(rle: dict) -> int:
+    """Pixels of a compressed mask."""
     from pycocotools import mask as coco_mask
 
-    return np.array([coco_mask.area(rle) for rle in rles], dtype=np.int64)  # of a list it fails on more than 255
+    return int(coco_mask.area(rle))
 
 
 def instance_boxes(
