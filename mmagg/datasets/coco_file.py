@@ -1,6 +1,7 @@
 """A COCO annotation file as every user of it reads it: its three lists, and what its optional fields mean."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import read_json
+from mmagg.ops.rle_lengths import rle_lengths
 
 Entry = dict[str, Any]
 Id = int | str
@@ -75,6 +77,33 @@ def read_coco(
         if part in filled and not content[part]:
             raise InputError(f'{path} has no {part}: its list "{part}" is empty')
     return CocoFile(Path(path), *(content.get(part) or [] for part in PARTS))
+
+
+@contextmanager
+def coco_format(path: str | Path) -> Iterator[None]:
+    """Entries of a file are looked at inside; what they raise becomes an `InputError` that names the file."""
+    try:
+        yield
+    except InputError:
+        raise
+    except BAD as error:
+        raise InputError(f'{path} is not COCO format ({type(error).__name__}: {error})') from error
+
+
+def check_codes(path: str | Path, annotations: Sequence[Entry]) -> None:
+    """Make sure that run-length codes are as long as their masks: pycocotools and its kin read on without an end.
+
+    Raises:
+        InputError: one is not.
+    """
+    with coco_format(path):
+        places = [i for i, annotation in enumerate(annotations) if isinstance(annotation.get('segmentation'), dict)]
+        rles = [annotations[i]['segmentation'] for i in places]
+        pixels = [rle['size'][0] * rle['size'][1] for rle in rles]
+        lengths = rle_lengths([rle['counts'] for rle in rles]).tolist()
+    for i, length, wanted in zip(places, lengths, pixels, strict=True):
+        if length != wanted:
+            raise InputError(f'{path}: annotation {i}: a run-length code of {length} pixels for a mask of {wanted}')
 
 
 def read_coco_json(path: str | Path) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.datasets.coco_file import BAD, read_coco
+from mmagg.datasets.coco_file import coco_format, read_coco
 from mmagg.io.errors import InputError
 
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
@@ -62,13 +62,8 @@ def class_names(ann_file: Path) -> list[str]:
     if not Path(ann_file).is_file():
         raise FileNotFoundError(f'{ann_file} is missing; it should be a COCO-format annotation file')
     categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
-    try:
+    with coco_format(ann_file):
         names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
-    except BAD as error:
-        raise InputError(
-            f'{ann_file} is not COCO format ({type(error).__name__}: {error}); '
-            'it needs "categories" with "id" and "name"'
-        ) from error
     for what, values in (('name', names), ('id', ids)):
         for value in values:
             if values.count(value) > 1:

@@ -1,13 +1,14 @@
 """Annotations and results in COCO's format as arrays: ids, categories, sizes, types and run lengths checked once."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, is_crowd, read_coco, read_coco_json
+from mmagg.datasets.coco_file import BAD, Entry, coco_format, is_crowd, read_coco, read_coco_json
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.ops.rle import outline_to_rle, rle_area
@@ -24,8 +25,9 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     Raises:
         InputError: it is not COCO format, or an annotation has no mask or box.
     """
-    try:
+    with _there(path):
         content = read_coco(path, filled=('images',))
+    with coco_format(path):
         images = sorted(content.images, key=lambda image: image['id'])
         categories = sorted(content.categories, key=lambda category: category['id'])
         image_ids = tuple(image['id'] for image in images)
@@ -39,12 +41,6 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
             for place, entry in enumerate(content.annotations)
             if entry['image_id'] in index[0] and entry['category_id'] in index[1]
         ]
-    except OSError as error:
-        raise InputError(f'{path}: {error.strerror}') from error
-    except InputError:
-        raise
-    except BAD as error:
-        raise InputError(f'{path} is not COCO format ({type(error).__name__}: {error})') from error
     annotations = [content.annotations[place] for place in places]
     images_of, labels, outlines, areas = _entries(path, annotations, 'annotation', places, index, sizes, iou_type)
     try:
@@ -66,10 +62,8 @@ def read_detections(path: Path, truth: Truth) -> Detections:
     Raises:
         InputError: it is no result file, or not one of these annotations.
     """
-    try:
+    with _there(path):
         content = read_coco_json(path)
-    except OSError as error:
-        raise InputError(f'{path}: {error.strerror}') from error
     if not isinstance(content, list):
         raise InputError(f'{path} is no COCO result file; it must hold a list of detections')
     index = _index(truth.image_ids), _index(truth.category_ids)
@@ -82,6 +76,14 @@ def read_detections(path: Path, truth: Truth) -> Detections:
             raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
         scores[place] = score
     return Detections(images, labels, areas, scores, outlines).counted()
+
+
+@contextmanager
+def _there(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f'{path}: {error.strerror}') from error
 
 
 def _index(ids: tuple) -> dict:

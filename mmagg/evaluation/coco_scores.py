@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mmagg.datasets.coco_file import BAD, CocoFile, Entry, Id, is_crowd, read_coco
-from mmagg.io.errors import InputError
+from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_codes, coco_format, is_crowd, read_coco
 from mmagg.ops.rle import outline_to_rle, rle_area
-from mmagg.ops.rle_lengths import rle_lengths
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.
@@ -33,15 +31,12 @@ def read_annotations(path: str | Path) -> CocoFile:
         InputError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
     """
     content = read_coco(path)
-    try:
-        rles = [ann['segmentation'] for ann in content.annotations if isinstance(ann.get('segmentation'), dict)]
-        pixels = [rle['size'][0] * rle['size'][1] for rle in rles]
-        lengths = rle_lengths([rle['counts'] for rle in rles]).tolist()
-    except BAD as error:
-        raise InputError(f'{path} is not COCO format ({type(error).__name__}: {error})') from error
-    for length, wanted in zip(lengths, pixels, strict=True):
-        if length != wanted:  # the evaluator would read on without an end
-            raise InputError(f'{path}: a run-length code of {length} pixels for a mask of {wanted}')
+    check_codes(path, content.annotations)
+    with coco_format(path):  # the scores come hours later: ids must be there, and be of one kind
+        for ids in (content.image_by_id, content.category_by_id):
+            sorted(ids)
+        for annotation in content.annotations:
+            hash((annotation['image_id'], annotation['category_id']))
     return content
 
 

@@ -15,7 +15,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, is_crowd, read_coco
+from mmagg.datasets.coco_file import BAD, Entry, coco_format, is_crowd, read_coco
 from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
 from mmagg.ops.rle import decode_mask
@@ -74,7 +74,7 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
         InputError: it is not COCO format, has no masks, or one that cannot be read.
     """
     content = read_coco(ann_file, needed=('annotations', 'categories'))
-    try:
+    with coco_format(ann_file):
         label_of = {category['id']: label for label, category in enumerate(content.categories)}
         classes = tuple(category['name'] for category in content.categories)
         objects = [
@@ -82,8 +82,6 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
             for annotation in content.annotations
             if (outline := _usable(annotation))
         ]
-    except BAD as error:
-        raise InputError(f'{ann_file} is not COCO format ({type(error).__name__}: {error})') from error
     if not objects:
         count = len(content.annotations)
         raise InputError(f'{ann_file}: no mask in its {count} annotations ("segmentation", crowds not counted)')

@@ -214,3 +214,34 @@ def test_codes_of_another_length_are_refused_by_everybody(counts: str | list, tm
         finding.severity == 'fatal' and finding.message.startswith('RLE masks') and 'annotation 3' in finding.message
         for finding in check_coco(path, tmp_path, decode_images=False)
     )
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        lambda content: content['annotations'][0].pop('image_id'),
+        lambda content: content['annotations'][0].update(category_id=[]),
+        lambda content: content['images'][0].pop('id'),
+        lambda content: content['images'][0].update(id='a'),
+        lambda content: content['annotations'].append(3),
+    ],
+)
+def test_what_the_evaluation_needs_is_checked_when_the_file_is_read(change: Callable, tmp_path: Path) -> None:
+    content, path = truth(), tmp_path / 'truth.json'
+    change(content)
+    path.write_text(json.dumps(content))
+    for read in (read_annotations, read_truth):
+        with pytest.raises(InputError, match=r'truth\.json is not COCO format'):
+            read(path)
+
+
+def test_mistakes_in_records_are_named(tmp_path: Path) -> None:
+    path = tmp_path / 'truth.json'
+    path.write_text(json.dumps(truth()))
+    annotations, (record, *_) = read_annotations(path), results()
+    for change, message in (({'image_id': 77}, 'results of image 77'), ({'bbox': []}, 'result of image 1 has no bbox')):
+        with pytest.raises(ValueError, match=message):
+            average_precisions(annotations, [record | change], 'bbox', [1], [10])
+    assert average_precisions(annotations, [record | {'category_id': 77}], 'bbox', [1], [10])['AP'] == 0
+    with pytest.raises(KeyError, match='score'):
+        coco_scores(annotations, [{k: v for k, v in record.items() if k != 'score'}], kind='bbox')
