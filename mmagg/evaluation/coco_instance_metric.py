@@ -106,7 +106,7 @@ class COCOInstanceMetric(BaseMetric):
 
     def _category_ids(self) -> list[int]:
         """Category id by label."""
-        categories = self.annotations.dataset['categories']
+        categories = self.annotations.categories
         classes = (self.dataset_meta or {}).get('classes')
         if classes is None:
             return [category['id'] for category in categories]

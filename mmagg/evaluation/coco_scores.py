@@ -1,66 +1,59 @@
-"""COCO's twelve numbers of result records, by faster-coco-eval.
+"""COCO's average precision and recall of result records, by faster-coco-eval.
 
 Shape shorthand: T IoU thresholds, R recall thresholds, K categories, A area ranges, M limits of detections per image.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
-from faster_coco_eval.core import mask as coco_mask
 
-from mmagg.io.files import read_json
+from mmagg.datasets.coco_file import BAD, CocoFile, Entry, Id, annotated_area, is_crowd, read_coco
+from mmagg.io.errors import InputError
+from mmagg.ops.rle import outline_to_rle, rle_areas
 from mmagg.ops.rle_lengths import rle_lengths
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.
 NAMES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 NAMES += ('AR@1', 'AR@10', 'AR@100', 'AR_s@100', 'AR_m@100', 'AR_l@100')
+AP_NAMES = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')
+"""The first six, as papers write them."""
 
-Record = dict[str, Any]
 
-
-def read_annotations(path: str | Path) -> COCO:
-    """Reads an annotation file in COCO format.
-
-    Annotations are numbered anew from 1: the evaluator takes the id 0 for "not matched", and drops all but the last
-    annotation of an id that occurs twice.
+def read_annotations(path: str | Path) -> CocoFile:
+    """Read an annotation file for `coco_scores` and `average_precisions`.
 
     Args:
         path: the JSON file; without `annotations` (as COCO's `image_info_*.json`) it counts as having none.
 
-    Returns:
-        The annotations, as `coco_scores` takes them.
-
     Raises:
-        ValueError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
+        OSError: it cannot be read.
+        InputError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
     """
+    content = read_coco(path)
     try:
-        content = read_json(path)
-        annotations = content.get('annotations') or []
-        kept = {'images': content['images'], 'categories': content['categories']}
-    except (ValueError, KeyError, AttributeError) as error:
-        raise ValueError(f'{path} is not COCO format ({error}); it needs "images" and "categories"') from error
-    masks = [ann['segmentation'] for ann in annotations if isinstance(ann.get('segmentation'), dict)]
-    for rle in masks:
-        counts, pixels = rle['counts'], rle['size'][0] * rle['size'][1]
-        length = int(rle_lengths([counts])[0]) if counts and not isinstance(counts, list) else sum(counts)
-        if length != pixels:  # the evaluator would read on without an end
-            raise ValueError(f'{path}: a run-length code of {length} pixels for a mask of {pixels}')
-    return COCO({**kept, 'annotations': [{**ann, 'id': i} for i, ann in enumerate(annotations, 1)]})
+        rles = [ann['segmentation'] for ann in content.annotations if isinstance(ann.get('segmentation'), dict)]
+        pixels = [rle['size'][0] * rle['size'][1] for rle in rles]
+        lengths = rle_lengths([rle['counts'] for rle in rles]).tolist()
+    except BAD as error:
+        raise InputError(f'{path} is not COCO format ({type(error).__name__}: {error})') from error
+    for length, wanted in zip(lengths, pixels, strict=True):
+        if length != wanted:  # the evaluator would read on without an end
+            raise InputError(f'{path}: a run-length code of {length} pixels for a mask of {wanted}')
+    return content
 
 
 def coco_scores(
-    annotations: COCO,
-    records: Sequence[Record],
+    annotations: CocoFile,
+    records: Sequence[Entry],
     *,
     kind: str,
-    category_ids: Sequence[int] | None = None,
+    category_ids: Collection[Id] | None = None,
     classwise: bool = False,
 ) -> dict[str, float]:
-    """Scores result records as COCO does: IoU 0.5 to 0.95, at most 100 detections of a class in an image.
+    """Score result records as COCO does: IoU 0.5 to 0.95, at most 100 detections of a class in an image.
 
     All images of the annotations count, those without a record as well. A number over objects that do not exist
     (no annotation at all, none of this size or class) is -1; where there are objects and no detections it is 0.
@@ -82,43 +75,121 @@ def coco_scores(
         ValueError: a record is of an image that is not annotated, or has no box or mask where one is needed; or an
             annotation has no mask.
     """
-    category_ids = list(annotations.cats if category_ids is None else category_ids)
-    unknown = {record['image_id'] for record in records} - annotations.imgs.keys()
-    if unknown:
-        raise ValueError(f'results of image {min(unknown)} do not belong to the annotations: they have no such image')
-    wanted = 'bbox' if kind == 'bbox' else 'segmentation'
-    for what, items in (('annotation', annotations.dataset['annotations']), ('result', records)):
-        for item in items:
-            if not item.get(wanted):
-                raise ValueError(f'{what} of image {item["image_id"]} has no {wanted}, which {kind} AP needs')
-
-    detections = COCO({**annotations.dataset, 'annotations': list(_detections(annotations, records, wanted))})
-    evaluator = COCOeval_faster(annotations, detections, kind, print_function=_silent)
-    evaluator.params.catIds = category_ids
-    evaluator.run()
+    category_ids = list(annotations.category_by_id if category_ids is None else category_ids)
+    evaluator = _evaluated(annotations, records, kind, annotations.image_by_id, category_ids)
     scores = {f'{kind}_{name}': float(value) for name, value in zip(NAMES, evaluator.stats, strict=True)}
     if classwise:
         precision = evaluator.eval['precision'][:, :, :, 0, -1]  # (T, R, K): of all sizes, 100 detections
+        places = sorted(set(category_ids))
         for category_id in category_ids:
-            k = evaluator.params.catIds.index(category_id)  # they are sorted
-            found = precision[:, :, k][precision[:, :, k] > -1]
-            name = annotations.cats[category_id]['name']
-            scores[f'{kind}_{name}_precision'] = float(found.mean()) if found.size else -1.0
+            name = annotations.category_by_id[category_id]['name']
+            scores[f'{kind}_{name}_precision'] = mean_precision(precision[:, :, places.index(category_id)])
     return scores
 
 
-def _detections(annotations: COCO, records: Sequence[Record], wanted: str) -> Iterator[Record]:
-    """What the evaluator reads of the records; an area is that of the box or of the mask, as it tells sizes apart."""
-    if wanted == 'bbox':
-        shapes = [record['bbox'] for record in records]
-        areas = np.array(shapes, dtype=float).reshape(-1, 4)[:, 2:].prod(axis=1)
-    else:
-        shapes = [annotations.annToRLE(record) for record in records]
-        areas = coco_mask.area(shapes) if shapes else []
-    for i, (record, shape, area) in enumerate(zip(records, shapes, areas, strict=True), 1):
-        same = {key: record[key] for key in ('image_id', 'category_id', 'score')}
-        yield {'id': i, **same, wanted: shape, 'area': float(area), 'iscrowd': 0}
+def average_precisions(
+    truth: CocoFile,
+    records: Sequence[Entry],
+    kind: str,
+    image_ids: Collection[Id],
+    category_ids: Collection[Id],
+) -> dict[str, float | None]:
+    """COCO's AP of some images and categories: numbers of `coco_scores`, not rounded.
+
+    Args:
+        truth: of `read_annotations`.
+        records: as `coco_scores` takes them; those of other images and categories do not count.
+        kind: `'bbox'`, `'segm'` or `'boundary'`.
+        image_ids: the images that count.
+        category_ids: the categories that count.
+
+    Returns:
+        By the names of `AP_NAMES`, in [0, 1]: mean over IoU 0.5 to 0.95, at 0.5, at 0.75, and of small, medium and
+        large objects. None where there is nothing to be found.
+
+    Raises:
+        ValueError: as of `coco_scores`.
+    """
+    stats = _evaluated(truth, records, kind, image_ids, category_ids).stats[: len(AP_NAMES)].tolist()
+    return {name: None if value == -1 else value for name, value in zip(AP_NAMES, stats, strict=True)}
 
 
-def _silent(*_: object) -> None:
-    """Takes the evaluator's lines: the caller has the numbers."""
+def _evaluated(
+    annotations: CocoFile,
+    records: Sequence[Entry],
+    kind: str,
+    image_ids: Collection[Id],
+    category_ids: Collection[Id],
+) -> COCOeval_faster:
+    """The evaluator after its run.
+
+    It gets images, categories and annotations numbered from 1, in the order of their ids: it knows integers alone,
+    takes an annotation's id 0 for "not matched", and drops all but the last annotation of an id that occurs twice.
+    """
+    unknown = {record['image_id'] for record in records} - annotations.image_by_id.keys()
+    if unknown:
+        name = min(unknown, key=str)
+        raise ValueError(f'results of image {name} do not belong to the annotations: they have no such image')
+    images, categories = ({one: i for i, one in enumerate(sorted(set(ids)), 1)} for ids in (image_ids, category_ids))
+    shape = 'bbox' if kind == 'bbox' else 'segmentation'
+
+    def counted(what: str, items: Sequence[Entry]) -> list[Entry]:
+        items = [item for item in items if item['image_id'] in images and item['category_id'] in categories]
+        for item in items:
+            if not item.get(shape):
+                raise ValueError(f'{what} of image {item["image_id"]} has no {shape}, which {kind} AP needs')
+        return items
+
+    def own_areas(items: Sequence[Entry]) -> np.ndarray:
+        """Those of the boxes or of the masks."""
+        if kind == 'bbox':
+            return np.array([item['bbox'] for item in items], dtype=float).reshape(-1, 4)[:, 2:].prod(axis=1)
+        frames = [annotations.image_by_id[item['image_id']] for item in items]
+        return rle_areas(
+            [
+                outline_to_rle(item['segmentation'], frame['height'], frame['width'])
+                for item, frame in zip(items, frames, strict=True)
+            ]
+        )
+
+    def numbered(i: int, item: Entry, **more: object) -> Entry:
+        places = {'image_id': images[item['image_id']], 'category_id': categories[item['category_id']]}
+        return {'id': i, **places, shape: item[shape], **more}
+
+    objects, found = counted('annotation', annotations.annotations), counted('result', records)
+    without = [item for item in objects if item.get('area') is None]
+    areas = {id(item): area for item, area in zip(without, own_areas(without).tolist(), strict=True)}
+    truth = {
+        'images': [{**annotations.image_by_id[one], 'id': i} for one, i in images.items()],
+        'categories': [{**annotations.category_by_id[one], 'id': i} for one, i in categories.items()],
+        'annotations': [
+            numbered(i, item, area=annotated_area(item, areas.get(id(item))), iscrowd=is_crowd(item))
+            for i, item in enumerate(objects, 1)
+        ],
+    }
+    detections = [
+        numbered(i, item, area=area, iscrowd=0, score=item['score'])
+        for i, (item, area) in enumerate(zip(found, own_areas(found).tolist(), strict=True), 1)
+    ]
+    evaluator = coco_evaluator(truth, detections, kind)
+    evaluator.run()
+    return evaluator
+
+
+def coco_evaluator(truth: dict, detections: Sequence[Entry], kind: str, *, lvis_style: bool = False) -> COCOeval_faster:
+    """The evaluator before its run; it prints nothing.
+
+    Args:
+        truth: annotations in COCO format; the evaluator adds its own fields to them.
+        detections: result records with `id`, `area` and `iscrowd`; likewise.
+        kind: one of `KINDS`.
+        lvis_style: an image counts only for the categories that were looked for in it.
+    """
+    results = COCO({**truth, 'annotations': list(detections)})
+    return COCOeval_faster(COCO(truth), results, kind, lvis_style=lvis_style, print_function=lambda *_: None)
+
+
+def mean_precision(precision: np.ndarray) -> float:
+    """Mean over what there is, as COCO has it: a category without objects is -1, and so is the mean of nothing else."""
+    precision = precision[precision > -1]
+    return float(precision.mean()) if precision.size else -1.0

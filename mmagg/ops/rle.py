@@ -97,3 +97,32 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
         return torch.zeros(0, height, width, dtype=torch.bool)
     columns = torch.from_numpy(coco_mask.decode(list(rles)).T)  # (N, W, H)
     return columns.transpose(1, 2).contiguous().bool()
+
+
+def outline_to_rle(outline: list | dict, height: int, width: int) -> dict:
+    """An object's outline as compressed RLE.
+
+    Args:
+        outline: polygons, each a list x0, y0, x1, y1, ... in pixels, or RLE, whose `counts` are text, bytes or a list
+            of run lengths.
+        height: H, for polygons.
+        width: W.
+
+    Returns:
+        `{'size': [H, W], 'counts': str or bytes}`.
+    """
+    from pycocotools import mask as coco_mask
+
+    if isinstance(outline, list):
+        return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
+    if isinstance(outline['counts'], list):
+        return coco_mask.frPyObjects(outline, *outline['size'])
+    return {'size': outline['size'], 'counts': outline['counts']}
+
+
+def rle_areas(rles: Sequence[dict]) -> 'np.ndarray':
+    """(N,) pixels of each mask, N compressed RLE."""
+    import numpy as np
+    from pycocotools import mask as coco_mask
+
+    return np.array([coco_mask.area(rle) for rle in rles], dtype=np.int64)  # of a list it fails on more than 255
