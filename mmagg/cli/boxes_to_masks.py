@@ -18,7 +18,7 @@ from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import load_model
 from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
-from mmagg.experiments.boxes_to_masks import METRICS, GivenBoxes, coco_ap, fill_boxes, mask_branch
+from mmagg.experiments.mask_branch import METRICS, GivenBoxes, coco_ap, fill_boxes, mask_branch
 from mmagg.io.errors import InputError
 from mmagg.io.files import read_json, write_json
 

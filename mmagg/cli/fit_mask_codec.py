@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from mmagg.cli.arguments import add_device, positive
 from mmagg.datasets.coco_folder import annotation_file
-from mmagg.experiments.mask_codec_fit import (
+from mmagg.experiments.fitted_codes import (
     SIZES,
     cosines,
     moments_of,

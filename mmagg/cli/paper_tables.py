@@ -23,7 +23,7 @@ from mmagg.costs.published import (
     Figure,
     Table,
 )
-from mmagg.experiments.mask_codec_fit import reconstruction_errors
+from mmagg.experiments.fitted_codes import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole

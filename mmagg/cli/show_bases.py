@@ -29,12 +29,12 @@ from mmagg.inside.bases_sheet import (
     prob_panel,
     tile_size,
 )
-from mmagg.inside.heat_map import Frame, logit_limit
 from mmagg.inside.mask_panels import COLUMN_GAP, COLUMN_WIDTH, Panel, panel_sheet
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendedMasks
+from mmagg.visualization.heat_map import Frame, logit_limit
 from mmagg.visualization.overlay import decode_mask, draw_instances
 
 SEED = 0  # of random weights

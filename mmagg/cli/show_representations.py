@@ -14,15 +14,15 @@ from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag, positive
 from mmagg.evaluation.results import confident
-from mmagg.inside.heat_map import Frame, fit, outline_cell
 from mmagg.inside.mask_panels import Panel, logits_panel, panel_sheet, probs_panel
 from mmagg.inside.representations import MaskInspector, Surroundings, recorded
-from mmagg.inside.thumbnail_sheet import thumbnail_sheet, thumbnail_size
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.visualization.heat_map import Frame, fit, outline_cell
 from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.thumbnail_sheet import thumbnail_sheet, thumbnail_size
 
 PANEL_SIDE = 480  # pixels of a panel's longer side
 

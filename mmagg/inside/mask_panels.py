@@ -11,7 +11,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from mmagg.inside.heat_map import (
+from mmagg.inside.representations import ARRANGEMENTS, Surroundings
+from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas
+from mmagg.visualization.heat_map import (
     Frame,
     fit,
     logit_bar,
@@ -21,8 +23,6 @@ from mmagg.inside.heat_map import (
     prob_bar,
     prob_heat_map,
 )
-from mmagg.inside.representations import ARRANGEMENTS, Surroundings
-from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas
 
 TILE_GAP, COLUMN_GAP = 4, 24
 COLUMN_WIDTH = 420  # at least: texts have to fit

@@ -12,7 +12,7 @@ from mmdet.registry import MODELS
 
 from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
-from mmagg.experiments.mask_codec_fit import reconstruction_errors
+from mmagg.experiments.fitted_codes import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
 from mmagg.models.masks import DCTMaskCodec
 from mmagg.models.masks.boxed.mask_codec import Dictionary

@@ -13,7 +13,7 @@ from mmagg.inside.bases_sheet import (
     prob_panel,
     tile_size,
 )
-from mmagg.inside.heat_map import CELL, Frame, logit_heat_map, prob_heat_map
+from mmagg.visualization.heat_map import CELL, Frame, logit_heat_map, prob_heat_map
 
 GREY = np.full((60, 60, 3), 100, np.uint8)
 POINT = GREY[:1, :1]

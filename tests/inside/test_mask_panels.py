@@ -4,19 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.inside.heat_map import (
-    BAR,
-    CELL,
-    DIM,
-    Frame,
-    fit,
-    logit_bar,
-    logit_heat_map,
-    logit_limit,
-    outline_cell,
-    prob_bar,
-    prob_heat_map,
-)
 from mmagg.inside.mask_panels import (
     BELOW,
     COLUMN_GAP,
@@ -30,8 +17,21 @@ from mmagg.inside.mask_panels import (
     probs_panel,
 )
 from mmagg.inside.representations import Surroundings
-from mmagg.inside.thumbnail_sheet import IMAGE_WIDTH, THUMBNAIL_WIDTH, TICKS, thumbnail_sheet, thumbnail_size
 from mmagg.visualization.canvas import MARGIN, Canvas
+from mmagg.visualization.heat_map import (
+    BAR,
+    CELL,
+    DIM,
+    Frame,
+    fit,
+    logit_bar,
+    logit_heat_map,
+    logit_limit,
+    outline_cell,
+    prob_bar,
+    prob_heat_map,
+)
+from mmagg.visualization.thumbnail_sheet import IMAGE_WIDTH, THUMBNAIL_WIDTH, TICKS, thumbnail_sheet, thumbnail_size
 
 GREY = np.full((30, 60, 3), 100, np.uint8)
 WHOLE = Frame((32, 64), (32, 64))

@@ -6,8 +6,8 @@ Shape shorthand: S side of the grid, (h, w) thumbnail size, (H, W) image size.
 import cv2
 import numpy as np
 
-from mmagg.inside.heat_map import BAR, prob_colours
 from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, Canvas
+from mmagg.visualization.heat_map import BAR, prob_colours
 
 SHEET_WIDTH, IMAGE_WIDTH, THUMBNAIL_WIDTH = 3000, 400, 120  # at most
 HEADING, TICKS, GAP, LINE = 38, 34, 1, 40  # heading; numbers of rows and columns; between thumbnails; a line of text

@@ -10,7 +10,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from mmagg.experiments.mask_codec_fit import (
+from mmagg.experiments.fitted_codes import (
     Moments,
     PixelCounts,
     cosines,

@@ -14,7 +14,7 @@ from mmengine.hub import get_config
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmagg.experiments.boxes_to_masks import GivenBoxes, coco_ap, fill_boxes, mask_branch, responsible_places
+from mmagg.experiments.mask_branch import GivenBoxes, coco_ap, fill_boxes, mask_branch, responsible_places
 from mmagg.models.targets import ATSSLocationAssigner, LocationAssigner, location_points
 from mmagg.ops import rle_to_masks
 
@@ -112,7 +112,7 @@ def test_other_boxes_give_other_masks_box_by_box(monkeypatch: pytest.MonkeyPatch
     for i in range(3):
         alone = fill_boxes(branch, feats, SAMPLE, GivenBoxes(*(x[i : i + 1] for x in given)))
         assert alone.masks == filled.masks[i : i + 1]
-    monkeypatch.setattr('mmagg.experiments.boxes_to_masks.MASK_BYTES', 2 * HEIGHT * WIDTH)
+    monkeypatch.setattr('mmagg.experiments.mask_branch.MASK_BYTES', 2 * HEIGHT * WIDTH)
     assert fill_boxes(branch, feats, SAMPLE, given) == filled
 
 
