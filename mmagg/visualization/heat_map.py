@@ -1,4 +1,4 @@
-"""Masks as heat maps over the dimmed image. Pictures are uint8 BGR.
+"""Maps of logits and of probabilities, drawn as heat maps over the dimmed image. Pictures are uint8 BGR.
 
 Shape shorthand: N maps, (h, w) map size, (H, W) size of the picture.
 """
@@ -22,10 +22,10 @@ BAR = (10, 200)  # height and width of a colour bar
 
 
 class Frame(NamedTuple):
-    """Where the image lies in a network's input: at the top left."""
+    """Where an image lies in what maps span: at the top left, with padding beside and below it."""
 
     padded: tuple[int, int]
-    """(height, width) of the input."""
+    """(height, width) with the padding."""
     image: tuple[int, int]
     """(height, width) of the image in it."""
 
@@ -34,8 +34,8 @@ def fit(maps: Tensor, frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """Resize maps and cut off the padding.
 
     Args:
-        maps: (N, h, w), over all of the network's input; N > 0.
-        frame: where the image lies in it.
+        maps: (N, h, w), over the image and its padding; N > 0.
+        frame: where the image lies in them.
         size: (H, W) of the picture of the image.
 
     Returns:
@@ -97,7 +97,7 @@ def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> Non
     Args:
         picture: (H, W, 3).
         cell: row-major.
-        grid: side of the grid, which spans the network's input.
+        grid: side of the grid, which spans the image and its padding.
         frame: where the image lies in it.
     """
     step = np.divide(frame.padded, frame.image) * picture.shape[:2] / grid

@@ -1,4 +1,4 @@
-"""The masks of all cells of a grid, each at its cell's place (SOLO, Fig. 4). Pictures are uint8 BGR, sizes are pixels.
+"""Maps of all cells of a grid, each at its cell's place (as SOLO, Fig. 4). Pictures are uint8 BGR, sizes are pixels.
 
 Shape shorthand: S side of the grid, (h, w) thumbnail size, (H, W) image size.
 """

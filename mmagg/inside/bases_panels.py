@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from mmcv.ops import roi_align
 from torch import Tensor
 
-from mmagg.inside.mask_panels import TILE_GAP, Panel, Scale
 from mmagg.visualization.heat_map import (
     Frame,
     fit,
@@ -24,6 +23,7 @@ from mmagg.visualization.heat_map import (
     prob_bar,
     prob_heat_map,
 )
+from mmagg.visualization.panel_sheet import TILE_GAP, Panel, Scale
 
 THINNEST = 1 / 8  # of a tile, which is stretched if it would be thinner
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)

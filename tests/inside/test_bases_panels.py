@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.inside.bases_sheet import (
+from mmagg.inside.bases_panels import (
     attention_panel,
     bases_panel,
     cropped,
