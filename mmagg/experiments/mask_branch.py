@@ -1,4 +1,4 @@
-"""A mask branch in the boxes of another detector: do better boxes give better masks? (MEInst, Sec. 3.3, Table 1)
+"""A model's mask branch in the boxes of another detector (MEInst, Sec. 3.3, Table 1).
 
     given boxes ──► frame of the network's input ──┬──────────────────► RoI head (Mask R-CNN and its kin) ──► masks
                                                    └─► their locations ──► BoxedMaskHead ──────────────────► masks
@@ -7,19 +7,17 @@ Shape shorthand: N boxes of an image, M <= N masks, L levels, (H, W) original im
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from faster_coco_eval import COCO, COCOeval_faster
 from mmdet.models.roi_heads import BaseRoIHead, SparseRoIHead, TridentRoIHead
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmagg.engine.stages import replaced
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.postprocess import Detections
 from mmagg.models.targets import ATSSLocationAssigner, LocationAssigner, boxes_around, distances_to_sides
@@ -27,12 +25,10 @@ from mmagg.ops import chunk_size, masks_to_rle
 
 OWN_BOXES = (SparseRoIHead, TridentRoIHead)  # masks from the queries that found the boxes; none after merging
 MASK_BYTES = 512 * 2**20
-METRICS = {'AP': (None, 0), 'AP50': (0, 0), 'AP75': (5, 0), 'AP_S': (None, 1), 'AP_M': (None, 2), 'AP_L': (None, 3)}
-"""By name, where they stand among COCO's ten IoU thresholds (None: the mean of all) and its four areas."""
 
 
 class GivenBoxes(NamedTuple):
-    """What another detector found in an image."""
+    """Boxes that another detector found in an image."""
 
     boxes: Tensor
     """(N, 4) float32 x1, y1, x2, y2 in pixels of the original image."""
@@ -58,7 +54,7 @@ MaskBranch = Callable[[Sequence[Tensor], DetDataSample, GivenBoxes], FilledBoxes
 
 
 def mask_branch(model: nn.Module) -> MaskBranch:
-    """What predicts a model's masks in given boxes; nothing else of its head changes what comes out.
+    """The part of a model that predicts masks in given boxes; nothing else of its head changes what comes out.
 
     Args:
         model: a trained detector in evaluation mode: mmdet's two-stage detectors with a mask head, or a
@@ -108,11 +104,12 @@ def _by_regions(
     """Where the RoI head would find boxes, it is given some; the rest of it runs as always."""
     height, width = sample.ori_shape[:2]
     scale = given.boxes.new_tensor(sample.scale_factor).repeat(2)
+    roi_head = copy(roi_head)  # of the same modules; what else `predict` does is the head's own affair
     scores, masks = [], []
     for part in torch.arange(len(given.boxes)).split(chunk_size(height * width, MASK_BYTES)):
         boxes = InstanceData(bboxes=given.boxes[part] * scale, scores=given.scores[part], labels=given.labels[part])
-        with replaced(roi_head, 'predict_bbox', lambda *_, found=boxes, **__: [found]):
-            found = roi_head.predict(tuple(feats), [boxes], [sample], rescale=True)[0]
+        roi_head.predict_bbox = lambda *_, found=boxes, **__: [found]
+        found = roi_head.predict(tuple(feats), [boxes], [sample], rescale=True)[0]
         scores += found.scores.tolist()
         masks += masks_to_rle(found.masks)
     return FilledBoxes(list(range(len(masks))), scores, masks)
@@ -134,8 +131,9 @@ def _by_locations(
     logits = head.decode(features, shared, detections, 0)
     # `paste` leaves out boxes that rounding makes flat; where the places were, it returns which ones are left.
     detections = detections._replace(places=torch.arange(len(boxes), device=boxes.device))
-    with replaced(head.post_process, 'mask_format', 'rle'):
-        found = head.post_process.paste(logits, detections, img_shape=img_shape, out_size=out_size)
+    post_process = copy(head.post_process)
+    post_process.mask_format = 'rle'
+    found = post_process.paste(logits, detections, img_shape=img_shape, out_size=out_size)
     return FilledBoxes(found.places.tolist(), found.scores.tolist(), found.masks)
 
 
@@ -177,39 +175,3 @@ def _misfit(assigner: LocationAssigner | ATSSLocationAssigner, level: int, point
     low, high = assigner.ranges[level]
     farthest = distances_to_sides(points, boxes).amax(1)
     return (low - farthest).maximum(farthest - high).clamp(min=0)
-
-
-# Measuring
-
-
-def coco_ap(
-    truth: COCO, records: Sequence[dict], kind: str, image_ids: Sequence[int], category_ids: Sequence[int]
-) -> dict[str, float | None]:
-    """COCO's AP of some images, not rounded.
-
-    Args:
-        truth: the annotations.
-        records: COCO result records with the boxes or the masks, one of them alone.
-        kind: `'bbox'` or `'segm'`.
-        image_ids: the images that count.
-        category_ids: the categories that count.
-
-    Returns:
-        by the names of `METRICS`, in [0, 1]; None where there is nothing to be found.
-    """
-    evaluation = COCOeval_faster(truth, truth.loadRes(list(records)), kind)
-    evaluation.params.imgIds, evaluation.params.catIds = list(image_ids), list(category_ids)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # (IoU thresholds, recalls, categories, areas) at most detections an image
-    precision = np.asarray(evaluation.eval['precision'])[..., -1]
-    return {
-        name: _mean(precision[slice(None) if threshold is None else threshold, ..., area])
-        for name, (threshold, area) in METRICS.items()
-    }
-
-
-def _mean(precision: np.ndarray) -> float | None:
-    """COCO marks categories without objects by -1."""
-    precision = precision[precision > -1]
-    return float(precision.mean()) if precision.size else None
