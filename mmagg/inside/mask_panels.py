@@ -14,14 +14,14 @@ from mmagg.inside.representations import ARRANGEMENTS, Surroundings
 from mmagg.visualization.heat_map import (
     Frame,
     fit,
-    logit_bar,
     logit_heat_map,
     logit_limit,
+    logit_scale,
     outline_cell,
-    prob_bar,
     prob_heat_map,
+    prob_scale,
 )
-from mmagg.visualization.panel_sheet import TILE_GAP, Panel, Scale
+from mmagg.visualization.panel_sheet import TILE_GAP, Panel
 
 
 def logits_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Panel:
@@ -34,12 +34,12 @@ def logits_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Pan
     """
     limit = logit_limit(around.maps)
     tiles = _tiles(picture, around, frame, lambda small, logits: logit_heat_map(small, logits, limit))
-    return Panel(tiles, Scale(logit_bar(limit), (f'≤ −{limit:.3g}', f'≥ {limit:.3g}')))
+    return Panel(tiles, logit_scale(limit))
 
 
 def probs_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Panel:
     """The same for probabilities."""
-    return Panel(_tiles(picture, around, frame, prob_heat_map), Scale(prob_bar(), ('0', '1')))
+    return Panel(_tiles(picture, around, frame, prob_heat_map), prob_scale())
 
 
 def _tiles(

@@ -11,6 +11,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.visualization.canvas import Scale
+
 DIM = 0.5  # brightness of the image below a heat map
 OPACITY = 0.85  # of a heat map at its most extreme values
 LOGITS, PROBS = (
@@ -81,14 +83,16 @@ def prob_colours(probs: np.ndarray) -> np.ndarray:
     return _colours(PROBS, probs)
 
 
-def logit_bar(limit: float) -> np.ndarray:
+def logit_scale(limit: float) -> Scale:
     """The colours of `logit_heat_map` from -limit to limit."""
-    return logit_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(-limit, limit, BAR[1])[None], limit)
+    strip = logit_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(-limit, limit, BAR[1])[None], limit)
+    return Scale(strip, (f'≤ −{limit:.3g}', f'≥ {limit:.3g}'))
 
 
-def prob_bar() -> np.ndarray:
+def prob_scale() -> Scale:
     """The colours of `prob_heat_map` from 0 to 1."""
-    return prob_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(0, 1, BAR[1])[None].repeat(BAR[0], 0))
+    strip = prob_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(0, 1, BAR[1])[None].repeat(BAR[0], 0))
+    return Scale(strip, ('0', '1'))
 
 
 def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> None:

@@ -8,18 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas
+from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas, Scale
 
 TILE_GAP, COLUMN_GAP = 4, 24  # within a panel, between columns
 COLUMN_WIDTH = 420  # at least: texts have to fit
 HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the titles, of what is below a panel
-
-
-class Scale(NamedTuple):
-    """A colour bar and what its ends stand for."""
-
-    strip: np.ndarray
-    ends: tuple[str, str]
 
 
 class Panel(NamedTuple):
@@ -54,7 +47,7 @@ def panel_sheet(heading: str, titles: Sequence[str], rows: Sequence[Sequence[Pan
             canvas.paste(picture, left=middle - width / 2, top=upper)
             at = dict(x=middle, y=upper + height + BELOW / 2 - 5)
             if isinstance(below, Scale):
-                canvas.scale(below.strip, below.ends, **at)
+                canvas.scale(below, **at)
             else:
                 canvas.write(below, **at)
     return canvas.picture()

@@ -10,12 +10,12 @@ from mmagg.visualization.heat_map import (
     DIM,
     Frame,
     fit,
-    logit_bar,
     logit_heat_map,
     logit_limit,
+    logit_scale,
     outline_cell,
-    prob_bar,
     prob_heat_map,
+    prob_scale,
 )
 
 WHOLE = Frame((32, 64), (32, 64))
@@ -60,8 +60,8 @@ def test_the_sign_of_a_logit_is_its_colour() -> None:
 def test_colour_bars_have_the_colours_of_the_maps() -> None:
     picture = np.full((1, BAR[1], 3), 128, np.uint8)
     for bar, line in (
-        (logit_bar(3.0), logit_heat_map(picture, np.linspace(-3, 3, BAR[1])[None], 3.0)),
-        (prob_bar(), prob_heat_map(picture, np.linspace(0, 1, BAR[1])[None])),
+        (logit_scale(3.0).strip, logit_heat_map(picture, np.linspace(-3, 3, BAR[1])[None], 3.0)),
+        (prob_scale().strip, prob_heat_map(picture, np.linspace(0, 1, BAR[1])[None])),
     ):
         assert bar.shape == (*BAR, 3)
         assert (bar == line).all()

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from mmagg.visualization.canvas import MARGIN
+from mmagg.visualization.canvas import MARGIN, Scale
 from mmagg.visualization.heat_map import BAR
-from mmagg.visualization.panel_sheet import BELOW, COLUMN_GAP, COLUMN_WIDTH, HEADING, TITLE, Panel, Scale, panel_sheet
+from mmagg.visualization.panel_sheet import BELOW, COLUMN_GAP, COLUMN_WIDTH, HEADING, TITLE, Panel, panel_sheet
 
 
 @pytest.mark.parametrize('width', [100, 500])
