@@ -23,8 +23,8 @@ from mmagg.costs.published import (
     Figure,
     Table,
 )
-from mmagg.experiments.mask_codec_fit import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
+from mmagg.experiments.reconstruction_error import reconstruction_errors
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.models.masks import MaskCodec, PCAMaskCodec

@@ -1,215 +1,214 @@
-"""A mask branch in the boxes of another detector: do better boxes give better masks? (MEInst, Sec. 3.3, Table 1)
+"""The AP of a model's masks in another detector's boxes: do better boxes give better masks? (MEInst, Table 1)"""
 
-    given boxes ──► frame of the network's input ──┬──────────────────► RoI head (Mask R-CNN and its kin) ──► masks
-                                                   └─► their locations ──► BoxedMaskHead ──────────────────► masks
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-Shape shorthand: N boxes of an image, M <= N masks, L levels, (H, W) original image.
-"""
-
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import NamedTuple
-
-import numpy as np
 import torch
-from faster_coco_eval import COCO, COCOeval_faster
-from mmdet.models.roi_heads import BaseRoIHead, SparseRoIHead, TridentRoIHead
-from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_overlaps
-from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
-from mmagg.engine.stages import replaced
-from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.postprocess import Detections
-from mmagg.models.targets import ATSSLocationAssigner, LocationAssigner, boxes_around, distances_to_sides
-from mmagg.ops import chunk_size, masks_to_rle
+from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.inference import load_model
+from mmagg.datasets.coco_file import CocoFile, read_coco_json
+from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
+from mmagg.experiments.coco_loader import check_classes, images_to_test
+from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch
+from mmagg.io.errors import InputError
+from mmagg.io.files import write_json
+from mmagg.io.tables import percent
 
-OWN_BOXES = (SparseRoIHead, TridentRoIHead)  # masks from the queries that found the boxes; none after merging
-MASK_BYTES = 512 * 2**20
-METRICS = {'AP': (None, 0), 'AP50': (0, 0), 'AP75': (5, 0), 'AP_S': (None, 1), 'AP_M': (None, 2), 'AP_L': (None, 3)}
-"""By name, where they stand among COCO's ten IoU thresholds (None: the mean of all) and its four areas."""
+KEYS = ('image_id', 'category_id', 'bbox', 'score')
+NAMES = {'bbox': 'box', 'segm': 'mask'}
 
-
-class GivenBoxes(NamedTuple):
-    """What another detector found in an image."""
-
-    boxes: Tensor
-    """(N, 4) float32 x1, y1, x2, y2 in pixels of the original image."""
-    scores: Tensor
-    """(N,), in any precision: they are passed on."""
-    labels: Tensor
-    """(N,) long, classes of the mask branch."""
+Records = dict[int | str, list[dict]]
+"""COCO result records by the image's id, the most certain first."""
 
 
-class FilledBoxes(NamedTuple):
-    """The masks of an image's boxes."""
+@dataclass(frozen=True)
+class FilledReport:
+    """The masks of a model in another detector's boxes, and the AP of both.
 
-    index: list[int]
-    """M of the N boxes, ascending: a box without an area in the image has no mask."""
-    scores: list[float]
-    """Theirs, or what the mask branch makes of them (Mask Scoring R-CNN)."""
-    masks: list[dict]
-    """M of H x W, as RLE."""
+    Attributes:
+        summary: config, checkpoint, boxes_from; images, boxes and masks, how many there are; bbox and segm, the AP by
+            the names of `AP_NAMES`, in [0, 1], None where there is nothing to be found.
+        records: COCO result records, the boxes with their masks.
+    """
+
+    summary: dict[str, Any]
+    records: list[dict]
+
+    def table(self) -> str:
+        """How many boxes there are, and AP in per cent, a line for the boxes and one for the masks."""
+        images, boxes, masks = (self.summary[key] for key in ('images', 'boxes', 'masks'))
+        lines = [f'{images} images, {boxes} boxes ({boxes / images:.1f} per image), {masks} masks']
+        if masks < boxes:
+            lines += [f'{boxes - masks} boxes have no area in their image, and so no mask']
+        lines += ['', _line('', AP_NAMES)]
+        for kind, name in NAMES.items():
+            lines += [_line(name, [percent(self.summary[kind][metric], 2) for metric in AP_NAMES])]
+        return '\n'.join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write the records to NAME.json, and the summary to NAME.metrics.json."""
+        write_json(self.records, path)
+        write_json(self.summary, path.with_suffix('.metrics.json'))
 
 
-MaskBranch = Callable[[Sequence[Tensor], DetDataSample, GivenBoxes], FilledBoxes]
-"""The neck's outputs for an image, (1, C, h, w) per level, its sample and at least one box in it -> masks."""
-
-
-def mask_branch(model: nn.Module) -> MaskBranch:
-    """What predicts a model's masks in given boxes; nothing else of its head changes what comes out.
+def boxes_to_masks(
+    config: str | Path,
+    checkpoint: str | Path,
+    boxes: str | Path,
+    *,
+    coco: str | Path | None = None,
+    max_images: int | None = None,
+    score_thr: float = -math.inf,
+    max_per_image: int = 100,
+    device: str | None = None,
+    cfg_options: dict | None = None,
+    trust_checkpoint: bool = False,
+) -> FilledReport:
+    """Predict a trained model's masks in another detector's boxes, and measure both; only the boxes are another's.
 
     Args:
-        model: a trained detector in evaluation mode: mmdet's two-stage detectors with a mask head, or a
-            `BoxedMaskHead`.
+        config: of the model with the mask branch, see `mask_branch`.
+        checkpoint: its weights.
+        boxes: a COCO result file of image_id, category_id, bbox and score.
+        coco: a folder in COCO format to test on instead of the config's data.
+        max_images: only the first of the images; None for all.
+        score_thr: less certain boxes are left out.
+        max_per_image: only so many of an image's most certain boxes.
+        device: e.g. `cuda:0`; by default the GPU where there is one.
+        cfg_options: changes to the config, dotted keys.
+        trust_checkpoint: read checkpoints that hold code.
 
     Raises:
-        ValueError: its masks do not follow from boxes.
+        InputError: the config, the checkpoint, the boxes, the data or the device cannot be used.
     """
-    roi_head, head = getattr(model, 'roi_head', None), getattr(model, 'mask_head', None)
-    if isinstance(roi_head, BaseRoIHead) and roi_head.with_mask and not isinstance(roi_head, OWN_BOXES):
-        return partial(_by_regions, roi_head)
-    if not isinstance(head, BoxedMaskHead):
-        raise ValueError(
-            f'{type(model).__name__} has no mask branch that takes boxes; give a two-stage detector with a mask head '
-            '(Mask R-CNN, Cascade Mask R-CNN, HTC) or a BoxedMaskHead (BlendMask, MEInst)'
+    secure_loading(trust=trust_checkpoint)
+    cfg, loader = images_to_test(config, coco=coco, max_images=max_images, cfg_options=cfg_options)
+    dataset = loader.dataset
+    truth = read_annotations(dataset.ann_file)
+    image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
+    annotated = truth.annotations_by_image
+    if not any(annotation.get('segmentation') for i in image_ids for annotation in annotated.get(i, ())):
+        raise InputError(f'{dataset.ann_file}: none of its {len(image_ids)} images has a mask, so there is no AP')
+    boxes = Path(boxes)
+    given = _chosen(boxes, read_boxes(boxes, truth, dataset.cat_ids), image_ids, score_thr, max_per_image)
+    model = load_model(cfg, checkpoint, device)
+    check_classes(model, dataset)
+
+    filled = _predict(model, loader, given, config)
+    records = [{key: record[key] for key in KEYS} for image in given.values() for record in image]
+    tqdm.write(f'AP of {len(records)} boxes and {len(filled)} masks ...', file=sys.stderr)
+    summary = {
+        'config': str(config),
+        'checkpoint': str(checkpoint),
+        'boxes_from': str(boxes),
+        'images': len(image_ids),
+        'boxes': len(records),
+        'masks': len(filled),
+        'bbox': average_precisions(truth, records, 'bbox', image_ids, dataset.cat_ids),
+        'segm': average_precisions(truth, filled, 'segm', image_ids, dataset.cat_ids),
+    }
+    return FilledReport(summary, filled)
+
+
+def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Records:
+    """The records of a COCO result file, whatever else than boxes they hold left out.
+
+    Args:
+        path: the file.
+        truth: the annotations of the images.
+        category_ids: the categories that the data set has.
+
+    Raises:
+        InputError: it is no such file, or not one of these images and categories.
+    """
+    content = read_coco_json(path)
+    if not isinstance(content, list):
+        raise InputError(f'{path}: is no COCO result file; it must hold a list of {", ".join(KEYS)}')
+    if not content:
+        raise InputError(f'{path}: holds no boxes')
+    known, records = set(category_ids), {}
+    for i, entry in enumerate(content):
+        try:
+            record = {key: entry[key] for key in KEYS}
+            image, is_known = truth.image_by_id.get(record['image_id']), record['category_id'] in known
+            x, y, width, height = record['bbox']
+            sound = all(map(math.isfinite, (x, y, width, height, record['score']))) and min(width, height) >= 0
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f'{path}: entry {i} is no box ({type(error).__name__}: {error})') from error
+        where = f'{path}: entry {i}, bbox {record["bbox"]} with score {record["score"]}'
+        if image is None:
+            raise InputError(f'{where}: the data have no image {record["image_id"]!r}')
+        if not is_known:
+            raise InputError(f'{where}: the data have no category {record["category_id"]!r}')
+        if not sound:
+            raise InputError(f'{where}: a number is not finite or a side negative')
+        if x > image['width'] or y > image['height'] or x + width < 0 or y + height < 0:
+            raise InputError(
+                f'{where}: is outside of image {image["id"]!r} ({image["width"]} x {image["height"]}); bbox is x, y, '
+                'width, height in pixels of the original image'
+            )
+        records.setdefault(image['id'], []).append(record)
+    return {key: sorted(found, key=lambda record: -record['score']) for key, found in records.items()}
+
+
+def _chosen(boxes: Path, records: Records, image_ids: Sequence[int], score_thr: float, max_per_image: int) -> Records:
+    """Those of some images, of enough score, and not too many of them."""
+    sure = {
+        key: [record for record in records.get(key, ()) if record['score'] >= score_thr][:max_per_image]
+        for key in image_ids
+    }
+    if not any(sure.values()):
+        raise InputError(
+            f'{boxes}: none of its {sum(map(len, records.values()))} boxes has a score of {score_thr:g} or more and '
+            f'is in the {len(image_ids)} images'
         )
-    if not isinstance(head.boxes.assigner, LocationAssigner | ATSSLocationAssigner):
-        raise ValueError(f'a {type(head.boxes.assigner).__name__} does not tell which location a box belongs to')
-    return partial(_by_locations, head)
+    return sure
 
 
 @torch.no_grad()
-def fill_boxes(branch: MaskBranch, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes) -> FilledBoxes:
-    """Masks of an image's boxes.
-
-    Args:
-        branch: of the model.
-        feats: the neck's outputs for this image, (1, C, h, w) per level.
-        sample: with `ori_shape`, `img_shape` and `scale_factor`.
-        given: the boxes; they are cut to the image.
-    """
-    height, width = sample.ori_shape[:2]
-    boxes = given.boxes.clamp(min=0).minimum(given.boxes.new_tensor([width, height, width, height]))
-    inside = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().squeeze(1)
-    if len(inside) == 0:
-        return FilledBoxes([], [], [])
-    filled = branch(feats, sample, GivenBoxes(boxes[inside], given.scores[inside], given.labels[inside]))
-    return filled._replace(index=inside[filled.index].tolist())
-
-
-# mmdet's two-stage detectors
-
-
-def _by_regions(
-    roi_head: BaseRoIHead, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes
-) -> FilledBoxes:
-    """Where the RoI head would find boxes, it is given some; the rest of it runs as always."""
-    height, width = sample.ori_shape[:2]
-    scale = given.boxes.new_tensor(sample.scale_factor).repeat(2)
-    scores, masks = [], []
-    for part in torch.arange(len(given.boxes)).split(chunk_size(height * width, MASK_BYTES)):
-        boxes = InstanceData(bboxes=given.boxes[part] * scale, scores=given.scores[part], labels=given.labels[part])
-        with replaced(roi_head, 'predict_bbox', lambda *_, found=boxes, **__: [found]):
-            found = roi_head.predict(tuple(feats), [boxes], [sample], rescale=True)[0]
-        scores += found.scores.tolist()
-        masks += masks_to_rle(found.masks)
-    return FilledBoxes(list(range(len(masks))), scores, masks)
+def _predict(model: nn.Module, loader: DataLoader, given: Records, config: str | Path) -> list[dict]:
+    """The given records with a mask each, those without an area left out; images without boxes are not looked at."""
+    try:
+        branch = mask_branch(model)
+    except ValueError as error:
+        raise InputError(f'config {config}: {error}') from error
+    label_of = {category_id: label for label, category_id in enumerate(loader.dataset.cat_ids)}
+    filled = []
+    with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
+        for batch in loader:
+            if any(given[sample.img_id] for sample in batch['data_samples']):
+                batch = model.data_preprocessor(batch, False)
+                feats = model.extract_feat(batch['inputs'])
+                for i, sample in enumerate(batch['data_samples']):
+                    records = given[sample.img_id]
+                    if records:
+                        boxes = _as_tensors(records, label_of, feats[0].device)
+                        found = fill_boxes(branch, [x[i : i + 1] for x in feats], sample, boxes)
+                        filled += [
+                            {**records[index], 'score': score, 'segmentation': mask}
+                            for index, score, mask in zip(*found, strict=True)
+                        ]
+            bar.update(len(batch['data_samples']))
+    return filled
 
 
-# BlendMask and MEInst
+def _as_tensors(records: Sequence[dict], label_of: dict[int, int], device: torch.device) -> GivenBoxes:
+    corners = [(x, y, x + width, y + height) for x, y, width, height in (record['bbox'] for record in records)]
+    return GivenBoxes(
+        torch.tensor(corners, dtype=torch.float32, device=device),
+        # As exact as in the file, so that boxes and masks rank the same.
+        torch.tensor([record['score'] for record in records], dtype=torch.float64, device=device),
+        torch.tensor([label_of[record['category_id']] for record in records], device=device),
+    )
 
 
-def _by_locations(
-    head: BoxedMaskHead, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes
-) -> FilledBoxes:
-    """A box takes the coefficients of the location that is responsible for it."""
-    img_shape, out_size = tuple(sample.img_shape[:2]), tuple(sample.ori_shape[:2])
-    scale = given.boxes.new_tensor([img_shape[1] / out_size[1], img_shape[0] / out_size[0]]).repeat(2)
-    boxes = given.boxes * scale
-    maps, features, shared = head(feats)
-    places = responsible_places(head.boxes.assigner, boxes, [x.shape[-2:] for x in maps.distances])
-    detections = Detections(boxes, given.scores, given.labels, places)
-    logits = head.decode(features, shared, detections, 0)
-    # `paste` leaves out boxes that rounding makes flat; where the places were, it returns which ones are left.
-    detections = detections._replace(places=torch.arange(len(boxes), device=boxes.device))
-    with replaced(head.post_process, 'mask_format', 'rle'):
-        found = head.post_process.paste(logits, detections, img_shape=img_shape, out_size=out_size)
-    return FilledBoxes(found.places.tolist(), found.scores.tolist(), found.masks)
-
-
-def responsible_places(
-    assigner: LocationAssigner | ATSSLocationAssigner, boxes: Tensor, sizes: Sequence[tuple[int, int]]
-) -> Tensor:
-    """The locations that would have found some boxes.
-
-    Of each level's location nearest to the box's centre it is the one that suits the box best. `LocationAssigner`: its
-    greatest distance to a side is in the level's range, or nearest to it. `ATSSLocationAssigner`: its anchor has the
-    greatest IoU with the box. The finest level counts among equals.
-
-    Args:
-        assigner: the head's.
-        boxes: (N, 4) x1, y1, x2, y2 in pixels of the network's input.
-        sizes: (h, w) of each level.
-
-    Returns:
-        (N,) long, counted over all levels, row-major within each.
-    """
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    places, misfits, before = [], [], 0
-    for level, ((height, width), stride) in enumerate(zip(sizes, assigner.strides, strict=True)):
-        column, row = (centres / stride).long().unbind(1)
-        column, row = column.clamp(0, width - 1), row.clamp(0, height - 1)
-        points = (torch.stack([column, row], dim=1) + 0.5) * stride
-        places.append(before + row * width + column)
-        misfits.append(_misfit(assigner, level, points, boxes))
-        before += height * width
-    best = torch.stack(misfits, dim=1).argmin(1, keepdim=True)
-    return torch.stack(places, dim=1).gather(1, best).squeeze(1)
-
-
-def _misfit(assigner: LocationAssigner | ATSSLocationAssigner, level: int, points: Tensor, boxes: Tensor) -> Tensor:
-    """(N,) how badly a level suits (N, 4) boxes, given its (N, 2) locations nearest to their centres; 0 is best."""
-    if isinstance(assigner, ATSSLocationAssigner):
-        reach = points.new_tensor(assigner.anchor_scale * assigner.strides[level] / 2)
-        return 1 - bbox_overlaps(boxes, boxes_around(points, reach.expand(len(points), 4)), is_aligned=True)
-    low, high = assigner.ranges[level]
-    farthest = distances_to_sides(points, boxes).amax(1)
-    return (low - farthest).maximum(farthest - high).clamp(min=0)
-
-
-# Measuring
-
-
-def coco_ap(
-    truth: COCO, records: Sequence[dict], kind: str, image_ids: Sequence[int], category_ids: Sequence[int]
-) -> dict[str, float | None]:
-    """COCO's AP of some images, not rounded.
-
-    Args:
-        truth: the annotations.
-        records: COCO result records with the boxes or the masks, one of them alone.
-        kind: `'bbox'` or `'segm'`.
-        image_ids: the images that count.
-        category_ids: the categories that count.
-
-    Returns:
-        by the names of `METRICS`, in [0, 1]; None where there is nothing to be found.
-    """
-    evaluation = COCOeval_faster(truth, truth.loadRes(list(records)), kind)
-    evaluation.params.imgIds, evaluation.params.catIds = list(image_ids), list(category_ids)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # (IoU thresholds, recalls, categories, areas) at most detections an image
-    precision = np.asarray(evaluation.eval['precision'])[..., -1]
-    return {
-        name: _mean(precision[slice(None) if threshold is None else threshold, ..., area])
-        for name, (threshold, area) in METRICS.items()
-    }
-
-
-def _mean(precision: np.ndarray) -> float | None:
-    """COCO marks categories without objects by -1."""
-    precision = precision[precision > -1]
-    return float(precision.mean()) if precision.size else None
+def _line(name: str, cells: Sequence[str]) -> str:
+    return f'{name:<6}' + ''.join(f'{cell:>8}' for cell in cells)

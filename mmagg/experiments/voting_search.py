@@ -1,4 +1,4 @@
-"""Which mask voting is best for a trained model (AggMask, Sec. 3.2, Table 1), from one pass over the images.
+"""Every mask voting from one pass over the images (AggMask, Sec. 3.2, Table 1).
 
 Shape shorthand: N candidates of an image, M instances.
 """
@@ -7,14 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmagg.models.postprocess import MaskPostProcessor, MaskVoting
 from mmagg.ops.mask_voting import WEIGHTS
-
-AT_50, AT_75 = 0, 5  # where these IoU thresholds stand among COCO's ten
 
 
 class Variant(NamedTuple):
@@ -111,32 +108,3 @@ class VotingSearch:
                     'score': score,
                     'segmentation': {'size': list(image.size), 'counts': counts},
                 }
-
-
-def mask_ap(
-    truth: COCO, records: Iterator[dict], image_ids: Sequence[int], category_ids: Sequence[int]
-) -> dict[str, float | None]:
-    """COCO's mask AP of some images, not rounded.
-
-    Args:
-        truth: the annotations.
-        records: COCO result records with masks.
-        image_ids: the images that count.
-        category_ids: the categories that count.
-
-    Returns:
-        AP, AP50 and AP75 in [0, 1]; None where there is nothing to be found.
-    """
-    evaluation = COCOeval_faster(truth, truth.loadRes(list(records)), 'segm')
-    evaluation.params.imgIds, evaluation.params.catIds = list(image_ids), list(category_ids)
-    evaluation.evaluate()
-    evaluation.accumulate()
-    # (IoU thresholds, recalls, categories): all areas, most detections an image
-    precision = np.asarray(evaluation.eval['precision'])[:, :, :, 0, -1]
-    return {'AP': _mean(precision), 'AP50': _mean(precision[AT_50]), 'AP75': _mean(precision[AT_75])}
-
-
-def _mean(precision: np.ndarray) -> float | None:
-    """COCO marks categories without objects by -1."""
-    precision = precision[precision > -1]
-    return float(precision.mean()) if precision.size else None

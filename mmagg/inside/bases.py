@@ -1,39 +1,22 @@
-"""What the masks of detections are made of: bases and attention (BlendMask, Fig. 1 and 3).
+"""Bases and attention that the masks of detections are made of (BlendMask, Fig. 1 and 3).
 
 Shape shorthand: N detections, K bases, M attention size, R mask size, (h, w) size of the bases.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.engine.stages import replaced
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendedMasks
 from mmagg.models.postprocess import Detections
 
 
-class Decoding(NamedTuple):
-    """What a head decoded the masks of an image from, and what it made of it."""
-
-    features: Sequence[Tensor]
-    """The features of the coefficients, (1, C, h, w) per level."""
-    bases: Tensor | None
-    """(B, K, h, w); None if there are no detections."""
-    detections: Detections
-    """Of the image, before any is left out because its box is not inside the image."""
-    image: int
-    """Index of the image in the batch."""
-    logits: Tensor
-    """The masks of the detections, R x R each."""
-
-
 class Ingredients(NamedTuple):
-    """What the masks of N detections are made of, on the CPU."""
+    """Bases, attention and masks of N detections, on the CPU."""
 
     bases: Tensor
     """(K, h, w) logits over the network's input, that of the padding included."""
@@ -47,46 +30,48 @@ class Ingredients(NamedTuple):
     """(N, R, R) the masks."""
 
 
-@contextmanager
-def recorded_decodings(head: BoxedMaskHead) -> Iterator[list[Decoding]]:
-    """Collects what a head decodes while the block runs, one entry per image."""
-    decodings, decode = [], head.decode
-
-    def recording(features: Sequence[Tensor], shared: Tensor | None, detections: Detections, image: int) -> Tensor:
-        logits = decode(features, shared, detections, image)
-        decodings.append(Decoding(features, shared, detections, image, logits))
-        return logits
-
-    with replaced(head, 'decode', recording):
-        yield decodings
-
-
 @torch.no_grad()
-def ingredients(head: BoxedMaskHead, decoding: Decoding, instances: InstanceData) -> Ingredients:
-    """What the masks of some instances were made of.
+def ingredients(
+    head: BoxedMaskHead,
+    feats: Sequence[Tensor],
+    instances: InstanceData,
+    *,
+    image: int,
+    img_shape: tuple[int, int],
+) -> Ingredients:
+    """Bases, attention and masks of some instances.
 
     Args:
         head: with `BlendedMasks`, in evaluation mode.
-        decoding: what it decoded of the image.
-        instances: at least one of those that it returned for the image.
+        feats: what the neck returned for the batch.
+        instances: at least one of those that the head then predicted in the image.
+        image: index of the image in the batch.
+        img_shape: (height, width) of the image in the network's input, without the padding.
     """
-    detections = decoding.detections
-    keys = zip(detections.places.tolist(), detections.labels.tolist(), strict=True)
-    index = {key: i for i, key in enumerate(keys)}
-    keys = zip(instances.places.tolist(), instances.labels.tolist(), strict=True)
-    chosen = torch.tensor([index[key] for key in keys], device=detections.boxes.device)
+    maps, features, bases = head(feats)
+    features = [x[image : image + 1] for x in features]
+    # With those that are left out of the instances because their box is not inside the image.
+    detections = head.detect(maps, image, img_shape)
+    logits = head.decode(features, bases, detections, image)
+    index = {key: i for i, key in enumerate(_keys(detections))}
+    chosen = torch.tensor([index[key] for key in _keys(instances)], device=logits.device)
     boxes = detections.boxes[chosen]
-    rois = torch.cat([boxes.new_full((len(boxes), 1), decoding.image), boxes], dim=1)
+    rois = torch.cat([boxes.new_full((len(boxes), 1), image), boxes], dim=1)
     attention = None
     if head.coefficients is not None:
-        attention = weights(head.masks, head.coefficients.at(decoding.features, detections.places[chosen])).cpu()
+        attention = weights(head.masks, head.coefficients.at(features, detections.places[chosen])).cpu()
     return Ingredients(
-        bases=decoding.bases[decoding.image].cpu(),
+        bases=bases[image].cpu(),
         boxes=boxes.cpu(),
         attention=attention,
-        pooled=head.masks.pool(decoding.bases, rois).cpu(),
-        probs=decoding.logits[chosen].sigmoid().cpu(),
+        pooled=head.masks.pool(bases, rois).cpu(),
+        probs=logits[chosen].sigmoid().cpu(),
     )
+
+
+def _keys(found: Detections | InstanceData) -> Iterator[tuple[int, int]]:
+    """Location and class of each detection, which tell them apart."""
+    return zip(found.places.tolist(), found.labels.tolist(), strict=True)
 
 
 def weights(masks: BlendedMasks, coefficients: Tensor) -> Tensor:

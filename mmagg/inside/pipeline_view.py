@@ -1,4 +1,4 @@
-"""What a data set's pipeline makes of an image, to be looked at.
+"""A data set's images before, within and after its pipeline, to be looked at.
 
 Shape shorthand: N objects, (H, W) size of the image that is fed.
 """
@@ -27,7 +27,7 @@ Packed = dict[str, Any]
 
 
 class Fed(NamedTuple):
-    """What the network gets.
+    """An image as the network gets it.
 
     Attributes:
         picture: image and annotations.
@@ -155,7 +155,7 @@ class PipelineView:
         set_random_seed(int(np.random.SeedSequence([self.seed, index, draw]).generate_state(1)[0]))
 
     def _annotated(self, packed: Packed) -> Annotated:
-        """What `PackDetInputs` made; without annotations there are no objects."""
+        """Image and annotations that `PackDetInputs` made; without annotations there are no objects."""
         image = np.ascontiguousarray(packed['inputs'].permute(1, 2, 0).numpy())
         image = np.clip(np.round(image), 0, 255).astype(np.uint8)  # PhotoMetricDistortion leaves floats
         sample = packed['data_samples']

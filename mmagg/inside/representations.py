@@ -1,4 +1,4 @@
-"""What the mask of a grid cell is made of (AggMask, Fig. 5), and what all cells of a level predict (SOLO, Fig. 4).
+"""The masks that a grid cell's mask is made of (AggMask, Fig. 5), and those of all cells of a level (SOLO, Fig. 4).
 
 Shape shorthand: K masks at and around a place, N cells, S side of a level's class grid, (h, w) mask size of a level,
 (H, W) mask size of the first level.

@@ -1,5 +1,7 @@
 """A sheet of pixels that pictures are pasted on and words are written on. Pictures are uint8 BGR, sizes are pixels."""
 
+from typing import NamedTuple
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -7,6 +9,13 @@ from matplotlib.figure import Figure
 DPI = 100
 HEADING_SIZE, TITLE_SIZE, TEXT_SIZE = 14, 12, 10  # points
 MARGIN = 16  # around a sheet
+
+
+class Scale(NamedTuple):
+    """A colour bar and what its ends stand for."""
+
+    strip: np.ndarray
+    ends: tuple[str, str]
 
 
 class Canvas:
@@ -30,11 +39,11 @@ class Canvas:
         """Write a line; its middle is at height `y`, and its left, center or right at `x`."""
         self._texts.append((x, y, text, dict(fontsize=size, ha=align)))
 
-    def scale(self, strip: np.ndarray, ends: tuple[str, str], *, x: float, y: float) -> None:
+    def scale(self, scale: Scale, *, x: float, y: float) -> None:
         """Draw a colour bar around a point, with what its ends stand for beside it."""
-        height, width = strip.shape[:2]
-        self.paste(strip, left=x - width / 2, top=y - height / 2)
-        for text, side, align in zip(ends, (-1, 1), ('right', 'left'), strict=True):
+        height, width = scale.strip.shape[:2]
+        self.paste(scale.strip, left=x - width / 2, top=y - height / 2)
+        for text, side, align in zip(scale.ends, (-1, 1), ('right', 'left'), strict=True):
             self.write(text, x=x + side * (width / 2 + 8), y=y, align=align)
 
     def picture(self) -> np.ndarray:

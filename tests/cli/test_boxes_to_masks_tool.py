@@ -1,6 +1,7 @@
 """tools/analysis/boxes_to_masks.py as a user calls it, against tools/test.py and pycocotools."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.cli import boxes_to_masks as command
+from mmagg.cli import test as testing
 from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
 
@@ -54,7 +57,7 @@ class Case(NamedTuple):
         """Run the tool."""
         arguments = [self.folder / f'{model}.py', self.folder / f'{model}.pth', boxes]
         arguments += ['--coco', data or self.folder / 'data', *more]
-        return run('boxes_to_masks', [str(argument) for argument in arguments])
+        return run(command, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope='module')
@@ -77,7 +80,7 @@ def case(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
 
     arguments = [case.folder / 'mask-rcnn.py', case.folder / 'mask-rcnn.pth', '--coco', case.folder / 'data']
     arguments += ['--out', case.own, '--work-dir', case.folder]
-    assert run('test', [str(argument) for argument in arguments]) == 0
+    assert run(testing, [str(argument) for argument in arguments]) == 0
     found = json.loads(case.own.read_text())
     for i in range(0, len(found), 3):
         found[i]['segmentation'] = found[i - 1]['segmentation']
@@ -277,6 +280,23 @@ def test_other_bad_input_ends_with_one_line(case: Case, tmp_path: Path, capsys) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ids_of_annotations_mean_nothing(case: Case, fill, tmp_path: Path) -> None:
+    expected = fill(case.own)[0]
+    shutil.copytree(case.folder / 'data', tmp_path / 'data')
+    path = tmp_path / 'data/annotations/instances_val.json'
+    content = json.loads(path.read_text())
+    for i, annotation in enumerate(content['annotations']):
+        annotation['id'] = i  # COCO's evaluation takes 0 for "not matched"
+    path.write_text(json.dumps(content))
+    report = fill(case.own, data=tmp_path / 'data')[0]
+    assert {kind: report[kind] for kind in ('bbox', 'segm')} == {kind: expected[kind] for kind in ('bbox', 'segm')}
+
+    rle = content['annotations'][-1]['segmentation']
+    rle['counts'] = rle['counts'][:-1]
+    path.write_text(json.dumps(content))
+    assert case.run(case.own, data=tmp_path / 'data') == 2
+
+
 def test_data_without_masks(case: Case, tmp_path: Path, capsys) -> None:
     write_shapes(tmp_path / 'data', images=1, val_images=1, size=64, seed=0)
     path = tmp_path / 'data/annotations/instances_val.json'
@@ -295,7 +315,7 @@ def test_a_model_without_such_a_branch_is_refused(
     boxes = tmp_path / 'boxes.json'
     boxes.write_text(json.dumps([GOOD]))
     arguments = [tiny_config, tmp_path / 'model.pth', boxes, '--coco', shapes_folder]
-    assert run('boxes_to_masks', [str(argument) for argument in arguments]) == 2
+    assert run(command, [str(argument) for argument in arguments]) == 2
     assert f'config {tiny_config}: SOLO has no mask branch that takes boxes' in last_line(capsys)
 
 

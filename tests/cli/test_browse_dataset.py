@@ -6,11 +6,12 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmagg.cli import browse as command
 from mmagg.cli.main import run
 
 
 def browse(*arguments: object) -> int:
-    return run('browse_dataset', [str(argument) for argument in arguments])
+    return run(command, [str(argument) for argument in arguments])
 
 
 def pictures(out: Path) -> dict[str, bytes]:

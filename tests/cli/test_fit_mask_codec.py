@@ -10,10 +10,11 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
+from mmagg.cli import fit_mask_codec as command
 from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
-from mmagg.experiments.mask_codec_fit import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
+from mmagg.experiments.reconstruction_error import reconstruction_errors
 from mmagg.models.masks import DCTMaskCodec
 from mmagg.models.masks.boxed.mask_codec import Dictionary
 
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(*arguments: object) -> int:
-    return run('fit_mask_codec', [str(x) for x in arguments])
+    return run(command, [str(x) for x in arguments])
 
 
 def read_rows(path: Path) -> list[dict]:

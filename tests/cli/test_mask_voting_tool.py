@@ -2,8 +2,10 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import cv2
@@ -16,6 +18,8 @@ from pycocotools.cocoeval import COCOeval
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.cli import mask_voting as command
+from mmagg.cli import test as testing
 from mmagg.cli.main import run
 from mmagg.demo.shapes import write_shapes
 from mmagg.models.heads import GridMaskHead
@@ -37,8 +41,8 @@ class Case(NamedTuple):
     checkpoint: Path
     folder: Path
 
-    def run(self, tool: str, *more: object) -> int:
-        """Run a tool on it."""
+    def run(self, *more: object, tool: ModuleType = command) -> int:
+        """Run a command on it."""
         arguments = [self.config, self.checkpoint, '--coco', self.folder, *more]
         return run(tool, [str(argument) for argument in arguments])
 
@@ -49,7 +53,7 @@ class Case(NamedTuple):
             values = zip(('type', 'weight', 'iou_thr'), ('MaskVoting', *voting), strict=True)
             options = ['--cfg-options', *(f'model.test_cfg.voting.{key}={value}' for key, value in values)]
         out = work_dir / 'results.json'
-        assert self.run('test', '--work-dir', work_dir, '--out', out, *options) == 0
+        assert self.run('--work-dir', work_dir, '--out', out, *options, tool=testing) == 0
         return json.loads((work_dir / 'metrics.json').read_text()), out
 
 
@@ -103,7 +107,7 @@ def search(case: Case, tmp_path: Path) -> Callable[..., dict]:
     """Runs the tool; gives what it wrote to results.json."""
 
     def call(*more: object) -> dict:
-        assert case.run('mask_voting', '--out', tmp_path / 'out', *more) == 0
+        assert case.run('--out', tmp_path / 'out', *more) == 0
         return json.loads((tmp_path / 'out/results.json').read_text())
 
     return call
@@ -163,7 +167,7 @@ def test_only_the_first_images_count(case: Case, search, tmp_path: Path) -> None
 
 def test_table_and_files(case: Case, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert case.run('mask_voting', '--thresholds', 0.3, 0.6, 0.6) == 0
+    assert case.run('--thresholds', 0.3, 0.6, 0.6) == 0
     folder = Path('work_dirs/tiny/mask_voting')
     assert sorted(path.name for path in folder.iterdir()) == ['curves.png', 'results.csv', 'results.json']
     report = json.loads((folder / 'results.json').read_text())
@@ -202,7 +206,7 @@ def last_line(capsys) -> str:
 @pytest.mark.parametrize(
     'more, message',
     [
-        (['--coco', '{folder}', '--out', '{config}'], 'is a file, name a folder'),
+        (['--coco', '{folder}', '--out', '{config}'], 'is a file; name a folder'),
         (['--coco', '{folder}', '--device', 'nowhere'], '--device nowhere'),
         (['--coco', '{folder}', '--cfg-options', 'model.test_cfg.score_thr=2'], 'score_thr is 2'),
         (['--cfg-options', 'test_dataloader=None'], 'no `test_dataloader`'),
@@ -219,15 +223,34 @@ def last_line(capsys) -> str:
 def test_what_cannot_be_searched_ends_with_one_line(case: Case, tmp_path: Path, capsys, more, message) -> None:
     paths = case._asdict()
     arguments = [case.config, case.checkpoint, '--out', tmp_path, *(word.format(**paths) for word in more)]
-    assert run('mask_voting', [str(argument) for argument in arguments]) == 2
+    assert run(command, [str(argument) for argument in arguments]) == 2
     assert message.format(**paths) in last_line(capsys)
+
+
+def test_ids_of_annotations_mean_nothing(case: Case, search, tmp_path: Path, capsys) -> None:
+    expected = search('--thresholds', 0.5)['grid']
+    other = case._replace(folder=tmp_path / 'data')
+    shutil.copytree(case.folder, other.folder)
+    path = other.folder / 'annotations/instances_val.json'
+    content = json.loads(path.read_text())
+    for i, annotation in enumerate(content['annotations']):
+        annotation['id'] = i  # COCO's evaluation takes 0 for "not matched"
+    path.write_text(json.dumps(content))
+    assert other.run('--out', tmp_path / 'zero', '--thresholds', 0.5) == 0
+    assert json.loads((tmp_path / 'zero/results.json').read_text())['grid'] == expected
+
+    rle = content['annotations'][-1]['segmentation']
+    rle['counts'] = rle['counts'][:-1]
+    path.write_text(json.dumps(content))
+    assert other.run('--out', tmp_path / 'zero') == 2
+    assert 'a run-length code of' in last_line(capsys)
 
 
 def test_data_without_annotations(case: Case, tmp_path: Path, capsys) -> None:
     write_shapes(tmp_path / 'data', images=1, val_images=1, size=64, seed=0)
     path = tmp_path / 'data/annotations/instances_val.json'
     path.write_text(json.dumps(json.loads(path.read_text()) | {'annotations': []}))
-    assert case._replace(folder=tmp_path / 'data').run('mask_voting', '--out', tmp_path / 'out') == 2
+    assert case._replace(folder=tmp_path / 'data').run('--out', tmp_path / 'out') == 2
     assert 'instances_val.json: none of its 1 images has an annotation' in last_line(capsys)
     assert not (tmp_path / 'out').exists()
 
@@ -237,7 +260,7 @@ def test_another_head_is_refused(tiny_config: Path, shapes_folder: Path, tmp_pat
     use_coco_folder(cfg, shapes_folder)
     torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, tmp_path / 'model.pth')
     case = Case(tiny_config, tmp_path / 'model.pth', shapes_folder)
-    assert case.run('mask_voting', '--out', tmp_path / 'out') == 2
+    assert case.run('--out', tmp_path / 'out') == 2
     assert 'no heads of its SOLO end in a MaskPostProcessor' in last_line(capsys)
 
 
@@ -246,7 +269,7 @@ def test_another_head_is_refused(tiny_config: Path, shapes_folder: Path, tmp_pat
 )
 def test_numbers_are_checked(case: Case, capsys, more: list[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        case.run('mask_voting', *more)
+        case.run(*more)
     assert stopped.value.code == 2
     assert f'argument {more[0]}' in capsys.readouterr().err
 
@@ -256,7 +279,7 @@ def test_other_class_names_are_warned_about(case: Case, tmp_path: Path, capsys) 
     content['meta']['dataset_meta']['classes'] = ('a', 'b', 'c', 'd', 'e')
     torch.save(content, tmp_path / 'other.pth')
     other = case._replace(checkpoint=tmp_path / 'other.pth')
-    assert other.run('mask_voting', '--out', tmp_path / 'out', '--thresholds', 0.5, '--max-images', 1) == 0
+    assert other.run('--out', tmp_path / 'out', '--thresholds', 0.5, '--max-images', 1) == 0
     assert 'warning: the checkpoint was trained for other class names' in capsys.readouterr().err
 
 

@@ -12,11 +12,12 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from mmagg.apis.config import load_config
-from mmagg.cli import show_bases as tool
+from mmagg.cli import show_bases as command
 from mmagg.cli.main import run
 from mmagg.demo.shapes import CLASSES, draw_scene
-from mmagg.inside.mask_panels import BELOW, COLUMN_GAP, COLUMN_WIDTH, HEADING, TITLE
+from mmagg.inside import show_bases as tool
 from mmagg.visualization.canvas import MARGIN
+from mmagg.visualization.panel_sheet import BELOW, COLUMN_GAP, COLUMN_WIDTH, HEADING, TITLE
 
 PITCH = COLUMN_WIDTH + COLUMN_GAP
 HEIGHT, WIDTH = 80, 128  # of the image
@@ -80,7 +81,7 @@ class Case(NamedTuple):
 
     def run(self, name: str, *more: object) -> int:
         """Run the tool on a model and the image."""
-        return run('show_bases', [str(x) for x in (self.image, *self.model(name), *more)])
+        return run(command, [str(x) for x in (self.image, *self.model(name), *more)])
 
 
 @pytest.fixture(scope='module')
@@ -169,7 +170,7 @@ def test_what_is_shown_is_what_the_model_makes(case: Case, tmp_path: Path, monke
 
 def test_without_a_checkpoint_weights_are_random(case: Case, tmp_path: Path, capsys) -> None:
     arguments = [case.image, case.model('blend')[0], '--out', tmp_path / 'out.png', '--top', 1]
-    assert run('show_bases', [str(x) for x in arguments]) == 0
+    assert run(command, [str(x) for x in arguments]) == 0
     captured = capsys.readouterr()
     assert 'no CHECKPOINT: weights are random' in captured.err
     assert captured.out.splitlines()[-1] == f'written to {tmp_path / "out.png"}'
@@ -208,7 +209,7 @@ def test_what_cannot_be_shown_ends_with_one_line(
     monkeypatch.chdir(tmp_path)
     before = case.image.read_bytes()
     arguments = [case.image, *case.model('blend')[: 1 + trained], *(word.format(image=case.image) for word in more)]
-    assert run('show_bases', [str(x) for x in arguments]) == 2
+    assert run(command, [str(x) for x in arguments]) == 2
     assert re.search(message, last_line(capsys))
     assert case.image.read_bytes() == before
     assert not list(tmp_path.iterdir())
@@ -220,7 +221,7 @@ def test_other_heads_and_masks_are_refused(case: Case, tiny_config: Path, tmp_pa
     with other.open('a') as file:
         file.write("model = dict(mask_head=dict(masks=dict(_delete_=True, type='FullMasks')))")
     for config, detector in ((tiny_config, 'SOLO'), (other, 'SingleStageInstanceSegmentor')):
-        assert run('show_bases', [str(case.image), str(config)]) == 2
+        assert run(command, [str(case.image), str(config)]) == 2
         assert f'{config}: its {detector} has no BoxedMaskHead with BlendedMasks' in last_line(capsys)
 
 

@@ -12,10 +12,11 @@ from mmdet.registry import MODELS
 
 from mmagg.apis.config import load_config
 from mmagg.apis.inference import infer, load_model
-from mmagg.cli import show_representations as tool
+from mmagg.cli import show_representations as command
 from mmagg.cli.main import run
-from mmagg.inside.mask_panels import BELOW, COLUMN_GAP, HEADING, TITLE
+from mmagg.inside import show_representations as tool
 from mmagg.visualization.canvas import MARGIN
+from mmagg.visualization.panel_sheet import BELOW, COLUMN_GAP, HEADING, TITLE
 
 HEIGHT, WIDTH = 360, 480  # of a panel of the image
 GRID = 10
@@ -47,7 +48,7 @@ class Case(NamedTuple):
 
     def run(self, name: str, *more: object) -> int:
         """Run the tool on a model and the image."""
-        return run('show_representations', [str(x) for x in (*self.model(name), self.image, *more)])
+        return run(command, [str(x) for x in (*self.model(name), self.image, *more)])
 
 
 @pytest.fixture(scope='module')
@@ -203,12 +204,12 @@ def last_line(capsys) -> str:
 def test_images_and_heads_that_do_not_fit(case: Case, tiny_config: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / 'text.png').write_text('no image')
     arguments = [*case.model('plain'), tmp_path / 'text.png']
-    assert run('show_representations', [str(x) for x in arguments]) == 2
+    assert run(command, [str(x) for x in arguments]) == 2
     assert 'text.png: cannot be read as an image' in last_line(capsys)
 
     torch.save({'state_dict': MODELS.build(load_config(tiny_config).model).state_dict()}, tmp_path / 'model.pth')
     arguments = [tiny_config, tmp_path / 'model.pth', case.image]
-    assert run('show_representations', [str(x) for x in arguments]) == 2
+    assert run(command, [str(x) for x in arguments]) == 2
     assert 'has no GridMaskHead' in last_line(capsys)
 
 

@@ -6,20 +6,22 @@ import torch.nn.functional as F
 from boxed_heads import boxed_head, pyramid
 from grid_heads import batch_samples
 
-from mmagg.inside.bases import ingredients, recorded_decodings
+from mmagg.inside.bases import Ingredients, ingredients
 
 KINDS = ('blend', 'weighted sum', 'gate', 'assemble')
 SIZES = [(96, 128), (80, 100)]
 
 
 def predicted(kind, **test_cfg):
-    """A head, the pyramid of two images, what it decoded of them and its detections."""
+    """A head, the pyramid of two images, and what it detects in them."""
     head, feats = boxed_head(kind, test_cfg=test_cfg).eval(), pyramid(2, 96, 128)
-    with torch.no_grad(), recorded_decodings(head) as decodings:
+    with torch.no_grad():
         results = head.predict(feats, batch_samples(['few', 'few'], 96, 128, image_sizes=SIZES))
-    assert 'decode' not in vars(head)
-    assert len(decodings) == 2
-    return head, feats, decodings, results
+    return head, feats, results
+
+
+def made_of(head, feats, instances, image: int) -> Ingredients:
+    return ingredients(head, feats, instances, image=image, img_shape=SIZES[image])
 
 
 def at_bin_centres(bases, box, size):
@@ -36,9 +38,9 @@ def at_bin_centres(bases, box, size):
 @pytest.mark.parametrize('kind', KINDS)
 @pytest.mark.parametrize('image', [0, 1])
 def test_bases_attention_and_masks(kind, image) -> None:
-    head, feats, decodings, results = predicted(kind)
+    head, feats, results = predicted(kind)
     instances, size = results[image][[4, 0, 2]], head.masks.attention_size
-    made = ingredients(head, decodings[image], instances)
+    made = made_of(head, feats, instances, image)
 
     with torch.no_grad():
         torch.testing.assert_close(made.bases, head.masks.basis(feats)[image], rtol=1e-4, atol=1e-4)
@@ -74,11 +76,12 @@ def test_bases_attention_and_masks(kind, image) -> None:
 
 
 def test_several_classes_at_a_place_and_boxes_beside_the_image() -> None:
-    head, _, decodings, results = predicted('blend', clip_boxes=False, iou_thr=1.0, score_thr=0.01, max_per_img=1000)
-    detections, instances = decodings[1].detections, results[1]
+    head, feats, results = predicted('blend', clip_boxes=False, iou_thr=1.0, score_thr=0.01, max_per_img=1000)
+    with torch.no_grad():
+        detections, instances = head.detect(head.find(feats)[0], 1, SIZES[1]), results[1]
     assert len(instances) < len(detections.boxes), 'some are left out'
     assert len(instances.places.unique()) < len(instances)
-    made = ingredients(head, decodings[1], instances)
+    made = made_of(head, feats, instances, 1)
     inside = torch.tensor([100.0, 80])
     clipped = torch.cat([part.clamp(min=0).minimum(inside) for part in made.boxes.split(2, dim=1)], dim=1)
     width, height = instances.masks.shape[:0:-1]
@@ -86,11 +89,5 @@ def test_several_classes_at_a_place_and_boxes_beside_the_image() -> None:
     torch.testing.assert_close(clipped * scale, instances.bboxes)
     assert (made.boxes != clipped).any()
     assert len(made.pooled) == len(made.attention) == len(made.probs) == len(instances)
-    alone = ingredients(head, decodings[1], instances[[8]])
+    alone = made_of(head, feats, instances[[8]], 1)
     torch.testing.assert_close(alone.probs[0], made.probs[8], rtol=0, atol=0)
-
-
-def test_nothing_is_found() -> None:
-    _, _, decodings, results = predicted('blend', score_thr=0.999)
-    assert [len(x) for x in results] == [0, 0]
-    assert all(x.bases is None and len(x.logits) == 0 for x in decodings)

@@ -7,14 +7,13 @@ import pytest
 import torch
 from boxed_heads import RANGES, STRIDES, boxed_head, pyramid
 from coded_heads import coded_head
-from faster_coco_eval import COCO
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.hub import get_config
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmagg.experiments.boxes_to_masks import GivenBoxes, coco_ap, fill_boxes, mask_branch, responsible_places
+from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch, responsible_places
 from mmagg.models.targets import ATSSLocationAssigner, LocationAssigner, location_points
 from mmagg.ops import rle_to_masks
 
@@ -112,7 +111,7 @@ def test_other_boxes_give_other_masks_box_by_box(monkeypatch: pytest.MonkeyPatch
     for i in range(3):
         alone = fill_boxes(branch, feats, SAMPLE, GivenBoxes(*(x[i : i + 1] for x in given)))
         assert alone.masks == filled.masks[i : i + 1]
-    monkeypatch.setattr('mmagg.experiments.boxes_to_masks.MASK_BYTES', 2 * HEIGHT * WIDTH)
+    monkeypatch.setattr('mmagg.experiments.mask_branch.MASK_BYTES', 2 * HEIGHT * WIDTH)
     assert fill_boxes(branch, feats, SAMPLE, given) == filled
 
 
@@ -242,29 +241,3 @@ def test_what_has_no_mask_branch_for_boxes_is_refused() -> None:
     head.boxes.assigner = object()
     with pytest.raises(ValueError, match='does not tell which location'):
         mask_branch(holder(mask_head=head))
-
-
-def test_ap_by_size() -> None:
-    sides = [20, 40, 120]  # small, medium, large
-    truth = COCO()
-    truth.dataset = dict(
-        images=[dict(id=1, width=400, height=400)],
-        categories=[dict(id=7, name='thing'), dict(id=9, name='none')],
-        annotations=[
-            dict(id=i + 1, image_id=1, category_id=7, bbox=[130 * i, 0, side, side], area=side**2, iscrowd=0)
-            for i, side in enumerate(sides)
-        ],
-    )
-    truth.createIndex()
-    # The medium one is found with an IoU of 0.7, the large one not at all.
-    records = [
-        dict(image_id=1, category_id=7, bbox=[0, 0, 20, 20], score=0.9),
-        dict(image_id=1, category_id=7, bbox=[130, 0, 40, 28], score=0.8),
-    ]
-    ap = coco_ap(truth, records, 'bbox', [1], [7, 9])
-    third, two_thirds = 34 / 101, 67 / 101  # of 101 recalls
-    assert ap['AP50'] == pytest.approx(two_thirds)
-    assert ap['AP75'] == pytest.approx(third)
-    assert ap['AP'] == pytest.approx((5 * two_thirds + 5 * third) / 10)
-    assert (ap['AP_S'], ap['AP_M'], ap['AP_L']) == pytest.approx((1, 0.5, 0))
-    assert set(coco_ap(truth, [], 'bbox', [1], [9]).values()) == {None}

@@ -1,4 +1,4 @@
-"""Masks as heat maps over the dimmed image. Pictures are uint8 BGR.
+"""Maps of logits and of probabilities, drawn as heat maps over the dimmed image. Pictures are uint8 BGR.
 
 Shape shorthand: N maps, (h, w) map size, (H, W) size of the picture.
 """
@@ -11,6 +11,8 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.visualization.canvas import Scale
+
 DIM = 0.5  # brightness of the image below a heat map
 OPACITY = 0.85  # of a heat map at its most extreme values
 LOGITS, PROBS = (
@@ -22,10 +24,10 @@ BAR = (10, 200)  # height and width of a colour bar
 
 
 class Frame(NamedTuple):
-    """Where the image lies in a network's input: at the top left."""
+    """Where an image lies in what maps span: at the top left, with padding beside and below it."""
 
     padded: tuple[int, int]
-    """(height, width) of the input."""
+    """(height, width) with the padding."""
     image: tuple[int, int]
     """(height, width) of the image in it."""
 
@@ -34,8 +36,8 @@ def fit(maps: Tensor, frame: Frame, size: tuple[int, int]) -> np.ndarray:
     """Resize maps and cut off the padding.
 
     Args:
-        maps: (N, h, w), over all of the network's input; N > 0.
-        frame: where the image lies in it.
+        maps: (N, h, w), over the image and its padding; N > 0.
+        frame: where the image lies in them.
         size: (H, W) of the picture of the image.
 
     Returns:
@@ -81,14 +83,16 @@ def prob_colours(probs: np.ndarray) -> np.ndarray:
     return _colours(PROBS, probs)
 
 
-def logit_bar(limit: float) -> np.ndarray:
+def logit_scale(limit: float) -> Scale:
     """The colours of `logit_heat_map` from -limit to limit."""
-    return logit_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(-limit, limit, BAR[1])[None], limit)
+    strip = logit_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(-limit, limit, BAR[1])[None], limit)
+    return Scale(strip, (f'≤ −{limit:.3g}', f'≥ {limit:.3g}'))
 
 
-def prob_bar() -> np.ndarray:
+def prob_scale() -> Scale:
     """The colours of `prob_heat_map` from 0 to 1."""
-    return prob_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(0, 1, BAR[1])[None].repeat(BAR[0], 0))
+    strip = prob_heat_map(np.full((*BAR, 3), 128, np.uint8), np.linspace(0, 1, BAR[1])[None].repeat(BAR[0], 0))
+    return Scale(strip, ('0', '1'))
 
 
 def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> None:
@@ -97,7 +101,7 @@ def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> Non
     Args:
         picture: (H, W, 3).
         cell: row-major.
-        grid: side of the grid, which spans the network's input.
+        grid: side of the grid, which spans the image and its padding.
         frame: where the image lies in it.
     """
     step = np.divide(frame.padded, frame.image) * picture.shape[:2] / grid

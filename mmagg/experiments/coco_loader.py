@@ -1,38 +1,52 @@
-"""The test images of a config whose data come from a COCO file, for tools that look at them image by image."""
+"""The test images of a config whose data come from a COCO file, for experiments that look at them image by image."""
 
 import sys
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
+from mmagg.apis.config import load_config
+from mmagg.apis.data import use_coco_folder
 from mmagg.io.errors import InputError
 
 
-def images_to_test(cfg: Config, name: str, max_images: int | None) -> DataLoader:
-    """The test images, all or the first of them.
+def images_to_test(
+    config: str | Path,
+    *,
+    coco: str | Path | None = None,
+    max_images: int | None = None,
+    cfg_options: dict | None = None,
+) -> tuple[Config, DataLoader]:
+    """A config, and its test images, all or the first of them.
 
     Args:
-        cfg: the config; changed if there is a `max_images`.
-        name: what messages call it.
+        config: the file.
+        coco: a folder in COCO format whose images are taken instead.
         max_images: most of them, None for all.
+        cfg_options: changes to the config, dotted keys.
 
     Raises:
-        InputError: it has no test data, or no COCO categories.
+        InputError: the config cannot be used, has no test data, or no COCO categories.
     """
+    cfg = load_config(config, cfg_options)
+    if coco:
+        use_coco_folder(cfg, Path(coco))
     if cfg.get('test_dataloader') is None:
-        raise InputError(f'config {name}: no `test_dataloader`, so it cannot be tested')
+        raise InputError(f'config {config}: no `test_dataloader`, so it cannot be tested')
     if max_images:
         cfg.test_dataloader.dataset.indices = max_images
     loader = Runner.build_dataloader(cfg.test_dataloader)
     if not getattr(loader.dataset, 'cat_ids', None):
         raise InputError(
-            f'config {name}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
+            f'config {config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
         )
-    return loader
+    return cfg, loader
 
 
 def check_classes(model: nn.Module, dataset: BaseDataset) -> None:
@@ -49,4 +63,4 @@ def check_classes(model: nn.Module, dataset: BaseDataset) -> None:
     if known not in (None, here):
         raise InputError(f'the model tells {known} classes apart, {dataset.ann_file} has {here}')
     if tuple(model.dataset_meta['classes']) != tuple(dataset.metainfo['classes']):
-        print('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)  # noqa: T201
+        tqdm.write('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The masks of all cells of a grid, each at its cell's place (SOLO, Fig. 4). Pictures are uint8 BGR, sizes are pixels.
+"""Maps of all cells of a grid, each at its cell's place (as SOLO, Fig. 4). Pictures are uint8 BGR, sizes are pixels.
 
 Shape shorthand: S side of the grid, (h, w) thumbnail size, (H, W) image size.
 """
@@ -6,8 +6,8 @@ Shape shorthand: S side of the grid, (h, w) thumbnail size, (H, W) image size.
 import cv2
 import numpy as np
 
-from mmagg.inside.heat_map import BAR, prob_colours
-from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, Canvas
+from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, Canvas, Scale
+from mmagg.visualization.heat_map import BAR, prob_colours
 
 SHEET_WIDTH, IMAGE_WIDTH, THUMBNAIL_WIDTH = 3000, 400, 120  # at most
 HEADING, TICKS, GAP, LINE = 38, 34, 1, 40  # heading; numbers of rows and columns; between thumbnails; a line of text
@@ -41,7 +41,7 @@ def thumbnail_sheet(heading: str, image: np.ndarray, probs: np.ndarray) -> np.nd
     canvas.write(heading, x=MARGIN, y=MARGIN + HEADING / 2 - 4, size=HEADING_SIZE, align='left')
     canvas.paste(image, left=MARGIN, top=top)
     strip = prob_colours(np.linspace(0, 1, BAR[1])[None].repeat(BAR[0], 0))
-    canvas.scale(strip, ('0', '1'), x=MARGIN + IMAGE_WIDTH / 2, y=top + image.shape[0] + LINE / 2)
+    canvas.scale(Scale(strip, ('0', '1')), x=MARGIN + IMAGE_WIDTH / 2, y=top + image.shape[0] + LINE / 2)
     for index, thumbnail in enumerate(prob_colours(probs)):
         row, column = divmod(index, grid)
         canvas.paste(thumbnail, left=left + column * width, top=top + row * height)

@@ -13,17 +13,17 @@ import torch.nn.functional as F
 from mmcv.ops import roi_align
 from torch import Tensor
 
-from mmagg.inside.heat_map import (
+from mmagg.visualization.heat_map import (
     Frame,
     fit,
-    logit_bar,
     logit_heat_map,
     logit_limit,
+    logit_scale,
     outline_cell,
-    prob_bar,
     prob_heat_map,
+    prob_scale,
 )
-from mmagg.inside.mask_panels import TILE_GAP, Panel, Scale
+from mmagg.visualization.panel_sheet import TILE_GAP, Panel
 
 THINNEST = 1 / 8  # of a tile, which is stretched if it would be thinner
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
@@ -115,12 +115,12 @@ def _logits(
     if grid is not None:
         for cell, tile in enumerate(tiles):
             outline_cell(tile, cell, grid, Frame((grid, grid), (grid, grid)))
-    return Panel(_tiled(tiles, room), Scale(logit_bar(limit), (f'≤ −{limit:.3g}', f'≥ {limit:.3g}')))
+    return Panel(_tiled(tiles, room), logit_scale(limit))
 
 
 def _probs(background: np.ndarray, maps: np.ndarray, room: tuple[int, int]) -> Panel:
     tiles = _numbered([prob_heat_map(background, probs) for probs in maps])
-    return Panel(_tiled(tiles, room), Scale(prob_bar(), ('0', '1')))
+    return Panel(_tiled(tiles, room), prob_scale())
 
 
 def _tiled(tiles: Sequence[np.ndarray], room: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.inside.bases_sheet import (
+from mmagg.inside.bases_panels import (
     attention_panel,
     bases_panel,
     cropped,
@@ -13,7 +13,7 @@ from mmagg.inside.bases_sheet import (
     prob_panel,
     tile_size,
 )
-from mmagg.inside.heat_map import CELL, Frame, logit_heat_map, prob_heat_map
+from mmagg.visualization.heat_map import CELL, Frame, logit_heat_map, prob_heat_map
 
 GREY = np.full((60, 60, 3), 100, np.uint8)
 POINT = GREY[:1, :1]

@@ -6,43 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up_masks import blobs, objects
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
-from mmagg.experiments.mask_codec_fit import (
+from mmagg.experiments.fitted_codes import (
     Moments,
-    PixelCounts,
     cosines,
     moments_of,
-    per_class,
+    per_class_components,
     principal_components,
-    reconstruction_errors,
     train_autoencoder,
     turned,
 )
 from mmagg.experiments.object_masks import ObjectMasks, read_masks
+from mmagg.experiments.reconstruction_error import reconstruction_errors
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, PCAMaskCodec
 
 BUFFERS = ('components', 'mean', 'explained_variance')
-
-
-def objects(masks: np.ndarray, *, areas: np.ndarray | None = None, labels: np.ndarray | None = None) -> ObjectMasks:
-    """(N, m, m) -> the same as objects of two classes, small ones by default."""
-    bits = np.packbits(masks.reshape(len(masks), -1), axis=1)
-    zeros = np.zeros(len(masks), int)
-    areas, labels = zeros + 5.0 if areas is None else areas, zeros if labels is None else labels
-    return ObjectMasks(bits, areas, labels, ('a', 'b'), masks.shape[1])
-
-
-def blobs(number: int, size: int = 8, seed: int = 0) -> np.ndarray:
-    """Random half planes and discs."""
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[: size : size * 1j, : size : size * 1j]
-    angle, offset, radius = rng.uniform(0, 2 * np.pi, number), rng.uniform(2, 6, number), rng.uniform(2, 5, number)
-    plane = np.cos(angle)[:, None, None] * (x - 4) + np.sin(angle)[:, None, None] * (y - 4) < offset[:, None, None] - 3
-    disc = np.hypot(x - offset[:, None, None], y - offset[::-1, None, None]) < radius[:, None, None]
-    return np.where(rng.random(number)[:, None, None] < 0.5, plane, disc).astype(np.uint8)
 
 
 # Linear codes
@@ -60,19 +42,6 @@ def test_components_are_the_release_s(shared, name: str, monkeypatch: pytest.Mon
         difference = (getattr(found, key)[0] - case[key]).abs().max() / case[key].abs().max()
         assert difference <= 1e-5, key
     assert found.ratio.sum().item() == pytest.approx(case['ratio_sum'].item(), rel=1e-5)
-
-
-@pytest.mark.parametrize('name', ['pca_28_60_sigmoid', 'pca_14_16_sigmoid', 'pca_14_16_sigmoid_batched'])
-def test_error_is_the_release_s(shared, name: str) -> None:
-    case = torch.load(shared / f'golden/meinst/{name}.pt', weights_only=True)
-    size, number = case['size_dim'].tolist()
-    codec = PCAMaskCodec(mask_size=size, num_codes=number, sigmoid='random')
-    codec.load_state_dict({key: case[key] for key in BUFFERS})
-    masks = np.unpackbits(case['test_bits'].numpy(), axis=-1)[..., :size]
-    torch.manual_seed(7)
-    (errors,) = reconstruction_errors(codec, objects(masks))
-    assert errors['all'] == errors['small'] == pytest.approx(case['recon_error'].item(), abs=1e-12)
-    assert errors['medium'] is errors['large'] is None
 
 
 def test_streamed_moments_are_numpy_s() -> None:
@@ -130,51 +99,11 @@ def test_a_class_with_too_few_masks_takes_the_shared_dictionary() -> None:
     masks, labels = blobs(60), np.repeat([0, 1], [52, 8])
     both = objects(masks, labels=labels)
     shared = principal_components(moments_of(both))
-    found = per_class(both, shared, 10)
+    found = per_class_components(both, shared, 10)
     alone = principal_components(moments_of(objects(masks[:52])))
     torch.testing.assert_close(found.components[0], alone.components[0, :10])
     torch.testing.assert_close(found.explained_variance[1], shared.explained_variance[0, :10])
     assert found.components.shape == (2, 10, 64)
-
-
-# The error
-
-
-def naive_error(decoded: np.ndarray, masks: np.ndarray) -> float:
-    """From one histogram of all pixels."""
-    histogram = np.zeros((2, 2))
-    np.add.at(histogram, (masks.ravel().astype(int), decoded.ravel().astype(int)), 1)
-    common = np.diag(histogram)
-    return 1 - (common / (histogram.sum(0) + histogram.sum(1) - common)).mean()
-
-
-def test_error_by_size_and_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
-    masks = blobs(50)
-    areas = np.array([32**2 - 1, 32**2, 96**2 - 1, 96**2, 10] * 10, dtype=float)
-    own = objects(masks, areas=areas)
-    whole = ObjectMasks.chunks
-    monkeypatch.setattr(ObjectMasks, 'chunks', lambda self: whole(self, 15))
-    dictionary = principal_components(moments_of(own))
-    codec = PCAMaskCodec(mask_size=8, num_codes=12)
-    codec.take(dictionary)
-    found = reconstruction_errors(codec, own, [3, 12])
-    assert 0 < found[1]['all'] < found[0]['all']
-    for number, errors in zip([3, 12], found, strict=True):
-        short = PCAMaskCodec(mask_size=8, num_codes=number)
-        short.take(dictionary)
-        decoded = (short.decode(short.encode(own.pixels())) >= 0).numpy()
-        size = np.array([0, 1, 1, 2, 0] * 10)
-        groups = {'all': size >= 0, 'small': size == 0, 'medium': size == 1, 'large': size == 2}
-        for name, group in groups.items():
-            assert errors[name] == pytest.approx(naive_error(decoded[group], masks[group]), abs=1e-12), name
-
-
-def test_one_picture_of_all_masks_counts() -> None:
-    counts = PixelCounts()
-    masks = torch.tensor([[[1, 1], [1, 0]], [[0, 0], [0, 1]]]).bool()
-    decoded = torch.tensor([[[1, 1], [1, 0]], [[0, 0], [1, 0]]]).bool()
-    counts.add(decoded, masks, np.array([5.0, 5.0]))
-    assert counts.errors()['all'] == pytest.approx(1 - (3 / 5 + 3 / 5) / 2)
 
 
 # The auto-encoder

@@ -1,0 +1,272 @@
+"""Fitting a mask codec to a data set, and measuring what it loses (MEInst, Figure 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mmagg.apis.hardware import usable_device
+from mmagg.datasets.coco_folder import annotation_file
+from mmagg.experiments.fitted_codes import (
+    cosines,
+    moments_of,
+    per_class_components,
+    principal_components,
+    train_autoencoder,
+)
+from mmagg.experiments.object_masks import ObjectMasks, read_masks
+from mmagg.experiments.reconstruction_error import SIZES, reconstruction_errors, size_of
+from mmagg.io.errors import InputError
+from mmagg.io.files import written_whole
+from mmagg.io.tables import percent, write_records
+from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
+from mmagg.models.masks.boxed.mask_codec import Dictionary
+
+CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
+CURVE = (20, 40, 60, 80, 100)
+FIT, HELD_OUT = 'fit', 'held out'
+COLUMNS = ('all', *SIZES)
+SIZE, DPI = (11, 4), 110  # inches, dots per inch
+
+Row = dict[str, str | int | float | None]
+Fitted = tuple[MaskCodec, list[int], Dictionary | AutoEncoderMaskCodec]
+"""A codec, the dimensions to measure it at, and what is written of it."""
+
+
+@dataclass(frozen=True)
+class CodecReport:
+    """A fitted codec, and the errors of it and of those that it is compared with.
+
+    Attributes:
+        codec: 'pca', 'dct' or 'autoencoder'.
+        options: arguments of its constructor.
+        content: what is written of it.
+        counts: a line for each set of masks: how many of each size there are.
+        rows: codec, dims, masks (fit or held out), and the error 1 - mIoU of all objects and by size.
+    """
+
+    codec: str
+    options: dict[str, str | int]
+    content: Dictionary | AutoEncoderMaskCodec
+    counts: list[str]
+    rows: list[Row]
+
+    def table(self) -> str:
+        """The errors in per cent as a table in Markdown."""
+        lines = [('codec', 'dims', 'masks', *COLUMNS), ('---', '---:', '---', *['---:'] * len(COLUMNS))]
+        for row in self.rows:
+            lines += [(row['codec'], str(row['dims']), row['masks'], *(percent(row[name], 2) for name in COLUMNS))]
+        return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+    def config(self, path: Path) -> str:
+        """The words of a config that uses the codec written to `path`."""
+        given = ', '.join(f'{name}={value!r}' for name, value in self.options.items())
+        return f"dict(type='{CODECS[self.codec].__name__}', {given}, dictionary='{path}')"
+
+    def write(self, path: Path) -> None:
+        """Write the codec to an .npz file, and the errors to .csv and .png beside it."""
+        write_records(self.rows, path.with_suffix('.csv'))
+        with written_whole(path.with_suffix('.png')) as temporary:
+            plot(self.rows, self.codec, temporary)
+        with written_whole(path) as temporary:
+            self.content.write(temporary)
+
+
+def fit_mask_codec(
+    annotations: str | Path | None = None,
+    *,
+    coco: str | Path | None = None,
+    held_out: str | Path | None = None,
+    codec: str = 'pca',
+    size: int = 28,
+    dims: int = 60,
+    per_class: bool = False,
+    sigmoid: str = 'constant',
+    curve: Sequence[int] = CURVE,
+    compare: bool = False,
+    iterations: int = 3000,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str | None = None,
+) -> CodecReport:
+    """Fit a mask codec to the masks of a data set, each cropped to its box, and measure the reconstruction error.
+
+    Args:
+        annotations: the file to fit to; or `coco`.
+        coco: a folder: fit to its instances_train.json (or …_train2017.json), measure on instances_val too.
+        held_out: a file to measure on as well.
+        codec: 'pca', 'dct' or 'autoencoder'.
+        size: m, masks are m x m.
+        dims: D, codes of a mask.
+        per_class: a dictionary for each class ('pca').
+        sigmoid: 'pca' is fitted to logits of a 'constant', to the release's 'random' ones, or to the masks ('none').
+        curve: dimensions to measure at, beside `dims`.
+        compare: measure the other codecs as well; trains an auto-encoder per dimension.
+        iterations: of an auto-encoder, 256 masks each.
+        seed: of what is random.
+        workers: processes that draw masks; None: one for each core.
+        device: e.g. `cuda:0`; by default the GPU where there is one.
+
+    Raises:
+        InputError: options or files cannot be used, or the masks are too few, or too much alike, for `dims`.
+    """
+    if sigmoid != 'constant' and (codec != 'pca' or compare):
+        raise InputError(f'--sigmoid {sigmoid}: for --codec pca alone')
+    if per_class and codec != 'pca':
+        raise InputError(f'--per-class: for --codec pca, not {codec}')
+    sources = _sources(annotations, coco, held_out)
+    device = usable_device(device)
+    masks = {name: _read(path, size, workers) for name, path in sources.items()}
+    fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=device)
+    rows: list[Row] = []
+    for kind in CODECS if compare else (codec,):
+        if kind == 'autoencoder':
+            fitted = (fits.autoencoder(number, iterations) for number in (fits.dims if compare else [dims]))
+        else:
+            fitted = [fits.linear(kind)]
+        for own_codec, numbers, content in fitted:
+            if kind == codec and dims in numbers:
+                wanted = content
+            rows += [
+                {'codec': kind, 'dims': number, 'masks': name} | errors
+                for name, own in masks.items()
+                for number, errors in zip(numbers, reconstruction_errors(own_codec, own, numbers), strict=True)
+            ]
+    options = dict(mask_size=size, num_codes=dims) | fits.settings(codec)
+    counts = [_counts(name, own, sources[name]) for name, own in masks.items()]
+    return CodecReport(codec, options, wanted, counts, rows)
+
+
+def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: str | Path | None) -> dict[str, Path]:
+    """The annotation files to fit to and to measure on, by their role."""
+    if (annotations is None) == (coco is None):
+        raise InputError('fit_mask_codec: give either annotations or coco')
+    if annotations:
+        sources = {FIT: Path(annotations)}
+    else:
+        # The house's layout, or COCO's own.
+        found = {
+            split: [path for year in ('', '2017') if (path := annotation_file(coco, split + year)).is_file()]
+            for split in ('train', 'val')
+        }
+        if not found['train']:
+            raise InputError(f'--coco {coco}: {annotation_file(coco, "train")} is missing')
+        sources = {name: paths[0] for name, paths in zip((FIT, HELD_OUT), found.values(), strict=True) if paths}
+    if held_out:
+        sources[HELD_OUT] = Path(held_out)
+    for path in sources.values():
+        if not path.is_file():
+            raise InputError(f'{path}: there is no such annotation file')
+    return sources
+
+
+def _read(path: Path, size: int, workers: int | None) -> ObjectMasks:
+    try:
+        return read_masks(path, size=size, workers=workers)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+
+
+def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
+    counts = np.bincount(size_of(masks.areas), minlength=len(SIZES))
+    sizes = ', '.join(f'{count} {size}' for count, size in zip(counts, SIZES, strict=True))
+    return f'{name}: {len(masks)} masks ({sizes}) of {source}'
+
+
+class Fits:
+    """Codecs of one data set.
+
+    Args:
+        masks: of the data set.
+        dims, curve, sigmoid, per_class, seed, device: as in `fit_mask_codec`.
+
+    Raises:
+        InputError: the masks are too few, or too much alike, for so many dimensions.
+    """
+
+    def __init__(
+        self,
+        masks: ObjectMasks,
+        dims: int,
+        curve: Sequence[int],
+        *,
+        sigmoid: str,
+        per_class: bool,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.masks, self.written, self.per_class = masks, dims, per_class
+        self.options = dict(sigmoid=sigmoid, seed=seed, device=device)
+        self.moments = moments_of(masks, **self.options)
+        self.components = principal_components(self.moments, sigmoid=sigmoid != 'none')
+        rank = self.components.components.shape[1]
+        if dims > rank:
+            raise InputError(
+                f'{len(masks)} masks of {masks.size} x {masks.size} differ in {rank} directions only, fewer than '
+                f'--dims {dims}; give more masks or fewer dimensions'
+            )
+        self.dims = sorted(number for number in {*curve, dims} if number <= rank)
+
+    def linear(self, kind: str) -> Fitted:
+        """The codec of a dictionary, whose first components are a dictionary of fewer dimensions."""
+        if kind == 'dct':
+            try:
+                dictionary = cosines(self.moments, self.dims[-1])
+            except ValueError as error:
+                raise InputError(str(error)) from error
+        elif self.per_class:
+            dictionary = per_class_components(self.masks, self.components, self.dims[-1], **self.options)
+        else:
+            dictionary = self.components
+        codec = CODECS[kind](mask_size=self.masks.size, num_codes=self.dims[-1], **self.settings(kind))
+        codec.take(dictionary)
+        return codec.to(self.options['device']), self.dims, dictionary.first(self.written)
+
+    def autoencoder(self, number: int, iterations: int) -> Fitted:
+        """An auto-encoder of so many codes, trained from the principal components on."""
+        torch.manual_seed(self.options['seed'])
+        codec = AutoEncoderMaskCodec(mask_size=self.masks.size, num_codes=number).to(self.options['device'])
+        train_autoencoder(codec, self.masks, self.components, iterations=iterations)
+        return codec, [number], codec
+
+    def settings(self, kind: str) -> dict[str, str | int]:
+        """Arguments of a kind's constructor beside the sizes."""
+        if kind != 'pca':
+            return {}
+        classes = dict(num_classes=len(self.masks.classes)) if self.per_class else {}
+        return dict(sigmoid=self.options['sigmoid']) | classes
+
+
+def plot(rows: Sequence[Row], codec: str, path: Path) -> None:
+    """Draw the errors over the dimensions: every codec, and one of them by size of the object.
+
+    Args:
+        rows: the errors.
+        codec: the one that is drawn by size.
+        path: the picture; its suffix chooses the format.
+    """
+    figure = Figure(figsize=SIZE, layout='constrained')
+    left, right = figure.subplots(1, 2, sharey=True)
+    for colour, kind in enumerate(dict.fromkeys(row['codec'] for row in rows)):
+        _curves(left, [row for row in rows if row['codec'] == kind], 'all', kind, f'C{colour}')
+    for colour, name in enumerate(COLUMNS):
+        _curves(right, [row for row in rows if row['codec'] == codec], name, name, f'C{colour}')
+    for axes, title in ((left, 'all objects'), (right, f'{codec} by size of the object')):
+        axes.set(title=title, xlabel='dimensions', ylabel='reconstruction error (%)', ylim=(0, None))
+        axes.grid(alpha=0.3)
+        if any(row['masks'] == HELD_OUT for row in rows):
+            axes.plot([], [], '--', color='grey', label=HELD_OUT)
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=DPI)
+
+
+def _curves(axes: Axes, rows: Sequence[Row], column: str, label: str, colour: str) -> None:
+    """One curve for the masks fitted to, and a dashed one for held-out masks."""
+    for name, style in ((FIT, '-'), (HELD_OUT, '--')):
+        points = [(row['dims'], 100 * row[column]) for row in rows if row['masks'] == name and row[column] is not None]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, color=colour, marker='o', label=label if name == FIT else None)

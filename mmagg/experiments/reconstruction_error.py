@@ -1,0 +1,83 @@
+"""How much of the masks a codec keeps (MEInst, Sec. 4.1, Figure 5).
+
+Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mmagg.experiments.object_masks import ObjectMasks
+from mmagg.models.masks import MaskCodec
+
+SIZES = ('small', 'medium', 'large')
+LIMITS = (32**2, 96**2)  # pixels of area between COCO's sizes
+
+
+def size_of(areas: np.ndarray) -> np.ndarray:
+    """(N,) areas in pixels of the image -> (N,) indices into `SIZES`."""
+    return np.digitize(areas, LIMITS)
+
+
+class PixelCounts:
+    """Pixels of masks and of what a codec makes of them, by the size of the object.
+
+    Attributes:
+        counts: (3, 4) int64: for each of `SIZES` the pixels inside both, inside the codec's, inside the mask, and all.
+    """
+
+    def __init__(self) -> None:
+        self.counts = torch.zeros(len(SIZES), 4, dtype=torch.long)
+
+    def add(self, decoded: Tensor, masks: Tensor, areas: np.ndarray) -> None:
+        """(n, m, m) bool of the codec, (n, m, m) bool, (n,) areas in pixels of the image."""
+        inside = [x.flatten(1).sum(1).cpu() for x in (decoded & masks, decoded, masks)]
+        own = torch.stack([*inside, torch.full_like(inside[0], masks[:1].numel())], dim=1)
+        self.counts.index_add_(0, torch.from_numpy(size_of(areas)), own)
+
+    def errors(self) -> dict[str, float | None]:
+        """1 - mIoU, all objects together and by size; None where there are none.
+
+        mIoU is the mean of background's and foreground's IoU, over the pixels of all masks as in one picture.
+        """
+        return {
+            name: _error(*counts.tolist())
+            for name, counts in zip(('all', *SIZES), (self.counts.sum(0), *self.counts), strict=True)
+        }
+
+
+def _error(common: int, decoded: int, wanted: int, pixels: int) -> float | None:
+    unions = decoded + wanted - common, pixels - common
+    if not all(unions):
+        return None
+    return 1 - (common / unions[0] + (pixels - unions[0]) / unions[1]) / 2
+
+
+def reconstruction_errors(
+    codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None
+) -> list[dict[str, float | None]]:
+    """The upper bound of MEInst, Sec. 4.1: what is lost by encoding and decoding.
+
+    Args:
+        codec: on the device to compute on.
+        masks: to encode.
+        dims: numbers of codes to decode from, the others being 0 (linear codecs); None: D.
+
+    Returns:
+        for each of `dims` what `PixelCounts.errors` returns.
+    """
+    dims = [codec.num_codes] if dims is None else dims
+    device = codec.get_buffer(codec.evidence).device
+    counts = [PixelCounts() for _ in dims]
+    with tqdm(total=len(masks), desc='error', unit='mask', delay=1) as bar, torch.no_grad():
+        for chunk in masks.chunks():
+            pixels, labels = chunk.pixels(device), torch.from_numpy(chunk.labels).to(device)
+            codes = codec.encode(pixels, labels)
+            for number, count in zip(dims, counts, strict=True):
+                kept = codes * (torch.arange(codes.shape[1], device=device) < number)
+                count.add(codec.decode(kept, labels) >= 0, pixels.bool(), chunk.areas)
+            bar.update(len(chunk))
+    return [count.errors() for count in counts]

@@ -1,0 +1,140 @@
+"""Pictures of what the data pipeline feeds to the network."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from pathlib import Path
+
+import cv2
+from tqdm import tqdm
+
+from mmagg.apis.config import load_config
+from mmagg.apis.data import check_semantic_maps, use_coco_folder
+from mmagg.inside.pipeline_view import PipelineView
+from mmagg.io.errors import EXPECTED, InputError, one_line
+from mmagg.io.files import check_folder
+from mmagg.io.images import write_image
+from mmagg.visualization.annotated import Annotated
+from mmagg.visualization.captioned_sheet import Captioned, captioned_sheet
+
+ROOM = 400, 530  # height and width of a picture on a sheet, in pixels
+COLUMNS, ROWS = 4, 5  # of a sheet; more columns where a row belongs to one image
+# A file is missing, broken or empty, or a transform cannot do what it is told.
+FAILURES = (*EXPECTED, NotImplementedError, cv2.error)
+
+
+def browse(
+    config: str | Path,
+    *,
+    coco: str | Path | None = None,
+    split: str = 'train',
+    out: str | Path | None = None,
+    number: int = 16,
+    images: Sequence[str] | None = None,
+    repeat: int | None = None,
+    stages: bool = False,
+    seed: int = 0,
+    cfg_options: dict | None = None,
+) -> list[Path]:
+    """Draw images after augmentation and before normalisation: masks, boxes and labels, and hatched what is ignored.
+
+    Args:
+        config: whose data are shown.
+        coco: a folder in COCO format to run the pipeline on instead.
+        split: 'train', 'val' or 'test'.
+        out: folder for the sheets, and below it, in `pictures`, each picture in its own size; by default
+            work_dirs/browse/CONFIG.
+        number: so many images, chosen at random.
+        images: these instead, by file name or id.
+        repeat: a row for each image: its file, then so many draws of it.
+        stages: a row for each image: what each transform makes of it; not with `repeat`.
+        seed: of images and draws.
+        cfg_options: changes to the config, dotted keys.
+
+    Returns:
+        The sheets' files.
+
+    Raises:
+        InputError: the config has no such data, or an image is not there or cannot be read or transformed.
+    """
+    cfg = load_config(config, cfg_options)
+    if coco:
+        use_coco_folder(cfg, Path(coco))
+    if not cfg.get(f'{split}_dataloader'):
+        raise InputError(f'config {config}: no `{split}_dataloader`')
+    if split == 'train':
+        check_semantic_maps(cfg)
+    name = Path(config).stem
+    out = Path(out or Path('work_dirs/browse') / name)
+    check_folder(out)
+    view = PipelineView(cfg[f'{split}_dataloader'].dataset, seed=seed)
+    if not len(view):
+        raise InputError(f'the {split} data have no images; filter_cfg may leave all of them out')
+    try:
+        chosen = [view.find(image) for image in images] if images else view.some(number)
+    except LookupError as error:
+        raise InputError(f'--image: {error}') from error
+    seen = _pictures(view, chosen, out / 'pictures', repeat=repeat, stages=stages)
+    rows = seen if repeat or stages else _grouped(chain.from_iterable(seen), COLUMNS)
+    heading = f'{name}, {split}: {len(chosen)} of {len(view)} images'
+    return [
+        write_image(captioned_sheet(heading, part), out / f'sheet_{i}.jpg')
+        for i, part in enumerate(_grouped(rows, ROWS), 1)
+    ]
+
+
+def _pictures(
+    view: PipelineView, chosen: Sequence[int], folder: Path, *, repeat: int | None, stages: bool
+) -> Iterator[list[Captioned]]:
+    """The pictures of each image for a sheet; each is written in its own size, too."""
+    paths = [view.path(index) for index in chosen]
+    parent, stems = os.path.commonpath([path.parent for path in paths]), Counter(path.with_suffix('') for path in paths)
+    for index, path in zip(tqdm(chosen, desc='pictures', unit='image'), paths, strict=True):
+        try:
+            seen = _stages(view, index) if stages else _draws(view, index, path, repeat)
+        except FAILURES as error:
+            raise InputError(f'{path}: cannot be read or transformed ({one_line(error)})') from error
+        single = folder / path.relative_to(parent)
+        single = single if stems[path.with_suffix('')] > 1 else single.with_suffix('')
+        for number, (_, picture) in enumerate(seen):
+            file = single.with_name(f'{single.name}{f"_{number}" if len(seen) > 1 else ""}.jpg')
+            write_image(picture.drawn(view.classes), file)
+        yield [Captioned(picture.fitted(*ROOM).drawn(view.classes), lines) for lines, picture in seen]
+
+
+def _stages(view: PipelineView, index: int) -> list[tuple[list[str], Annotated]]:
+    """An image after each transform, with what to write below it."""
+    path, stages = view.stages(index)
+    titles = [f'{path.name}: {stages[0][0]}', *(name for name, _ in stages[1:])]
+    return [([title, _contents(picture)], picture) for title, (_, picture) in zip(titles, stages, strict=True)]
+
+
+def _draws(view: PipelineView, index: int, path: Path, repeat: int | None) -> list[tuple[list[str], Annotated]]:
+    """An image as the network gets it, or its file and some draws of it, with what to write below each."""
+    stored = view.stored(index) if repeat else None
+    seen = [] if stored is None else [([path.name, _contents(stored)], stored)]
+    for draw in range(repeat or 1):
+        fed = view.fed(index, draw)
+        title = path.name if stored is None else f'draw {draw + 1}'
+        if fed.path != path:
+            title += f' gave way to {fed.path.name}'
+        before = f'{_size(fed.stored_size)} → ' if stored is None and fed.stored_size else ''
+        seen.append(([title, f'{before}{_contents(fed.picture)}'], fed.picture))
+    return seen
+
+
+def _contents(picture: Annotated) -> str:
+    objects, ignored = len(picture.labels), len(picture.ignored)
+    counted = f'{objects} object{"" if objects == 1 else "s"}' + (f', {ignored} ignored' if ignored else '')
+    return f'{_size(picture.image.shape)}, {counted}'
+
+
+def _size(shape: Sequence[int]) -> str:
+    return f'{shape[1]} × {shape[0]}'
+
+
+def _grouped(items: Iterator, size: int) -> Iterator[list]:
+    """Lists of so many items; the last may be shorter."""
+    while group := list(islice(items, size)):
+        yield group

@@ -1,0 +1,49 @@
+"""The image and the instances that pictures of a model's inside show, and where they are written."""
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.structures import InstanceData
+
+from mmagg.evaluation.results import confident
+from mmagg.io.errors import InputError
+from mmagg.io.images import read_image
+
+
+def image_to_show(image: Path, out: Path) -> np.ndarray:
+    """An image (H, W, 3) uint8 BGR, whose picture goes to another file.
+
+    Raises:
+        InputError: it cannot be read, or the picture would overwrite it.
+    """
+    if out.resolve() == image.resolve():
+        raise InputError(f'--out {out}: is IMAGE itself')
+    return read_image(image)
+
+
+def certain(
+    instances: InstanceData, score_thr: float, *, lowest: float, image: Path, word: str = 'instance'
+) -> InstanceData:
+    """The instances whose score is at least `score_thr`.
+
+    Args:
+        instances: of an image, the most certain first.
+        score_thr: in [0, 1].
+        lowest: the score that the model itself asks for.
+        image: what messages call the image.
+        word: what messages call an instance.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not len(instances):
+        raise InputError(
+            f'{image}: the model finds nothing in it; lower model.test_cfg.score_thr ({lowest:g}) with --cfg-options'
+        )
+    shown = confident(instances, score_thr)
+    if not len(shown):
+        raise InputError(
+            f'{image}: no {word} has a score of {score_thr:g} or more, the best has '
+            f'{float(instances.scores.max()):.3f}; lower --score-thr'
+        )
+    return shown
