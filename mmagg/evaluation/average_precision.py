@@ -3,8 +3,6 @@
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from mmagg.datasets.coco_objects import Detections, Truth
@@ -32,29 +30,19 @@ def average_precision(
         (S, A, T, K); nan where a sample has no object of a class.
     """
     weights = np.ones((1, len(truth.image_ids)), np.int32) if weights is None else weights
-    sizes, thresholds = outcome.true.shape[:2]
-    classes = len(truth.classes)
-    result = np.full((len(weights), sizes, thresholds, classes), np.nan)
-    of_class = [np.flatnonzero(detections.labels == label) for label in range(classes)]
-    for label, size, totals in _objects_to_find(truth, outcome, weights):
-        present = totals > 0
-        mine = of_class[label]
-        for threshold in range(thresholds):
-            true = outcome.true[size, threshold, mine]
-            counted = np.flatnonzero(true | outcome.false[size, threshold, mine])
-            curve = _area(true[counted], weights[:, detections.images[mine[counted]]], totals)
-            result[present, size, threshold, label] = curve[present]
+    objects, (sizes, thresholds) = truth.objects, outcome.true.shape[:2]
+    result = np.full((len(weights), sizes, thresholds, len(truth.classes)), np.nan)
+    for label in range(len(truth.classes)):
+        mine = np.flatnonzero(detections.labels == label)
+        for size, expected in enumerate(outcome.expected):
+            totals = weights[:, objects.images[expected & (objects.labels == label)]].sum(axis=1)
+            present = totals > 0
+            for threshold in range(thresholds) if present.any() else ():
+                true = outcome.true[size, threshold, mine]
+                counted = np.flatnonzero(true | outcome.false[size, threshold, mine])
+                curve = _area(true[counted], weights[:, detections.images[mine[counted]]], totals)
+                result[present, size, threshold, label] = curve[present]
     return result
-
-
-def _objects_to_find(truth: Truth, outcome: Outcome, weights: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Class, size range and (S,) objects, where the range has an object of the class."""
-    objects = truth.objects
-    for size, expected in enumerate(outcome.expected):
-        for label in range(len(truth.classes)):
-            images = objects.images[expected & (objects.labels == label)]
-            if len(images):
-                yield label, size, weights[:, images].sum(axis=1)
 
 
 def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:

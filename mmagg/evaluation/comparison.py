@@ -7,8 +7,6 @@
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,15 +29,6 @@ WIDTH, LINE, DPI = 8, 0.28, 110  # inches, inches, dots per inch
 BETTER, WORSE, OPEN = '#2a7f3f', '#b3352b', '#666666'
 
 Row = dict[str, str | float | None]
-
-
-class Interval(NamedTuple):
-    """A difference and the ends of its interval, nan where there is none."""
-
-    name: str
-    value: float
-    low: float
-    high: float
 
 
 class Change(NamedTuple):
@@ -148,6 +137,8 @@ class Comparison:
     def draw(self, path: Path) -> None:
         """Draw the differences with their intervals: all classes by size, then the classes that differ most.
 
+        An interval without 0 is green above it and red below it.
+
         Args:
             path: the picture; its suffix chooses the format.
         """
@@ -156,10 +147,24 @@ class Comparison:
         single.sort(key=lambda row: -row['delta'])
         if len(single) > CLASSES_DRAWN:
             single = single[: CLASSES_DRAWN // 2] + single[-CLASSES_DRAWN // 2 :]
-        groups = [_interval(row, f'all classes, {row["size"]}') for row in whole], [_interval(row) for row in single]
+        names = [f'all classes, {row["size"]}' for row in whole] + [row['class'] for row in single]
+        figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(names)), layout='constrained')
+        axes = figure.subplots()
+        for place, row in enumerate([*whole, *single]):
+            low, high = (np.nan if row[key] is None else row[key] for key in ('low', 'high'))
+            colour = BETTER if low > 0 else WORSE if high < 0 else OPEN
+            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2)
+            axes.plot(100 * row['delta'], place, 'o', color=colour)
+        axes.axhline(len(whole) - 0.5, color='lightgrey')
+        axes.axvline(0, color='black', linewidth=0.8)
+        axes.set_yticks(range(len(names)), names, parse_math=False)  # dollars are no formula
         paths = self.a.detections.path, self.b.detections.path
         a, b = (name if path is None else path.name for name, path in zip('AB', paths, strict=True))
-        plot_differences(f'{b} − {a}', groups, path)
+        axes.set_title(f'{b} − {a}', parse_math=False)
+        axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(names) - 0.4, -0.6))
+        axes.grid(axis='x', alpha=0.3)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=DPI)
 
     def draw_images(self, images: Path, folder: Path, *, score_thr: float = 0.3) -> None:
         """Draw the images that changed most: annotated objects, A and B side by side.
@@ -194,39 +199,6 @@ def compare(
     return Comparison(truth, judge(truth, a), judge(truth, b), samples, seed, top)
 
 
-def _interval(row: Row, name: str = '') -> Interval:
-    ends = (math.nan if row[key] is None else row[key] for key in ('low', 'high'))
-    return Interval(name or row['class'], row['delta'], *ends)
-
-
-def plot_differences(title: str, groups: Sequence[Sequence[Interval]], path: Path) -> None:
-    """Draw differences in per cent. An interval without 0 is green above it and red below it.
-
-    Args:
-        title: of the chart.
-        groups: intervals as fractions, at least one; a rule stands between groups.
-        path: the picture; its suffix chooses the format.
-    """
-    lines = [line for group in groups for line in group]
-    figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(lines)), layout='constrained')
-    axes = figure.subplots()
-    for place, line in enumerate(lines):
-        colour = BETTER if line.low > 0 else WORSE if line.high < 0 else OPEN
-        axes.plot([100 * line.low, 100 * line.high], [place, place], color=colour, linewidth=2)
-        axes.plot(100 * line.value, place, 'o', color=colour)
-    end = 0
-    for group in groups[:-1]:
-        end += len(group)
-        axes.axhline(end - 0.5, color='lightgrey')
-    axes.axvline(0, color='black', linewidth=0.8)
-    axes.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)  # dollars are no formula
-    axes.set_title(title, parse_math=False)
-    axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(lines) - 0.4, -0.6))
-    axes.grid(axis='x', alpha=0.3)
-    with written_whole(path) as temporary:
-        figure.savefig(temporary, dpi=DPI)
-
-
 def changed_images(truth: Truth, a: Judged, b: Judged) -> list[Change]:
     """The images with a change, the largest first."""
     objects, images = truth.objects, len(truth.image_ids)
@@ -236,15 +208,12 @@ def changed_images(truth: Truth, a: Judged, b: Judged) -> list[Change]:
     change = np.bincount(objects.images, abs(more_found), minlength=images) + abs(more_wrong)
     better = np.bincount(objects.images, more_found, minlength=images) - more_wrong
     found = [_found(judged, len(objects)) for judged in (a, b)]
-    gained = np.bincount(objects.images, found[1] & ~found[0], minlength=images)
-    lost = np.bincount(objects.images, found[0] & ~found[1], minlength=images)
+    gained = np.bincount(objects.images[found[1] & ~found[0]], minlength=images)
+    lost = np.bincount(objects.images[found[0] & ~found[1]], minlength=images)
     order = np.argsort(-change, kind='stable')
-    columns = (change, better, gained, lost, wrong[0][1], wrong[1][1])
-    types = (float, float, int, int, int, int)
-    return [
-        Change(int(image), *(kind(column[image]) for kind, column in zip(types, columns, strict=True)))
-        for image in order[change[order] > 1e-9]
-    ]
+    order = order[change[order] > 1e-9]
+    columns = np.arange(images), change, better, gained, lost, wrong[0][1], wrong[1][1]
+    return [Change(*values) for values in zip(*(column[order].tolist() for column in columns), strict=True)]
 
 
 def _scores_of_objects(judged: Judged, count: int) -> np.ndarray:
@@ -265,4 +234,4 @@ def _wrong(judged: Judged, images: int) -> tuple[np.ndarray, np.ndarray]:
     """(I,) scores of wrong detections, averaged over the thresholds, and (I,) their number at the first one."""
     false, where = judged.outcome.false[0], judged.detections.images
     scores = judged.detections.scores * false.mean(axis=0)
-    return np.bincount(where, scores, minlength=images), np.bincount(where, false[0], minlength=images)
+    return np.bincount(where, scores, minlength=images), np.bincount(where[false[0]], minlength=images)

@@ -174,7 +174,7 @@ class Errors(NamedTuple):
     """The errors among detections.
 
     Attributes:
-        kinds: (D,) int, index in `KINDS`; -1 where a detection is right or not counted.
+        kinds: (D,) str of `KINDS`; '' where a detection is right or not counted.
         targets: (D,) int, the object that a wrong class or place was meant for; -1 for other errors.
         missed: (G,) bool: objects that no detection found, and none of a wrong class or place.
     """
@@ -182,12 +182,6 @@ class Errors(NamedTuple):
     kinds: np.ndarray
     targets: np.ndarray
     missed: np.ndarray
-
-    def counts(self) -> np.ndarray:
-        """(6,) errors of each kind."""
-        found = np.bincount(self.kinds[self.kinds >= 0], minlength=len(KINDS))
-        found[KINDS.index('missed')] = self.missed.sum()
-        return found
 
 
 def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pairs: Pairs, *, iou_thr: float) -> Errors:
@@ -218,11 +212,10 @@ def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pair
             own_iou >= iou_thr,
             np.maximum(own_iou, other_iou) < BACKGROUND,
         ],
-        [-1, *(KINDS.index(kind) for kind in ('localisation', 'classification', 'duplicate', 'background'))],
-        KINDS.index('both'),
+        ['', 'localisation', 'classification', 'duplicate', 'background'],
+        'both',
     )
-    meant = [kinds == KINDS.index('localisation'), kinds == KINDS.index('classification')]
-    targets = np.select(meant, [own, other], -1)
+    targets = np.select([kinds == 'localisation', kinds == 'classification'], [own, other], -1)
     missed = outcome.expected[0].copy()
     missed[matches[matches >= 0]] = False
     missed[targets[targets >= 0]] = False
@@ -249,20 +242,21 @@ def kinds_of_errors(
     before = average_precision(truth, detections, outcome)[0, 0, 0]
     flawless = np.bincount(detections.labels[outcome.false[0, 0]], minlength=len(truth.classes)) == 0
     kinds = {}
-    for index, (kind, count) in enumerate(zip(KINDS, errors.counts().tolist(), strict=True)):
-        better, corrected = fixed(index, errors, outcome, detections, truth.objects)
+    for kind in KINDS:
+        better, corrected = fixed(kind, errors, outcome, detections, truth.objects)
         after = average_precision(truth, corrected, better)[0, 0, 0]
         # A class may have no object left to be found: then it is perfect unless something wrong is detected.
         after = np.where(np.isnan(after) & ~np.isnan(before), flawless, after)
-        kinds[kind] = KindOfError(count, float(mean_over_classes(after) - mean_over_classes(before)))
+        count = errors.missed.sum() if kind == 'missed' else (errors.kinds == kind).sum()
+        kinds[kind] = KindOfError(int(count), float(mean_over_classes(after) - mean_over_classes(before)))
     return float(mean_over_classes(before)), kinds
 
 
 def fixed(
-    kind: int, errors: Errors, outcome: Outcome, detections: Detections, objects: Objects
+    kind: str, errors: Errors, outcome: Outcome, detections: Detections, objects: Objects
 ) -> tuple[Outcome, Detections]:
     """The outcome and the detections without the errors of one kind."""
-    if KINDS[kind] == 'missed':
+    if kind == 'missed':
         return outcome._replace(expected=outcome.expected & ~errors.missed), detections
     mine = errors.kinds == kind
     false = outcome.false & ~mine

@@ -237,24 +237,21 @@ def pictures(
     truth: Truth, detections: Detections, quality: ImageQuality, folder: Path, score_thr: float
 ) -> dict[str, list[dict[str, Any]]]:
     """The best, median and worst images: what is annotated beside what is found, with captions."""
-    chosen = {name: indices.tolist() for name, indices in extremes(quality.quality, PICTURES).items()}
-    with tqdm(total=sum(map(len, chosen.values())), desc='report: images', unit='image', delay=2, leave=False) as bar:
-        result = {}
-        for name, indices in chosen.items():
-            result[name] = []
-            for index in indices:
-                pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
-                result[name].append(
-                    {
-                        'name': truth.names[index],
-                        'picture': _jpeg(pair),
-                        'quality': percent(quality.quality[index]),
-                        'found': int(quality.found[index]),
-                        'missed': int(quality.missed[index]),
-                        'wrong': int(quality.wrong[index]),
-                    }
-                )
-                bar.update()
+    chosen = extremes(quality.quality, PICTURES)
+    result = {name: [] for name in chosen}
+    places = [(name, index) for name, indices in chosen.items() for index in indices]
+    for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
+        pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
+        result[name].append(
+            {
+                'name': truth.names[index],
+                'picture': _jpeg(pair),
+                'quality': percent(quality.quality[index]),
+                'found': quality.found[index],
+                'missed': quality.missed[index],
+                'wrong': quality.wrong[index],
+            }
+        )
     return result
 
 
