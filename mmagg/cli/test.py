@@ -12,6 +12,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_weights, read_checkpo
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, set_work_dir
 from mmagg.apis.data import use_coco_folder
+from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.tta import add_tta_flag, detector_of, use_tta
@@ -166,7 +167,7 @@ def _write_report(runner: Runner, args: argparse.Namespace, metrics: dict, laten
         tested=len(dataset),
         metrics=metrics,
         seconds=latency.mean(),
-        device=str(latency.clock.device),
+        machine=hardware(str(latency.clock.device)),
     )
     write_report(tested, args.report / 'report.html', score_thr=args.show_score_thr)
     print(f'report: {args.report / "report.html"}')

@@ -6,6 +6,7 @@ Shape shorthand: I images, K classes, G objects, D detections.
 import itertools
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +45,7 @@ class Detections:
         areas: (D,) in pixels, of the outlines.
         scores: (D,).
         outlines: as in `Objects`.
+        path: of the result file, None where there is none.
     """
 
     images: np.ndarray
@@ -51,14 +53,14 @@ class Detections:
     areas: np.ndarray
     scores: np.ndarray
     outlines: np.ndarray
+    path: Path | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, part: slice | np.ndarray) -> 'Detections':
-        return Detections(
-            self.images[part], self.labels[part], self.areas[part], self.scores[part], self.outlines[part]
-        )
+        arrays = self.images, self.labels, self.areas, self.scores, self.outlines
+        return Detections(*(values[part] for values in arrays), path=self.path)
 
     def counted(self) -> 'Detections':
         """Those that COCO counts: sorted, the `MAX_DETECTIONS` most certain of each image and class."""
@@ -78,6 +80,7 @@ class Truth:
         category_ids: K of them, sorted.
         classes: K names.
         objects: what is annotated.
+        path: of the file, None where there is none.
     """
 
     iou_type: str
@@ -87,6 +90,7 @@ class Truth:
     category_ids: tuple[int, ...]
     classes: tuple[str, ...]
     objects: Objects
+    path: Path | None = None
 
     def of_categories(self, category_ids: Collection[int]) -> 'Truth':
         """The same images with some of the categories only."""

@@ -51,9 +51,8 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
         crowd = np.array([is_crowd(entry) for entry in annotations], bool)
     except BAD as error:
         raise InputError(f'{path}: an "area" or "iscrowd" is no number ({error})') from error
-    return Truth(
-        iou_type, image_ids, names, sizes, category_ids, classes, Objects(images_of, labels, areas, crowd, outlines)
-    )
+    objects = Objects(images_of, labels, areas, crowd, outlines)
+    return Truth(iou_type, image_ids, names, sizes, category_ids, classes, objects, path)
 
 
 def read_detections(path: Path, truth: Truth) -> Detections:
@@ -75,7 +74,7 @@ def read_detections(path: Path, truth: Truth) -> Detections:
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
         scores[place] = score
-    return Detections(images, labels, areas, scores, outlines).counted()
+    return Detections(images, labels, areas, scores, outlines, path).counted()
 
 
 @contextmanager

@@ -3,11 +3,9 @@
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.matching import Outcome
 
 RECALLS = np.linspace(0, 1, 101)
@@ -15,7 +13,7 @@ BUDGET = 2**26  # bytes of one array
 
 
 def average_precision(
-    outcome: Outcome, detections: Detections, objects: Objects, weights: np.ndarray, *, classes: int
+    truth: Truth, detections: Detections, outcome: Outcome, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """AP, interpolated at 101 recalls, for each sample of images.
 
@@ -23,38 +21,28 @@ def average_precision(
     are sums of weights, and the number of recalls that it answers for follows from its own recall and the last one's.
 
     Args:
-        outcome: of all images.
+        truth: I images, K classes, G objects.
         detections: D, the most certain first.
-        objects: G.
-        weights: (S, I) how often an image counts.
-        classes: K.
+        outcome: of `evaluate` for all images.
+        weights: (S, I) int, how often an image counts; None for one sample, the data set itself.
 
     Returns:
         (S, A, T, K); nan where a sample has no object of a class.
     """
-    sizes, thresholds = outcome.true.shape[:2]
-    result = np.full((len(weights), sizes, thresholds, classes), np.nan)
-    of_class = [np.flatnonzero(detections.labels == label) for label in range(classes)]
-    for label, size, totals in _objects_to_find(outcome, objects, weights, classes):
-        present = totals > 0
-        mine = of_class[label]
-        for threshold in range(thresholds):
-            true = outcome.true[size, threshold, mine]
-            counted = np.flatnonzero(true | outcome.false[size, threshold, mine])
-            curve = _area(true[counted], weights[:, detections.images[mine[counted]]], totals)
-            result[present, size, threshold, label] = curve[present]
+    weights = np.ones((1, len(truth.image_ids)), np.int32) if weights is None else weights
+    objects, (sizes, thresholds) = truth.objects, outcome.true.shape[:2]
+    result = np.full((len(weights), sizes, thresholds, len(truth.classes)), np.nan)
+    for label in range(len(truth.classes)):
+        mine = np.flatnonzero(detections.labels == label)
+        for size, expected in enumerate(outcome.expected):
+            totals = weights[:, objects.images[expected & (objects.labels == label)]].sum(axis=1)
+            present = totals > 0
+            for threshold in range(thresholds) if present.any() else ():
+                true = outcome.true[size, threshold, mine]
+                counted = np.flatnonzero(true | outcome.false[size, threshold, mine])
+                curve = _area(true[counted], weights[:, detections.images[mine[counted]]], totals)
+                result[present, size, threshold, label] = curve[present]
     return result
-
-
-def _objects_to_find(
-    outcome: Outcome, objects: Objects, weights: np.ndarray, classes: int
-) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Class, size range and (S,) objects, where the range has an object of the class."""
-    for size, expected in enumerate(outcome.expected):
-        for label in range(classes):
-            images = objects.images[expected & (objects.labels == label)]
-            if len(images):
-                yield label, size, weights[:, images].sum(axis=1)
 
 
 def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -69,11 +57,6 @@ def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarr
     precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     reached = np.searchsorted(RECALLS, found / np.maximum(totals, 1)[:, None], side='right')
     return (precision * np.diff(reached, axis=1, prepend=0)).sum(axis=1) / len(RECALLS)
-
-
-def once(images: int) -> np.ndarray:
-    """(1, I) weights of the data set itself."""
-    return np.ones((1, images), np.int32)
 
 
 def samples_at_once(detections: Detections) -> int:

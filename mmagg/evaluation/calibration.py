@@ -1,20 +1,40 @@
-"""Are scores probabilities? Detections in bins of their score, against the share of them that is right.
+"""Calibration: are scores probabilities? Detections in bins of their score, against the share of them that is right.
+
+>>> truth = read_truth(annotations)
+>>> result = calibration(truth, read_detections(results, truth), iou_thr=0.5)
+>>> result.write(folder)  # print(result) shows the bins
 
 Shape shorthand: D detections, P overlapping pairs, B bins.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from mmagg.datasets.coco_objects import Detections
-from mmagg.evaluation.matching import Outcome, Pairs
+from mmagg.datasets.coco_objects import Detections, Truth
+from mmagg.evaluation.matching import Pairs, evaluate, overlaps
+from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.errors import InputError
+from mmagg.io.files import write_json, written_whole
+from mmagg.io.tables import percent, plain, write_table
+
+COLUMNS = 'low', 'high', 'detections', 'score', 'precision', 'iou'
+SIZE, DPI = (6.4, 6.6), 110  # inches, dots per inch
+BAR, OVER, UNDER, IOU = '#4878a8', '#d1605e', '#6aa56e', '#e49444'
+LOWEST = 0.7  # where the axis of counts begins, so that a bar of one detection can be seen
 
 
-class Calibration(NamedTuple):
-    """Detections by score. What is neither right nor wrong, as in a crowd region, is in no bin.
+@dataclass(frozen=True)
+class Calibration:
+    """Detections by score. What is neither right nor wrong, as in a crowd region, is in no bin. As text: a line a bin.
 
     Attributes:
+        scope: what was analysed.
+        iou_thr: IoU of a right detection.
         edges: (B + 1,) of the bins, from 0 to 1; a score on an edge is in the bin above it.
         counts: (B,) int.
         scores: (B,) mean score, nan in an empty bin.
@@ -27,6 +47,8 @@ class Calibration(NamedTuple):
             without detections.
     """
 
+    scope: Scope
+    iou_thr: float
     edges: np.ndarray
     counts: np.ndarray
     scores: np.ndarray
@@ -35,21 +57,95 @@ class Calibration(NamedTuple):
     error: float
     localisation_error: float
 
+    def __str__(self) -> str:
+        lines = [f'{"score":>12}{"count":>9}{"mean":>7}{"right":>7}{"IoU":>7}   at IoU {self.iou_thr:g}']
+        for low, high, count, *shares in self._rows():
+            lines.append(f'{low:6.2f}–{high:4.2f} {count:9}' + ''.join(f'{percent(share):>7}' for share in shares))
+        lines.append(
+            f'expected calibration error {percent(self.error)}, against share × mean IoU '
+            f'{percent(self.localisation_error)}'
+        )
+        return '\n'.join(lines)
 
-def calibration(outcome: Outcome, detections: Detections, pairs: Pairs, *, bins: int = 10) -> Calibration:
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        """Of each bin the `COLUMNS`; None for nan."""
+        columns = self.edges[:-1], self.edges[1:], self.counts, self.scores, self.precision, self.ious
+        return zip(*map(plain, columns), strict=True)
+
+    def write(self, folder: Path) -> None:
+        """Write ``calibration.csv`` (the bins), ``calibration.json`` (bins and errors) and ``calibration.png``."""
+        report = {
+            **self.scope._asdict(),
+            'iou_thr': self.iou_thr,
+            'error': plain(self.error),
+            'localisation_error': plain(self.localisation_error),
+            'bins': [dict(zip(COLUMNS, row, strict=True)) for row in self._rows()],
+        }
+        write_json(report, folder / 'calibration.json')
+        write_table(COLUMNS, self._rows(), folder / 'calibration.csv')
+        self.draw(folder / 'calibration.png', f'right at IoU {self.iou_thr:g}')
+
+    def draw(self, path: Path, title: str = 'score against precision') -> None:
+        """Draw precision by score, how far from the mean score it is, the IoU of right detections, and counts below.
+
+        Args:
+            path: the picture; its suffix chooses the format.
+            title: of the chart.
+        """
+        figure = Figure(figsize=SIZE, layout='constrained')
+        diagram, counts = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+        filled = self.counts > 0
+        edges, width = self.edges[:-1][filled], self.edges[1]
+        middles = edges + width / 2
+        score, precision, iou = self.scores[filled], self.precision[filled], self.ious[filled]
+        style = dict(width=width, align='edge', linewidth=0.8)
+        diagram.bar(edges, np.minimum(score, precision), color=BAR, edgecolor='white', label='right', **style)
+        for sign, colour, label in ((1, OVER, 'less often'), (-1, UNDER, 'more often')):
+            gap = sign * (score - precision)
+            mine = gap > 0
+            if mine.any():
+                low = np.minimum(score, precision)[mine]
+                faint = dict(color=(colour, 0.25), edgecolor=colour, hatch='///', label=f'{label} than scores say')
+                diagram.bar(edges[mine], gap[mine], bottom=low, **style, **faint)
+        diagram.plot(middles, iou, 'o-', color=IOU, linewidth=1.2, markersize=5, label='mean IoU of the right ones')
+        diagram.plot([0, 1], [0, 1], '--', color='black', linewidth=1)
+        errors = f'ECE {percent(self.error)} %, with IoU {percent(self.localisation_error)} %'
+        figure.suptitle(f'{title}: {errors}', parse_math=False)
+        diagram.set(ylabel='share of the detections in a bin', xlim=(0, 1), ylim=(0, 1.02))
+        diagram.legend(frameon=False, ncols=2, loc='lower center', bbox_to_anchor=(0.5, 1))
+        bars = counts.bar(edges, self.counts[filled], color='#999999', edgecolor='white', **style)
+        if len(edges) <= 15:
+            counts.bar_label(bars, [f'{count:,}' for count in self.counts[filled]], fontsize=8, padding=1)
+        counts.set_yscale('log')
+        counts.set(xlabel='score', ylabel='detections', ylim=(LOWEST, 8 * max(10, self.counts.max(initial=1))))
+        for axes in (diagram, counts):
+            axes.grid(axis='y', alpha=0.35, linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.spines[['top', 'right']].set_visible(False)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=DPI)
+
+
+def calibration(
+    truth: Truth, detections: Detections, *, iou_thr: float = 0.5, bins: int = 10, pairs: Pairs | None = None
+) -> Calibration:
     """Compare scores with what they promise.
 
     Args:
-        outcome: of `evaluate`; its first size range and IoU threshold are taken.
+        truth: the annotations.
         detections: D, with scores from 0 to 1.
-        pairs: from `overlaps`.
+        iou_thr: IoU of a right detection, more than 0.
         bins: B, of equal width.
+        pairs: from `overlaps`, where they are known.
 
     Raises:
-        ValueError: a score is not from 0 to 1.
+        InputError: a score is not from 0 to 1.
     """
     if len(detections) and not 0 <= detections.scores.min() <= detections.scores.max() <= 1:
-        raise ValueError('scores are not all from 0 to 1')
+        where = detections.path or 'the detections'
+        raise InputError(f'{where}: scores are not all from 0 to 1; they cannot be probabilities')
+    pairs = overlaps(detections, truth.objects) if pairs is None else pairs
+    outcome = evaluate(detections, truth.objects, pairs, thresholds=np.array([iou_thr]))
     true = outcome.true[0, 0]
     counted = true | outcome.false[0, 0]
     pairs = pairs.where(outcome.matches[0, 0][pairs.detections] == pairs.objects)
@@ -65,11 +161,13 @@ def calibration(outcome: Outcome, detections: Detections, pairs: Pairs, *, bins:
     scores, ious = sums(detections.scores), sums(iou * true)
     with np.errstate(invalid='ignore'):  # 0 / 0 is nan, as promised
         return Calibration(
-            edges,
-            counts,
-            scores / counts,
-            right / counts,
-            ious / right,
-            float(np.abs(scores - right).sum() / counts.sum()),
-            float(np.abs(scores - ious).sum() / counts.sum()),
+            scope=scope_of(truth, detections),
+            iou_thr=iou_thr,
+            edges=edges,
+            counts=counts,
+            scores=scores / counts,
+            precision=right / counts,
+            ious=ious / right,
+            error=float(np.abs(scores - right).sum() / counts.sum()),
+            localisation_error=float(np.abs(scores - ious).sum() / counts.sum()),
         )

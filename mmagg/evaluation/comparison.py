@@ -1,32 +1,38 @@
 """Two result files on the same images: a paired bootstrap of ΔAP, and the images that changed most.
 
+>>> truth = read_truth(annotations)
+>>> result = compare(truth, read_detections(results, truth), read_detections(others, truth), samples=100)
+>>> result.write(folder)  # print(result) shows AP by size, and the images that changed most
+
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+from matplotlib.figure import Figure
 
-from mmagg.datasets.coco_objects import Detections, Objects
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once, samples_at_once
-from mmagg.evaluation.matching import SIZES, Outcome, evaluate, overlaps
+from mmagg.datasets.coco_objects import Detections, Truth
+from mmagg.evaluation.bootstrap import Differences, Judged, bootstrap, judge
+from mmagg.evaluation.matching import SIZES
+from mmagg.evaluation.result_pictures import side_by_side
+from mmagg.evaluation.scope import scope_of
+from mmagg.io.files import write_json, written_whole
+from mmagg.io.images import write_image
+from mmagg.io.tables import percent, plain, write_table
 
-INTERVAL = (2.5, 97.5)  # per cent
-FEWEST_IMAGES = 5  # with objects: samples of fewer are too much alike, an interval would pretend certainty
+CLASSES_DRAWN = 20  # those with the largest differences
+WIDTH, LINE, DPI = 8, 0.28, 110  # inches, inches, dots per inch
+BETTER, WORSE, OPEN = '#2a7f3f', '#b3352b', '#666666'
 
-
-@dataclass(frozen=True)
-class Judged:
-    """Detections and what became of them at all `SIZES` and thresholds; nothing is matched after this."""
-
-    detections: Detections
-    outcome: Outcome
+Row = dict[str, str | float | None]
 
 
 class Change(NamedTuple):
-    """What changed in an image from A to B.
+    """How an image changed from A to B.
 
     Attributes:
         image: its index.
@@ -48,105 +54,166 @@ class Change(NamedTuple):
     wrong_b: int
 
 
-class Differences(NamedTuple):
-    """AP of A and B; the last column of each array is the mean over the classes.
+@dataclass(frozen=True)
+class Comparison:
+    """Result B against result A. As text: AP by size with the intervals, and the images that changed most.
+
+    The bootstrap, which takes its time, is done when it is first asked for: by the text and by `write`.
 
     Attributes:
-        a: (A, K + 1), nan where there is no such object.
-        b: the same.
-        low: (A, K + 1), end of the 95 % interval of b − a, nan where less than `FEWEST_IMAGES` have such objects.
-        high: the other end.
-        above: (A, K + 1), share of the samples in which b is more than a.
-        images: (A, K + 1) int, images with such objects.
+        truth: the annotations.
+        a: detections, judged.
+        b: the others.
+        samples: S, of images.
+        seed: of the samples.
+        top: how many changed images are named and drawn.
     """
 
-    a: np.ndarray
-    b: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    above: np.ndarray
-    images: np.ndarray
+    truth: Truth
+    a: Judged
+    b: Judged
+    samples: int
+    seed: int
+    top: int
+
+    @cached_property
+    def changes(self) -> list[Change]:
+        """The images with a change, the largest first."""
+        return changed_images(self.truth, self.a, self.b)
+
+    @cached_property
+    def differences(self) -> Differences:
+        """AP of both, and the intervals of the difference."""
+        return bootstrap(self.truth, self.a, self.b, samples=self.samples, seed=self.seed)
+
+    def __str__(self) -> str:
+        size = f'({len(self.truth.image_ids)} images, {self.samples} samples)'
+        lines = [f'{"AP":8}{"A":>8}{"B":>8}{"Δ":>8}   95 % interval   {size}']
+        for row in self.rows[: len(SIZES)]:
+            a, b, delta, low, high = (percent(row[key]) for key in ('ap_a', 'ap_b', 'delta', 'low', 'high'))
+            lines.append(f'{row["size"]:8}{a:>8}{b:>8}{delta:>8}   {low} to {high}')
+        lines.append('images that changed most:' if self.changes else 'no image changed')
+        for change in self.changes[: self.top]:
+            lines.append(
+                f'  {self.truth.names[change.image]}  change {change.change:.2f}, '
+                f'objects +{change.gained} −{change.lost}, wrong {change.wrong_a} → {change.wrong_b}'
+            )
+        return '\n'.join(lines)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """AP by class and size, the mean over the classes (class '') first; fractions, None where there is none."""
+        rows = []
+        for place, name in ((-1, ''), *enumerate(self.truth.classes)):
+            for size, label in enumerate(SIZES):
+                a, b, low, high, above, images = (values[size, place].item() for values in self.differences)
+                values = {'ap_a': a, 'ap_b': b, 'delta': b - a, 'low': low, 'high': high, 'samples_above_0': above}
+                known = {key: plain(value) for key, value in values.items()}
+                rows.append({'class': name, 'size': label, 'images': images, **known})
+        return rows
+
+    def write(self, folder: Path) -> None:
+        """Write ``compare.json``, ``compare.csv`` (classes and sizes), ``compare.png`` and ``changed_images.csv``."""
+        truth, rows = self.truth, self.rows
+        columns = 'image_id', 'file_name', *Change._fields[1:]
+        changes = [(truth.image_ids[image], truth.names[image], *numbers) for image, *numbers in self.changes]
+        first, second = (scope_of(truth, judged.detections) for judged in (self.a, self.b))
+        report = {
+            'annotations': first.annotations,
+            'results_a': first.results,
+            'results_b': second.results,
+            'iou_type': first.iou_type,
+            'images': first.images,
+            'samples': self.samples,
+            'seed': self.seed,
+            'sizes': rows[: len(SIZES)],
+            'changed_images': [dict(zip(columns, change, strict=True)) for change in changes[: self.top]],
+        }
+        write_json(report, folder / 'compare.json')
+        write_table(list(rows[0]), (row.values() for row in rows), folder / 'compare.csv')
+        write_table(columns, changes, folder / 'changed_images.csv')
+        self.draw(folder / 'compare.png')
+
+    def draw(self, path: Path) -> None:
+        """Draw the differences with their intervals: all classes by size, then the classes that differ most.
+
+        An interval without 0 is green above it and red below it.
+
+        Args:
+            path: the picture; its suffix chooses the format.
+        """
+        whole = [row for row in self.rows[: len(SIZES)] if row['delta'] is not None]
+        single = [row for row in self.rows[len(SIZES) :] if row['size'] == 'all' and row['low'] is not None]
+        single.sort(key=lambda row: -row['delta'])
+        if len(single) > CLASSES_DRAWN:
+            single = single[: CLASSES_DRAWN // 2] + single[-CLASSES_DRAWN // 2 :]
+        names = [f'all classes, {row["size"]}' for row in whole] + [row['class'] for row in single]
+        figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(names)), layout='constrained')
+        axes = figure.subplots()
+        for place, row in enumerate([*whole, *single]):
+            low, high = (np.nan if row[key] is None else row[key] for key in ('low', 'high'))
+            colour = BETTER if low > 0 else WORSE if high < 0 else OPEN
+            axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2)
+            axes.plot(100 * row['delta'], place, 'o', color=colour)
+        axes.axhline(len(whole) - 0.5, color='lightgrey')
+        axes.axvline(0, color='black', linewidth=0.8)
+        axes.set_yticks(range(len(names)), names, parse_math=False)  # dollars are no formula
+        paths = self.a.detections.path, self.b.detections.path
+        a, b = (name if path is None else path.name for name, path in zip('AB', paths, strict=True))
+        axes.set_title(f'{b} − {a}', parse_math=False)
+        axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(names) - 0.4, -0.6))
+        axes.grid(axis='x', alpha=0.3)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=DPI)
+
+    def draw_images(self, images: Path, folder: Path, *, score_thr: float = 0.3) -> None:
+        """Draw the images that changed most: annotated objects, A and B side by side.
+
+        Args:
+            images: the folder that they are in.
+            folder: for the drawings, named by their place and the image.
+            score_thr: less certain detections are not drawn.
+
+        Raises:
+            InputError: an image cannot be read, or has another size than the annotations say.
+        """
+        detections = self.a.detections, self.b.detections
+        for place, change in enumerate(self.changes[: self.top], 1):
+            picture = side_by_side(change.image, self.truth, detections, folder=images, score_thr=score_thr)
+            write_image(picture, folder / f'{place:02d}_{Path(self.truth.names[change.image]).name}')
 
 
-def judge(detections: Detections, objects: Objects) -> Judged:
-    """Match once, at all sizes and thresholds of COCO."""
-    pairs = overlaps(detections, objects)
-    return Judged(detections, evaluate(detections, objects, pairs, sizes=list(SIZES.values())))
-
-
-def ap_of_samples(judged: Judged, objects: Objects, weights: np.ndarray, *, classes: int) -> np.ndarray:
-    """COCO's AP, (S, A, K + 1) with the mean over classes last, from image counts (S, I)."""
-    outcome, detections = judged.outcome, judged.detections
-    aps = average_precision(outcome, detections, objects, weights, classes=classes).mean(axis=2)
-    return np.concatenate([aps, mean_over_classes(aps)[..., None]], axis=-1)
-
-
-def bootstrap(
-    a: Judged, b: Judged, objects: Objects, *, images: int, classes: int, samples: int, seed: int = 0
-) -> Differences:
-    """ΔAP between two results with a 95 % percentile interval, from samples of I images with replacement.
-
-    Both results see the same images in each sample (paired), so that what is hard for both does not widen the
-    interval. A sample without an object of a class says nothing about that class.
+def compare(
+    truth: Truth, a: Detections, b: Detections, *, samples: int = 1000, seed: int = 0, top: int = 12
+) -> Comparison:
+    """Compare detections B with detections A.
 
     Args:
-        a: from `judge`.
-        b: on the same objects.
-        objects: G.
-        images: I.
-        classes: K.
-        samples: S.
-        seed: of the random samples.
+        truth: the annotations.
+        a: as `read_detections` gives them.
+        b: the same.
+        samples: S, of images.
+        seed: of the samples, not negative.
+        top: how many changed images to name and draw.
     """
-    generator = np.random.default_rng(seed)
-    step = min(samples_at_once(a.detections), samples_at_once(b.detections))
-    parts = []
-    with tqdm(total=samples, desc='bootstrap', unit='sample', delay=2, leave=False) as bar:
-        for start in range(0, samples, step):
-            count = min(step, samples - start)
-            weights = generator.multinomial(images, np.full(images, 1 / images), size=count).astype(np.int32)
-            first, second = (ap_of_samples(judged, objects, weights, classes=classes) for judged in (a, b))
-            parts.append(second - first)
-            bar.update(count)
-    deltas = np.concatenate(parts)
-    known = ~np.isnan(deltas)
-    where = _images_with(a.outcome, objects, classes=classes)
-    told = known.any(axis=0) & (where >= FEWEST_IMAGES)
-    low, high, above = np.full((3, *deltas.shape[1:]), np.nan)
-    if told.any():
-        low[told], high[told] = np.nanpercentile(deltas[:, told], INTERVAL, axis=0)
-    above[told] = (deltas > 0).sum(axis=0)[told] / known.sum(axis=0)[told]
-    once_a, once_b = (ap_of_samples(judged, objects, once(images), classes=classes)[0] for judged in (a, b))
-    return Differences(once_a, once_b, low, high, above, where)
+    return Comparison(truth, judge(truth, a), judge(truth, b), samples, seed, top)
 
 
-def _images_with(outcome: Outcome, objects: Objects, *, classes: int) -> np.ndarray:
-    """(A, K + 1) images that have an object to be found of a class, or of any."""
-    counts = np.zeros((len(outcome.expected), classes + 1), int)
-    for size, expected in enumerate(outcome.expected):
-        places = np.unique(np.stack([objects.labels, objects.images])[:, expected], axis=1)
-        counts[size, :-1] = np.bincount(places[0], minlength=classes)
-        counts[size, -1] = len(np.unique(places[1]))
-    return counts
-
-
-def changed_images(a: Judged, b: Judged, objects: Objects, *, images: int) -> list[Change]:
+def changed_images(truth: Truth, a: Judged, b: Judged) -> list[Change]:
     """The images with a change, the largest first."""
+    objects, images = truth.objects, len(truth.image_ids)
     finds = [_scores_of_objects(judged, len(objects)) for judged in (a, b)]
     wrong = [_wrong(judged, images) for judged in (a, b)]
     more_found, more_wrong = finds[1] - finds[0], wrong[1][0] - wrong[0][0]
     change = np.bincount(objects.images, abs(more_found), minlength=images) + abs(more_wrong)
     better = np.bincount(objects.images, more_found, minlength=images) - more_wrong
     found = [_found(judged, len(objects)) for judged in (a, b)]
-    gained = np.bincount(objects.images, found[1] & ~found[0], minlength=images)
-    lost = np.bincount(objects.images, found[0] & ~found[1], minlength=images)
+    gained = np.bincount(objects.images[found[1] & ~found[0]], minlength=images)
+    lost = np.bincount(objects.images[found[0] & ~found[1]], minlength=images)
     order = np.argsort(-change, kind='stable')
-    columns = (change, better, gained, lost, wrong[0][1], wrong[1][1])
-    types = (float, float, int, int, int, int)
-    return [
-        Change(int(image), *(kind(column[image]) for kind, column in zip(types, columns, strict=True)))
-        for image in order[change[order] > 1e-9]
-    ]
+    order = order[change[order] > 1e-9]
+    columns = np.arange(images), change, better, gained, lost, wrong[0][1], wrong[1][1]
+    return [Change(*values) for values in zip(*(column[order].tolist() for column in columns), strict=True)]
 
 
 def _scores_of_objects(judged: Judged, count: int) -> np.ndarray:
@@ -167,4 +234,4 @@ def _wrong(judged: Judged, images: int) -> tuple[np.ndarray, np.ndarray]:
     """(I,) scores of wrong detections, averaged over the thresholds, and (I,) their number at the first one."""
     false, where = judged.outcome.false[0], judged.detections.images
     scores = judged.detections.scores * false.mean(axis=0)
-    return np.bincount(where, scores, minlength=images), np.bincount(where, false[0], minlength=images)
+    return np.bincount(where, scores, minlength=images), np.bincount(where[false[0]], minlength=images)

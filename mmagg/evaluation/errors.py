@@ -1,56 +1,152 @@
-"""Where AP is lost: masks replaced by the truth (SOLO, Table 7), and kinds of errors in the manner of TIDE.
+"""Error analysis: where AP is lost. True outlines (SOLO, Table 7), and kinds of errors in the manner of TIDE.
+
+>>> truth = read_truth(annotations)
+>>> result = error_analysis(truth, read_detections(results, truth), iou_thr=0.5)
+>>> result.write(folder)  # print(result) shows both tables
 
 TIDE: Bolya et al., "A General Toolbox for Identifying Object Detection Errors", ECCV 2020.
 
 Shape shorthand: G objects, D detections, P overlapping pairs, K classes.
 """
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pycocotools.mask as coco_mask
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from mmagg.datasets.coco_objects import Detections, Objects
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
-from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, overlaps, same_class
+from mmagg.datasets.coco_objects import Detections, Objects, Truth
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes
+from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, most_overlapped, overlaps, same_class
+from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.files import write_json, written_whole
+from mmagg.io.tables import percent, plain, write_table
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
 BACKGROUND = 0.1  # IoU below which a detection has to do with no object
+SIZE, DPI = (13, 4.2), 110  # inches, dots per inch
 
 
 class KindOfError(NamedTuple):
-    """How often an error happens, and the AP that mending it alone gains."""
+    """How often an error happens, and the AP that fixing it alone gains."""
 
-    kind: str
     count: int
     gain: float
 
 
-class Errors(NamedTuple):
-    """What is wrong.
+@dataclass(frozen=True)
+class ErrorAnalysis:
+    """Two ways to see where AP is lost; AP as a fraction, nan where nothing is annotated. As text: a table of each.
 
     Attributes:
-        kinds: (D,) int, index in `KINDS`; -1 where a detection is right or not counted.
-        targets: (D,) int, the object that a wrong class or place was meant for; -1 for other errors.
-        missed: (G,) bool: objects that no detection found, and none of a wrong class or place.
+        scope: what was analysed.
+        as_predicted: AP, AP50 and AP75.
+        true_outlines: the same with each outline replaced by that of the object that it overlaps most.
+        iou_thr: IoU of a right detection for what follows.
+        ap: at it.
+        errors: for each of `KINDS` how often it happens, and what fixing it alone adds to ``ap``.
     """
 
-    kinds: np.ndarray
-    targets: np.ndarray
-    missed: np.ndarray
+    scope: Scope
+    as_predicted: Mapping[str, float]
+    true_outlines: Mapping[str, float]
+    iou_thr: float
+    ap: float
+    errors: Mapping[str, KindOfError]
 
-    def counts(self) -> np.ndarray:
-        """(6,) errors of each kind."""
-        found = np.bincount(self.kinds[self.kinds >= 0], minlength=len(KINDS))
-        found[KINDS.index('missed')] = self.missed.sum()
-        return found
+    def __str__(self) -> str:
+        lines = [
+            str(self.scope),
+            f'{"":16}' + ''.join(f'{name:>8}' for name in self.as_predicted),
+            *(
+                f'{name:16}' + ''.join(f'{percent(value):>8}' for value in values.values())
+                for name, values in (('as predicted', self.as_predicted), ('true outlines', self.true_outlines))
+            ),
+            f'{"errors":16}{"count":>8}{"gain":>8}   of AP at IoU {self.iou_thr:g}, now {percent(self.ap)}',
+            *(f'{kind:16}{count:8}{percent(gain):>8}' for kind, (count, gain) in self.errors.items()),
+        ]
+        return '\n'.join(lines)
+
+    def write(self, folder: Path) -> None:
+        """Write ``error_analysis.json``, ``error_analysis.csv`` and ``error_analysis.png``; fractions."""
+        aps = {
+            part: {name: plain(value) for name, value in getattr(self, part).items()}
+            for part in ('as_predicted', 'true_outlines')
+        }
+        errors = {kind: {'count': count, 'gain': plain(gain)} for kind, (count, gain) in self.errors.items()}
+        report = {**self.scope._asdict(), **aps, 'iou_thr': self.iou_thr, 'ap': plain(self.ap), 'errors': errors}
+        write_json(report, folder / 'error_analysis.json')
+        rows = [(part, name, '', value) for part, values in aps.items() for name, value in values.items()]
+        rows += [('errors', kind, *error.values()) for kind, error in errors.items()]
+        write_table(('part', 'name', 'count', 'value'), rows, folder / 'error_analysis.csv')
+        self.draw(folder / 'error_analysis.png')
+
+    def draw(self, path: Path) -> None:
+        """Draw AP with true outlines, and kinds of errors, as bars.
+
+        Args:
+            path: the picture; its suffix chooses the format.
+        """
+        figure = Figure(figsize=SIZE, layout='constrained')
+        replaced, counts, gains = figure.subplots(1, 3)
+        for offset, aps, label in (
+            (-0.2, self.as_predicted, 'as predicted'),
+            (0.2, self.true_outlines, 'true outlines'),
+        ):
+            values = [100 * np.nan_to_num(value) for value in aps.values()]
+            bars = replaced.bar([place + offset for place in range(len(values))], values, 0.38, label=label)
+            replaced.bar_label(bars, fmt='%.1f')
+        replaced.set_xticks(range(len(self.as_predicted)), list(self.as_predicted))
+        replaced.set(title='outlines replaced by the truth', ylabel='AP (%)', ylim=(0, 112))
+        replaced.legend(frameon=False, ncols=2, loc='upper center')
+        _bars(counts, {kind: error.count for kind, error in self.errors.items()}, '%d')
+        counts.set(title='errors', xlabel='count')
+        _bars(gains, {kind: 100 * np.nan_to_num(error.gain) for kind, error in self.errors.items()}, '%.1f')
+        gains.set(title=f'gain if fixed alone (now {percent(self.ap)})', xlabel=f'AP at IoU {self.iou_thr:g} (%)')
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=DPI)
 
 
-def summary(detections: Detections, objects: Objects, pairs: Pairs, *, images: int, classes: int) -> dict[str, float]:
+def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
+    bars = axes.barh(list(values), values.values(), color=[f'C{place}' for place in range(len(values))])
+    axes.bar_label(bars, fmt=form, padding=3)
+    axes.set_xlim(min(0, *values.values()), max(1, *values.values()) * 1.18)
+    axes.invert_yaxis()
+
+
+def error_analysis(
+    truth: Truth, detections: Detections, *, iou_thr: float = 0.5, pairs: Pairs | None = None
+) -> ErrorAnalysis:
+    """Both analyses of ``detections``.
+
+    Args:
+        truth: the annotations.
+        detections: D, as `read_detections` gives them.
+        iou_thr: IoU that is enough for kinds of errors, more than `BACKGROUND`.
+        pairs: from `overlaps`, where they are known.
+    """
+    objects = truth.objects
+    pairs = overlaps(detections, objects) if pairs is None else pairs
+    replaced = with_true_outlines(detections, objects, pairs)
+    ap, errors = kinds_of_errors(truth, detections, pairs, iou_thr=iou_thr)
+    return ErrorAnalysis(
+        scope=scope_of(truth, detections),
+        as_predicted=summary(truth, detections, pairs),
+        true_outlines=summary(truth, replaced, overlaps(replaced, objects)),
+        iou_thr=iou_thr,
+        ap=ap,
+        errors=errors,
+    )
+
+
+def summary(truth: Truth, detections: Detections, pairs: Pairs) -> dict[str, float]:
     """AP, AP50 and AP75, as fractions; nan where nothing is annotated."""
-    outcome = evaluate(detections, objects, pairs)
-    values = mean_over_classes(average_precision(outcome, detections, objects, once(images), classes=classes)[0, 0])
+    outcome = evaluate(detections, truth.objects, pairs)
+    values = mean_over_classes(average_precision(truth, detections, outcome)[0, 0])
     return {'AP': values.mean(), 'AP50': values[0], 'AP75': values[np.isclose(THRESHOLDS, 0.75)].item()}
 
 
@@ -61,10 +157,10 @@ def with_true_outlines(detections: Detections, objects: Objects, pairs: Pairs) -
     object: there it is not counted, as before.
     """
     pairs = same_class(pairs, detections, objects)
-    order = np.lexsort((pairs.ious, pairs.detections))
-    last = np.flatnonzero(np.diff(pairs.detections[order], append=len(detections)))
-    mine, best = pairs.detections[order][last], pairs.objects[order][last]
-    mine, best = mine[~objects.crowd[best]], best[~objects.crowd[best]]
+    _, best = most_overlapped(pairs, len(detections))
+    mine = np.flatnonzero(best >= 0)
+    mine = mine[~objects.crowd[best[mine]]]
+    best = best[mine]
     outlines, areas = detections.outlines.copy(), detections.areas.copy()
     outlines[mine] = objects.outlines[best]
     if outlines.ndim == 1:
@@ -74,8 +170,22 @@ def with_true_outlines(detections: Detections, objects: Objects, pairs: Pairs) -
     return replace(detections, outlines=outlines, areas=areas)
 
 
+class Errors(NamedTuple):
+    """The errors among detections.
+
+    Attributes:
+        kinds: (D,) str of `KINDS`; '' where a detection is right or not counted.
+        targets: (D,) int, the object that a wrong class or place was meant for; -1 for other errors.
+        missed: (G,) bool: objects that no detection found, and none of a wrong class or place.
+    """
+
+    kinds: np.ndarray
+    targets: np.ndarray
+    missed: np.ndarray
+
+
 def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pairs: Pairs, *, iou_thr: float) -> Errors:
-    """Sort what is wrong into TIDE's kinds (section 2.2).
+    """Sort what is wrong into kinds (TIDE, section 2.2).
 
     A wrong detection that overlaps an object of its class by `BACKGROUND` to ``iou_thr`` at best is localisation;
     otherwise one that overlaps an object of another class by ``iou_thr`` is classification; one that overlaps an
@@ -92,8 +202,8 @@ def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pair
     wrong, matches = outcome.false[0, 0], outcome.matches[0, 0]
     pairs = pairs.where(~objects.crowd[pairs.objects])
     agree = detections.labels[pairs.detections] == objects.labels[pairs.objects]
-    own_iou, own = _best(pairs.where(agree), len(detections))
-    other_iou, other = _best(pairs.where(~agree), len(detections))
+    own_iou, own = most_overlapped(pairs.where(agree), len(detections))
+    other_iou, other = most_overlapped(pairs.where(~agree), len(detections))
     kinds = np.select(
         [
             ~wrong,
@@ -102,65 +212,51 @@ def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pair
             own_iou >= iou_thr,
             np.maximum(own_iou, other_iou) < BACKGROUND,
         ],
-        [-1, *(KINDS.index(kind) for kind in ('localisation', 'classification', 'duplicate', 'background'))],
-        KINDS.index('both'),
+        ['', 'localisation', 'classification', 'duplicate', 'background'],
+        'both',
     )
-    meant = [kinds == KINDS.index('localisation'), kinds == KINDS.index('classification')]
-    targets = np.select(meant, [own, other], -1)
+    targets = np.select([kinds == 'localisation', kinds == 'classification'], [own, other], -1)
     missed = outcome.expected[0].copy()
     missed[matches[matches >= 0]] = False
     missed[targets[targets >= 0]] = False
     return Errors(kinds, targets, missed)
 
 
-def _best(pairs: Pairs, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """IoU and object (D,) of the largest overlap of each detection; 0 and -1 without one."""
-    ious, objects = np.zeros(count), np.full(count, -1)
-    order = np.argsort(pairs.ious, kind='stable')
-    ious[pairs.detections[order]] = pairs.ious[order]  # the last one written stays
-    objects[pairs.detections[order]] = pairs.objects[order]
-    return ious, objects
-
-
 def kinds_of_errors(
-    detections: Detections, objects: Objects, pairs: Pairs, *, iou_thr: float, images: int, classes: int
-) -> tuple[float, list[KindOfError]]:
-    """AP at one IoU threshold, and for each kind of errors its count and what mending it alone adds to that AP.
+    truth: Truth, detections: Detections, pairs: Pairs, *, iou_thr: float
+) -> tuple[float, dict[str, KindOfError]]:
+    """AP at one IoU threshold, and for each kind of errors its count and what fixing it alone adds to that AP.
 
-    Mending (TIDE, section 2.3): a wrong class or place is corrected, where the object is not found yet, for the most
+    Fixing (TIDE, section 2.3): a wrong class or place is corrected, where the object is not found yet, for the most
     certain detection that was meant for it, and taken away otherwise; other wrong detections are taken away; missed
     objects are no longer expected.
 
     Args:
+        truth: the annotations.
         detections: D.
-        objects: G.
         pairs: from `overlaps`.
         iou_thr: IoU that is enough.
-        images: I.
-        classes: K.
     """
-    outcome = evaluate(detections, objects, pairs, thresholds=np.array([iou_thr]))
-    errors = sort_errors(outcome, detections, objects, pairs, iou_thr=iou_thr)
-
-    def aps(outcome: Outcome, detections: Detections) -> np.ndarray:
-        return average_precision(outcome, detections, objects, once(images), classes=classes)[0, 0, 0]
-
-    before = aps(outcome, detections)
-    flawless = np.bincount(detections.labels[outcome.false[0, 0]], minlength=classes) == 0
-    kinds = []
-    for index, (kind, count) in enumerate(zip(KINDS, errors.counts().tolist(), strict=True)):
-        after = aps(*mended(index, errors, outcome, detections, objects))
+    outcome = evaluate(detections, truth.objects, pairs, thresholds=np.array([iou_thr]))
+    errors = sort_errors(outcome, detections, truth.objects, pairs, iou_thr=iou_thr)
+    before = average_precision(truth, detections, outcome)[0, 0, 0]
+    flawless = np.bincount(detections.labels[outcome.false[0, 0]], minlength=len(truth.classes)) == 0
+    kinds = {}
+    for kind in KINDS:
+        better, corrected = fixed(kind, errors, outcome, detections, truth.objects)
+        after = average_precision(truth, corrected, better)[0, 0, 0]
         # A class may have no object left to be found: then it is perfect unless something wrong is detected.
         after = np.where(np.isnan(after) & ~np.isnan(before), flawless, after)
-        kinds.append(KindOfError(kind, count, float(mean_over_classes(after) - mean_over_classes(before))))
+        count = errors.missed.sum() if kind == 'missed' else (errors.kinds == kind).sum()
+        kinds[kind] = KindOfError(int(count), float(mean_over_classes(after) - mean_over_classes(before)))
     return float(mean_over_classes(before)), kinds
 
 
-def mended(
-    kind: int, errors: Errors, outcome: Outcome, detections: Detections, objects: Objects
+def fixed(
+    kind: str, errors: Errors, outcome: Outcome, detections: Detections, objects: Objects
 ) -> tuple[Outcome, Detections]:
-    """What would have become of the detections without the errors of one kind."""
-    if KINDS[kind] == 'missed':
+    """The outcome and the detections without the errors of one kind."""
+    if kind == 'missed':
         return outcome._replace(expected=outcome.expected & ~errors.missed), detections
     mine = errors.kinds == kind
     false = outcome.false & ~mine
@@ -174,31 +270,3 @@ def mended(
     true[..., corrected] = True
     labels[corrected] = objects.labels[targets]
     return outcome._replace(true=true, false=false), replace(detections, labels=labels)
-
-
-def analyse_errors(
-    detections: Detections, objects: Objects, *, images: int, classes: int, iou_thr: float = 0.5
-) -> dict:
-    """Both analyses, ready for JSON, with fractions and None where there is no AP.
-
-    Returns:
-        ``as_predicted`` and ``true_outlines``: dicts of AP, AP50, AP75; ``iou_thr``, ``ap`` at it, and ``errors``: for
-        each kind its ``count`` and ``gain``.
-    """
-    pairs = overlaps(detections, objects)
-    replaced = with_true_outlines(detections, objects, pairs)
-    counts = dict(images=images, classes=classes)
-    ap, kinds = kinds_of_errors(detections, objects, pairs, iou_thr=iou_thr, **counts)
-    predicted = summary(detections, objects, pairs, **counts)
-    true = summary(replaced, objects, overlaps(replaced, objects), **counts)
-    return {
-        'as_predicted': {name: _number(value) for name, value in predicted.items()},
-        'true_outlines': {name: _number(value) for name, value in true.items()},
-        'iou_thr': iou_thr,
-        'ap': _number(ap),
-        'errors': {kind: {'count': count, 'gain': _number(gain)} for kind, count, gain in kinds},
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -1,41 +1,50 @@
 """AP of objects by their size, and by how much of their box others cover (crowded scenes: AggMask, Figure 6).
 
-An object's coverage is the share of its own bounding box that the masks of all other annotated objects of the image
-cover together, of whatever class, crowd regions too: what is in front of it, behind it or close beside it. So a cup on
-an annotated table counts as crowded: what surrounds it belongs to something else. Where boxes are compared, the others'
-boxes take the place of their masks.
+>>> truth = read_truth(annotations)
+>>> result = ap_by_group(truth, read_detections(results, truth), edges=[0, 0.1, 0.3])
+>>> result.write(folder)  # print(result) shows a line a group
 
-Coverage is treated as COCO treats size. A group counts its own objects; what is matched to another object is neither
-right nor wrong there. A detection that is matched to nothing is wrong in one group alone, that of its own coverage by
-the same ruler: the share of its box that annotated objects cover, but for the one that it overlaps most, which it
-stands for. So a second detection of a lone object harms the group of lone objects, one in a crowd that of the crowd,
-and a small group does not drown in what is wrong elsewhere, as it would if unmatched detections counted in all groups.
+`mmagg.evaluation.coverage` says what an object's coverage is. It is treated as COCO treats size. A group counts its own
+objects; what is matched to another object is neither right nor wrong there. A detection that is matched to nothing is
+wrong in one group alone, that of its own coverage by the same ruler: the share of its box that annotated objects cover,
+but for the one that it overlaps most, which it stands for. So a second detection of a lone object harms the group of
+lone objects, one in a crowd that of the crowd, and a small group does not drown in what is wrong elsewhere, as it would
+if unmatched detections counted in all groups.
 
-Shape shorthand: I images, K classes, G objects, D detections, A groups, N boxes.
+Shape shorthand: I images, K classes, G objects, D detections, A groups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pycocotools.mask as coco_mask
-from tqdm import tqdm
+from matplotlib.figure import Figure
 
-from mmagg.datasets.coco_objects import Detections, Objects
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
+from mmagg.datasets.coco_objects import Detections, Truth
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes
+from mmagg.evaluation.coverage import boxes_of, coverage
 from mmagg.evaluation.matching import (
     SIZES,
     THRESHOLDS,
     Outcome,
     Pairs,
-    by_image,
     evaluate,
     evaluate_groups,
+    most_overlapped,
+    overlaps,
 )
+from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.files import write_json, written_whole
+from mmagg.io.tables import percent, plain, write_table
 
 EDGES = (0.0, 0.1, 0.3)
-NOTHING, SEVERAL = -1, -2  # where no object is, and where more than one is
+LABELS = "size (COCO's areas)", "share of an object's box that others cover"
+HEIGHT, GROUP, MARGIN, DPI = 4.2, 1.5, 0.6, 110  # inches, inches a group, inches, dots per inch
+BARS = {'AP': '#2b6ca3', 'AP50': '#a9d3e5', 'AP75': '#6aaed6', 'AR': '#e8a66c'}
+WIDTH = 0.21  # of a bar; groups are 1 apart
 
 
 class GroupScores(NamedTuple):
@@ -56,23 +65,147 @@ class GroupScores(NamedTuple):
     objects: np.ndarray
 
 
-def group_scores(
-    outcome: Outcome, detections: Detections, objects: Objects, *, images: int, classes: int
-) -> GroupScores:
+@dataclass(frozen=True)
+class ApByGroup:
+    """Scores by size and by coverage. As text: a line a group.
+
+    Attributes:
+        scope: what was analysed.
+        classes: K names.
+        edges: of the groups by coverage, as in `by_coverage`.
+        size: scores of COCO's `SIZES`.
+        coverage: scores of the groups by coverage.
+    """
+
+    scope: Scope
+    classes: Sequence[str]
+    edges: Sequence[float]
+    size: GroupScores
+    coverage: GroupScores
+
+    def groups(self) -> dict[str, tuple[list[str], GroupScores]]:
+        """The names of the groups, and their scores, by ``size`` and by ``coverage``."""
+        return {'size': (list(SIZES), self.size), 'coverage': (coverage_names(self.edges), self.coverage)}
+
+    def __str__(self) -> str:
+        lines = []
+        for kind, (names, scores) in self.groups().items():
+            lines.append(f'{kind:12}{"AP":>8}{"AP50":>8}{"AP75":>8}{"AR":>8}{"objects":>10}')
+            for place, name in enumerate(names):
+                *shares, count = (values[place, -1].item() for values in scores)
+                lines.append(f'{name:12}' + ''.join(f'{percent(share):>8}' for share in shares) + f'{count:10}')
+        return '\n'.join(lines)
+
+    def write(self, folder: Path) -> None:
+        """Write ``ap_by_group.csv`` (with classes), ``ap_by_group.json`` (without) and ``ap_by_group.png``."""
+        report = {**self.scope._asdict(), 'coverage_edges': list(self.edges)}
+        for kind, (names, scores) in self.groups().items():
+            columns = [plain(values[:, -1]) for values in scores]
+            fields = 'group', *GroupScores._fields
+            report[kind] = [dict(zip(fields, row, strict=True)) for row in zip(names, *columns, strict=True)]
+        write_json(report, folder / 'ap_by_group.json')
+        write_table(('by', 'group', 'class', *GroupScores._fields), self._rows(), folder / 'ap_by_group.csv')
+        self.draw(folder / 'ap_by_group.png')
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        """Of each group the mean over the classes (''), then each class that it has; fractions."""
+        for kind, (names, scores) in self.groups().items():
+            for place, name in enumerate(names):
+                for label in (-1, *scores.objects[place, :-1].nonzero()[0]):
+                    values = (plain(values[place, label]) for values in scores)
+                    yield kind, name, '' if label == -1 else self.classes[label], *values
+
+    def draw(self, path: Path, labels: Sequence[str] = LABELS) -> None:
+        """Draw AP, AP50, AP75 and AR of each group, and how many objects are in it.
+
+        Args:
+            path: the picture; its suffix chooses the format.
+            labels: of the axes by size and by coverage.
+        """
+        groups = self.groups().values()
+        widths = [MARGIN + GROUP * len(names) for names, _ in groups]
+        figure = Figure(figsize=(sum(widths), HEIGHT), layout='constrained')
+        grid = figure.subplots(1, len(groups), width_ratios=widths, sharey=True, squeeze=False)[0]
+        for axes, label, (names, scores) in zip(grid, labels, groups, strict=True):
+            places = np.arange(len(names))
+            for column, (name, colour) in enumerate(BARS.items()):
+                values = 100 * getattr(scores, name.lower())[:, -1]
+                bars = axes.bar(places + (column - 1.5) * WIDTH, values, 0.94 * WIDTH, color=colour, label=name)
+                axes.bar_label(bars, [f'{v:.1f}' if v >= 0 else '' for v in values], fontsize=8, padding=1.5)
+            counts = scores.objects[:, -1]
+            axes.set_xticks(places, [f'{name}\n{_objects(count)}' for name, count in zip(names, counts, strict=True)])
+            axes.set(xlabel=label, xlim=(-0.6, len(names) - 0.4), ylim=(0, 104))
+            axes.tick_params('x', length=0)
+            axes.grid(axis='y', alpha=0.35, linewidth=0.6)
+            axes.set_axisbelow(True)
+            axes.spines[['top', 'right']].set_visible(False)
+        grid[0].set_ylabel('%')
+        figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, ncols=4, loc='outside upper center')
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=DPI)
+
+
+def ap_by_group(
+    truth: Truth, detections: Detections, *, edges: Sequence[float] = EDGES, pairs: Pairs | None = None
+) -> ApByGroup:
+    """Scores of objects by size and by coverage.
+
+    Args:
+        truth: I images, K classes, G objects.
+        detections: D, as `read_detections` gives them.
+        edges: of the groups by coverage, as in `by_coverage`.
+        pairs: from `overlaps`, where they are known.
+    """
+    pairs = overlaps(detections, truth.objects) if pairs is None else pairs
+    return ApByGroup(
+        scope=scope_of(truth, detections),
+        classes=truth.classes,
+        edges=edges,
+        size=by_size(truth, detections, pairs),
+        coverage=by_coverage(truth, detections, pairs, edges=edges),
+    )
+
+
+def by_size(truth: Truth, detections: Detections, pairs: Pairs) -> GroupScores:
+    """Scores of COCO's `SIZES`, the first of which is all; arguments as in `by_coverage`."""
+    outcome = evaluate(detections, truth.objects, pairs, sizes=list(SIZES.values()))
+    return group_scores(truth, detections, outcome)
+
+
+def by_coverage(truth: Truth, detections: Detections, pairs: Pairs, *, edges: Sequence[float] = EDGES) -> GroupScores:
+    """Scores by how much of an object's box others cover; see above.
+
+    Args:
+        truth: I images, K classes, G objects.
+        detections: D, as `Detections.counted` gives them.
+        pairs: from `overlaps`.
+        edges: ascending, A − 1 of them: up to the first (0: not at all), from there up to and with the second, …, more
+            than the last.
+    """
+    objects = truth.objects
+    own = most_overlapped(pairs.where(~objects.crowd[pairs.objects]), len(detections))[1]
+    own = np.append(np.arange(len(objects)), own)
+    boxes = np.concatenate([boxes_of(objects.outlines), boxes_of(detections.outlines)])
+    shares = coverage(boxes, np.append(objects.images, detections.images), own, objects)
+    elsewhere = np.arange(len(edges) + 1)[:, None] != np.digitize(shares.round(9), edges, right=True)
+    outside, strange = np.split(elsewhere, [len(objects)], axis=1)
+    outcome = evaluate_groups(detections, objects, pairs, outside=outside, strange=strange)
+    return group_scores(truth, detections, outcome)
+
+
+def group_scores(truth: Truth, detections: Detections, outcome: Outcome) -> GroupScores:
     """Scores of what `evaluate` or `evaluate_groups` has judged at the thresholds of COCO.
 
     Args:
-        outcome: of A groups.
+        truth: I images, K classes, G objects.
         detections: D.
-        objects: G.
-        images: I.
-        classes: K.
+        outcome: of A groups.
     """
-    ap = average_precision(outcome, detections, objects, once(images), classes=classes)[0]
-    groups = range(len(outcome.expected))
-    counts = np.array([np.bincount(objects.labels[outcome.expected[a]], minlength=classes) for a in groups])
+    labels, classes = truth.objects.labels, len(truth.classes)
+    ap = average_precision(truth, detections, outcome)[0]
+    counts = np.array([np.bincount(labels[expected], minlength=classes) for expected in outcome.expected])
     found = np.array(
-        [[np.bincount(detections.labels[true], minlength=classes) for true in outcome.true[a]] for a in groups]
+        [[np.bincount(detections.labels[true], minlength=classes) for true in group] for group in outcome.true]
     )
     ar = found.mean(axis=1) / np.where(counts, counts, np.nan)
     values = ap.mean(axis=1), ap[:, 0], ap[:, np.isclose(THRESHOLDS, 0.75).argmax()], ar
@@ -80,122 +213,13 @@ def group_scores(
     return GroupScores(*means, np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1))
 
 
-def by_size(detections: Detections, objects: Objects, pairs: Pairs, *, images: int, classes: int) -> GroupScores:
-    """Scores of COCO's `SIZES`, the first of which is all.
-
-    Args:
-        detections: D, as `Detections.counted` gives them.
-        objects: G.
-        pairs: from `overlaps`.
-        images: I.
-        classes: K.
-    """
-    outcome = evaluate(detections, objects, pairs, sizes=list(SIZES.values()))
-    return group_scores(outcome, detections, objects, images=images, classes=classes)
-
-
 def coverage_names(edges: Sequence[float]) -> list[str]:
-    """What the groups of `by_coverage` are called."""
+    """Names of the groups of `by_coverage`."""
     ends = [f'{100 * edge:g}' for edge in edges]
     first = '0 %' if edges[0] == 0 else f'up to {ends[0]} %'
     between = [f'{low}–{high} %' for low, high in pairwise(ends)]
     return [first, *between, f'over {ends[-1]} %']
 
 
-def by_coverage(
-    detections: Detections,
-    objects: Objects,
-    pairs: Pairs,
-    *,
-    images: int,
-    classes: int,
-    edges: Sequence[float] = EDGES,
-) -> GroupScores:
-    """Scores by how much of an object's box others cover; see above.
-
-    Args:
-        detections: D, as `Detections.counted` gives them.
-        objects: G.
-        pairs: from `overlaps`.
-        images: I.
-        classes: K.
-        edges: ascending, A − 1 of them: up to the first (0: not at all), from there up to and with the second, …, more
-            than the last.
-    """
-    own = np.append(np.arange(len(objects)), most_overlapped(detections, objects, pairs))
-    boxes = np.concatenate([boxes_of(objects.outlines), boxes_of(detections.outlines)])
-    shares = coverage(boxes, np.append(objects.images, detections.images), own, objects)
-    elsewhere = np.arange(len(edges) + 1)[:, None] != np.digitize(shares.round(9), edges, right=True)
-    outside, strange = np.split(elsewhere, [len(objects)], axis=1)
-    outcome = evaluate_groups(detections, objects, pairs, outside=outside, strange=strange)
-    return group_scores(outcome, detections, objects, images=images, classes=classes)
-
-
-def most_overlapped(detections: Detections, objects: Objects, pairs: Pairs) -> np.ndarray:
-    """(D,) the object, of any class but no crowd region, whose IoU with each detection is largest; -1 without one."""
-    pairs = pairs.where(~objects.crowd[pairs.objects])
-    order = np.argsort(pairs.ious, kind='stable')
-    best = np.full(len(detections), NOTHING)
-    best[pairs.detections[order]] = pairs.objects[order]  # the last one written stays
-    return best
-
-
-def coverage(boxes: np.ndarray, images: np.ndarray, own: np.ndarray, objects: Objects) -> np.ndarray:
-    """Share of each box that is covered by objects of its image other than its own.
-
-    Args:
-        boxes: (N, 4) x, y, width, height; whole pixels where objects are masks.
-        images: (N,) int.
-        own: (N,) int, the object that does not count as another, or -1.
-        objects: G.
-
-    Returns:
-        (N,) from 0 to 1; 0 for an empty box.
-    """
-    result = np.zeros(len(boxes))
-    boxes_in, objects_in = by_image(images), by_image(objects.images)
-    for image in tqdm(sorted(boxes_in.keys() & objects_in.keys()), 'coverage', unit='image', delay=2, leave=False):
-        mine, others = boxes_in[image], objects_in[image]
-        result[mine] = _shares(boxes[mine], own[mine], others, objects.outlines[others])
-    return result
-
-
-def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np.ndarray) -> np.ndarray:
-    """(N,) shares in one image: boxes (N, 4), own (N,), indices and outlines of its objects."""
-    rows, columns = _grid(outlines, boxes)
-    heights, widths = np.diff(rows), np.diff(columns)
-    holders = np.full((len(heights), len(widths)), NOTHING, np.int32)  # which object is where
-    for index, outline, window in zip(others, outlines, _windows(boxes_of(outlines), rows, columns), strict=True):
-        held = holders[window]
-        inside = coco_mask.decode(outline)[window] > 0 if outlines.ndim == 1 else np.s_[:]
-        held[inside] = np.where(held[inside] == NOTHING, index, SEVERAL)
-    covered, areas = np.zeros(len(boxes)), boxes[:, 2:].prod(axis=1)
-    anything = holders != NOTHING
-    for place, window in enumerate(_windows(boxes, rows, columns)):
-        other = anything[window] & (holders[window] != own[place])
-        covered[place] = heights[window[0]] @ other @ widths[window[1]]
-    return np.divide(covered, areas, out=np.zeros(len(boxes)), where=areas > 0)
-
-
-def boxes_of(outlines: np.ndarray) -> np.ndarray:
-    """(N, 4) x, y, width, height of masks or boxes."""
-    return coco_mask.toBbox(outlines.tolist()).reshape(-1, 4) if outlines.ndim == 1 else outlines
-
-
-def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rows and columns begin and end: pixels of masks, or cells between the sides of all boxes."""
-    if outlines.ndim == 1:
-        return tuple(np.arange(side + 1.0) for side in outlines[0]['size'])
-    low, size = np.split(np.concatenate([outlines, boxes]), 2, axis=1)
-    x, y = np.concatenate([low, low + size]).T
-    return np.unique(y), np.unique(x)
-
-
-def _windows(boxes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[slice, slice]]:
-    """The part of the grid that is each box."""
-    x, y, right, low = (*boxes[:, :2].T, *(boxes[:, :2] + boxes[:, 2:]).T)
-    ends = (
-        np.searchsorted(edges, values).tolist()
-        for edges, values in ((rows, y), (rows, low), (columns, x), (columns, right))
-    )
-    return [np.s_[top:bottom, left:right] for top, bottom, left, right in zip(*ends, strict=True)]
+def _objects(count: int) -> str:
+    return '1 object' if count == 1 else f'{count:,} objects'

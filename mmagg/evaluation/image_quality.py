@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.matching import evaluate, overlaps, same_class
 
 ENOUGH = np.array([0.5])  # IoU: above it, no two disjoint masks could be the same object's
 
 
 class ImageQuality(NamedTuple):
-    """What became of the images.
+    """The quality of each image, and the counts behind it.
 
     Attributes:
         quality: (I,) sum of the IoU of found objects over (found + missed / 2 + wrong / 2), in [0, 1]; nan where there
@@ -32,15 +32,15 @@ class ImageQuality(NamedTuple):
     wrong: np.ndarray
 
 
-def image_quality(detections: Detections, objects: Objects, *, images: int, score_thr: float) -> ImageQuality:
+def image_quality(truth: Truth, detections: Detections, *, score_thr: float = 0.3) -> ImageQuality:
     """Judge each image by the detections that someone who looks at it would see.
 
     Args:
+        truth: I images, G objects.
         detections: D, as `Detections.counted` gives them.
-        objects: G.
-        images: I.
         score_thr: less certain detections are left out.
     """
+    objects, images = truth.objects, len(truth.image_ids)
     detections = detections[detections.scores >= score_thr]
     pairs = overlaps(detections, objects)
     outcome = evaluate(detections, objects, pairs, thresholds=ENOUGH)

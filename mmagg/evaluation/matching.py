@@ -32,7 +32,7 @@ class Pairs(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of detections and objects.
+    """Detections and objects judged.
 
     Attributes:
         matches: (A, T, D) int32, the object of each detection, or -1.
@@ -72,6 +72,15 @@ def by_image(images: np.ndarray) -> Mapping[int, np.ndarray]:
 def same_class(pairs: Pairs, detections: Detections, objects: Objects) -> Pairs:
     """The pairs whose classes agree."""
     return pairs.where(detections.labels[pairs.detections] == objects.labels[pairs.objects])
+
+
+def most_overlapped(pairs: Pairs, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """IoU and object (D,) of the largest overlap of each of ``count`` detections; 0 and -1 without one."""
+    ious, objects = np.zeros(count), np.full(count, -1)
+    order = np.argsort(pairs.ious, kind='stable')
+    ious[pairs.detections[order]] = pairs.ious[order]  # the last one written stays
+    objects[pairs.detections[order]] = pairs.objects[order]
+    return ious, objects
 
 
 def match(

@@ -14,22 +14,15 @@ import jinja2
 import numpy as np
 from tqdm import tqdm
 
-from mmagg.apis.hardware import hardware
 from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.average_precision import mean_over_classes
 from mmagg.evaluation.calibration import calibration
-from mmagg.evaluation.calibration_chart import plot_calibration
-from mmagg.evaluation.confusion import confusion_matrix
-from mmagg.evaluation.confusion_chart import plot_confusion
-from mmagg.evaluation.error_chart import plot_errors
-from mmagg.evaluation.errors import analyse_errors
-from mmagg.evaluation.group_chart import plot_groups
-from mmagg.evaluation.groups import EDGES, by_coverage, by_size, coverage_names
+from mmagg.evaluation.confusion import confusion
+from mmagg.evaluation.errors import error_analysis
+from mmagg.evaluation.groups import ap_by_group
 from mmagg.evaluation.image_quality import ImageQuality, extremes, image_quality
-from mmagg.evaluation.matching import SIZES, THRESHOLDS, Outcome, Pairs, evaluate, overlaps
-from mmagg.evaluation.precision_recall import Curves, best_f1, precision_recall
-from mmagg.evaluation.precision_recall_chart import plot_precision_recall
+from mmagg.evaluation.matching import THRESHOLDS, Pairs, overlaps
+from mmagg.evaluation.precision_recall import PrecisionRecall, precision_recall
 from mmagg.evaluation.result_pictures import side_by_side
 from mmagg.io.files import written_whole
 from mmagg.io.tables import percent
@@ -56,7 +49,7 @@ MATCHED = 0.5  # IoU of a right detection, where one has to be chosen
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was tested.
+    """A test run.
 
     Attributes:
         config: the config's name.
@@ -68,7 +61,7 @@ class Evaluation:
         tested: how many images were.
         metrics: what the evaluator measured.
         seconds: an image takes, by stage.
-        device: that it ran on.
+        machine: that it ran on: `cpu` and `gpu` (None without one) by name, `threads` of the CPU, version of `torch`.
     """
 
     config: str
@@ -80,14 +73,14 @@ class Evaluation:
     tested: int
     metrics: Mapping[str, Any]
     seconds: Mapping[str, float]
-    device: str
+    machine: Mapping[str, Any]
 
 
 def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     """Write the page: one file, with all pictures in it.
 
     Args:
-        tested: what was.
+        tested: the run.
         path: of the page.
         score_thr: what is less certain is left out of the confusion matrix, of the images and of their ranking.
 
@@ -98,9 +91,8 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     truth = read_truth(tested.annotations, iou_type).of_categories(tested.category_ids)
     detections = read_detections(tested.results, truth)
     pairs = overlaps(detections, truth.objects)
-    outcome = evaluate(detections, truth.objects, pairs)
-    curves = precision_recall(outcome, detections, truth.objects, classes=len(truth.classes))
-    quality = image_quality(detections, truth.objects, images=len(truth.image_ids), score_thr=score_thr)
+    curves = precision_recall(truth, detections, pairs=pairs)
+    quality = image_quality(truth, detections, score_thr=score_thr)
     page = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(TEMPLATE.read_text(encoding='utf-8'))
@@ -108,18 +100,15 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
         tested=tested,
         kind=KINDS[iou_type],
         now=datetime.now().strftime('%Y-%m-%d %H:%M'),
-        machine=hardware(tested.device),
-        images=len(truth.image_ids),
-        objects=int((~truth.objects.crowd).sum()),
-        detections=len(detections),
+        scope=curves.scope,
         scores=score_table(tested.metrics),
         others=[
             (name, percent_or_text(value)) for name, value in tested.metrics.items() if not OF_A_KIND.fullmatch(name)
         ],
         charts=charts(truth, detections, pairs, curves, score_thr),
-        classes=class_table(truth, detections, outcome, curves),
+        classes=class_table(truth, curves),
         score_thr=score_thr,
-        pictures=pictures(truth, detections, quality, tested.image_folder, iou_type, score_thr),
+        pictures=pictures(truth, detections, quality, tested.image_folder, score_thr),
         latency=latency_table(tested.seconds),
     )
     with written_whole(path) as temporary:
@@ -158,62 +147,54 @@ def _known(value: float | None) -> float | None:
 
 
 def charts(
-    truth: Truth, detections: Detections, pairs: Pairs, curves: Curves, score_thr: float
+    truth: Truth, detections: Detections, pairs: Pairs, curves: PrecisionRecall, score_thr: float
 ) -> list[dict[str, str]]:
     """Pictures of the whole: `title`, `text` that says what is to be seen, and `picture`, an address with the data."""
-    counts = dict(images=len(truth.image_ids), classes=len(truth.classes))
-    mean = mean_over_classes(np.moveaxis(curves.precision, 1, -1))
-    case = detections, truth.objects, pairs
-    groups = {
-        'size': (list(SIZES), by_size(*case, **counts)),
-        'part of the box that other objects cover': (coverage_names(EDGES), by_coverage(*case, **counts)),
-    }
-    at_one = evaluate(*case, thresholds=np.array([MATCHED]))
-    reliability = calibration(at_one, detections, pairs)
-    errors = analyse_errors(detections, truth.objects, **counts, iou_thr=MATCHED)
-    matrix = confusion_matrix(
-        detections, truth.objects, classes=len(truth.classes), score_thr=score_thr, iou_thr=MATCHED
+    groups = ap_by_group(truth, detections, pairs=pairs)
+    reliability = calibration(truth, detections, iou_thr=MATCHED, pairs=pairs)
+    errors = error_analysis(truth, detections, iou_thr=MATCHED, pairs=pairs)
+    matrix = confusion(truth, detections, score_thr=score_thr, iou_thr=MATCHED)
+    parts = (
+        (
+            'Precision and recall',
+            'Precision at each recall, the mean over the classes, from loose (IoU 0.50) to strict (0.95) matching. The '
+            'area below a curve is its AP.',
+            curves.draw,
+        ),
+        (
+            'Size and crowding',
+            'AP and recall of objects by their size, and by how much of their bounding box other annotated objects '
+            'cover.',
+            lambda path: groups.draw(path, ('size', 'part of the box that other objects cover')),
+        ),
+        (
+            'Where AP is lost',
+            "AP as predicted, and with each outline replaced by that of the object it overlaps most (SOLO's Table 7); "
+            f'then the errors at IoU {MATCHED:g} in the manner of TIDE: how many, and what fixing one kind alone would '
+            'gain.',
+            errors.draw,
+        ),
+        (
+            'Confusion',
+            f'What objects of a class (rows) are detected as (columns): detections with a score from {score_thr:g}, on '
+            f'the object that they overlap by {MATCHED:g} or more.',
+            matrix.draw,
+        ),
+        (
+            'Calibration',
+            f'The share of detections that is right at IoU {MATCHED:g}, by their score: on the diagonal, scores are '
+            'probabilities.',
+            reliability.draw,
+        ),
     )
-    return [
-        {
-            'title': 'Precision and recall',
-            'text': 'Precision at each recall, the mean over the classes, from loose (IoU 0.50) to strict (0.95) '
-            'matching. The area below a curve is its AP.',
-            'picture': drawn(lambda path: plot_precision_recall({'all classes': mean}, THRESHOLDS, path)),
-        },
-        {
-            'title': 'Size and crowding',
-            'text': 'AP and recall of objects by their size, and by how much of their bounding box other annotated '
-            'objects cover.',
-            'picture': drawn(lambda path: plot_groups(groups, path)),
-        },
-        {
-            'title': 'Where AP is lost',
-            'text': "AP as predicted, and with each outline replaced by that of the object it overlaps most (SOLO's "
-            f'Table 7); then the errors at IoU {MATCHED:g} in the manner of TIDE: how many, and what mending one kind '
-            'alone would gain.',
-            'picture': drawn(lambda path: plot_errors(errors, path)),
-        },
-        {
-            'title': 'Confusion',
-            'text': f'What objects of a class (rows) are detected as (columns): detections with a score from '
-            f'{score_thr:g}, on the object that they overlap by {MATCHED:g} or more.',
-            'picture': drawn(lambda path: plot_confusion(matrix, truth.classes, path)),
-        },
-        {
-            'title': 'Calibration',
-            'text': f'The share of detections that is right at IoU {MATCHED:g}, by their score: on the diagonal, '
-            'scores are probabilities.',
-            'picture': drawn(lambda path: plot_calibration(reliability, 'score against precision', path)),
-        },
-    ]
+    return [{'title': title, 'text': text, 'picture': drawn(draw)} for title, text, draw in parts]
 
 
-def drawn(plot: Callable[[Path], None]) -> str:
-    """What a chart's function writes, as an SVG picture's data address."""
+def drawn(draw: Callable[[Path], None]) -> str:
+    """A chart as an SVG picture's data address."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, 'chart.svg')
-        plot(path)
+        draw(path)
         return data_address(path.read_bytes(), 'image/svg+xml')
 
 
@@ -222,11 +203,11 @@ def data_address(content: bytes, mime: str) -> str:
     return f'data:{mime};base64,{base64.b64encode(content).decode()}'
 
 
-def class_table(truth: Truth, detections: Detections, outcome: Outcome, curves: Curves) -> list[dict[str, Any]]:
+def class_table(truth: Truth, result: PrecisionRecall) -> list[dict[str, Any]]:
     """A row a class: objects, AP, AP50, and the score threshold with the best F1; the best class first."""
-    ap = curves.precision.mean(axis=(0, 2))
+    precision, best = result.curves.precision, result.best
+    ap = precision.mean(axis=(0, 2))
     threshold = int(np.isclose(THRESHOLDS, MATCHED).argmax())
-    best = best_f1(outcome, detections, truth.objects, classes=len(truth.classes))
     counts = np.bincount(truth.objects.labels[~truth.objects.crowd], minlength=len(truth.classes))
     return [
         {
@@ -234,7 +215,7 @@ def class_table(truth: Truth, detections: Detections, outcome: Outcome, curves: 
             'objects': int(counts[label]),
             'ap': percent(ap[label]),
             'share': max(0.0, float(np.nan_to_num(100 * ap[label]))),
-            'ap50': percent(curves.precision[threshold, label].mean()),
+            'ap50': percent(precision[threshold, label].mean()),
             'f1': percent(best.f1[threshold, label]),
             'score': '–' if np.isnan(best.scores[threshold, label]) else f'{best.scores[threshold, label]:.2f}',
         }
@@ -253,28 +234,24 @@ def latency_table(seconds: Mapping[str, float]) -> dict[str, Any]:
 
 
 def pictures(
-    truth: Truth, detections: Detections, quality: ImageQuality, folder: Path, iou_type: str, score_thr: float
+    truth: Truth, detections: Detections, quality: ImageQuality, folder: Path, score_thr: float
 ) -> dict[str, list[dict[str, Any]]]:
     """The best, median and worst images: what is annotated beside what is found, with captions."""
-    chosen = {name: indices.tolist() for name, indices in extremes(quality.quality, PICTURES).items()}
-    options = dict(folder=folder, iou_type=iou_type, score_thr=score_thr)
-    with tqdm(total=sum(map(len, chosen.values())), desc='report: images', unit='image', delay=2, leave=False) as bar:
-        result = {}
-        for name, indices in chosen.items():
-            result[name] = []
-            for index in indices:
-                pair = side_by_side(index, truth, [detections], **options)
-                result[name].append(
-                    {
-                        'name': truth.names[index],
-                        'picture': _jpeg(pair),
-                        'quality': percent(quality.quality[index]),
-                        'found': int(quality.found[index]),
-                        'missed': int(quality.missed[index]),
-                        'wrong': int(quality.wrong[index]),
-                    }
-                )
-                bar.update()
+    chosen = extremes(quality.quality, PICTURES)
+    result = {name: [] for name in chosen}
+    places = [(name, index) for name, indices in chosen.items() for index in indices]
+    for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
+        pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
+        result[name].append(
+            {
+                'name': truth.names[index],
+                'picture': _jpeg(pair),
+                'quality': percent(quality.quality[index]),
+                'found': quality.found[index],
+                'missed': quality.missed[index],
+                'wrong': quality.wrong[index],
+            }
+        )
     return result
 
 

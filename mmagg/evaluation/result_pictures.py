@@ -18,7 +18,7 @@ SAME = 0.5  # IoU from which a detection has the colour of an object
 
 
 def side_by_side(
-    image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, iou_type: str, score_thr: float
+    image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, score_thr: float
 ) -> np.ndarray:
     """An image with what is annotated, and once more for each of ``detections``.
 
@@ -29,7 +29,6 @@ def side_by_side(
         truth: the annotations.
         detections: results, from left to right.
         folder: of the images.
-        iou_type: 'segm' for masks, 'bbox' for boxes, as objects and detections have them.
         score_thr: less certain detections are not drawn.
 
     Returns:
@@ -48,8 +47,10 @@ def side_by_side(
     def draw(things: Objects | Detections, mine: np.ndarray, colours: np.ndarray) -> np.ndarray:
         outlines, labels = things.outlines[mine], things.labels[mine]
         scores = things.scores[mine] if isinstance(things, Detections) else None
-        masks = [enlarge(decode_mask(rle), factor) for rle in outlines] if iou_type == 'segm' else None
-        boxes = None if iou_type == 'segm' else factor * _corners(outlines)
+        if truth.iou_type == 'segm':
+            masks, boxes = [enlarge(decode_mask(rle), factor) for rle in outlines], None
+        else:
+            masks, boxes = None, factor * _corners(outlines)
         return draw_instances(picture, masks, labels, scores, boxes, truth.classes, colours)
 
     annotated = np.flatnonzero(truth.objects.images == image)

@@ -16,7 +16,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     return '–' if value is None or math.isnan(value) else f'{100 * value:.{digits}f}'
 
 
-def plain(values: np.ndarray) -> Any:
+def plain(values: np.ndarray | float) -> Any:
     """Nested lists of numbers, or one number; None where it is nan."""
     return np.where(np.isnan(values), None, values).tolist()
 

@@ -7,13 +7,15 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmagg.cli import analyse_groups
 from mmagg.cli.main import run
+from mmagg.evaluation.groups import EDGES
 
 FILES = ['ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png']
 
 
 def measure(*arguments: object) -> int:
-    return run('ap_by_group', [str(argument) for argument in arguments])
+    return run(analyse_groups, [str(argument) for argument in arguments])
 
 
 def test_published_results(shared: Path, tmp_path: Path, capsys) -> None:
@@ -53,6 +55,7 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
         assert error.startswith('error: ')
         assert message in error
         assert not out.exists()
+    assert analyse_groups.parser().get_default('edges') == list(EDGES)
     assert measure(annotations, path) == 0
     assert measure(annotations, path, '--out', out) == 0
     report = json.loads((out / 'ap_by_group.json').read_text())

@@ -7,13 +7,14 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmagg.cli import analyse_calibration
 from mmagg.cli.main import run
 
 FILES = ['calibration.csv', 'calibration.json', 'calibration.png']
 
 
 def calibrate(*arguments: object) -> int:
-    return run('calibration', [str(argument) for argument in arguments])
+    return run(analyse_calibration, [str(argument) for argument in arguments])
 
 
 def results(annotations: Path, path: Path, score: float) -> Path:

@@ -7,13 +7,15 @@ from pathlib import Path
 import cv2
 import pytest
 
+from mmagg.cli import compare_results
 from mmagg.cli.main import run
+from mmagg.evaluation.bootstrap import FEWEST_IMAGES
 
 FILES = ['changed_images.csv', 'compare.csv', 'compare.json', 'compare.png']
 
 
 def compare(*arguments: object) -> int:
-    return run('compare', [str(argument) for argument in arguments])
+    return run(compare_results, [str(argument) for argument in arguments])
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -56,6 +58,8 @@ def test_published_results_and_a_part_of_them(shared: Path, tmp_path: Path, caps
     assert [row['file_name'] for row in changed[:3]] == [image['file_name'] for image in report['changed_images']]
     assert cv2.imread(str(out / 'compare.png')).std() > 10
     assert f'{100 * expected["AP"]:.1f}' in capsys.readouterr().out
+    help_text = ' '.join(compare_results.parser().format_help().split())
+    assert f'less than {FEWEST_IMAGES} images gets no interval' in help_text
 
 
 def test_the_same_seed_gives_the_same_report(annotations: Path, tmp_path: Path) -> None:

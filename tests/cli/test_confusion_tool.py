@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from mmagg.cli import analyse_confusion
 from mmagg.cli.main import run
 
 
 def confusion(*arguments: object) -> int:
-    return run('confusion', [str(argument) for argument in arguments])
+    return run(analyse_confusion, [str(argument) for argument in arguments])
 
 
 def table(out: Path) -> tuple[list[str], list[str], np.ndarray]:

@@ -8,6 +8,7 @@ import cv2
 import pycocotools.mask as coco_mask
 import pytest
 
+from mmagg.cli import analyse_errors
 from mmagg.cli.main import run
 
 FILES = ['error_analysis.csv', 'error_analysis.json', 'error_analysis.png']
@@ -33,7 +34,7 @@ def results_of(annotations: Path, score: float = 0.9) -> list[dict]:
 
 
 def analyse(*arguments: object) -> int:
-    return run('error_analysis', [str(argument) for argument in arguments])
+    return run(analyse_errors, [str(argument) for argument in arguments])
 
 
 def write(path: Path, content: object) -> Path:

@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from mmagg.cli import analyse_precision_recall
 from mmagg.cli.main import run
 
 FILES = ['precision_recall.csv', 'precision_recall.json', 'precision_recall.png']
 
 
 def curves(*arguments: object) -> int:
-    return run('precision_recall', [str(argument) for argument in arguments])
+    return run(analyse_precision_recall, [str(argument) for argument in arguments])
 
 
 def test_published_results(shared: Path, tmp_path: Path, capsys) -> None:

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from mmagg.apis.hardware import hardware
+from mmagg.cli import test
 from mmagg.cli.main import run
 from mmagg.evaluation.report import Evaluation, score_table, write_report
 
@@ -80,7 +82,7 @@ def tested(shapes_folder: Path, tmp_path: Path) -> Evaluation:
             'coco/segm_mAP_copypaste': '0.500 0.9',
         },
         seconds={'waiting for data': 0.001, 'backbone': 0.003},
-        device='cpu',
+        machine=hardware('cpu'),
     )
 
 
@@ -158,7 +160,7 @@ def test_scores_have_the_columns_that_are_known() -> None:
 def test_from_a_test_run(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     arguments = [tiny_config, trained / 'iter_2.pth', '--coco', shapes_folder, '--work-dir', tmp_path / 'run']
     arguments += ['--report', tmp_path / 'report', '--show-score-thr', 0]
-    assert run('test', [str(argument) for argument in arguments]) == 0
+    assert run(test, [str(argument) for argument in arguments]) == 0
     assert f'report: {tmp_path / "report/report.html"}' in capsys.readouterr().out
     page = Page(tmp_path / 'report/report.html')
     metrics = json.loads((tmp_path / 'run/metrics.json').read_text())
@@ -172,7 +174,7 @@ def test_from_a_test_run(tiny_config: Path, trained: Path, shapes_folder: Path, 
 
 def test_a_file_of_the_reports_name(tiny_config: Path, trained: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / 'report').write_text('')
-    assert run('test', [str(tiny_config), str(trained / 'iter_2.pth'), '--report', str(tmp_path / 'report')]) == 2
+    assert run(test, [str(tiny_config), str(trained / 'iter_2.pth'), '--report', str(tmp_path / 'report')]) == 2
     assert f'--report {tmp_path / "report"}: is a file' in capsys.readouterr().err
 
 

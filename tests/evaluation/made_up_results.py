@@ -3,7 +3,7 @@
 import numpy as np
 import pycocotools.mask as coco_mask
 
-from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Objects, Truth
 
 IMAGES, CLASSES, SIDE = 12, 4, 100  # no object is of the last class; pixels
 
@@ -20,6 +20,16 @@ def made_up(seed: int) -> tuple[Objects, Detections]:
     labels = np.where(rng.random(len(near)) < 0.5, labels[near], rng.integers(0, CLASSES, len(near)))
     scores = rng.integers(1, 11, len(near)) / 10
     return objects, Detections(images[near], labels, shifted[:, 2:].prod(axis=1), scores, shifted).counted()
+
+
+def truth_of(objects: Objects, *, images: int = IMAGES, classes: int = CLASSES) -> Truth:
+    """Objects as those of an annotation file."""
+    iou_type = 'segm' if objects.outlines.ndim == 1 else 'bbox'
+    names = tuple(map(str, range(images)))
+    sizes = ((SIDE, SIDE),) * images
+    return Truth(
+        iou_type, tuple(range(images)), names, sizes, tuple(range(classes)), tuple(map(str, range(classes))), objects
+    )
 
 
 def ellipse(box: np.ndarray) -> dict:

@@ -4,18 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_results import made_up
+from made_up_results import made_up, truth_of
 
 from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.calibration import Calibration, calibration
-from mmagg.evaluation.calibration_chart import plot_calibration
 from mmagg.evaluation.matching import evaluate, overlaps
 
 
 def measure(detections: Detections, objects: Objects, bins: int = 10, iou_thr: float = 0.5) -> Calibration:
-    pairs = overlaps(detections, objects)
-    outcome = evaluate(detections, objects, pairs, thresholds=np.array([iou_thr]))
-    return calibration(outcome, detections, pairs, bins=bins)
+    return calibration(truth_of(objects), detections, iou_thr=iou_thr, bins=bins)
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -78,7 +75,7 @@ def test_no_detections_and_no_probabilities(tmp_path: Path) -> None:
     assert result.counts.tolist() == [0] * 10
     assert np.isnan([result.error, result.localisation_error]).all()
     for suffix in ('png', 'svg'):
-        plot_calibration(result, 'nothing', tmp_path / f'chart.{suffix}')
+        result.draw(tmp_path / f'chart.{suffix}', 'nothing')
         assert (tmp_path / f'chart.{suffix}').stat().st_size > 1000
     detections.scores[0] = 1.5
     with pytest.raises(ValueError, match='not all from 0 to 1'):

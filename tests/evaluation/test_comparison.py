@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_results import truth_of
 
 from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.comparison import FEWEST_IMAGES, Judged, ap_of_samples, bootstrap, changed_images, judge
+from mmagg.evaluation.bootstrap import FEWEST_IMAGES, Judged, ap_of_samples, bootstrap, judge
+from mmagg.evaluation.comparison import changed_images
 
 IMAGES = 12
 BOX = (0, 0, 10, 10)
@@ -20,6 +22,7 @@ OBJECTS = Objects(
     np.zeros(IMAGES, bool),
     np.array([BOX] * IMAGES, float),
 )
+TRUTH = truth_of(OBJECTS, images=IMAGES, classes=2)
 
 
 def found(images: list[int], score: float = 0.5, box: tuple[float, ...] = BOX) -> Judged:
@@ -28,23 +31,23 @@ def found(images: list[int], score: float = 0.5, box: tuple[float, ...] = BOX) -
     outlines = np.array([box] * count, float).reshape(-1, 4)
     labels = OBJECTS.labels[images] if count else np.empty(0, int)
     detections = Detections(np.array(images, int), labels, np.full(count, 100.0), np.full(count, score), outlines)
-    return judge(detections.counted(), OBJECTS)
+    return judge(TRUTH, detections.counted())
 
 
 def compare(a: Judged, b: Judged, samples: int = 400):
-    return bootstrap(a, b, OBJECTS, images=IMAGES, classes=2, samples=samples)
+    return bootstrap(TRUTH, a, b, samples=samples)
 
 
 def test_the_full_set_is_cocos(shared: Path) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     expected = json.loads((folder / 'expected.json').read_text())['segm']
     truth = read_truth(folder / 'instances_val2014_100.json', 'segm')
-    judged = judge(read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth), truth.objects)
-    differences = bootstrap(judged, judged, truth.objects, images=100, classes=80, samples=3)
+    judged = judge(truth, read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth))
+    differences = bootstrap(truth, judged, judged, samples=3)
     for aps in (differences.a, differences.b):
         assert aps[:, -1] == pytest.approx([expected[key] for key in ('AP', 'APs', 'APm', 'APl')], abs=1e-5)
     assert differences.low[0, -1] == differences.high[0, -1] == 0
-    assert changed_images(judged, judged, truth.objects, images=100) == []
+    assert changed_images(truth, judged, judged) == []
 
 
 def test_samples_are_paired_and_the_interval_is_that_of_the_samples() -> None:
@@ -88,17 +91,17 @@ def test_samples_in_parts_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_absent_image_counts_for_nothing() -> None:
     weights = np.ones((1, IMAGES), int)
     weights[0, 3:8] = 0
-    aps = ap_of_samples(found([0, 1, 2]), OBJECTS, weights, classes=2)[0, 0]
+    aps = ap_of_samples(TRUTH, found([0, 1, 2]), weights)[0, 0]
     assert aps == pytest.approx([1, 0, 0.5])
 
 
 def test_changed_images() -> None:
     a, b = found([0, 1, 2], score=0.5), found([1, 2, 3], score=0.8)
-    changes = {change.image: change for change in changed_images(a, b, OBJECTS, images=IMAGES)}
+    changes = {change.image: change for change in changed_images(TRUTH, a, b)}
     assert list(changes) == [3, 0, 1, 2]
     assert [changes[image].change for image in (3, 0, 1, 2)] == pytest.approx([0.8, 0.5, 0.3, 0.3])
     assert [changes[image].better for image in (3, 0, 1, 2)] == pytest.approx([0.8, -0.5, 0.3, 0.3])
     assert [(changes[image].gained, changes[image].lost) for image in (3, 0, 1)] == [(1, 0), (0, 1), (0, 0)]
-    wrong = changed_images(found([]), found([4], score=0.6, box=(40, 40, 10, 10)), OBJECTS, images=IMAGES)
+    wrong = changed_images(TRUTH, found([]), found([4], score=0.6, box=(40, 40, 10, 10)))
     assert [(c.image, c.gained, c.lost, c.wrong_a, c.wrong_b) for c in wrong] == [(4, 0, 0, 0, 1)]
     assert (wrong[0].change, wrong[0].better) == pytest.approx((0.6, -0.6))

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_results import truth_of
 
 from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.confusion import confusion_matrix
+from mmagg.evaluation.confusion import confusion
 
 # Class 0 and 1 in image 0, and a crowd of class 2 there.
 OBJECTS = Objects(
@@ -26,7 +27,7 @@ def matrix(*rows: tuple[int, float, tuple[float, ...]], score_thr: float = 0.3) 
     detections = Detections(
         np.zeros(len(rows), int), np.array(labels, int), outlines[:, 2:].prod(1), np.array(scores), outlines
     ).counted()
-    return confusion_matrix(detections, OBJECTS, classes=3, score_thr=score_thr, iou_thr=0.5).tolist()
+    return confusion(truth_of(OBJECTS, images=1, classes=3), detections, score_thr=score_thr).matrix.tolist()
 
 
 FIRST, SECOND, CROWD, NOWHERE = (0, 0, 10, 9), (30, 0, 10, 9), (60, 60, 10, 10), (80, 0, 10, 10)
@@ -56,7 +57,7 @@ def test_sums(shared: Path) -> None:
     folder = shared / 'data/eval_fixtures/cocoapi'
     truth = read_truth(folder / 'instances_val2014_100.json', 'segm')
     detections = read_detections(folder / 'instances_val2014_fakesegm100_results.json', truth)
-    counts = confusion_matrix(detections, truth.objects, classes=80, score_thr=0, iou_thr=0.5)
+    counts = confusion(truth, detections, score_thr=0, iou_thr=0.5).matrix
     regular = truth.objects.labels[~truth.objects.crowd]
     assert counts[:-1].sum(axis=1).tolist() == np.bincount(regular, minlength=80).tolist()
     assert (counts[:, :-1].sum(axis=0) <= np.bincount(detections.labels, minlength=80)).all()

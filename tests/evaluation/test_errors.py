@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from made_up_results import truth_of
 
 from mmagg.datasets.coco_objects import Detections, Objects
-from mmagg.evaluation.errors import KINDS, analyse_errors, with_true_outlines
+from mmagg.evaluation.errors import KINDS, ErrorAnalysis, error_analysis, with_true_outlines
 from mmagg.evaluation.matching import overlaps
 
 # Two images; image 0 has an object of class 0 and one of class 1, image 1 one of class 0.
@@ -26,20 +27,20 @@ def make(*rows: tuple[int, int, float, tuple[float, ...]]) -> Detections:
     return Detections(np.array(images, int), np.array(labels, int), areas, np.array(scores), outlines).counted()
 
 
-def analyse(*rows, objects: Objects = OBJECTS) -> dict:
-    return analyse_errors(make(*rows), objects, images=2, classes=2)
+def analyse(*rows, objects: Objects = OBJECTS) -> ErrorAnalysis:
+    return error_analysis(truth_of(objects, images=2, classes=2), make(*rows))
 
 
-def counts(report: dict) -> dict[str, int]:
-    return {kind: error['count'] for kind, error in report['errors'].items() if error['count']}
+def counts(report: ErrorAnalysis) -> dict[str, int]:
+    return {kind: error.count for kind, error in report.errors.items() if error.count}
 
 
 def test_perfect_results_have_no_errors() -> None:
     report = analyse(*PERFECT)
-    assert list(report['errors']) == list(KINDS)
+    assert list(report.errors) == list(KINDS)
     assert counts(report) == {}
-    assert report['ap'] == report['as_predicted']['AP'] == report['true_outlines']['AP'] == pytest.approx(1)
-    assert all(error['gain'] == 0 for error in report['errors'].values())
+    assert report.ap == report.as_predicted['AP'] == report.true_outlines['AP'] == pytest.approx(1)
+    assert all(error.gain == 0 for error in report.errors.values())
 
 
 @pytest.mark.parametrize(
@@ -56,8 +57,8 @@ def test_perfect_results_have_no_errors() -> None:
 def test_one_more_detection_is_one_error(extra, kind: str) -> None:
     report = analyse(*PERFECT, extra)
     assert counts(report) == {kind: 1}
-    gains = {name: error['gain'] for name, error in report['errors'].items()}
-    assert report['ap'] + gains.pop(kind) == pytest.approx(1)
+    gains = {name: error.gain for name, error in report.errors.items()}
+    assert report.ap + gains.pop(kind) == pytest.approx(1)
     assert set(gains.values()) == {0}
 
 
@@ -67,8 +68,8 @@ def test_a_wrong_class_or_place_is_no_missed_object() -> None:
     wrong_place = analyse(PERFECT[0], PERFECT[1], (1, 0, 0.7, (5, 0, 10, 10)))
     assert counts(wrong_place) == {'localisation': 1}
     for report, kind in ((wrong_class, 'classification'), (wrong_place, 'localisation')):
-        assert report['ap'] < 1
-        assert report['ap'] + report['errors'][kind]['gain'] == pytest.approx(1)
+        assert report.ap < 1
+        assert report.ap + report.errors[kind].gain == pytest.approx(1)
 
 
 def test_of_several_meant_for_one_object_only_the_first_is_corrected() -> None:
@@ -76,26 +77,26 @@ def test_of_several_meant_for_one_object_only_the_first_is_corrected() -> None:
         PERFECT[1], PERFECT[2], (0, 0, 0.5, (5, 0, 10, 10)), (0, 0, 0.4, (4, 0, 10, 10)), (0, 0, 0.3, (0, 5, 10, 10))
     )
     assert counts(report) == {'localisation': 3}
-    assert report['ap'] + report['errors']['localisation']['gain'] == pytest.approx(1)
+    assert report.ap + report.errors['localisation'].gain == pytest.approx(1)
 
 
 def test_missed_objects() -> None:
     report = analyse(*PERFECT[:2])
     assert counts(report) == {'missed': 1}
     # Class 0: one of two found, so 51 of the 101 recalls; class 1 is perfect.
-    assert report['ap'] == pytest.approx((51 / 101 + 1) / 2)
-    assert report['errors']['missed']['gain'] == pytest.approx(1 - report['ap'])
+    assert report.ap == pytest.approx((51 / 101 + 1) / 2)
+    assert report.errors['missed'].gain == pytest.approx(1 - report.ap)
 
 
 def test_no_detections_and_no_objects() -> None:
     report = analyse()
     assert counts(report) == {'missed': 3}
-    assert report['ap'] == 0
-    assert report['errors']['missed']['gain'] == 1
+    assert report.ap == 0
+    assert report.errors['missed'].gain == 1
     empty = Objects(np.empty(0, int), np.empty(0, int), np.empty(0), np.empty(0, bool), np.empty((0, 4)))
     report = analyse(*PERFECT, objects=empty)
     assert counts(report) == {'background': 3}
-    assert report['ap'] is report['true_outlines']['AP'] is report['errors']['background']['gain'] is None
+    assert np.isnan([report.ap, report.true_outlines['AP'], report.errors['background'].gain]).all()
 
 
 def test_what_lies_in_a_crowd_is_no_error() -> None:
@@ -120,6 +121,6 @@ def test_outlines_are_replaced_by_the_best_of_their_class() -> None:
     replaced = with_true_outlines(detections, OBJECTS, overlaps(detections, OBJECTS))
     assert replaced.outlines.tolist() == [[0, 0, 10, 10], [2, 2, 10, 10], [0, 0, 10, 10]]
     assert replaced.areas.tolist() == [100, 100, 100]
-    report = analyse_errors(detections, OBJECTS, images=2, classes=2)
-    assert report['true_outlines'] == pytest.approx({'AP': 0.5, 'AP50': 0.5, 'AP75': 0.5})
-    assert report['as_predicted']['AP'] < 0.25
+    report = error_analysis(truth_of(OBJECTS, images=2, classes=2), detections)
+    assert report.true_outlines == pytest.approx({'AP': 0.5, 'AP50': 0.5, 'AP75': 0.5})
+    assert report.as_predicted['AP'] < 0.25

@@ -7,16 +7,14 @@ import numpy as np
 import pycocotools.coco
 import pycocotools.mask as coco_mask
 import pytest
-from made_up_results import CLASSES, IMAGES, SIDE, coco_format, ellipse, made_up
+from made_up_results import SIDE, coco_format, ellipse, made_up, truth_of
 from pycocotools.cocoeval import COCOeval
 
 from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.group_chart import plot_groups
-from mmagg.evaluation.groups import boxes_of, by_coverage, by_size, coverage, coverage_names, most_overlapped
-from mmagg.evaluation.matching import SIZES, overlaps
-
-COUNTS = dict(images=IMAGES, classes=CLASSES)
+from mmagg.evaluation.coverage import boxes_of, coverage
+from mmagg.evaluation.groups import ap_by_group, by_coverage, by_size, coverage_names
+from mmagg.evaluation.matching import most_overlapped, overlaps
 
 
 def as_masks(things: Objects | Detections) -> Objects | Detections:
@@ -58,7 +56,7 @@ def test_coverage_and_its_groups_equal_naive_ones(masks: bool, capsys) -> None:
     if masks:
         objects, detections = as_masks(objects), as_masks(detections)
     pairs = overlaps(detections, objects)
-    own = most_overlapped(detections, objects, pairs)
+    own = most_overlapped(pairs.where(~objects.crowd[pairs.objects]), len(detections))[1]
     truth, results = coco_format(objects, detections)
     ious = coco_mask.iou(list(detections.outlines), list(objects.outlines), [0] * len(objects))
     ious[(detections.images[:, None] != objects.images) | objects.crowd] = 0
@@ -87,7 +85,7 @@ def test_coverage_and_its_groups_equal_naive_ones(masks: bool, capsys) -> None:
     evaluator.accumulate()
     precision, recall = evaluator.eval['precision'][..., -1], evaluator.eval['recall'][..., -1]
     theirs = precision.mean(axis=(0, 1)), precision[0].mean(axis=0), precision[5].mean(axis=0), recall.mean(axis=0)
-    scores = by_coverage(detections, objects, pairs, **COUNTS)
+    scores = by_coverage(truth_of(objects), detections, pairs)
     for ours, values in zip(scores, theirs, strict=False):
         np.testing.assert_allclose(ours[:, :-1], np.where(values < 0, np.nan, values).T, atol=1e-12)
         np.testing.assert_allclose(ours[:, -1], [row[row >= 0].mean() for row in values.T], atol=1e-12)
@@ -106,7 +104,7 @@ def test_sizes_equal_pycocotools(shared: Path, iou_type: str, capsys) -> None:
     truth = read_truth(paths[0], iou_type)
     detections = read_detections(paths[1], truth)
     pairs = overlaps(detections, truth.objects)
-    scores = by_size(detections, truth.objects, pairs, images=100, classes=80)
+    scores = by_size(truth, detections, pairs)
     ap, ap50, ap75, ar = (values[:, -1] for values in scores[:4])
     assert [*ap, ap50[0], ap75[0], *ar] == pytest.approx(
         evaluator.stats[[0, 3, 4, 5, 1, 2, 8, 9, 10, 11]].tolist(), abs=1e-12
@@ -124,7 +122,8 @@ def test_what_is_wrong_counts_where_it_is() -> None:
         zeros = np.zeros(len(chosen), int)
         detections = Detections(zeros, zeros, np.full(len(chosen), 100.0), np.array(scores), chosen).counted()
         pairs = overlaps(detections, objects)
-        return by_coverage(detections, objects, pairs, images=1, classes=1, edges=[0, 0.1]).ap[:, -1].tolist()
+        truth = truth_of(objects, images=1, classes=1)
+        return by_coverage(truth, detections, pairs, edges=[0, 0.1]).ap[:, -1].tolist()
 
     assert aps(0.9, 0.9, 0.9) == pytest.approx([1, np.nan, 1], nan_ok=True)
     # The duplicate on the lone object is more certain than what is right in the crowd, and does no harm there.
@@ -146,13 +145,13 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     nothing = Objects(*(getattr(objects, name)[:0] for name in ('images', 'labels', 'areas', 'crowd', 'outlines')))
     for some, found in ((objects, detections[:0]), (nothing, detections), (nothing, detections[:0])):
         for things in ((some, found), (as_masks(some), as_masks(found))):
-            scores = [by(*things[::-1], overlaps(*things[::-1]), **COUNTS) for by in (by_size, by_coverage)]
-            for groups in scores:
+            result = ap_by_group(truth_of(things[0]), things[1], edges=[0.2, 0.5, 0.7])
+            for groups in (result.size, result.coverage):
                 assert groups.objects.any() == (len(some) > 0)
                 np.testing.assert_array_equal(groups.ap[:, :-1], np.where(groups.objects[:, :-1], 0, np.nan))
     for suffix in ('png', 'svg'):
         path = tmp_path / f'chart.{suffix}'
-        plot_groups({'size': (list(SIZES), scores[0]), '$': (coverage_names([0.2, 0.5, 0.7]), scores[1])}, path)
+        result.draw(path, ('size', '$'))
         assert path.stat().st_size > 1000
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from made_up_results import truth_of
 
 from mmagg.datasets.coco_objects import Detections, Objects
 from mmagg.evaluation.image_quality import extremes, image_quality
@@ -30,7 +31,7 @@ def test_quality_of_images() -> None:
             [[0, 0, 10, 8], [50, 50, 10, 10], [0, 0, 10, 10], [0, 0, 10, 10], [5, 5, 10, 10], [80, 80, 10, 10]]
         ),
     )
-    result = image_quality(found.counted(), objects, images=5, score_thr=0.3)
+    result = image_quality(truth_of(objects, images=5, classes=2), found.counted(), score_thr=0.3)
     np.testing.assert_allclose(result.quality, [0.8 / (1 + 0.5 + 0.5), np.nan, 0, 1, np.nan])
     assert result.found.tolist() == [1, 0, 0, 1, 0]
     assert result.missed.tolist() == [1, 0, 0, 0, 0]

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_results import truth_of
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmagg.datasets.coco_objects import Detections, Objects, ranks
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes
 from mmagg.evaluation.matching import SIZES, THRESHOLDS, evaluate, overlaps
 
 
@@ -50,7 +51,7 @@ def test_each_class_size_and_threshold_equals_pycocotools(shared: Path, iou_type
     truth = read_truth(annotations, iou_type)
     detections = read_detections(results, truth)
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects), sizes=list(SIZES.values()))
-    aps = average_precision(outcome, detections, truth.objects, once(100), classes=80)[0]
+    aps = average_precision(truth, detections, outcome)[0]
 
     expected = json.loads((folder / 'expected.json').read_text())[iou_type]
     measured = mean_over_classes(aps.mean(axis=1))
@@ -83,7 +84,7 @@ def test_copied_images_equal_weights(shared: Path) -> None:
     precision = reference(copied, found, 'segm').eval['precision'][:, :, :, 0, -1]
 
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
-    aps = average_precision(outcome, detections, truth.objects, weights, classes=80)[0, 0]
+    aps = average_precision(truth, detections, outcome, weights)[0, 0]
     theirs = np.where((precision < 0).any(axis=1), np.nan, precision.mean(axis=1))
     np.testing.assert_allclose(aps, theirs, atol=1e-9)
 
@@ -133,10 +134,10 @@ def test_only_the_first_hundred_of_an_image_and_class_count() -> None:
 def test_nothing_at_all() -> None:
     none, nothing = make_objects(boxes(), [], []), make_detections(boxes(), [], [], [])
     outcome = evaluate(nothing, none, overlaps(nothing, none))
-    assert np.isnan(average_precision(outcome, nothing, none, once(2), classes=3)).all()
+    assert np.isnan(average_precision(truth_of(none, images=2, classes=3), nothing, outcome)).all()
     some = make_objects(boxes((0, 0, 5, 5)), [1], [0])
     outcome = evaluate(nothing, some, overlaps(nothing, some))
-    aps = average_precision(outcome, nothing, some, once(2), classes=3)[0, 0]
+    aps = average_precision(truth_of(some, images=2, classes=3), nothing, outcome)[0, 0]
     assert np.isnan(aps[:, [0, 2]]).all()
     assert (aps[:, 1] == 0).all()
 

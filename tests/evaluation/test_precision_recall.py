@@ -1,23 +1,23 @@
 """Curves equal pycocotools on published results and faster-coco-eval on made-up ones; F1 equals a naive search."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import faster_coco_eval
 import numpy as np
 import pycocotools.coco
 import pytest
-from made_up_results import CLASSES, coco_format, made_up
+from made_up_results import CLASSES, coco_format, made_up, truth_of
 from pycocotools.cocoeval import COCOeval
 
-from mmagg.datasets.coco_objects import Detections, Objects
+from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, Outcome, evaluate, overlaps
-from mmagg.evaluation.precision_recall import best_f1, precision_recall
-from mmagg.evaluation.precision_recall_chart import plot_precision_recall
+from mmagg.evaluation.precision_recall import best_f1, curves_of, precision_recall
 
-Case = tuple[Outcome, Detections, Objects]
+Case = tuple[Truth, Detections, Outcome]
 
 
 def faster(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
@@ -29,9 +29,9 @@ def faster(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
     return evaluator.eval['precision'][..., 0, -1], evaluator.eval['scores'][..., 0, -1]
 
 
-def compare(case: Case, classes: int, precision: np.ndarray, scores: np.ndarray) -> None:
+def compare(case: Case, precision: np.ndarray, scores: np.ndarray) -> None:
     """With an evaluator's arrays (T, R, K): there −1 stands for a class without objects, score 0 for not reached."""
-    curves = precision_recall(*case, classes=classes)
+    curves = curves_of(*case)
     precision, scores = precision.swapaxes(1, 2), scores.swapaxes(1, 2)
     np.testing.assert_allclose(curves.precision, np.where(precision < 0, np.nan, precision), atol=1e-12)
     np.testing.assert_array_equal(curves.scores, np.where(scores <= 0, np.nan, scores))
@@ -40,7 +40,7 @@ def compare(case: Case, classes: int, precision: np.ndarray, scores: np.ndarray)
 def test_made_up_results_equal_faster_coco_eval() -> None:
     objects, detections = made_up(0)
     outcome = evaluate(detections, objects, overlaps(detections, objects))
-    compare((outcome, detections, objects), CLASSES, *faster(objects, detections))
+    compare((truth_of(objects), detections, outcome), *faster(objects, detections))
 
 
 @pytest.mark.parametrize('iou_type', ['segm', 'bbox'])
@@ -56,11 +56,11 @@ def test_published_results_equal_pycocotools(shared: Path, iou_type: str, capsys
     truth = read_truth(paths[0], iou_type)
     detections = read_detections(paths[1], truth)
     outcome = evaluate(detections, truth.objects, overlaps(detections, truth.objects))
-    case = outcome, detections, truth.objects
-    compare(case, 80, *(evaluator.eval[name][:, :, :, 0, -1] for name in ('precision', 'scores')))
+    case = truth, detections, outcome
+    compare(case, *(evaluator.eval[name][:, :, :, 0, -1] for name in ('precision', 'scores')))
 
-    precision = precision_recall(*case, classes=80).precision
-    aps = average_precision(*case, once(100), classes=80)[0, 0]
+    precision = curves_of(*case).precision
+    aps = average_precision(*case)[0, 0]
     np.testing.assert_allclose(precision.mean(axis=-1), aps, atol=1e-12)
     expected = json.loads((folder / 'expected.json').read_text())[iou_type]
     mean = mean_over_classes(precision.swapaxes(1, 2))
@@ -70,7 +70,7 @@ def test_published_results_equal_pycocotools(shared: Path, iou_type: str, capsys
 def test_best_f1_equals_a_naive_search() -> None:
     objects, detections = made_up(1)
     outcome = evaluate(detections, objects, overlaps(detections, objects))
-    best = best_f1(outcome, detections, objects, classes=CLASSES)
+    best = best_f1(truth_of(objects), detections, outcome)
     assert np.isnan([values[:, CLASSES - 1] for values in best]).all()
     for label in (0, 1, 2, CLASSES):
         classes = range(CLASSES) if label == CLASSES else [label]
@@ -89,16 +89,14 @@ def test_best_f1_equals_a_naive_search() -> None:
 def test_no_detections_and_no_objects(tmp_path: Path) -> None:
     objects, detections = made_up(2)
     none = detections[:0]
-    outcome = evaluate(none, objects, overlaps(none, objects))
-    curves = precision_recall(outcome, none, objects, classes=CLASSES)
+    result = precision_recall(truth_of(objects), none)
+    curves, best = result.curves, result.best
     assert (curves.precision[:, :-1] == 0).all()
     assert np.isnan(curves.precision[:, -1]).all()
     assert np.isnan(curves.scores).all()
-    best = best_f1(outcome, none, objects, classes=CLASSES)
     assert (best.f1[:, [0, 1, 2, CLASSES]] == 0).all()
     assert np.isnan(best.scores).all()
     for suffix in ('png', 'svg'):
         path = tmp_path / f'chart.{suffix}'
-        panels = {'$a': curves.precision[:, 0], '$b$': curves.precision[:, -1]}
-        plot_precision_recall(panels, THRESHOLDS, path)
+        replace(result, classes=['$a', '1', '2', '$b$'], shown=['$a', '$b$']).draw(path)
         assert path.stat().st_size > 1000

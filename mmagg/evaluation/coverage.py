@@ -1,0 +1,79 @@
+"""Coverage: how much of an object's box other objects cover.
+
+An object's coverage is the share of its own bounding box that the masks of all other annotated objects of the image
+cover together, of whatever class, crowd regions too: what is in front of it, behind it or close beside it. So a cup on
+an annotated table counts as crowded: what surrounds it belongs to something else. Where boxes are compared, the others'
+boxes take the place of their masks.
+
+Shape shorthand: N boxes, G objects.
+"""
+
+import numpy as np
+import pycocotools.mask as coco_mask
+from tqdm import tqdm
+
+from mmagg.datasets.coco_objects import Objects
+from mmagg.evaluation.matching import by_image
+
+NOTHING, SEVERAL = -1, -2  # where no object is, and where more than one is
+
+
+def coverage(boxes: np.ndarray, images: np.ndarray, own: np.ndarray, objects: Objects) -> np.ndarray:
+    """Share of each box that is covered by objects of its image other than its own.
+
+    Args:
+        boxes: (N, 4) x, y, width, height; whole pixels where objects are masks.
+        images: (N,) int.
+        own: (N,) int, the object that does not count as another, or -1.
+        objects: G.
+
+    Returns:
+        (N,) from 0 to 1; 0 for an empty box.
+    """
+    result = np.zeros(len(boxes))
+    boxes_in, objects_in = by_image(images), by_image(objects.images)
+    for image in tqdm(sorted(boxes_in.keys() & objects_in.keys()), 'coverage', unit='image', delay=2, leave=False):
+        mine, others = boxes_in[image], objects_in[image]
+        result[mine] = _shares(boxes[mine], own[mine], others, objects.outlines[others])
+    return result
+
+
+def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np.ndarray) -> np.ndarray:
+    """(N,) shares in one image: boxes (N, 4), own (N,), indices and outlines of its objects."""
+    rows, columns = _grid(outlines, boxes)
+    heights, widths = np.diff(rows), np.diff(columns)
+    holders = np.full((len(heights), len(widths)), NOTHING, np.int32)  # which object is where
+    for index, outline, window in zip(others, outlines, _windows(boxes_of(outlines), rows, columns), strict=True):
+        held = holders[window]
+        inside = coco_mask.decode(outline)[window] > 0 if outlines.ndim == 1 else np.s_[:]
+        held[inside] = np.where(held[inside] == NOTHING, index, SEVERAL)
+    covered, areas = np.zeros(len(boxes)), boxes[:, 2:].prod(axis=1)
+    anything = holders != NOTHING
+    for place, window in enumerate(_windows(boxes, rows, columns)):
+        other = anything[window] & (holders[window] != own[place])
+        covered[place] = heights[window[0]] @ other @ widths[window[1]]
+    return np.divide(covered, areas, out=np.zeros(len(boxes)), where=areas > 0)
+
+
+def boxes_of(outlines: np.ndarray) -> np.ndarray:
+    """(N, 4) x, y, width, height of masks or boxes."""
+    return coco_mask.toBbox(outlines.tolist()).reshape(-1, 4) if outlines.ndim == 1 else outlines
+
+
+def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rows and columns begin and end: pixels of masks, or cells between the sides of all boxes."""
+    if outlines.ndim == 1:
+        return tuple(np.arange(side + 1.0) for side in outlines[0]['size'])
+    low, size = np.split(np.concatenate([outlines, boxes]), 2, axis=1)
+    x, y = np.concatenate([low, low + size]).T
+    return np.unique(y), np.unique(x)
+
+
+def _windows(boxes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[slice, slice]]:
+    """The part of the grid that is each box."""
+    x, y, right, low = (*boxes[:, :2].T, *(boxes[:, :2] + boxes[:, 2:]).T)
+    ends = (
+        np.searchsorted(edges, values).tolist()
+        for edges, values in ((rows, y), (rows, low), (columns, x), (columns, right))
+    )
+    return [np.s_[top:bottom, left:right] for top, bottom, left, right in zip(*ends, strict=True)]
