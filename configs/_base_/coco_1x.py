@@ -1,4 +1,4 @@
-"""COCO, 12 epochs, single scale: what every COCO config here starts from.
+"""COCO, 12 epochs, single scale: the base of every COCO config here.
 
 8 GPUs x 2 images, SGD with learning rate 0.01, warm-up over 500 iterations from a third of it (SOLO, Sec. 3).
 """

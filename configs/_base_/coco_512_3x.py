@@ -2,17 +2,8 @@
 
 _base_ = './coco_3x.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    dict(
-        type='RandomChoiceResize',
-        scales=[(852, 512), (852, 480), (852, 448), (852, 416), (852, 384), (852, 352)],
-        keep_ratio=True,
-    ),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].scales = [(852, side) for side in range(512, 351, -32)]
 test_pipeline = [
     dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
     dict(type='Resize', scale=(852, 512), keep_ratio=True),

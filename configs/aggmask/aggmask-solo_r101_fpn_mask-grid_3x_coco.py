@@ -2,6 +2,4 @@
 
 _base_ = './aggmask-solo_r50_fpn_mask-grid_3x_coco.py'
 
-model = dict(
-    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101')),
-)
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

@@ -1,4 +1,4 @@
-"""AggMask's ablation (Table 6): static aggregation: the same parameters in every cell."""
+"""AggMask's ablation (Table 6): static aggregation, the same parameters in every cell."""
 
 _base_ = './aggmask-solo_r50_fpn_3x_coco.py'
 

@@ -2,6 +2,4 @@
 
 _base_ = './aggmask-solov2_r50_fpn_mask-grid_6x_coco.py'
 
-model = dict(
-    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet101')),
-)
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))

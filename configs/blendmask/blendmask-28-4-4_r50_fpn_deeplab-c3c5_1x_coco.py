@@ -1,22 +1,9 @@
-"""The ablations' model (Tables 1 to 3): 28_4_4, DeepLabV3+'s decoder of width 128 on C3 and C5, no semantic loss."""
+"""28_4_4 (BlendMask, Tables 1 to 3): DeepLabV3+'s decoder of width 128 on C3 and C5, no semantic loss."""
 
 _base_ = './blendmask_r50_fpn_1x_coco.py'
 
 model = dict(
-    neck=dict(
-        _delete_=True,
-        type='BypassNeck',
-        neck=dict(
-            type='FPN',
-            in_channels=[256, 512, 1024, 2048],
-            out_channels=256,
-            start_level=1,
-            add_extra_convs='on_output',
-            relu_before_extra_convs=True,
-            num_outs=5,
-        ),
-        keep=(1, 3),
-    ),
+    neck=dict(_delete_=True, type='BypassNeck', neck=_base_.model.neck, keep=(1, 3)),
     mask_head=dict(
         masks=dict(
             basis=dict(

@@ -1,4 +1,4 @@
-"""BlendMask at 550 pixels (Table 9): P3 to P6, one tower of three layers for classes and boxes."""
+"""BlendMask at 550 pixels (BlendMask, Table 9): P3 to P6, one tower of three layers for classes and boxes."""
 
 _base_ = './blendmask_r50_fpn_3x_coco.py'
 
@@ -16,24 +16,10 @@ model = dict(
     ),
 )
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='LoadPolygonAnnotations'),
-    dict(
-        type='RandomChoiceResize',
-        scales=[(916, side) for side in range(440, 551, 22)],
-        keep_ratio=True,
-        backend='pillow',
-    ),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='Resize', scale=(916, 550), keep_ratio=True, backend='pillow'),
-    dict(type='LoadPolygonAnnotations'),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].scales = [(916, side) for side in range(440, 551, 22)]
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (916, 550)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

@@ -1,5 +1,3 @@
 _base_ = './blendmask_r50_fpn_3x_coco.py'
 
-model = dict(
-    backbone=dict(depth=101, init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://detectron2/resnet101_caffe'))
-)
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='open-mmlab://detectron2/resnet101_caffe')))

@@ -1,4 +1,4 @@
-"""'+s/4' of Table 7: the decoder on P2 and P5, of width 256, with the semantic loss; bases at stride 4."""
+"""DeepLabV3+'s decoder of width 256 on P2 and P5, semantic loss, bases at stride 4 (BlendMask, Table 7, "+s/4")."""
 
 _base_ = './blendmask_r50_fpn_1x_coco.py'
 

@@ -1,4 +1,4 @@
-"""DeepLabV3+'s decoder of width 128 on P3 and P5 (Tables 4 to 7): 56_4_14, no semantic loss."""
+"""DeepLabV3+'s decoder of width 128 on P3 and P5 (BlendMask, Tables 4 to 7): 56_4_14, no semantic loss."""
 
 _base_ = './blendmask_r50_fpn_1x_coco.py'
 

@@ -31,9 +31,5 @@ model = dict(
 
 max_epochs = 7  # six runs, three seeds of this and three of A2-FPN, take 40 minutes on two cores
 train_cfg = dict(max_epochs=max_epochs)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50),
-    dict(
-        type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, eta_min_ratio=0.01, convert_to_iter_based=True
-    ),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].end = max_epochs

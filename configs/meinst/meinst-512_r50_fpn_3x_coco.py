@@ -2,24 +2,10 @@
 
 _base_ = './meinst_r50_fpn_3x_coco.py'
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='LoadPolygonAnnotations'),
-    dict(
-        type='RandomChoiceResize',
-        scales=[(1333, side) for side in range(384, 545, 32)],
-        keep_ratio=True,
-        backend='pillow',
-    ),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
-test_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='Resize', scale=(1333, 512), keep_ratio=True, backend='pillow'),
-    dict(type='LoadPolygonAnnotations'),
-    dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2].scales = [(1333, side) for side in range(384, 545, 32)]
+test_pipeline = _base_.test_pipeline
+test_pipeline[1].scale = (1333, 512)
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader

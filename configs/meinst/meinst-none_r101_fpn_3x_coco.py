@@ -1,8 +1,3 @@
-_base_ = './meinst_r101_fpn_3x_coco.py'
+_base_ = './meinst-none_r50_fpn_3x_coco.py'
 
-model = dict(
-    mask_head=dict(
-        boxes=dict(class_tower=dict(dcn_cfg=None), box_tower=dict(dcn_cfg=None)),
-        coefficients=dict(tower=dict(dcn_cfg=None)),
-    )
-)
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='open-mmlab://detectron2/resnet101_caffe')))

@@ -1,4 +1,4 @@
-"""Without deformable convolutions (the first row of Table 5)."""
+"""Without deformable convolutions (MEInst, Table 5, first row)."""
 
 _base_ = './meinst_r50_fpn_1x_coco.py'
 

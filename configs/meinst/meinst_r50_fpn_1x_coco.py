@@ -1,14 +1,9 @@
-"""800 pixels at a single scale, constant warm-up over 500 iterations from a third (Table 2, N = 60)."""
+"""800 pixels at a single scale, constant warm-up over 500 iterations from a third (MEInst, Table 2, N = 60)."""
 
 _base_ = ['../_base_/models/meinst_r50_fpn.py', '../_base_/coco_polygons_1x.py']
 
-train_pipeline = [
-    dict(type='LoadImageFromFile', backend_args={{_base_.backend_args}}),
-    dict(type='LoadPolygonAnnotations'),
-    dict(type='Resize', scale=(1333, 800), keep_ratio=True, backend='pillow'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackDetInputs'),
-]
+train_pipeline = _base_.train_pipeline
+train_pipeline[2] = dict(type='Resize', scale=(1333, 800), keep_ratio=True, backend='pillow')
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 param_scheduler = [

@@ -5,7 +5,5 @@ _base_ = ['../_base_/models/solo_r50_fpn.py', '../_base_/coco_512_3x.py']
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))
 
 train_cfg = dict(max_epochs=72)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1 / 3, by_epoch=False, begin=0, end=500),
-    dict(type='MultiStepLR', by_epoch=True, begin=0, end=72, milestones=[54, 66], gamma=0.1),
-]
+param_scheduler = _base_.param_scheduler
+param_scheduler[1].update(end=72, milestones=[54, 66])

@@ -1,4 +1,4 @@
-"""Table 4 of the paper: binary cross entropy on the masks, weight 10, foreground pixels count twice."""
+"""Binary cross entropy on the masks, weight 10, foreground pixels counted twice (SOLO, Table 4)."""
 
 _base_ = './solo_r50_fpn_3x_coco.py'
 

@@ -1,4 +1,4 @@
-"""Table 4 of the paper: focal loss on the masks, weight 20."""
+"""Focal loss on the masks, weight 20 (SOLO, Table 4)."""
 
 _base_ = './solo_r50_fpn_3x_coco.py'
 

@@ -1,4 +1,4 @@
-"""Table 3 of the paper: no pixel coordinates."""
+"""No pixel coordinates (SOLO, Table 3)."""
 
 _base_ = './solo_r50_fpn_3x_coco.py'
 
