@@ -28,8 +28,9 @@ from mmagg.evaluation.results import confident
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
+from mmagg.ops.rle import decode_mask
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image, paired_sheet
-from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.overlay import draw_instances
 
 SHOWN, COLUMNS = 12, 3  # held-out images on the sheet, in so many columns of pairs
 SHOWN_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them

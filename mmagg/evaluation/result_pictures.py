@@ -9,8 +9,9 @@ import pycocotools.mask as coco_mask
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
+from mmagg.ops.rle import decode_mask
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image
-from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.overlay import draw_instances
 
 GAP = 6  # pixels between pictures
 LEAST_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them

@@ -18,8 +18,9 @@ from mmagg.io.errors import InputError
 from mmagg.io.images import write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.ops.rle import decode_mask
 from mmagg.visualization.heat_map import Frame, fit, outline_cell
-from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.panel_sheet import Panel, panel_sheet
 from mmagg.visualization.thumbnail_sheet import thumbnail_sheet, thumbnail_size
 

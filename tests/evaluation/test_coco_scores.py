@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from mmagg.datasets.coco_check import check_coco
 from mmagg.datasets.coco_reader import read_detections, read_truth
-from mmagg.evaluation.average_precision import average_precision, mean_over_classes, once
+from mmagg.evaluation.average_precision import average_precision, mean_over_classes
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import AP_NAMES, NAMES, average_precisions, coco_scores, read_annotations
 from mmagg.evaluation.matching import SIZES, evaluate, overlaps
@@ -103,8 +103,7 @@ def by_analysis(path: Path, records: Path, kind: str) -> list[float]:
     known = read_truth(path, kind)
     found = read_detections(records, known)
     outcome = evaluate(found, known.objects, overlaps(found, known.objects), sizes=list(SIZES.values()))
-    weights, classes = once(len(known.image_ids)), len(known.classes)
-    (ap,) = mean_over_classes(average_precision(outcome, found, known.objects, weights, classes=classes))
+    (ap,) = mean_over_classes(average_precision(known, found, outcome))
     return [ap[0].mean(), ap[0, 0], ap[0, 5], *ap[1:].mean(axis=1)]
 
 
