@@ -18,9 +18,8 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmagg.datasets.coco_folder import OTHER_CLASSES
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
-TRUST_FLAG = '--trust-checkpoint'
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
 SHOWN = 3  # so many keys are named in a message
 
@@ -91,7 +90,7 @@ def secure_loading(*, trust: bool = False) -> None:
     CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
 
 
-def read_checkpoint(source: str | Path) -> dict:
+def load_checkpoint(source: str | Path) -> dict:
     """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
 
     Returns:

@@ -7,6 +7,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.io.errors import InputError
@@ -49,4 +50,4 @@ def check_classes(model: nn.Module, dataset: BaseDataset) -> None:
     if known not in (None, here):
         raise InputError(f'the model tells {known} classes apart, {dataset.ann_file} has {here}')
     if tuple(model.dataset_meta['classes']) != tuple(dataset.metainfo['classes']):
-        print('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)  # noqa: T201
+        tqdm.write('warning: the checkpoint was trained for other class names than the data has', file=sys.stderr)

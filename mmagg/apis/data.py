@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.io.errors import InputError
@@ -12,14 +13,15 @@ from mmagg.io.errors import InputError
 SPLITS = ('train', 'val')
 
 
-def use_coco_folder(cfg: Config, folder: Path) -> None:
-    """Read images, classes and their number from ``folder`` instead of what the config names.
+def use_coco_folder(cfg: Config, folder: str | Path) -> None:
+    """Read images, classes and their number from ``folder`` instead of what the config names, in place.
 
     Raises:
         InputError: the folder or one of its annotation files is missing or not JSON.
     """
     from mmagg.datasets.coco_folder import coco_folder_options
 
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
     try:
@@ -46,7 +48,7 @@ def check_annotations(cfg: Config, launcher: str) -> None:
     for annotations, images in _sources(cfg):
         found = check_coco(annotations, images)
         if found:
-            print(f'{annotations}:\n{report(found)}', file=sys.stderr)  # noqa: T201
+            tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         findings += found
     fatal = sum(finding.severity == 'fatal' for finding in findings)
     if fatal:

@@ -24,9 +24,9 @@ from mmagg.experiments.mask_codec_fit import (
 from mmagg.experiments.object_masks import ObjectMasks, read_masks
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
+from mmagg.io.tables import write_records
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.mask_codec import SIGMOIDS, Dictionary
-from mmagg.visualization.curves import write_csv
 
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
 CURVE = (20, 40, 60, 80, 100)
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
                 for number, errors in zip(dims, reconstruction_errors(codec, own, dims), strict=True)
             ]
     for suffix, write in (
-        ('.csv', lambda path: write_csv(rows, path)),
+        ('.csv', lambda path: write_records(rows, path)),
         ('.png', lambda path: plot(rows, args.codec, path)),
         ('.npz', wanted.write),
     ):

@@ -20,9 +20,9 @@ from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust
 from mmagg.experiments.voting_search import VotingSearch, mask_ap
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json, written_whole
+from mmagg.io.tables import write_records
 from mmagg.models.postprocess import MaskPostProcessor
 from mmagg.ops.mask_voting import WEIGHTS
-from mmagg.visualization.curves import write_csv
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 METRICS = ('AP', 'AP50', 'AP75')
@@ -167,7 +167,7 @@ def _percent(value: float | None) -> str:
 def _write(report: dict, folder: Path) -> None:
     write_json(report, folder / 'results.json')
     with written_whole(folder / 'results.csv') as temporary:
-        write_csv(report['grid'], temporary)
+        write_records(report['grid'], temporary)
     with written_whole(folder / 'curves.png') as temporary:
         plot(report['grid'], temporary)
 

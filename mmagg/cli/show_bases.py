@@ -18,7 +18,6 @@ from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import load_config
 from mmagg.apis.inference import ask_for_rle, for_inference, infer, load_model
 from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag, positive
-from mmagg.evaluation.results import confident
 from mmagg.inside.bases import Ingredients, ingredients, recorded_decodings
 from mmagg.inside.bases_sheet import (
     attention_panel,
@@ -36,6 +35,7 @@ from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendedMasks
 from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.predictions import confident
 
 SEED = 0  # of random weights
 

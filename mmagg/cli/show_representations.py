@@ -13,7 +13,6 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag, positive
-from mmagg.evaluation.results import confident
 from mmagg.inside.heat_map import Frame, fit, outline_cell
 from mmagg.inside.mask_panels import Panel, logits_panel, panel_sheet, probs_panel
 from mmagg.inside.representations import MaskInspector, Surroundings, recorded
@@ -23,6 +22,7 @@ from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggregatedMasks
 from mmagg.visualization.overlay import decode_mask, draw_instances
+from mmagg.visualization.predictions import confident
 
 PANEL_SIDE = 480  # pixels of a panel's longer side
 

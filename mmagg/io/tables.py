@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +27,9 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) ->
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)
+
+
+def write_records(records: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Write a CSV file, whole or not at all: a row a record, a field left empty where a record lacks the column."""
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    write_table(columns, ([record.get(key) for key in columns] for record in records), path)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from mmagg.apis.checkpoint import read_checkpoint
+from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.cli.main import run
 
 
@@ -62,7 +62,7 @@ def test_pickled_results(tested, tmp_path: Path) -> None:
 def test_a_checkpoint_with_code_is_refused(
     tested, run, tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    content = read_checkpoint(trained / 'iter_2.pth')
+    content = load_checkpoint(trained / 'iter_2.pth')
     checkpoint = tmp_path / 'malicious.pth'
     torch.save({**content, 'extra': Malicious(tmp_path / 'executed')}, checkpoint)
     assert tested(checkpoint=checkpoint) == 2
@@ -88,7 +88,7 @@ def test_a_checkpoint_with_code_is_refused(
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tested, trained: Path, tmp_path: Path, capsys, change, message):
-    content = read_checkpoint(trained / 'iter_2.pth')
+    content = load_checkpoint(trained / 'iter_2.pth')
     change(content['state_dict'])
     torch.save(content, tmp_path / 'other.pth')
     assert tested('--out', tmp_path / 'out.json', checkpoint=tmp_path / 'other.pth') == 2

@@ -12,14 +12,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.apis.checkpoint import read_checkpoint, secure_loading
+from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import run
 
 
 def read(checkpoint: Path) -> dict:
     """A training checkpoint, read as the tools do: as data only."""
     secure_loading()
-    return read_checkpoint(checkpoint)
+    return load_checkpoint(checkpoint)
 
 
 def logged_losses(checkpoint: dict) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmagg.apis.checkpoint import read_checkpoint, secure_loading
+from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import run
 
 LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask')
@@ -91,7 +91,7 @@ def test_trains_and_tests(folder: Path, config: Path, run, tmp_path: Path) -> No
 
     secure_loading()
     classes = json.loads((folder / 'annotations' / 'instances_train.json').read_text())['categories']
-    checkpoint = read_checkpoint(work_dir / 'epoch_2.pth')
+    checkpoint = load_checkpoint(work_dir / 'epoch_2.pth')
     assert len(checkpoint['state_dict']['mask_head.boxes.conv_cls.bias']) == len(classes)
     if config.stem == 'blendmask':
         assert all(math.isfinite(entry['loss_semantic']) for entry in entries)

@@ -11,14 +11,14 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from mmagg.demo.demo_report import DemoFacts, Trained, average_precision, command_path, duration, report
+from mmagg.demo.demo_steps import Trial
 
 from mmagg.apis.config import load_config
 from mmagg.apis.inference import load_model
 from mmagg.cli.main import run
 from mmagg.cli.make_demo import Journal
 from mmagg.demo import demo_steps
-from mmagg.demo.demo_report import DemoFacts, Trained, average_precision, command_path, duration, report
-from mmagg.demo.demo_steps import Trial
 
 SMALL = ('--images', '8', '--val-images', '3', '--size', '64')
 IN_PROCESS = [
