@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask')
 # A COCO config with its pipelines, slim and on small images: two epochs of two iterations. Few masks of a model that
@@ -70,7 +70,7 @@ def fit_dictionary(config: Path, folder: Path) -> None:
     if config.stem == 'meinst':
         file = config.parent / 'codec.npz'
         options = ['--dims', '6', '--workers', '1', '--curve', '6']
-        assert run('fit_mask_codec', ['--coco', str(folder), '--out', str(file), *options]) == 0
+        assert run(COMMANDS['fit-mask-codec'], ['--coco', str(folder), '--out', str(file), *options]) == 0
 
 
 def logged(work_dir: Path) -> list[dict]:
