@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
-from mmagg import __version__
+import mmagg
 from mmagg.cli import (
     analyse_calibration,
     analyse_confusion,
@@ -132,7 +132,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(contents())
         return 0
     if name == '--version':
-        print(f'mmagg {__version__}')
+        print(f'mmagg {mmagg.__version__}')
         return 0
     near = difflib.get_close_matches(name, COMMANDS)
     meant = f'did you mean {" or ".join(near)}?' if near else 'mmagg --help lists them'
