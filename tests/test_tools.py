@@ -1,28 +1,87 @@
-"""The scripts under tools/: each is the same few lines around a function of its name's module in mmagg.apis."""
+"""The doors under tools/, and the commands behind them: each says what it takes where nothing else is installed."""
 
 import ast
-from importlib import import_module
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from mmagg.cli.main import COMMANDS, name_of, summary
+
 ROOT = Path(__file__).resolve().parents[1]
-SCRIPTS = sorted((ROOT / 'tools').rglob('*.py'))
+DOORS = sorted((ROOT / 'tools').rglob('*.py'))
+# Formats a command's help in a Python without any package.
+HELP = "import sys; sys.path.insert(0, '.'); from mmagg.cli import {} as command; command.parser().print_help()"
 
 
-@pytest.mark.parametrize('path', SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_script_calls_a_tool_that_is_there(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    called = [
-        node.args[0].value
+def command_behind(door: Path) -> str:
+    """The command that a door imports and runs."""
+    tree = ast.parse(door.read_text())
+    imported = {
+        name.name: node.module
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and getattr(node.func, 'id', None) == 'run_tool'
-    ]
-    assert len(called) == 1
-    module = import_module(f'mmagg.cli.{called[0]}')
-    assert callable(getattr(module, called[0]))
-    parser = module.parser()
+        if isinstance(node, ast.ImportFrom) and node.module.startswith('mmagg')
+        for name in node.names
+    }
+    [command] = [name for name, module in imported.items() if module == 'mmagg.cli']
+    assert imported == {command: 'mmagg.cli', 'run': 'mmagg.cli.main'}
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == 'run']
+    assert [ast.unparse(call) for call in calls] == [f'run({command})']
+    return command
+
+
+@pytest.mark.parametrize('door', DOORS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_door_opens_a_command_from_a_plain_clone(door: Path) -> None:
+    assert command_behind(door).replace('_', '-') in COMMANDS
+    assert f'parents[{len(door.relative_to(ROOT).parts) - 1}]' in door.read_text()
+
+
+def test_every_command_has_a_door() -> None:
+    assert sorted(map(command_behind, DOORS)) == sorted(name.replace('-', '_') for name in COMMANDS)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_command_is_described(name: str) -> None:
+    command = COMMANDS[name]
+    assert name_of(command) == name
+    parser = command.parser()
     assert parser.description
     parser.format_help()  # a stray % in a help text fails here
-    levels = len(path.relative_to(ROOT).parts) - 1
-    assert f'parents[{levels}]' in path.read_text(), 'it finds the package from a plain clone'
+    assert len(summary(command)) <= 80, 'it stands in the table of contents'
+    assert not summary(command).startswith('What')
+
+
+def python_alone(code: str) -> subprocess.CompletedProcess:
+    """Run code in a Python that has nothing but its standard library."""
+    return subprocess.run([sys.executable, '-S', '-E', '-c', code], capture_output=True, text=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_help_needs_the_standard_library_alone(name: str) -> None:
+    done = python_alone(HELP.format(name.replace('-', '_')))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('usage: ')
+
+
+def test_the_table_of_contents_needs_the_standard_library_alone() -> None:
+    done = python_alone("import sys; sys.path.insert(0, '.'); from mmagg.cli.main import main; sys.exit(main([]))")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in COMMANDS)
+
+
+def test_help_names_what_the_functions_know() -> None:
+    """Choices that are written out in a command, because what knows them cannot be imported for a help text."""
+    from mmagg.apis.launch import VARIABLES
+    from mmagg.apis.tta import FACTORS
+    from mmagg.demo.make_demo import CONFIG
+    from mmagg.demo.shapes import CLASSES
+
+    def help_of(name: str) -> str:
+        return ' '.join(COMMANDS[name].parser().format_help().split())
+
+    for name in ('train', 'test'):
+        assert f'--launcher {{none,{",".join(VARIABLES)}}}' in help_of(name)
+    assert f'mirror image at {", ".join(map(str, FACTORS))} times' in help_of('test')
+    assert f'Classes: {", ".join(CLASSES)}.' in help_of('make-shapes')
+    assert f'configs/{CONFIG}' in help_of('make-demo')

@@ -1,1 +1,38 @@
-"""What the command-line tools call. Import the modules by name: this package itself imports nothing heavy."""
+"""The Python interface: train and test a model, and use it.
+
+    from mmagg.apis import Segmenter, test, train
+
+    work_dir = train('configs/solo/solo_r50_fpn_1x_coco.py', coco='data/mine', seed=0)
+    config, checkpoint = work_dir / 'solo_r50_fpn_1x_coco.py', work_dir / 'epoch_12.pth'
+    metrics = test(config, checkpoint)
+    segmenter = Segmenter(config, checkpoint)
+    picture = segmenter.draw('street.jpg', segmenter('street.jpg'))
+
+A name is imported when it is first used, because some modules of this room work where MMDetection is not installed.
+"""
+
+from importlib import import_module
+from typing import Any
+
+PLACES = {
+    'Segmenter': 'segmenter',
+    'infer': 'inference',
+    'latest_checkpoint': 'training',
+    'load_checkpoint': 'checkpoint',
+    'load_config': 'config',
+    'load_model': 'inference',
+    'predict_folder': 'prediction',
+    'test': 'testing',
+    'train': 'training',
+}
+__all__ = [*PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PLACES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(import_module(f'{__name__}.{PLACES[name]}'), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -15,14 +15,16 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
 from mmagg.datasets.coco_folder import OTHER_CLASSES
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
-TRUST_FLAG = '--trust-checkpoint'
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
 SHOWN = 3  # so many keys are named in a message
+
+_forced_here = False  # whether it was `secure_loading` that set `FORCE`, not the user
 
 
 def _history_method(owner: type, name: str) -> Any:
@@ -75,23 +77,28 @@ def _why_refused(message: str) -> str:
 
 
 def secure_loading(*, trust: bool = False) -> None:
-    """From now on, read checkpoints in this process as data only.
+    """From now on, read checkpoints in this process as data only, or trust them, until the next call.
 
     Args:
-        trust: leave loading as mmengine does it, falling back to executing the file's code.
+        trust: load as mmengine does it, falling back to executing the file's code.
 
     Raises:
         InputError: the environment forbids to trust.
     """
+    global _forced_here
+    forced = bool(os.environ.get(FORCE))
+    if trust and forced and not _forced_here:
+        raise InputError(f'{TRUST_FLAG}: the environment forbids it with {FORCE}; unset that first')
     if trust:
-        if os.environ.get(FORCE):
-            raise InputError(f'{TRUST_FLAG}: the environment forbids it with {FORCE}; unset that first')
-        return
-    os.environ[FORCE] = '1'  # overrides weights_only=False anywhere, also for files that come over HTTP
-    CheckpointLoader.register_scheme('', loader=load_from_local, force=True)
+        os.environ.pop(FORCE, None)
+    else:
+        os.environ[FORCE] = '1'  # overrides weights_only=False anywhere, also for files that come over HTTP
+    _forced_here = not trust and (_forced_here or not forced)
+    loader = mmengine_checkpoint.load_from_local if trust else load_from_local
+    CheckpointLoader.register_scheme('', loader=loader, force=True)
 
 
-def read_checkpoint(source: str | Path) -> dict:
+def load_checkpoint(source: str | Path) -> dict:
     """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
 
     Returns:

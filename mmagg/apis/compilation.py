@@ -1,20 +1,8 @@
 """`torch.compile` for the parts of a detector that it pays for."""
 
-import argparse
-
 from torch import nn
 
 from mmagg.models.layers import ConvTower
-
-
-def add_compile_flag(parser: argparse.ArgumentParser) -> None:
-    """``--compile``."""
-    parser.add_argument(
-        '--compile',
-        action='store_true',
-        help='torch.compile backbone, neck and towers: minutes at the start (again for every new image size, until '
-        'PyTorch makes sizes variable), faster steps after it; needs a C++ compiler',
-    )
 
 
 def compile_parts(model: nn.Module, backend: str = 'inductor') -> list[nn.Module]:

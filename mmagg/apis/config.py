@@ -6,14 +6,14 @@ argument of the class named by the dict's ``type``, or of the Runner at the top 
 accept new keys unless they look like a misspelt old one.
 """
 
-import argparse
 import difflib
 import inspect
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from textwrap import shorten
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import Registry, init_default_scope
 from mmengine.runner import Runner
@@ -41,45 +41,30 @@ BUILDER_KEYS = {
 }
 
 
-class OptionsAction(DictAction):
-    """mmengine's ``KEY=VALUE`` arguments, with a word of help for what is none."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: list[str],
-        option_string: str | None = None,
-    ) -> None:
-        """Add ``values`` to the options of ``namespace``."""
-        for value in values:
-            if '=' not in value:
-                parser.error(f'{option_string} {value}: write KEY=VALUE')
-        super().__call__(parser, namespace, values, option_string)
-
-
-def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
+def load_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:
     """Read a config file and merge ``cfg_options`` into it.
 
     Args:
-        path: a file, or ``mmdet::solo/solo_r50_fpn_1x_coco.py`` for one that mmdet ships.
+        config: a file, or ``mmdet::solo/solo_r50_fpn_1x_coco.py`` for one that mmdet ships; a loaded config is copied.
         cfg_options: dotted keys and their values, as mmengine's ``DictAction`` gives them.
 
     Raises:
         InputError: no such file, not a config, or an option nobody reads.
     """
-    path = str(path)
-    if '::' in path:
-        cfg = get_config(path)
-    elif Path(path).is_file():
+    name = name_of(config)
+    if isinstance(config, Config):
+        cfg = deepcopy(config)
+    elif '::' in name:
+        cfg = get_config(name)
+    elif Path(name).is_file():
         try:
-            cfg = Config.fromfile(path)
+            cfg = Config.fromfile(name)
         except RuntimeError as error:  # mmengine's ConfigParsingError and yapf's failures
-            raise InputError(f'{path}: {error}') from error
+            raise InputError(f'{name}: {error}') from error
     else:
-        raise InputError(f'config {path}: no such file')
+        raise InputError(f'config {name}: no such file')
     if 'model' not in cfg:
-        raise InputError(f'config {path}: no `model` in it; is this a base file or not a config?')
+        raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if cfg_options:
         check_options(cfg, cfg_options)
@@ -87,8 +72,28 @@ def load_config(path: str | Path, cfg_options: dict | None = None) -> Config:
     return cfg
 
 
-def set_work_dir(cfg: Config, config: str | Path, work_dir: Path | None) -> Path:
-    """Set ``cfg.work_dir``: the command line's, else the config's, else ``work_dirs/<config name>``."""
+def name_of(config: str | Path | Config) -> str:
+    """What messages call a config, and what its results are named after: its file."""
+    return str(config.filename or 'config') if isinstance(config, Config) else str(config)
+
+
+def shipped_config(name: str) -> Path:
+    """The file of a config of this project, by its name below ``configs``.
+
+    They are in a clone beside the package, and in its folder ``.mim`` where an installation brings them.
+
+    Raises:
+        InputError: they are not there.
+    """
+    package = Path(__file__).resolve().parents[1]
+    found = [path for path in (package.parent / 'configs' / name, package / '.mim/configs' / name) if path.is_file()]
+    if not found:
+        raise InputError(f'configs/{name}: not beside the package {package}; call it from a clone of the repository')
+    return found[0]
+
+
+def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:
+    """Set ``cfg.work_dir``: the caller's, else the config's, else ``work_dirs/<config name>``."""
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return Path(cfg.work_dir)
 

@@ -14,14 +14,15 @@ from mmagg.io.errors import InputError
 SPLITS = ('train', 'val')
 
 
-def use_coco_folder(cfg: Config, folder: Path) -> None:
-    """Read images, classes and their number from ``folder`` instead of what the config names.
+def use_coco_folder(cfg: Config, folder: str | Path) -> None:
+    """Read images, classes and their number from ``folder`` instead of what the config names, in place.
 
     Raises:
         InputError: the folder is missing, or an annotation file is not COCO format.
         FileNotFoundError: a file of the folder is missing.
         ValueError: the splits list other classes, or the config has no place for them.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
     coco_folder_options(cfg, folder)

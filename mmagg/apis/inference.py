@@ -14,10 +14,9 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from torch import nn
 
-from mmagg.apis.checkpoint import checkpoint_classes, load_weights, number_of_classes, read_checkpoint
+from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, number_of_classes
 from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
-from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
 
 
@@ -41,13 +40,10 @@ def load_model(
     Raises:
         InputError: the config, the checkpoint or the device cannot be used.
     """
-    if not isinstance(config, Config):
-        config = load_config(config, cfg_options)
-    elif cfg_options:
-        raise InputError('cfg_options: only with the name of a config; merge them into the loaded one')
+    config = load_config(config, cfg_options)
     ask_for_rle(config)
     device = usable_device(device)
-    content = read_checkpoint(checkpoint)
+    content = load_checkpoint(checkpoint)
     model = revert_sync_batchnorm(MODELS.build(config.model))
     load_weights(model, content, checkpoint)
     model.cfg = config

@@ -14,7 +14,6 @@ from torch import distributed
 
 from mmagg.io.errors import InputError
 
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 # Where each launcher leaves rank, number of processes and the rank on this machine.
 VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
@@ -62,6 +61,8 @@ def _wrap_on_cpu(cfg: Config) -> None:
 
 
 def _environment(launcher: str) -> list[str]:
+    if launcher not in VARIABLES:
+        raise InputError(f'--launcher {launcher}: choose none, {", ".join(VARIABLES)}')
     missing = [name for name in VARIABLES[launcher] if name not in os.environ]
     if missing:
         raise InputError(

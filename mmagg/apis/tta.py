@@ -1,6 +1,5 @@
 """``--tta``: test-time augmentation by the config's `tta_model` and `tta_pipeline`, or by these defaults."""
 
-import argparse
 from collections.abc import Sequence
 from copy import deepcopy
 
@@ -13,16 +12,6 @@ from mmagg.models.detectors import MaskTTAModel
 
 FACTORS = (1, 0.8, 1.2)  # of the size that the config tests at; the first view is the image as it is
 FLIPS = (0.0, 1.0)  # RandomFlip's probability
-
-
-def add_tta_flag(parser: argparse.ArgumentParser) -> None:
-    """``--tta``."""
-    parser.add_argument(
-        '--tta',
-        action='store_true',
-        help="test-time augmentation by the config's tta_model and tta_pipeline; without them the image and its "
-        f'mirror image at {", ".join(map(str, FACTORS))} times the size that the config tests at',
-    )
 
 
 def use_tta(cfg: Config) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TRUST_FLAG = '--trust-checkpoint'
+from mmagg.io.errors import TRUST_FLAG
 
 
 def positive(text: str) -> int:
@@ -74,6 +74,15 @@ def add_compile_flag(parser: argparse.ArgumentParser) -> None:
         help='torch.compile backbone, neck and towers: minutes at the start (again for every new image size, until '
         'PyTorch makes sizes variable), faster steps after it; needs a C++ compiler',
     )
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that training and testing share."""
+    add_cfg_options(parser, 'change the config, e.g. train_dataloader.batch_size=4; lists as "[1,2]"')
+    add_compile_flag(parser)
+    launchers = ('none', 'pytorch', 'slurm', 'mpi')
+    parser.add_argument('--launcher', choices=launchers, default='none', help='set by dist_*.sh and slurm_*.sh')
+    add_trust_flag(parser)
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:

@@ -11,10 +11,10 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
-from mmagg.apis.compilation import add_compile_flag, compile_parts
+from mmagg.apis.compilation import compile_parts
 from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import for_inference
-from mmagg.cli.arguments import add_cfg_options, positive
+from mmagg.cli.arguments import add_cfg_options, add_compile_flag, positive
 from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.costs import candidates
 from mmagg.costs import stage_times as measure

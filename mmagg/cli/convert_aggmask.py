@@ -1,9 +1,8 @@
-"""Converting checkpoints of the AggMask release and of SOLO's authors, as ``aggmask_to_mmagg.py`` offers it."""
+"""Turn a checkpoint of the AggMask release, or of SOLO's authors, into ours."""
 
 import argparse
 
-from mmagg.cli.convert_mmdet import convert_with, converter_parser
-from mmagg.convert.key_maps import released_to_mmagg
+from mmagg.cli.convert_mmdet import converter_parser, say
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,6 +15,9 @@ def parser() -> argparse.ArgumentParser:
     )
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> None:
     """Convert a released checkpoint as the arguments of `parser` say."""
-    return convert_with(released_to_mmagg, args)
+    from mmagg.convert.grid_masks import convert_aggmask
+
+    options = dict(config=args.config, cfg_options=args.cfg_options, trust=args.trust_checkpoint)
+    say(convert_aggmask(args.source, args.target, **options), args)

@@ -1,11 +1,9 @@
-"""LVIS's annotations of COCO's categories, as ``tools/dataset_converters/cocofy_lvis.py`` offers them."""
+"""Restrict LVIS annotations to COCO's categories."""
 
 import argparse
 from pathlib import Path
 
-from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
 from mmagg.io.errors import InputError
-from mmagg.io.files import write_json
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,6 +20,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Convert as the arguments of `parser` say."""
+    from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
+    from mmagg.io.files import write_json
+
     if args.out.is_dir():
         raise InputError(f'{args.out} is a folder; name a file to write')
     if args.out.exists() and args.out.samefile(args.source):

@@ -1,6 +1,6 @@
-"""Whether this environment can train, and for whatever is missing the command that mends it.
+"""Say whether this environment can train, and how to install what is missing.
 
-Nothing but the standard library is imported at the top: it must run where everything else is missing.
+It runs where everything else is missing.
 """
 
 import argparse
@@ -46,7 +46,7 @@ PACKAGES = (
 
 @dataclass
 class Report:
-    """The lines printed so far, whether training is possible, and the commands that mend what is not."""
+    """The lines printed so far, whether training is possible, and the commands that fix what is not."""
 
     can_train: bool = True
 
@@ -55,7 +55,7 @@ class Report:
         print(f'{name:<18}{text}')
 
     def problem(self, name: str, text: str, command: str, *, fatal: bool) -> None:
-        """Print what is wrong and the command that mends it."""
+        """Print what is wrong and the command that fixes it."""
         self.can_train &= not fatal
         self.line(name, f'{"MISSING" if fatal else "note"}: {text}')
         self.line('', f'  mend: {command}')

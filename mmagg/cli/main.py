@@ -6,13 +6,14 @@ A command is a module of this room with `parser()` and `run(args)`, which return
 level imports nothing heavy; what it calls is imported in `run`, where a missing package is one line as well.
 """
 
-import argparse
+import difflib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
 
+import mmagg
 from mmagg.cli import (
     analyse_calibration,
     analyse_confusion,
@@ -46,16 +47,16 @@ from mmagg.cli import (
     test,
     train,
 )
-from mmagg.io.errors import EXPECTED, InputError, one_line
+from mmagg.io.errors import EXPECTED, InputError, lines
 
 EXIT_BAD_INPUT = 2
 EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
 
 GROUPS = {
-    'train and use': (train, test, demo, browse, doctor),
-    'generated scenes': (make_shapes, make_demo),
-    'analyse results': (
+    'Train and use': (train, test, demo, browse, doctor),
+    'Generated scenes': (make_shapes, make_demo),
+    'Analyse results': (
         analyse_errors,
         analyse_confusion,
         analyse_precision_recall,
@@ -63,9 +64,9 @@ GROUPS = {
         analyse_groups,
         compare_results,
     ),
-    'look inside': (show_representations, show_bases),
-    'experiments': (mask_voting, boxes_to_masks, fit_mask_codec, compare_learning),
-    'costs': (
+    'Look inside a model': (show_representations, show_bases),
+    'Experiments': (mask_voting, boxes_to_masks, fit_mask_codec, compare_learning),
+    'Costs': (
         count_flops,
         paper_tables,
         benchmark,
@@ -75,7 +76,7 @@ GROUPS = {
         benchmark_neck,
         benchmark_reassembly,
     ),
-    'convert': (convert_mmdet, convert_aggmask, convert_adelaidet, convert_lvis),
+    'Convert': (convert_mmdet, convert_aggmask, convert_adelaidet, convert_lvis),
 }
 
 
@@ -117,35 +118,39 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
         trace = '--traceback' in argv
         if trace:
             traceback.print_exc()
-        print(f'error: {_rank()}{one_line(error)}{_hint(error, trace)}', file=sys.stderr)
+        for line in lines(error):
+            print(f'error: {_rank()}{line}{_hint(error, trace)}', file=sys.stderr)
         return EXIT_BAD_INPUT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """``mmagg COMMAND …``; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(
-        prog='mmagg',
-        description='Instance segmentation for MMDetection 3: SOLO, AggMask, A²-FPN, BlendMask, MEInst.',
-        epilog=contents(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        'command', metavar='COMMAND', choices=COMMANDS, help='one of the below; COMMAND --help tells more'
-    )
-    parser.add_argument('arguments', nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    args = parser.parse_args(argv)
-    return run(COMMANDS[args.command], args.arguments, prog=f'mmagg {args.command}')
+    name, *arguments = (sys.argv[1:] if argv is None else argv) or ['--help']
+    if name in COMMANDS:
+        return run(COMMANDS[name], arguments, prog=f'mmagg {name}')
+    if name in ('-h', '--help', 'help'):
+        print(contents())
+        return 0
+    if name == '--version':
+        print(f'mmagg {mmagg.__version__}')
+        return 0
+    near = difflib.get_close_matches(name, COMMANDS)
+    meant = f'did you mean {" or ".join(near)}?' if near else 'mmagg --help lists them'
+    print(f'error: mmagg has no command {name}; {meant}', file=sys.stderr)
+    return EXIT_BAD_INPUT
 
 
 def contents() -> str:
-    """The commands by group, each with what it does."""
+    """The table of contents: the commands by group, each with its summary."""
     width = max(map(len, COMMANDS)) + 2
-    lines = []
+    text = [
+        'usage: mmagg COMMAND [arguments]      `mmagg COMMAND --help` has the arguments',
+        '',
+        'Instance segmentation for MMDetection 3: SOLO, AggMask, A²-FPN, BlendMask, MEInst.',
+    ]
     for title, commands in GROUPS.items():
-        lines += [f'{title}:', *(f'  {name_of(command):{width}}{summary(command)}' for command in commands), '']
-    return '\n'.join(lines)
+        text += ['', title, *(f'  {name_of(command):{width}}{summary(command)}' for command in commands)]
+    return '\n'.join(text)
 
 
 def summary(command: ModuleType) -> str:

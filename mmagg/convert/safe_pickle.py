@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmagg.apis.checkpoint import TRUST_FLAG
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
 # What a damaged file makes the unpickler and NumPy raise.
 DAMAGED = (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, MemoryError)

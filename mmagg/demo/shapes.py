@@ -21,6 +21,8 @@ import numpy as np
 import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
+from mmagg.io.errors import InputError
+
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 
 # Diameters, as a share of the image side, and how much of an object must stay in sight.
@@ -251,6 +253,22 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> No
     (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
 
 
+def check_numbers(*, images: int, val_images: int, size: int, seed: int) -> None:
+    """Make sure that a data set can be made.
+
+    Raises:
+        InputError: an argument of `write_shapes` is out of range.
+    """
+    for name, value, least in (
+        ('images', images, 1),
+        ('val_images', val_images, 1),
+        ('size', size, 32),
+        ('seed', seed, 0),
+    ):
+        if value < least:
+            raise InputError(f'{name} is {value}, must be at least {least}')
+
+
 def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: int, overwrite: bool = False) -> None:
     """Writes a data set: `out/annotations/instances_{train,val}.json` and `out/images/{train,val}/*.png`.
 
@@ -266,27 +284,19 @@ def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: in
         overwrite: Replace a data set that is already there.
 
     Raises:
-        ValueError: An argument is out of range.
-        FileExistsError: `out` is a file, or holds something and `overwrite` is not set, or holds more than a
-            data set.
+        InputError: An argument is out of range; or `out` is a file, or holds something and `overwrite` is not set, or
+            holds more than a data set.
     """
-    for name, value, least in (
-        ('images', images, 1),
-        ('val_images', val_images, 1),
-        ('size', size, 32),
-        ('seed', seed, 0),
-    ):
-        if value < least:
-            raise ValueError(f'{name} is {value}, must be at least {least}')
+    check_numbers(images=images, val_images=val_images, size=size, seed=seed)
     out = Path(os.path.abspath(out))
     if out.exists() and not out.is_dir():
-        raise FileExistsError(f'{out} is a file; name a folder')
+        raise InputError(f'{out} is a file; name a folder')
     content = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if content and not overwrite:
-        raise FileExistsError(f'{out} is not empty; choose another folder or pass --overwrite')
+        raise InputError(f'{out} is not empty; choose another folder or pass --overwrite')
     if foreign := content - {'annotations', 'images'}:
         # Overwriting deletes the whole folder: never one that is not a data set.
-        raise FileExistsError(f'{out} holds more than a data set ({min(foreign)}); choose another folder')
+        raise InputError(f'{out} holds more than a data set ({min(foreign)}); choose another folder')
 
     draft = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
     replaced = out.with_name(f'.{out.name}.{os.getpid()}.old')

@@ -7,7 +7,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmagg.io.files import written_whole
-from mmagg.visualization.curves import plot_curves, read_scalars, write_csv
+from mmagg.io.tables import write_records
+from mmagg.visualization.curves import plot_curves, read_scalars
 
 
 def write_curves(work_dir: Path, out: Path) -> None:
@@ -21,9 +22,9 @@ def write_curves(work_dir: Path, out: Path) -> None:
         FileNotFoundError: there is no log in ``work_dir``.
     """
     records = read_scalars(work_dir)
-    for name, write in (('curves.png', plot_curves), ('curves.csv', write_csv)):
-        with written_whole(out / name) as temporary:
-            write(records, temporary)
+    with written_whole(out / 'curves.png') as temporary:
+        plot_curves(records, temporary)
+    write_records(records, out / 'curves.csv')
 
 
 class LearningCurvesHook(Hook):

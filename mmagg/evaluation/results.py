@@ -1,22 +1,16 @@
-"""What ``tools/test.py`` makes of predictions: result files and pictures."""
+"""Predictions as result files: COCO's JSON, and mmdet's pickle."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mmengine
-import numpy as np
 from mmdet.evaluation import DumpDetResults
 from mmengine.evaluator import BaseMetric
-from mmengine.hooks import Hook
 from mmengine.logging import print_log
-from mmengine.runner import Runner
-from mmengine.structures import InstanceData
 
 from mmagg.io.files import write_json, written_whole
-from mmagg.io.images import read_image, write_image
 from mmagg.ops.rle import instance_boxes, masks_to_rle
-from mmagg.visualization.overlay import draw_instances
 
 Sample = dict[str, Any]
 
@@ -44,19 +38,6 @@ def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
         for record, rle in zip(records, masks_to_rle(masks), strict=True):
             record['segmentation'] = rle
     return records
-
-
-def confident(predictions: InstanceData, score_thr: float) -> InstanceData:
-    """The predictions whose score is at least ``score_thr``; the masks may be a tensor or a list of RLE."""
-    return predictions[(predictions.scores >= score_thr).nonzero().flatten().cpu()]
-
-
-def draw_predictions(
-    image: np.ndarray, predictions: InstanceData, classes: Sequence[str], score_thr: float
-) -> np.ndarray:
-    """The picture of an image's confident predictions; see `draw_instances`."""
-    sure = confident(predictions, score_thr)
-    return draw_instances(image, sure.get('masks'), sure.labels, sure.scores, sure.bboxes, classes)
 
 
 class CocoResults(BaseMetric):
@@ -114,31 +95,3 @@ class PickledResults(DumpDetResults):
         with written_whole(Path(self.out_file_path)) as temporary:
             mmengine.dump(results, str(temporary), file_format='pkl')
         return {}
-
-
-class OverlayHook(Hook):
-    """Writes a picture of each test image with its predictions.
-
-    Args:
-        folder: where the pictures go; subfolders as below ``image_root``.
-        image_root: the data set's image folder.
-        classes: names by class index.
-        score_thr: less certain predictions are not drawn.
-    """
-
-    def __init__(self, *, folder: Path, image_root: Path, classes: Sequence[str], score_thr: float) -> None:
-        self.folder, self.image_root, self.classes, self.score_thr = folder, image_root, classes, score_thr
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
-    ) -> None:
-        """Draw a batch."""
-        for sample in outputs or ():
-            path = Path(sample.img_path)
-            inside = path.relative_to(self.image_root) if path.is_relative_to(self.image_root) else Path(path.name)
-            picture = draw_predictions(read_image(path), sample.pred_instances, self.classes, self.score_thr)
-            write_image(picture, self.folder / inside)

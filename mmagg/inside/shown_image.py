@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.structures import InstanceData
 
-from mmagg.evaluation.results import confident
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
+from mmagg.visualization.predictions import confident
 
 
 def image_to_show(image: Path, out: Path) -> np.ndarray:

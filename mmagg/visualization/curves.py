@@ -1,6 +1,5 @@
 """Losses, validation results, learning rate and gradients over the iterations of a training, from mmengine's log."""
 
-import csv
 import json
 import math
 import re
@@ -22,9 +21,9 @@ def read_scalars(work_dir: Path) -> list[Record]:
     """All that a training wrote to ``work_dir``, in order, also if it was resumed.
 
     What an interrupted run did after the checkpoint that the next one went on from is left out, and all of it where the
-    next one started from the beginning. mmengine
-    numbers validations by epoch; here each stands at the last training record before it, so its iteration
-    can be too small by less than the logging interval. Validation losses say their iteration themselves.
+    next one started from the beginning. mmengine numbers validations by epoch; here each stands at the last training
+    record before it, so its iteration can be too small by less than the logging interval. Validation losses say their
+    iteration themselves.
 
     Args:
         work_dir: the training's work dir.
@@ -69,15 +68,6 @@ def _lines(path: Path) -> list[Record]:
 
 def _kind(line: Record) -> str:
     return 'train' if 'loss' in line else 'val'
-
-
-def write_csv(records: Sequence[Record], path: Path) -> None:
-    """Write records as a table: a row each, empty where a record lacks the column."""
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    with path.open('w', newline='', encoding='utf-8') as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(records)
 
 
 def plot_curves(records: Sequence[Record], path: Path) -> None:

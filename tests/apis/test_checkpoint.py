@@ -8,9 +8,11 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
+from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmagg.apis.checkpoint import load_from_local, load_weights, number_of_classes
+from mmagg.apis import checkpoint
+from mmagg.apis.checkpoint import load_checkpoint, load_from_local, load_weights, number_of_classes, secure_loading
 from mmagg.io.errors import InputError
 
 
@@ -44,6 +46,25 @@ def test_a_plain_pickle_is_not_executed(tmp_path: Path) -> None:
     (tmp_path / 'a.pth').write_bytes(pickle.dumps(print))
     with pytest.raises(InputError, match=r'a\.pth: '):
         load_from_local(str(tmp_path / 'a.pth'))
+
+
+def test_trust_lasts_until_the_next_call_unless_the_user_forbids_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    monkeypatch.setattr(checkpoint, '_forced_here', False)
+    monkeypatch.setenv(checkpoint.FORCE, '')
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'x': torch.ones(1)}, 'extra': tmp_path}, path)
+    for _ in range(2):
+        secure_loading()
+        with pytest.raises(InputError, match='refused, because it holds more than data'):
+            load_checkpoint(path)
+        secure_loading(trust=True)
+        assert load_checkpoint(path)['extra'] == tmp_path
+    monkeypatch.setenv(checkpoint.FORCE, '1')
+    for _ in range(2):
+        with pytest.raises(InputError, match='the environment forbids it'):
+            secure_loading(trust=True)
+        secure_loading()
 
 
 def test_weights_load_whole_or_not_at_all() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 TOOL = 'dataset_converters/cocofy_lvis.py'
 FIXTURES = 'data/eval_fixtures'
@@ -33,7 +33,7 @@ def test_wrong_file_is_one_line_and_writes_nothing(content, message, tmp_path, c
     source, out = tmp_path / 'in.json', tmp_path / 'out.json'
     if content is not None:
         source.write_text(content)
-    assert run('cocofy_lvis', [str(source), str(out)]) == 2
+    assert run(COMMANDS['convert-lvis'], [str(source), str(out)]) == 2
     error = capsys.readouterr().err
     assert error.startswith('error: ')
     assert error.count('\n') == 1
@@ -45,8 +45,8 @@ def test_wrong_file_is_one_line_and_writes_nothing(content, message, tmp_path, c
 def test_outputs_that_cannot_be_are_refused(tmp_path, capsys):
     source = tmp_path / 'in.json'
     source.write_text('{}')
-    assert run('cocofy_lvis', [str(source), str(source)]) == 2
+    assert run(COMMANDS['convert-lvis'], [str(source), str(source)]) == 2
     assert 'is the LVIS file itself' in capsys.readouterr().err
-    assert run('cocofy_lvis', [str(source), str(tmp_path)]) == 2
+    assert run(COMMANDS['convert-lvis'], [str(source), str(tmp_path)]) == 2
     assert 'is a folder' in capsys.readouterr().err
     assert source.read_text() == '{}'

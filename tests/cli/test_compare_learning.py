@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from mmagg.cli import compare_learning
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
+from mmagg.experiments import compare_learning
 
 
 def finished(work_dir: Path, config: str, seed: int, ap: float | None) -> None:
@@ -25,7 +25,7 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
 
     def train_and_test(command, log, jobs):
         calls.append(command)
-        if command[0] == 'train.py':
+        if command[0] == 'train':
             log.parent.mkdir(parents=True)
             (log.parent / 'last_checkpoint').write_text('weights.pth')
         else:
@@ -33,8 +33,8 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(compare_learning, 'call', train_and_test)
     arguments = [str(tmp_path / 'a.py'), str(tmp_path / 'b.py'), '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
-    assert run('compare_learning', arguments) == 0
-    assert [command[0] for command in calls] == ['train.py', 'test.py'], 'only the run that was not there'
+    assert run(COMMANDS['compare-learning'], arguments) == 0
+    assert [command[0] for command in calls] == ['train', 'test'], 'only the run that was not there'
     assert 'weights.pth' in calls[1]
     out = capsys.readouterr().out
     assert '| a | 3 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 5.0 | 0.0 ± 0.0 |' in out
@@ -42,11 +42,11 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
 
 
 def test_failures_end_in_one_line(tmp_path, capsys) -> None:
-    assert run('compare_learning', [str(tmp_path / 'none.py'), '--coco', 'data']) == 2
+    assert run(COMMANDS['compare-learning'], [str(tmp_path / 'none.py'), '--coco', 'data']) == 2
     assert 'no such config' in capsys.readouterr().err
     config = tmp_path / 'broken.py'
     config.write_text('model = dict(type=')
-    assert run('compare_learning', [str(config), '--coco', 'data', '--work-dir', str(tmp_path / 'w')]) == 2
+    assert run(COMMANDS['compare-learning'], [str(config), '--coco', 'data', '--work-dir', str(tmp_path / 'w')]) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert 'train.py' in last
     assert 'failed' in last

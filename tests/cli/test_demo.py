@@ -9,7 +9,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from mmagg.apis.inference import infer, load_model
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def demo(trained: Path, tmp_path: Path):
             0,
             *more,
         ]
-        return run('demo', [str(argument) for argument in arguments])
+        return run(COMMANDS['demo'], [str(argument) for argument in arguments])
 
     return call
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from mmagg.cli.doctor import PACKAGES
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 # A Python without any package installed, and mmagg's folder as the place of the tools.
 BARE = [sys.executable, '-S', '-E']
 
 
 def test_names_what_is_here(capsys) -> None:
-    assert run('doctor', []) == 0
+    assert run(COMMANDS['doctor'], []) == 0
     out = capsys.readouterr().out
     assert 'This environment can train.' in out
     assert 'mmcv ops          work' in out
@@ -43,7 +43,7 @@ def test_a_broken_extension_is_named(capsys, monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError('undefined symbol')
 
     monkeypatch.setattr(mmcv.ops, 'nms', broken)
-    assert run('doctor', []) == 1
+    assert run(COMMANDS['doctor'], []) == 1
     out = capsys.readouterr().out
     assert 'the compiled ops do not work: RuntimeError: undefined symbol' in out
     assert '--force-reinstall' in out

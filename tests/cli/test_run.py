@@ -1,12 +1,14 @@
+"""How commands end, and how they are found."""
+
+import argparse
 import errno
-import sys
 import types
 
 import pytest
 
-from mmagg.cli.main import run
+from mmagg import __version__
+from mmagg.cli.main import COMMANDS, main, run
 from mmagg.io.errors import InputError, one_line
-from mmagg.io.files import write_json, written_whole
 
 
 @pytest.mark.parametrize(
@@ -24,19 +26,16 @@ def test_one_line(error: Exception, line: str) -> None:
 
 
 @pytest.fixture
-def tool(monkeypatch):
-    """Makes a tool that raises what it is given."""
+def tool():
+    """Makes a command that raises what it is given."""
 
-    def make(error: BaseException | None, code: int | None = None) -> str:
+    def make(error: BaseException | None, code: int | None = None) -> types.SimpleNamespace:
         def command(args: object) -> int | None:
             if error is not None:
                 raise error
             return code
 
-        parser = types.SimpleNamespace(parse_args=lambda argv: argv)
-        module = types.SimpleNamespace(parser=lambda: parser, made=command)
-        monkeypatch.setitem(sys.modules, 'mmagg.cli.made', module)
-        return 'made'
+        return types.SimpleNamespace(parser=argparse.ArgumentParser, run=command)
 
     return make
 
@@ -61,21 +60,41 @@ def test_failures_of_a_computation_are_not_hidden(tool) -> None:
         run(tool(RuntimeError('out of memory')), [])
 
 
+def test_several_problems_have_a_line_each(tool, capsys) -> None:
+    assert run(tool(InputError('first', 'second\none')), []) == 2
+    assert capsys.readouterr().err == 'error: first\nerror: second one\n'
+    assert str(InputError('first', 'second')) == 'first\nsecond'
+
+
+def test_a_command_is_called_by_its_name(tool, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(COMMANDS, 'made', tool(None, code=1))
+    assert main(['made', '--traceback']) == 1
+    with pytest.raises(SystemExit):
+        main(['made', '--help'])
+    assert capsys.readouterr().out.startswith('usage: mmagg made [-h] [--traceback]')
+
+
+@pytest.mark.parametrize('arguments', [[], ['--help'], ['-h']])
+def test_the_help_lists_every_command(arguments, capsys) -> None:
+    assert main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert [name for name in COMMANDS if f'\n  {name} ' not in shown] == []
+
+
+def test_the_version(capsys) -> None:
+    assert main(['--version']) == 0
+    assert capsys.readouterr().out == f'mmagg {__version__}\n'
+
+
+def test_an_unknown_command_is_one_line_with_the_nearest(capsys) -> None:
+    assert main(['trian']) == 2
+    assert capsys.readouterr().err == 'error: mmagg has no command trian; did you mean train?\n'
+    assert main(['xyz']) == 2
+    assert capsys.readouterr().err == 'error: mmagg has no command xyz; mmagg --help lists them\n'
+
+
 def test_the_rank_is_named(tool, capsys, monkeypatch) -> None:
     monkeypatch.setenv('RANK', '1')
     monkeypatch.setenv('WORLD_SIZE', '2')
     run(tool(InputError('wrong')), [])
     assert capsys.readouterr().err == 'error: [rank 1] wrong\n'
-
-
-def test_an_interrupted_write_leaves_the_old_file(tmp_path) -> None:
-    path = tmp_path / 'deep/result.json'
-    write_json([1], path)
-    with pytest.raises(TypeError):
-        write_json([object()], path)
-
-    with pytest.raises(KeyboardInterrupt), written_whole(path) as temporary:  # noqa: PT012
-        temporary.write_text('half')
-        raise KeyboardInterrupt
-    assert path.read_text() == '[1]'
-    assert [item.name for item in path.parent.iterdir()] == ['result.json']

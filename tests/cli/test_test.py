@@ -9,8 +9,8 @@ import pytest
 import torch
 from pycocotools.coco import COCO
 
-from mmagg.apis.checkpoint import read_checkpoint
-from mmagg.cli.main import run
+from mmagg.apis.checkpoint import load_checkpoint
+from mmagg.cli.main import COMMANDS, run
 
 
 class Malicious:
@@ -29,7 +29,7 @@ def tested(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path
 
     def call(*more: object, checkpoint: Path = trained / 'iter_2.pth') -> int:
         arguments = [tiny_config, checkpoint, '--coco', shapes_folder, '--work-dir', tmp_path / 'run', *more]
-        return run('test', [str(argument) for argument in arguments])
+        return run(COMMANDS['test'], [str(argument) for argument in arguments])
 
     return call
 
@@ -62,7 +62,7 @@ def test_pickled_results(tested, tmp_path: Path) -> None:
 def test_a_checkpoint_with_code_is_refused(
     tested, run, tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    content = read_checkpoint(trained / 'iter_2.pth')
+    content = load_checkpoint(trained / 'iter_2.pth')
     checkpoint = tmp_path / 'malicious.pth'
     torch.save({**content, 'extra': Malicious(tmp_path / 'executed')}, checkpoint)
     assert tested(checkpoint=checkpoint) == 2
@@ -88,7 +88,7 @@ def test_a_checkpoint_with_code_is_refused(
     ],
 )
 def test_a_checkpoint_that_does_not_fit_is_refused(tested, trained: Path, tmp_path: Path, capsys, change, message):
-    content = read_checkpoint(trained / 'iter_2.pth')
+    content = load_checkpoint(trained / 'iter_2.pth')
     change(content['state_dict'])
     torch.save(content, tmp_path / 'other.pth')
     assert tested('--out', tmp_path / 'out.json', checkpoint=tmp_path / 'other.pth') == 2
@@ -100,7 +100,7 @@ def test_another_number_of_classes_is_named(tiny_config: Path, trained: Path, tm
     image = tmp_path / 'image.png'
     cv2.imwrite(str(image), torch.zeros(8, 8, 3, dtype=torch.uint8).numpy())
     arguments = [image, tiny_config, trained / 'iter_2.pth', '--out-dir', tmp_path / 'out']
-    assert run('demo', [str(argument) for argument in arguments]) == 2
+    assert run(COMMANDS['demo'], [str(argument) for argument in arguments]) == 2
     assert 'trained with 5 classes, the model has 80' in capsys.readouterr().err
 
 
@@ -126,7 +126,7 @@ def test_an_average_of_weights_is_tested_as_it_was_saved(tested, tiny_config, tr
     config = tmp_path / 'ema.py'
     config.write_text(f"_base_ = {str(tiny_config)!r}\ncustom_hooks = [dict(type='EMAHook')]\n")
     arguments = [config, trained / 'iter_2.pth', '--coco', shapes_folder, '--work-dir', tmp_path / 'ema']
-    assert run('test', [str(argument) for argument in arguments]) == 0
+    assert run(COMMANDS['test'], [str(argument) for argument in arguments]) == 0
     averaged = json.loads((tmp_path / 'ema/metrics.json').read_text())
     assert averaged == pytest.approx(plain, abs=1e-6)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 
 def test_augmented_views_give_metrics_results_and_pictures(
@@ -14,7 +14,7 @@ def test_augmented_views_give_metrics_results_and_pictures(
     arguments = [tiny_config, trained / 'iter_2.pth', '--coco', shapes_folder, '--work-dir', tmp_path / 'run']
     arguments += ['--tta', '--out', tmp_path / 'out.json', '--show-dir', tmp_path / 'show', '--cfg-options']
     arguments += ['tta_model.score=max', 'test_dataloader.batch_size=2']
-    assert run('test', [str(argument) for argument in arguments]) == 0
+    assert run(COMMANDS['test'], [str(argument) for argument in arguments]) == 0
     assert 'coco/segm_mAP' in json.loads((tmp_path / 'run/metrics.json').read_text())
     records = json.loads((tmp_path / 'out.json').read_text())
     assert {record['image_id'] for record in records} == {1, 2}

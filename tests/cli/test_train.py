@@ -12,14 +12,14 @@ from pathlib import Path
 import cv2
 import pytest
 
-from mmagg.apis.checkpoint import read_checkpoint, secure_loading
-from mmagg.cli.main import run
+from mmagg.apis.checkpoint import load_checkpoint, secure_loading
+from mmagg.cli.main import COMMANDS, run
 
 
 def read(checkpoint: Path) -> dict:
     """A training checkpoint, read as the tools do: as data only."""
     secure_loading()
-    return read_checkpoint(checkpoint)
+    return load_checkpoint(checkpoint)
 
 
 def logged_losses(checkpoint: dict) -> int:
@@ -39,7 +39,7 @@ def test_a_stopped_run_resumes_where_it_was(trained: Path, tiny_config: Path, sh
     shutil.copytree(trained, work_dir)
     (work_dir / 'iter_3.pth').write_bytes(b'half a checkpoint')  # killed while writing the next one
     arguments = [tiny_config, '--coco', shapes_folder, '--work-dir', work_dir, '--resume']
-    assert run('train', [*map(str, arguments), '--cfg-options', 'train_cfg.max_iters=4']) == 0
+    assert run(COMMANDS['train'], [*map(str, arguments), '--cfg-options', 'train_cfg.max_iters=4']) == 0
     checkpoint = read(work_dir / 'iter_4.pth')
     assert logged_losses(checkpoint) == checkpoint['meta']['iter'] == 4
     assert not (work_dir / 'iter_5.pth').exists()
@@ -55,7 +55,7 @@ def test_resume_refuses_another_model(trained: Path, tiny_config: Path, shapes_f
         '--resume',
         trained / 'iter_2.pth',
     ]
-    code = run('train', [*map(str, arguments), '--cfg-options', 'model.mask_head.stacked_convs=2'])
+    code = run(COMMANDS['train'], [*map(str, arguments), '--cfg-options', 'model.mask_head.stacked_convs=2'])
     assert code == 2
     assert 'missing (mask_head.mask_convs.1' in capsys.readouterr().err
 
@@ -64,7 +64,7 @@ def test_amp_on_the_cpu_is_bfloat16(tiny_config: Path, shapes_folder: Path, tmp_
     from mmengine.config import Config
 
     arguments = [tiny_config, '--coco', shapes_folder, '--work-dir', tmp_path, '--amp']
-    assert run('train', [*map(str, arguments), '--cfg-options', 'train_cfg.max_iters=1']) == 0
+    assert run(COMMANDS['train'], [*map(str, arguments), '--cfg-options', 'train_cfg.max_iters=1']) == 0
     assert Config.fromfile(tmp_path / 'tiny.py').optim_wrapper.type == 'CPUAmpOptimWrapper'
     assert 'loss_scaler' not in read(tmp_path / 'iter_1.pth')['optimizer']
 
@@ -84,7 +84,7 @@ def curves(work_dir: Path) -> list[dict]:
 @pytest.mark.slow
 def test_validation_losses_are_in_the_curves(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
     arguments = started(tiny_config, shapes_folder, tmp_path, '--val-loss', '--seed', 0)
-    assert run('train', [*arguments, 'train_cfg.val_interval=1']) == 0
+    assert run(COMMANDS['train'], [*arguments, 'train_cfg.val_interval=1']) == 0
     rows = [row for row in curves(tmp_path) if row['val/loss']]
     assert [(row['kind'], row['iter']) for row in rows] == [('val', '1'), ('val', '2')]
     assert all(float(row['val/loss']) > float(row['val/loss_mask']) > 0 for row in rows)
@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_ends_in_one_line(
     tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr('mmdet.models.losses.DiceLoss.forward', second_time(lambda loss: loss * float('nan')))
-    assert run('train', started(tiny_config, shapes_folder, tmp_path)) == 3
+    assert run(COMMANDS['train'], started(tiny_config, shapes_folder, tmp_path)) == 3
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert len(error) == 1
     assert re.match(r'error: iteration 2: loss_mask is nan; images of the batch: ', error[0])
@@ -114,10 +114,10 @@ def test_an_interrupted_run_has_curves_and_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr('mmdet.models.losses.DiceLoss.forward', second_time(interrupt))
-        assert run('train', started(tiny_config, shapes_folder, tmp_path)) == 130
+        assert run(COMMANDS['train'], started(tiny_config, shapes_folder, tmp_path)) == 130
     assert [row['iter'] for row in curves(tmp_path)] == ['1']
     time.sleep(1.1)  # mmengine names the log by the second
-    assert run('train', started(tiny_config, shapes_folder, tmp_path, '--resume')) == 0
+    assert run(COMMANDS['train'], started(tiny_config, shapes_folder, tmp_path, '--resume')) == 0
     assert logged_losses(read(tmp_path / 'iter_2.pth')) == 2
 
 
@@ -141,13 +141,13 @@ def test_curves_that_fail_do_not_fail_the_training(
 ) -> None:
     monkeypatch.setattr('mmagg.engine.learning_curves.plot_curves', lambda *_: 1 / 0)
     arguments = started(tiny_config, shapes_folder, tmp_path)
-    assert run('train', [*arguments, 'train_cfg.max_iters=1']) == 0
+    assert run(COMMANDS['train'], [*arguments, 'train_cfg.max_iters=1']) == 0
     assert 'no learning curves: ZeroDivisionError' in next(tmp_path.glob('*/*.log')).read_text()
 
 
 def test_tensorboard_that_is_not_installed_is_named(tiny_config: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, 'torch.utils.tensorboard', None)
-    assert run('train', [str(tiny_config), '--work-dir', str(tmp_path / 'run'), '--tensorboard']) == 2
+    assert run(COMMANDS['train'], [str(tiny_config), '--work-dir', str(tmp_path / 'run'), '--tensorboard']) == 2
     assert 'pip install tensorboard' in capsys.readouterr().err
     assert not (tmp_path / 'run').exists()
 
@@ -158,7 +158,7 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     arguments = started(tiny_config, shapes_folder, tmp_path, '--tensorboard', '--val-loss')
-    assert run('train', [*arguments, 'train_cfg.val_interval=2']) == 0
+    assert run(COMMANDS['train'], [*arguments, 'train_cfg.val_interval=2']) == 0
     events = EventAccumulator(str(next(tmp_path.glob('*/vis_data'))))
     events.Reload()
     assert [point.step for point in events.Scalars('loss')] == [1, 2]
@@ -192,7 +192,7 @@ def test_bad_input_is_one_line(
         monkeypatch.delenv(name, raising=False)
     words = arguments.format(config=tiny_config, data=shapes_folder).split()
     position = words.index('--cfg-options') if '--cfg-options' in words else len(words)
-    code = run('train', [*words[:position], '--work-dir', str(tmp_path / 'run'), *words[position:]])
+    code = run(COMMANDS['train'], [*words[:position], '--work-dir', str(tmp_path / 'run'), *words[position:]])
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
     assert code == 2
     assert len(error) == 1
@@ -203,7 +203,7 @@ def test_bad_input_is_one_line(
 def test_unknown_key_in_a_config_file_is_named(tiny_config: Path, tmp_path: Path, capsys) -> None:
     config = tmp_path / 'typo.py'
     config.write_text(f'_base_ = {str(tiny_config)!r}\nmodel = dict(mask_head=dict(stacked_conv=1))\n')
-    assert run('train', [str(config), '--work-dir', str(tmp_path / 'run')]) == 2
+    assert run(COMMANDS['train'], [str(config), '--work-dir', str(tmp_path / 'run')]) == 2
     assert "unexpected keyword argument 'stacked_conv'" in capsys.readouterr().err
 
 
@@ -216,7 +216,7 @@ def test_a_fatal_finding_stops_before_anything_is_written(
     annotations = broken / 'annotations/instances_train.json'
     annotations.write_text(annotations.read_text().replace('"file_name": "000002.png"', '"name": "000002.png"'))
     work_dir = tmp_path / 'run'
-    assert run('train', [str(tiny_config), '--coco', str(broken), '--work-dir', str(work_dir)]) == 2
+    assert run(COMMANDS['train'], [str(tiny_config), '--coco', str(broken), '--work-dir', str(work_dir)]) == 2
     error = capsys.readouterr().err
     assert 'fatal' in error
     assert '--skip-check' in error

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mmagg.apis.checkpoint import read_checkpoint, secure_loading
+from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 
 CONFIG = 'mask-rcnn-a2fpn_tiny_shapes.py'
 LOSSES = ('loss', 'loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox', 'loss_mask', 'loss_orth')
@@ -53,7 +53,7 @@ def test_trains_and_tests(folder: Path, root: Path, run, tmp_path: Path) -> None
     assert logged[-1]['loss_orth'] > logged[0]['loss_orth'], 'the entities start orthogonal, then learn'
 
     secure_loading()
-    checkpoint = read_checkpoint(tmp_path / 'epoch_2.pth')
+    checkpoint = load_checkpoint(tmp_path / 'epoch_2.pth')
     classes = categories(folder)
     assert len(checkpoint['state_dict']['roi_head.bbox_head.fc_cls.bias']) == len(classes) + 1
     assert len(checkpoint['state_dict']['roi_head.mask_head.conv_logits.bias']) == len(classes)

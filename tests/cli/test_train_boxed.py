@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mmagg.apis.checkpoint import read_checkpoint, secure_loading
-from mmagg.cli.main import run
+from mmagg.apis.checkpoint import load_checkpoint, secure_loading
+from mmagg.cli.main import COMMANDS, run
 
 LOSSES = ('loss', 'loss_cls', 'loss_bbox', 'loss_centerness', 'loss_mask')
 # A COCO config with its pipelines, slim and on small images: two epochs of two iterations. Few masks of a model that
@@ -70,7 +70,7 @@ def fit_dictionary(config: Path, folder: Path) -> None:
     if config.stem == 'meinst':
         file = config.parent / 'codec.npz'
         options = ['--dims', '6', '--workers', '1', '--curve', '6']
-        assert run('fit_mask_codec', ['--coco', str(folder), '--out', str(file), *options]) == 0
+        assert run(COMMANDS['fit-mask-codec'], ['--coco', str(folder), '--out', str(file), *options]) == 0
 
 
 def logged(work_dir: Path) -> list[dict]:
@@ -91,7 +91,7 @@ def test_trains_and_tests(folder: Path, config: Path, run, tmp_path: Path) -> No
 
     secure_loading()
     classes = json.loads((folder / 'annotations' / 'instances_train.json').read_text())['categories']
-    checkpoint = read_checkpoint(work_dir / 'epoch_2.pth')
+    checkpoint = load_checkpoint(work_dir / 'epoch_2.pth')
     assert len(checkpoint['state_dict']['mask_head.boxes.conv_cls.bias']) == len(classes)
     if config.stem == 'blendmask':
         assert all(math.isfinite(entry['loss_semantic']) for entry in entries)

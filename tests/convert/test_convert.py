@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 PAIRS = {
     'solo': ('solo/solo_r50_fpn_1x_coco.py', 'solo/solo_r50_fpn_1x_coco.py'),
@@ -30,7 +30,7 @@ def _loading_restored(monkeypatch):
 
 
 def convert(*args):
-    return run('convert', [*map(str, args)])
+    return run(COMMANDS['convert-mmdet'], [*map(str, args)])
 
 
 def mmdet_checkpoint(name, path):

@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 
 from mmagg import register  # noqa: F401
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.masks.boxed.mask_codec import Dictionary
 
@@ -201,7 +201,7 @@ def convert(tmp_path, capsys, monkeypatch):
         else:
             torch.save(dict(model=state, iteration=90000), source)
         files = [source, tmp_path / 'ours.pth', '--config', tmp_path / 'config.json']
-        code = run('convert_adelaidet', [*map(str, (*files, *options))])
+        code = run(COMMANDS['convert-adelaidet'], [*map(str, (*files, *options))])
         printed = capsys.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 

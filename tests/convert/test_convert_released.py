@@ -23,7 +23,7 @@ from torch import nn
 
 from mmagg import register  # noqa: F401
 from mmagg.apis.inference import load_model
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 
 TOWER = {'class_tower.': 'cate_convs.', 'conv_cls.': 'solo_cate.'}
 CONTEXT = {
@@ -103,7 +103,7 @@ def convert(tmp_path, capsys):
         Config(dict(model=model)).dump(tmp_path / 'config.json')
         torch.save(dict(state_dict=state, meta=meta or dict(CLASSES=CLASSES, epoch=36)), tmp_path / 'theirs.pth')
         files = [tmp_path / 'theirs.pth', tmp_path / 'ours.pth', '--config', tmp_path / 'config.json']
-        code = run('convert_released', [*map(str, files), *options])
+        code = run(COMMANDS['convert-aggmask'], [*map(str, files), *options])
         printed = capsys.readouterr()
         return code, printed.out.splitlines(), printed.err.splitlines()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.cli.convert_adelaidet import read_release
+from mmagg.convert.adelaidet import read_release
 from mmagg.io.errors import InputError
 
 

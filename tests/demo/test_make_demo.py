@@ -14,11 +14,11 @@ import torch
 
 from mmagg.apis.config import load_config
 from mmagg.apis.inference import load_model
-from mmagg.cli.main import run
-from mmagg.cli.make_demo import Journal
-from mmagg.demo import demo_steps
-from mmagg.demo.demo_report import DemoFacts, Trained, average_precision, command_path, duration, report
-from mmagg.demo.demo_steps import Trial
+from mmagg.cli.main import COMMANDS, run
+from mmagg.demo import steps
+from mmagg.demo.make_demo import Journal
+from mmagg.demo.report import DemoFacts, Trained, average_precision, command_path, duration, report
+from mmagg.demo.steps import Trial
 
 SMALL = ('--images', '8', '--val-images', '3', '--size', '64')
 IN_PROCESS = [
@@ -129,7 +129,7 @@ def test_the_commands_of_the_report_name_files_that_exist(demo):
 def test_a_finished_demo_says_so(demo, capsys):
     out, printed = demo
     before = (out / 'report.md').stat().st_mtime_ns
-    assert run('make_demo', ['--out', str(out), *SMALL, *OPTIONS]) == 0
+    assert run(COMMANDS['make-demo'], ['--out', str(out), *SMALL, *OPTIONS]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert shown[0].startswith('done already')
     assert shown[1:] == printed.splitlines()[-2:]
@@ -151,9 +151,9 @@ def test_another_config_stands_beside(demo, root, tmp_path, monkeypatch, capsys)
     out, other = tmp_path / 'out', root / SOLO
     shutil.copytree(demo[0], out)
     weights = (out / 'train/epoch_2.pth').read_bytes()
-    monkeypatch.setattr(demo_steps, 'SCORE_THR', 0.0)  # so that something is found
+    monkeypatch.setattr(steps, 'SCORE_THR', 0.0)  # so that something is found
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '-1')
-    assert run('make_demo', ['--out', str(out), *SMALL, *OPTIONS, '--compare', str(other)]) == 0
+    assert run(COMMANDS['make-demo'], ['--out', str(out), *SMALL, *OPTIONS, '--compare', str(other)]) == 0
     printed = capsys.readouterr().out
     assert '[3/8] train compared: ' in printed
     assert '] train: ' not in printed
@@ -214,7 +214,7 @@ def test_the_same_budget_is_not_claimed_of_others(demo, root, tmp_path, change, 
 
 def test_figures_of_other_heads_are_left_out(tmp_path):
     trial = Trial(tmp_path / 'config.py', {}, tmp_path / 'shapes', tmp_path, 0)
-    why = demo_steps.draw_representations(torch.nn.Conv2d(1, 1, 1), trial, tmp_path)
+    why = steps.draw_representations(torch.nn.Conv2d(1, 1, 1), trial, tmp_path)
     assert why == 'its head is not a GridMaskHead'
     assert not list(tmp_path.iterdir())
 
@@ -246,16 +246,16 @@ def test_the_compared_training_goes_on(tmp_path, root, monkeypatch, capsys):
     monkeypatch.setattr(Trial, 'train', train)
     arguments = ['--out', str(out), *SMALL, '--compare', str(root / SOLO)]
     first = [('aggmask_tiny_shapes.py', out, False), ('solo_tiny_shapes.py', out / 'compare', False)]
-    assert run('make_demo', arguments) == 130
+    assert run(COMMANDS['make-demo'], arguments) == 130
     assert calls == first
-    assert run('make_demo', arguments) == 130
+    assert run(COMMANDS['make-demo'], arguments) == 130
     assert calls == [*first, ('solo_tiny_shapes.py', out / 'compare', True)]
     # What is not compared any more is deleted, what is asked to be overwritten is.
     monkeypatch.setattr(Trial, 'evaluate', lambda trial: (_ for _ in ()).throw(KeyboardInterrupt))
-    assert run('make_demo', arguments[:-2]) == 130
+    assert run(COMMANDS['make-demo'], arguments[:-2]) == 130
     assert len(calls) == 3
     assert not (out / 'compare').exists()
-    assert run('make_demo', [*arguments[:-2], '--overwrite']) == 130
+    assert run(COMMANDS['make-demo'], [*arguments[:-2], '--overwrite']) == 130
     assert calls[3:] == first[:1]
 
 
@@ -263,17 +263,17 @@ def test_the_compared_training_goes_on(tmp_path, root, monkeypatch, capsys):
 def test_other_arguments_replace_the_demo(trained, tmp_path, capsys, change, keeps_shapes):
     out = tmp_path / 'out'
     arguments = ['--out', str(out), *SMALL]
-    assert run('make_demo', arguments) == 130
+    assert run(COMMANDS['make-demo'], arguments) == 130
     made = (out / 'shapes/annotations/instances_val.json').stat().st_ino
     (out / 'train').mkdir()
     (out / 'train/epoch_1.pth').touch()
     (out / 'train/last_checkpoint').write_text('epoch_1.pth')
     (out / 'report.md').touch()
-    assert run('make_demo', arguments) == 130
+    assert run(COMMANDS['make-demo'], arguments) == 130
     assert trained == [False, True]
     assert Journal.read(out / 'demo.json').done == ['shapes']
 
-    assert run('make_demo', [*arguments, *(['--cfg-options'] if keeps_shapes else []), *change]) == 130
+    assert run(COMMANDS['make-demo'], [*arguments, *(['--cfg-options'] if keeps_shapes else []), *change]) == 130
     assert trained == [False, True, False]
     assert not (out / 'train').exists()
     assert not (out / 'report.md').exists()
@@ -282,9 +282,9 @@ def test_other_arguments_replace_the_demo(trained, tmp_path, capsys, change, kee
 
 def test_overwrite_starts_anew(trained, tmp_path, capsys):
     out = tmp_path / 'out'
-    assert run('make_demo', ['--out', str(out), *SMALL]) == 130
+    assert run(COMMANDS['make-demo'], ['--out', str(out), *SMALL]) == 130
     (out / 'train').mkdir()
-    assert run('make_demo', ['--out', str(out), *SMALL, '--overwrite']) == 130
+    assert run(COMMANDS['make-demo'], ['--out', str(out), *SMALL, '--overwrite']) == 130
     assert not (out / 'train').exists()
 
 
@@ -292,11 +292,11 @@ def test_what_is_not_of_a_demo_is_not_touched(tmp_path, capsys):
     mine = tmp_path / 'train' / 'weights.pth'
     mine.parent.mkdir()
     mine.touch()
-    assert run('make_demo', ['--out', str(tmp_path), *SMALL]) == 2
+    assert run(COMMANDS['make-demo'], ['--out', str(tmp_path), *SMALL]) == 2
     assert f'error: {tmp_path} holds train, but not from a demo' in capsys.readouterr().err
     assert mine.exists()
     (tmp_path / 'demo.json').write_text('[]')
-    assert run('make_demo', ['--out', str(tmp_path), *SMALL, '--overwrite']) == 2
+    assert run(COMMANDS['make-demo'], ['--out', str(tmp_path), *SMALL, '--overwrite']) == 2
     assert 'not the journal of a demo' in capsys.readouterr().err
     assert mine.exists()
 
@@ -304,16 +304,16 @@ def test_what_is_not_of_a_demo_is_not_touched(tmp_path, capsys):
 @pytest.mark.parametrize('arguments', [['--images', '0'], ['--size', '8'], ['--seed', '-1'], ['--images', 'x']])
 def test_bad_arguments_leave_nothing(tmp_path, capsys, arguments):
     with pytest.raises(SystemExit) as stopped:
-        run('make_demo', ['--out', str(tmp_path / 'out'), *arguments])
+        run(COMMANDS['make-demo'], ['--out', str(tmp_path / 'out'), *arguments])
     assert stopped.value.code == 2
     assert f'argument {arguments[0]}: ' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 
 
 def test_bad_config_leaves_nothing(tmp_path, capsys):
-    assert run('make_demo', ['--out', str(tmp_path / 'out'), '--compare', str(tmp_path / 'no.py')]) == 2
+    assert run(COMMANDS['make-demo'], ['--out', str(tmp_path / 'out'), '--compare', str(tmp_path / 'no.py')]) == 2
     assert 'no.py: no such file' in capsys.readouterr().err
-    assert run('make_demo', ['--out', str(tmp_path / 'out'), '--cfg-options', 'train_cfg.max_epoch=1']) == 2
+    assert run(COMMANDS['make-demo'], ['--out', str(tmp_path / 'out'), '--cfg-options', 'train_cfg.max_epoch=1']) == 2
     assert 'did you mean max_epochs' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
 

@@ -1,6 +1,5 @@
 """Curves of a training that was interrupted and resumed."""
 
-import csv
 import json
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmagg.visualization.curves import WIDTHS, plot_curves, read_scalars, write_csv
+from mmagg.visualization.curves import WIDTHS, plot_curves, read_scalars
 
 
 def _train(step: int, loss: float) -> dict:
@@ -57,15 +56,6 @@ def test_a_new_start_in_the_same_folder_begins_anew(resumed, resumes: bool, kept
 def test_a_folder_without_a_log_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=f'{tmp_path}: no training log'):
         read_scalars(tmp_path)
-
-
-def test_csv_has_a_row_a_record(resumed, tmp_path):
-    write_csv(read_scalars(resumed), tmp_path / 'curves.csv')
-    rows = list(csv.DictReader((tmp_path / 'curves.csv').open()))
-    assert [row['iter'] for row in rows] == ['5', '10', '10', '15', '20', '20']
-    assert rows[0]['loss'] == '4.0'
-    assert rows[0]['coco/segm_mAP'] == ''
-    assert rows[2]['coco/segm_mAP'] == '0.1'
 
 
 def _coloured(records: list[dict], path: Path) -> tuple[int, int]:

@@ -1,7 +1,6 @@
 """The Markdown report of a demo."""
 
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Mapping
@@ -9,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from mmagg.apis import hardware
+from mmagg.apis.config import shipped_config
+from mmagg.io.errors import InputError
 
 COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
 NAMES = {'box': 'bbox', 'mask': 'segm'}
 NONE = '–'
-ROOT = Path(__file__).resolve().parents[2]
-FULL_CONFIG = 'configs/aggmask/aggmask-solo_r50_fpn_3x_coco.py'
+TOOLS = Path(__file__).resolve().parents[2] / 'tools'  # of a clone
+FULL_CONFIG = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py'
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,11 @@ def duration(seconds: float) -> str:
     return f'{minutes} min {rest} s' if minutes else f'{rest} s'
 
 
-def hardware() -> str:
-    """Processor, its cores, the GPU that is used if any, and PyTorch's version."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    gpu = f'{torch.cuda.get_device_name()}, ' if torch.cuda.is_available() else ''
-    return f'{gpu}{_processor()}, {cores} cores, PyTorch {torch.__version__}'
+def machine() -> str:
+    """The GPU that is used if any, the processor, its cores, and PyTorch's version."""
+    found = hardware.hardware(hardware.usable_device())
+    gpu = f'{found["gpu"]}, ' if found['gpu'] else ''
+    return f'{gpu}{found["cpu"]}, {found["cores"]} cores, PyTorch {found["torch"]}'
 
 
 def report(facts: DemoFacts) -> str:
@@ -105,8 +106,7 @@ def report(facts: DemoFacts) -> str:
     config, checkpoint, trained = (
         command_path(path) for path in (facts.trained.config, facts.checkpoint, facts.trained_config)
     )
-    out, tools, full = command_path(facts.out), command_path(ROOT / 'tools'), command_path(ROOT / FULL_CONFIG)
-    python = command_path(Path(sys.executable))
+    out, full = command_path(facts.out), command_path(_full_config())
     return f"""# Demo: instance segmentation of generated shapes
 
 `{config}` was trained from scratch on {facts.images} generated scenes
@@ -137,14 +137,14 @@ crowds, kinds of errors, the best and the worst scenes, and where the time goes.
 
 {_table(['step', 'time'], [[name, duration(value)] for name, value in facts.seconds.items()])}
 
-{hardware()}.
+{machine()}.
 
 ## Go on
 
 In the folder where the demo was started. Look at your own images (this model knows only the shapes above):
 
 ```bash
-{python} {tools}/demo.py IMAGE_OR_FOLDER {trained} {checkpoint} --out-dir {out}/mine
+{_command('demo')} IMAGE_OR_FOLDER {trained} {checkpoint} --out-dir {out}/mine
 ```
 
 Train on your own data, a folder with `annotations/instances_{{train,val}}.json` and
@@ -152,14 +152,14 @@ Train on your own data, a folder with `annotations/instances_{{train,val}}.json`
 that starts from ImageNet weights:
 
 ```bash
-{python} {tools}/train.py {config} --coco DATA --work-dir work_dirs/mine
-{python} {tools}/train.py {full} --coco DATA --work-dir work_dirs/mine
+{_command('train')} {config} --coco DATA --work-dir work_dirs/mine
+{_command('train')} {full} --coco DATA --work-dir work_dirs/mine
 ```
 
 Evaluate again and draw every held-out image:
 
 ```bash
-{python} {tools}/test.py {trained} {checkpoint} --work-dir {out}/test --show-dir {out}/test/images
+{_command('test')} {trained} {checkpoint} --work-dir {out}/test --show-dir {out}/test/images
 ```
 """
 
@@ -168,6 +168,20 @@ def command_path(path: Path) -> str:
     """``path`` as it is written in a command: relative if it lies below the working directory."""
     path = Path(os.path.abspath(path))
     return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def _command(name: str) -> str:
+    """How a command is called: the script of a clone, or the package's own."""
+    script, python = TOOLS / f'{name}.py', command_path(Path(sys.executable))
+    return f'{python} {command_path(script)}' if script.is_file() else f'{python} -m mmagg {name}'
+
+
+def _full_config() -> Path:
+    """A config of full size, as a clone has it where this installation has none."""
+    try:
+        return shipped_config(FULL_CONFIG)
+    except InputError:
+        return Path('configs') / FULL_CONFIG
 
 
 def _comparison(ours: Trained, other: Trained) -> str:
@@ -215,11 +229,3 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table with numbers to the right of a left-aligned first column."""
     rule = ['---', *['---:'] * (len(header) - 1)]
     return '\n'.join(f'| {" | ".join(cells)} |' for cells in (header, rule, *rows))
-
-
-def _processor() -> str:
-    """The processor's name; Linux tells it only here."""
-    cpuinfo = Path('/proc/cpuinfo')
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor() or platform.machine()

@@ -1,9 +1,8 @@
-"""What a demo does with its models: train them, evaluate them, draw what they predict."""
+"""The steps of a demo: train a model, evaluate it, draw what it predicts."""
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -19,18 +17,18 @@ from tqdm import tqdm
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import infer, load_model
-from mmagg.cli import show_representations as representations
-from mmagg.cli import test as testing
-from mmagg.cli import train as training
+from mmagg.apis.testing import test
+from mmagg.apis.training import latest_checkpoint, train
 from mmagg.demo.brief_log import BriefLog
 from mmagg.engine.learning_curves import write_curves
-from mmagg.evaluation.results import confident
+from mmagg.inside.show_representations import show_representations
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.ops.rle import decode_mask
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image, paired_sheet
 from mmagg.visualization.overlay import draw_instances
+from mmagg.visualization.predictions import confident
 
 SHOWN, COLUMNS = 12, 3  # held-out images on the sheet, in so many columns of pairs
 SHOWN_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them
@@ -71,7 +69,7 @@ class Trial:
         and writing the next.
         """
         try:
-            return training.latest_checkpoint(self.folder / 'train')
+            return latest_checkpoint(self.folder / 'train')
         except InputError:
             return None
 
@@ -93,27 +91,26 @@ class Trial:
         }
 
     def train(self, *, resume: bool) -> None:
-        """Train as ``tools/train.py`` does."""
-        arguments = [str(self.config), '--seed', str(self.seed), *(['--resume'] if resume else [])]
-        self._run(training.train, training.parser(), arguments, 'train')
+        """Train, from the last checkpoint or from scratch."""
+        with redirect_stdout(BriefLog(sys.stdout)):
+            train(self.config, seed=self.seed, resume=resume, **self._common('train'))
 
     def evaluate(self) -> None:
-        """Test as ``tools/test.py`` does; leaves test/metrics.json and report/report.html."""
-        report = ['--report', str(self.folder / 'report')]
-        self._run(testing.test, testing.parser(), [str(self.config), str(self.checkpoint), *report], 'test')
-
-    def _run(self, tool: Callable[[Namespace], None], parser: ArgumentParser, arguments: list[str], name: str) -> None:
-        work_dir = str(self.folder / name)
-        parsed = parser.parse_args([*arguments, '--coco', str(self.shapes), '--work-dir', work_dir])
-        # mmengine keeps visualizers by name in the process; under names of their own, runs leave each other's alone.
-        parsed.cfg_options = {**self.options, 'visualizer.name': work_dir}
+        """Test; leaves test/metrics.json and report/report.html."""
         with redirect_stdout(BriefLog(sys.stdout)):
-            tool(parsed)
+            test(self.config, self.checkpoint, report=self.folder / 'report', **self._common('test'))
+
+    def _common(self, name: str) -> dict[str, Any]:
+        """What training and testing have in common; ``name`` is the work dir's."""
+        work_dir = self.folder / name
+        # mmengine keeps visualizers by name in the process; under names of their own, runs leave each other's alone.
+        options = {**self.options, 'visualizer.name': str(work_dir)}
+        return {'coco': self.shapes, 'work_dir': work_dir, 'cfg_options': options}
 
 
 def load_trained(trial: Trial) -> nn.Module:
     """The trained model, on the GPU if there is one."""
-    return load_model(trial.trained_config, trial.checkpoint, _device())
+    return load_model(trial.trained_config, trial.checkpoint)
 
 
 def draw_overlays(model: nn.Module, out: Path) -> None:
@@ -158,15 +155,10 @@ def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | Non
             break
     else:
         return f'it found nothing in the held-out scenes with a score from {SCORE_THR}'
-    arguments = [trial.trained_config, trial.checkpoint, image, '--out', out / 'representations.png']
-    arguments += ['--score-thr', SCORE_THR, '--device', _device()]
-    with redirect_stdout(BriefLog(sys.stdout)):
-        representations.show_representations(representations.parser().parse_args([str(x) for x in arguments]))
+    show_representations(
+        trial.trained_config, trial.checkpoint, image, out=out / 'representations.png', score_thr=SCORE_THR
+    )
     return None
-
-
-def _device() -> str:
-    return 'cuda:0' if torch.cuda.is_available() else 'cpu'
 
 
 def _held_out(out: Path) -> dict[str, list[dict]]:

@@ -1,0 +1,123 @@
+"""Configs trained on the same data with several seeds."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+
+from tqdm import tqdm
+
+from mmagg.io.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+METRICS = {
+    'mask AP': 'coco/segm_mAP',
+    'AP50': 'coco/segm_mAP_50',
+    'AP75': 'coco/segm_mAP_75',
+    'box AP': 'coco/bbox_mAP',
+}
+
+
+def compare_learning(
+    configs: Sequence[Path],
+    *,
+    coco: Path,
+    seeds: Sequence[int] = (0, 1, 2),
+    work_dir: Path = Path('work_dirs/compare_learning'),
+    jobs: int = 1,
+    cfg_options: Sequence[str] = (),
+) -> dict[str, list[dict[str, float]]]:
+    """Train every config with every seed, each in a process of its own, and test it on the validation images.
+
+    Runs that are finished already are not repeated; one that was interrupted goes on.
+
+    Args:
+        configs: config files with names of their own.
+        coco: the data, a folder in COCO format.
+        seeds: of the trainings.
+        work_dir: gets a folder ``<config name>/seed-<seed>`` for each run.
+        jobs: runs at a time, each on its share of the cores.
+        cfg_options: for all configs, KEY=VALUE as they are typed.
+
+    Returns:
+        the test metrics of each run, by config name, in the order of the seeds.
+
+    Raises:
+        InputError: a config is missing, two have the same name, or a run failed.
+    """
+    missing = [str(path) for path in configs if not path.is_file()]
+    if missing:
+        raise InputError(f'no such config: {", ".join(missing)}')
+    if len({path.stem for path in configs}) < len(configs):
+        raise InputError('two configs have the same name; results are kept by name')
+    runs = list(product(configs, seeds))
+    with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
+
+        def metrics_of(config: Path, seed: int) -> dict[str, float]:
+            out = work_dir / config.stem / f'seed-{seed}'
+            metrics = _finished_run(config, seed, out, coco=coco, cfg_options=cfg_options, jobs=jobs)
+            bar.update()
+            return metrics
+
+        results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
+    return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
+
+
+def _finished_run(
+    config: Path, seed: int, out: Path, *, coco: Path, cfg_options: Sequence[str], jobs: int
+) -> dict[str, float]:
+    """The test metrics of one run, which is made, or gone on with, if it is not finished."""
+    metrics = out / 'test' / 'metrics.json'
+    if not metrics.is_file():
+        common = ['--coco', str(coco)]
+        options = ['--cfg-options', *cfg_options] if cfg_options else []
+        train = ['train', str(config), *common, '--work-dir', str(out), '--seed', str(seed), '--resume', *options]
+        call(train, out / 'train.txt', jobs)
+        checkpoint = (out / 'last_checkpoint').read_text().strip()
+        test = ['test', str(config), checkpoint, *common, '--work-dir', str(metrics.parent), *options]
+        call(test, out / 'test.txt', jobs)
+    return json.loads(metrics.read_text())
+
+
+def call(command: Sequence[str], log: Path, jobs: int) -> None:
+    """Run a command of mmagg, this one, in a process of its own, with its output in a file.
+
+    Args:
+        command: its name and its arguments.
+        log: the file.
+        jobs: how many share the cores.
+
+    Raises:
+        InputError: it failed; with the last line of its output.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get('PYTHONPATH')])])
+    environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': path}
+    with log.open('w') as file:
+        done = subprocess.run(
+            [sys.executable, '-m', PACKAGE.name, *command],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            check=False,
+        )
+    if done.returncode:
+        last = (log.read_text(errors='replace').strip().splitlines() or ['no output'])[-1]
+        raise InputError(f'{command[0]}.py {command[1]} failed: {last} (all of it: {log})')
+
+
+def table(by_config: dict[str, list[dict[str, float]]]) -> str:
+    """Markdown, a row per config: mean ± standard deviation over the runs, in per cent."""
+    lines = [f'| config | runs | {" | ".join(METRICS)} |', '|---' * (len(METRICS) + 2) + '|']
+    for name, runs in by_config.items():
+        # A model that found nothing has no metrics.
+        columns = [[100 * max(0.0, run.get(key, 0.0)) for run in runs] for key in METRICS.values()]
+        cells = [f'{mean(x):.1f} ± {stdev(x) if len(x) > 1 else 0:.1f}' for x in columns]
+        lines.append(f'| {name} | {len(runs)} | {" | ".join(cells)} |')
+    return '\n'.join(lines)

@@ -1,0 +1,21 @@
+"""The predictions of a model as a picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.structures import InstanceData
+
+from mmagg.visualization.overlay import draw_instances
+
+
+def confident(predictions: InstanceData, score_thr: float) -> InstanceData:
+    """The predictions whose score is at least ``score_thr``; the masks may be a tensor or a list of RLE."""
+    return predictions[(predictions.scores >= score_thr).nonzero().flatten().cpu()]
+
+
+def draw_predictions(
+    image: np.ndarray, predictions: InstanceData, classes: Sequence[str], score_thr: float
+) -> np.ndarray:
+    """The picture of an image's confident predictions; see `draw_instances`."""
+    sure = confident(predictions, score_thr)
+    return draw_instances(image, sure.get('masks'), sure.labels, sure.scores, sure.bboxes, classes)
