@@ -71,7 +71,7 @@ class MaskInspector:
             cells, source = source.neighbours[cell], source.representations
         else:
             cells = grid_neighbours(grid, grid)[cell]
-        maps = source.at(0, cells[None])[0] if len(cells) else torch.zeros(0, *source.size)
+        maps = source.at(0, cells) if len(cells) else torch.zeros(0, *source.size)
         return Surroundings(maps, cells, grid)
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class MaskInspector:
         # A pixel has its logit and its probability.
         chunk = chunk_size(2 * 4 * masks.size[0] * masks.size[1], self.head.post_process.byte_budget)
         for cells in torch.arange(self.head.grids[level] ** 2).split(chunk):
-            yield masks.probs_at(0, cells[:, None], masks.size)[:, 0]
+            yield masks.probs_at(0, cells, masks.size)
 
 
 @contextmanager

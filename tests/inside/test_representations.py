@@ -55,7 +55,7 @@ def test_representations_are_the_local_masks_of_the_cell_and_its_neighbours(neig
         assert cells.tolist() == cross(cell, grid)
         for shown, neighbour in zip(maps, cells.tolist(), strict=True):
             with torch.no_grad():
-                expected = sources[level].at(0, torch.tensor([[neighbour]]))[0, 0]
+                expected = sources[level].at(0, torch.tensor([neighbour]))[0]
             torch.testing.assert_close(shown, expected)
 
 
@@ -64,7 +64,7 @@ def test_all_kinds_of_local_masks(kind):
     inspector, sources = inspected(head(kind), pyramid(1, 64, 96))
     maps, cells, _ = inspector.representations(2, 17)
     with torch.no_grad():
-        torch.testing.assert_close(maps, sources[2].at(0, cells[:, None])[:, 0])
+        torch.testing.assert_close(maps, sources[2].at(0, cells))
 
 
 @pytest.mark.parametrize('neighbours, number', [('none', 0), ('self', 1), ('corners', 4), ('8', 9)])
@@ -77,7 +77,7 @@ def test_mask_grids_of_their_own_and_other_patterns(neighbours, number):
     assert torch.equal(cells, grid_neighbours(GRIDS[0], grid, neighbours)[55])
     if number:
         with torch.no_grad():
-            torch.testing.assert_close(maps, sources[0].at(0, cells[:, None])[:, 0])
+            torch.testing.assert_close(maps, sources[0].at(0, cells))
 
 
 def test_arrangements_follow_the_grid():
@@ -109,7 +109,7 @@ def test_masks_are_those_that_the_head_decodes():
     start = GRIDS[0] ** 2 + GRIDS[1] ** 2
     with torch.no_grad():
         decoded = made.decode(inspector.masks, 0, (start + cells).numpy(), torch.device('cpu'))
-        masks = inspector.masks[2].at(0, cells[:, None])[:, 0].sigmoid()
+        masks = inspector.masks[2].at(0, cells).sigmoid()
         resized = torch.nn.functional.interpolate(masks[None], size=inspector.masks[0].size, mode='bilinear')[0]
     torch.testing.assert_close(inspector.probs(2, cells), decoded, rtol=0, atol=0)
     torch.testing.assert_close(inspector.probs(2, cells), resized)
@@ -131,7 +131,7 @@ def test_all_masks_of_a_level_come_in_order_and_in_chunks(kind, neighbours):
     assert len(chunks) > 1
     assert all(8 * chunk.numel() <= 100_000 for chunk in chunks)
     with torch.no_grad():
-        expected = inspector.masks[1].at(0, torch.arange(GRIDS[1] ** 2)[:, None])[:, 0].sigmoid()
+        expected = inspector.masks[1].at(0, torch.arange(GRIDS[1] ** 2)).sigmoid()
     torch.testing.assert_close(torch.cat(chunks), expected, rtol=1e-4, atol=1e-5)
 
 

@@ -55,14 +55,13 @@ class AggMaskMasks(LocalMasks):
         self._sigmoid, self._byte_budget = sigmoid, byte_budget
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        flat = cells.flatten()
-        params = self._parameters.at(image, flat)
+        params = self._parameters.at(image, cells)
         chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self._byte_budget)
         masks = [
             self.aggregate(image, self.neighbours[part], part_params)
-            for part, part_params in zip(flat.split(chunk), params.split(chunk), strict=True)
+            for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
         ]
-        return torch.cat(masks).view(*cells.shape, *self.size)
+        return torch.cat(masks)
 
     def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
         """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (Eq. 6)."""
@@ -70,9 +69,9 @@ class AggMaskMasks(LocalMasks):
         if not len(used):
             maps = params.new_zeros(0, *self.size)
         elif self._sigmoid:
-            maps = self.representations.at(image, used[:, None])[:, 0].sigmoid()
+            maps = self.representations.at(image, used).sigmoid()
         else:
-            maps = self.representations.small_at(image, used[:, None])[:, 0]
+            maps = self.representations.small_at(image, used)
         context = params.new_zeros(0, *self.size) if self._context is None else self._context.at(image, self.size)
         return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
 
@@ -153,7 +152,7 @@ class AggMaskAggregator(BaseModule):
         Returns:
             one `LocalMasks` per level, indexed by class cell.
         """
-        context = self.context and self.context(feats, masks)
+        context = None if self.context is None else self.context(feats, masks)
         parameters = self.parameter_branch(levels, class_feats, masks)
         return [
             AggMaskMasks(

@@ -12,7 +12,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import interpolation_matrix
 
 SOURCES = ('pyramid', 'mask_features')
@@ -98,9 +97,9 @@ class AggMaskContext(BaseModule):
             TypeError: the source is 'mask_features' and the masks have none.
         """
         if self.source == 'mask_features':
-            if not isinstance(masks[0], SOLOv2Masks):
+            if masks[0].mask_features is None:
                 raise TypeError("context: source 'mask_features' needs a DynamicMaskBranch (SOLOv2)")
-            feats = [masks[0].features]
+            feats = [masks[0].mask_features]
         return Context(Lazy(lambda: self.fused(feats)))
 
     def fused(self, feats: Sequence[Tensor]) -> Tensor:

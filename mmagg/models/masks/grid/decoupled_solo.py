@@ -1,6 +1,6 @@
 """Decoupled SOLO's masks: the product of a column map and a row map (SOLO, Sec. 4, Eq. 5).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+Shape shorthand: B images, N cells asked for, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class AxisMaps:
         self._features, self._conv = features, conv
 
     def at(self, image: int, index: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, K) long -> the U distinct maps as logits (U, 2h, 2w), and for each (N, K) its place among them."""
+        """(N,) long -> the U distinct maps as logits (U, 2h, 2w), and (N,) the place of each among them."""
         # A column serves every cell above and below: compute it once.
         distinct, place = torch.unique(index, return_inverse=True)
         weight, bias = self._conv.weight[distinct], self._conv.bias[distinct]

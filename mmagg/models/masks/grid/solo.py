@@ -1,6 +1,6 @@
 """SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,8 @@ class SOLOMasks(LocalMasks):
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        return F.interpolate(self.small_at(image, cells), size=self.size, mode='bilinear', align_corners=False)
+        small = self.small_at(image, cells)[:, None]
+        return F.interpolate(small, size=self.size, mode='bilinear', align_corners=False)[:, 0]
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
         weight = self._conv.weight.flatten(1)
