@@ -115,21 +115,21 @@ class AggMaskAggregator(BaseModule):
         byte_budget: int = 64 * 2**20,
     ) -> None:
         super().__init__()
-        neighbours = str(neighbours)  # --cfg-options makes a number of '4'
+        self.pattern = str(neighbours)  # --cfg-options makes a number of '4'
         if mask_activation not in MASK_ACTIVATIONS:
             raise ValueError(f'mask_activation is {mask_activation!r}; it must be one of {MASK_ACTIVATIONS}')
-        if num_neighbours(neighbours) == 0 and context is None:
+        if num_neighbours(self.pattern) == 0 and context is None:
             raise ValueError("neighbours='none' without context: there is nothing to aggregate")
         self.context = None if context is None else MODELS.build(context)
         self.spec = DynamicConvSpec(
-            in_channels=num_neighbours(neighbours) + (self.context.channels if self.context else 0),
+            in_channels=num_neighbours(self.pattern) + (self.context.channels if self.context else 0),
             channels=channels,
             num_layers=num_layers,
             kernel_size=kernel_size,
         )
         self.parameter_branch = MODELS.build(dict(num_params=self.spec.num_params) | parameters)
         self.neighbours = [
-            grid_neighbours(grid, mask_grid, neighbours, centre=centre)
+            grid_neighbours(grid, mask_grid, self.pattern, centre=centre)
             for grid, mask_grid in zip(grids, mask_grids, strict=True)
         ]
         self.mask_activation, self.byte_budget = mask_activation, byte_budget
