@@ -99,7 +99,9 @@ def test_masks_are_those_that_the_head_decodes():
 
 def test_masks_at_the_place_of_another_grid():
     inspector, _ = inspected(head(), pyramid(1, 64, 64))
-    maps, cells, grid, _ = inspector.probs_around(0, 2 * 19 + 18, 19)  # row 2 and column 18 of 19 are row 1 and column 9
+    maps, cells, grid, _ = inspector.probs_around(
+        0, 2 * 19 + 18, 19
+    )  # row 2 and column 18 of 19 are row 1 and column 9
     assert grid == GRIDS[0] == 10
     assert cells.tolist() == cross(1 * 10 + 9, 10)
     torch.testing.assert_close(maps, inspector.probs(0, cells))
