@@ -28,7 +28,7 @@ from mmagg.experiments.reconstruction_error import reconstruction_errors
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.models.masks import MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 UNITS = {'': 1, 'M': 1e6, 'G': 1e9}

@@ -24,7 +24,7 @@ from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.io.tables import percent, write_records
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
 CURVE = (20, 40, 60, 80, 100)

@@ -11,8 +11,8 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.masks import BlendedMasks
-from mmagg.models.postprocess import Detections
+from mmagg.models.masks import BlendMaskMasks
+from mmagg.models.postprocess import DetectedBoxes
 
 
 class Ingredients(NamedTuple):
@@ -42,7 +42,7 @@ def ingredients(
     """Bases, attention and masks of some instances.
 
     Args:
-        head: with `BlendedMasks`, in evaluation mode.
+        head: with `BlendMaskMasks`, in evaluation mode.
         feats: what the neck returned for the batch.
         instances: at least one of those that the head then predicted in the image.
         image: index of the image in the batch.
@@ -69,12 +69,12 @@ def ingredients(
     )
 
 
-def _keys(found: Detections | InstanceData) -> Iterator[tuple[int, int]]:
+def _keys(found: DetectedBoxes | InstanceData) -> Iterator[tuple[int, int]]:
     """Location and class of each detection, which tell them apart."""
     return zip(found.places.tolist(), found.labels.tolist(), strict=True)
 
 
-def weights(masks: BlendedMasks, coefficients: Tensor) -> Tensor:
+def weights(masks: BlendMaskMasks, coefficients: Tensor) -> Tensor:
     """The weights that attention gives to the bases, before they are resized: (N, K·M·M) -> (N, K, M, M) in [0, 1]."""
     attention = coefficients.float().unflatten(1, (-1, masks.attention_size, masks.attention_size))
     return attention.softmax(1) if masks.merger == 'blend' else attention.sigmoid()

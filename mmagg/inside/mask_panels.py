@@ -10,7 +10,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from mmagg.inside.representations import ARRANGEMENTS, Surroundings
+from mmagg.inside.representations import Surroundings
+from mmagg.ops.grid_neighbours import arrangement
 from mmagg.visualization.heat_map import (
     Frame,
     fit,
@@ -49,7 +50,7 @@ def _tiles(
     heat_map: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """A picture of the given one's size; white where the arrangement has no mask."""
-    places = ARRANGEMENTS[len(around.cells)]
+    places = arrangement(around.pattern)
     side = 1 + max(max(place) for place in places)
     height, width = ((length - (side - 1) * TILE_GAP) // side for length in picture.shape[:2])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

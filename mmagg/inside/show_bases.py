@@ -32,7 +32,7 @@ from mmagg.inside.shown_image import certain, image_to_show
 from mmagg.io.errors import InputError
 from mmagg.io.images import write_image
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.masks import BlendedMasks
+from mmagg.models.masks import BlendMaskMasks
 from mmagg.ops.rle import decode_mask
 from mmagg.visualization.heat_map import Frame, logit_limit
 from mmagg.visualization.overlay import draw_instances
@@ -79,7 +79,7 @@ def show_bases(
 
     Args:
         image: the file.
-        config: of a model whose head is a `BoxedMaskHead` with `BlendedMasks`.
+        config: of a model whose head is a `BoxedMaskHead` with `BlendMaskMasks`.
         checkpoint: its weights; None for random ones.
         out: the picture, .png or .jpg; by default IMAGE_bases.png in the current folder.
         top: so many rows at most, for the most certain detections.
@@ -130,9 +130,9 @@ def _random_model(config: str | Path, device: str | None, cfg_options: dict | No
 def _head(model: nn.Module, config: str | Path) -> BoxedMaskHead:
     """The head whose masks are shown."""
     head = getattr(model, 'mask_head', None)
-    if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendedMasks):
+    if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendMaskMasks):
         raise InputError(
-            f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendedMasks; bases are shown of '
+            f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendMaskMasks; bases are shown of '
             'one'
         )
     return head

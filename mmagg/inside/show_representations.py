@@ -17,7 +17,7 @@ from mmagg.inside.shown_image import certain, image_to_show
 from mmagg.io.errors import InputError
 from mmagg.io.images import write_image
 from mmagg.models.heads import GridMaskHead
-from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.ops.rle import decode_mask
 from mmagg.visualization.heat_map import Frame, fit, outline_cell
 from mmagg.visualization.overlay import draw_instances
@@ -130,7 +130,7 @@ def _rows(image: np.ndarray, shown: InstanceData, seen: Seen, plain: Seen | None
     size = tuple(max(1, round(scale * side)) for side in image.shape[:2])
     small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     rows = [_row(small, shown[[i]], seen, plain) for i in tqdm(range(len(shown)), desc='drawing', unit='instance')]
-    aggregated = isinstance(seen.masks.masks[0], AggregatedMasks)
+    aggregated = isinstance(seen.masks.masks[0], AggMaskMasks)
     titles = {
         'instance': 'instance and its cell',
         'logits': 'mask representations (logits)' if aggregated else 'local masks (logits)',

@@ -22,7 +22,7 @@ def bordered(picture: np.ndarray) -> np.ndarray:
 
 
 def around(maps: torch.Tensor, cells: list[int], grid: int) -> Surroundings:
-    return Surroundings(maps, torch.tensor(cells), grid)
+    return Surroundings(maps, torch.tensor(cells), grid, {1: 'self', 5: '4'}[len(cells)])
 
 
 def test_tiles_stand_as_in_the_grid() -> None:

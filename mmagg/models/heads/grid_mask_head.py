@@ -187,7 +187,7 @@ class GridMaskHead(BaseModule):
                     small = downsample_masks(full, stride=source.stride, size=source.size)
                     downsampled[source.stride, source.size] = small
                 wanted = downsampled[source.stride, source.size][target.gts[part]]
-                logits = source.at(image, torch.from_numpy(local)[:, None])[:, 0]
+                logits = source.at(image, torch.from_numpy(local))
                 loss = self.loss_mask(logits, wanted, reduction_override='none')
                 total = total + (loss if loss.ndim == 1 else loss.flatten(1).mean(1)).sum()
         # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
@@ -272,7 +272,7 @@ class GridMaskHead(BaseModule):
         distinct, place = np.unique(cells, return_inverse=True)
         probs = torch.cat(
             [
-                masks[level].probs_at(image, torch.from_numpy(local)[:, None], masks[0].size)[:, 0]
+                masks[level].probs_at(image, torch.from_numpy(local), masks[0].size)
                 for level, _, local in self.by_level(distinct)
             ]
         )

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from grid_heads import AGGREGATED, CHANNELS, GRIDS, aggmask_head, batch_samples, mmagg_head, pyramid
 
-from mmagg.models.masks import DynamicAggregator, DynamicParameters, MultiLevelContext
+from mmagg.models.masks import AggMaskAggregator, AggMaskContext, DynamicParameters
 from mmagg.ops import dynamic_conv, grid_neighbours
 
 PARAMETERS = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS)
@@ -29,12 +29,12 @@ def test_aggregation_is_a_small_net_over_the_neighbours_stack(kind):
             params = head.aggregator.parameter_branch(levels, class_feats, maps)[level]
             cells = torch.tensor([0, grid**2 // 2, grid**2 - 1, 0])
             for image in range(2):
-                stack = maps[level].at(image, index[cells])  # (4, K, H, W)
-                around = F.interpolate(context, size=maps[level].size, mode='bilinear', align_corners=True)[
-                    image
-                ].expand(len(cells), -1, -1, -1)
-                want = dynamic_conv(torch.cat([stack, around], 1), params.at(image, cells), head.aggregator.spec)
-                ours = aggregated[level].at(image, cells[:, None])[:, 0]
+                around = index[cells]  # (4, K)
+                stack = maps[level].at(image, around.flatten()).unflatten(0, around.shape)
+                guide = F.interpolate(context, size=maps[level].size, mode='bilinear', align_corners=True)[image]
+                guide = guide.expand(len(cells), -1, -1, -1)
+                want = dynamic_conv(torch.cat([stack, guide], 1), params.at(image, cells), head.aggregator.spec)
+                ours = aggregated[level].at(image, cells)
                 torch.testing.assert_close(ours, want, rtol=1e-4, atol=1e-4 * want.abs().max().item())
 
 
@@ -117,7 +117,7 @@ def test_mixed_precision_predicts_like_float32(kind):
         for image, gt in enumerate(x.gt_instances for x in samples):
             cells = head.assigner.assign(gt.bboxes, torch.from_numpy(gt.masks.masks), (64, 96)).cells
             for level, _, own in head.by_level(cells.numpy()):
-                mask = logits[level].at(image, torch.from_numpy(own)[:, None])[:, 0] > 0
+                mask = logits[level].at(image, torch.from_numpy(own)) > 0
                 found.append(F.pad(mask, (0, 24 - mask.shape[2], 0, 16 - mask.shape[1])))
         return torch.cat(found)
 
@@ -150,11 +150,11 @@ def test_wrong_compositions_are_named():
     with pytest.raises(ValueError, match=r'class grids .* and mask grids .* differ: that takes an aggregator'):
         mmagg_head('solo', mask_branch=dict(type='StaticMaskBranch', channels=32, num_convs=1, grids=(4,) * 5))
     with pytest.raises(ValueError, match='nothing to aggregate'):
-        DynamicAggregator(grids=[4], mask_grids=[4], neighbours='none', context=None, parameters=PARAMETERS)
+        AggMaskAggregator(grids=[4], mask_grids=[4], neighbours='none', context=None, parameters=PARAMETERS)
     with pytest.raises(ValueError, match="mask_activation is 'relu'"):
-        DynamicAggregator(grids=[4], mask_grids=[4], context=None, parameters=PARAMETERS, mask_activation='relu')
+        AggMaskAggregator(grids=[4], mask_grids=[4], context=None, parameters=PARAMETERS, mask_activation='relu')
     with pytest.raises(ValueError, match="source is 'neck'"):
-        MultiLevelContext(in_channels=8, source='neck')
+        AggMaskContext(in_channels=8, source='neck')
     with pytest.raises(ValueError, match='tower is for features=own_tower'):
         DynamicParameters(num_params=3, in_channels=8, channels=8, features='own_tower')
     mask_tower = PARAMETERS | dict(features='mask_tower')
@@ -164,5 +164,5 @@ def test_wrong_compositions_are_named():
 
 
 def test_options_from_the_command_line_may_be_numbers():
-    aggregator = DynamicAggregator(grids=[4], mask_grids=[4], neighbours=8, context=None, parameters=PARAMETERS)
+    aggregator = AggMaskAggregator(grids=[4], mask_grids=[4], neighbours=8, context=None, parameters=PARAMETERS)
     assert aggregator.spec.in_channels == 9

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 
 from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.models.masks import LocalMasks
-from mmagg.models.masks.grid.solo import StaticMasks
+from mmagg.models.masks.grid.solo import SOLOMasks
 from mmagg.models.targets import downsample_masks
 from mmagg.ops import rle_to_masks
 
@@ -162,10 +162,10 @@ def test_masks_are_computed_only_where_asked_for():
 def test_at_most_max_positives_masks_are_learnt_from():
     head = mmagg_head('solo', train_cfg=dict(max_positives=5))
     asked = []
-    original = StaticMasks.at
+    original = SOLOMasks.at
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            StaticMasks, 'at', lambda self, image, cells: asked.append(len(cells)) or original(self, image, cells)
+            SOLOMasks, 'at', lambda self, image, cells: asked.append(len(cells)) or original(self, image, cells)
         )
         losses = head.loss(pyramid(1, 128, 160), batch_samples(['crowded'], 128, 160))
     assert sum(asked) == 5
@@ -208,7 +208,7 @@ def test_pixel_losses_are_averaged_per_mask(loss):
     _, masks = head(feats)
     terms = []
     for level, part, cells in head.by_level(target.cells.numpy()):
-        logits = masks[level].at(0, torch.from_numpy(cells)[:, None])[:, 0]
+        logits = masks[level].at(0, torch.from_numpy(cells))
         wanted = downsample_masks(gt_masks(samples[0]), stride=masks[level].stride, size=masks[level].size)
         wanted = wanted[target.gts[part]].float()
         p = logits.sigmoid()
@@ -230,7 +230,7 @@ class NeighbourMean(torch.nn.Module):
 
         def at(self, image, cells):
             right = cells + (cells % self.grid < self.grid - 1)
-            return self.source.at(image, torch.cat([cells, right], 1)).mean(1, keepdim=True)
+            return (self.source.at(image, cells) + self.source.at(image, right)) / 2
 
     def __init__(self, grids, mask_grids, byte_budget):
         super().__init__()
@@ -245,10 +245,10 @@ def test_an_aggregator_takes_the_place_of_the_local_masks():
     mixed = mmagg_head('solo', aggregator=dict(type='NeighbourMean'))
     mixed.load_state_dict(plain.state_dict())
     feats = pyramid(2, 64, 96)
-    cells = torch.tensor([[3], [GRIDS[0] - 1]])
+    cells = torch.tensor([3, GRIDS[0] - 1])
     (_, single), (_, mean) = plain(feats), mixed(feats)
-    a, b, c = (single[0].at(1, torch.tensor([[i]]))[0, 0] for i in (3, 4, GRIDS[0] - 1))
-    torch.testing.assert_close(mean[0].at(1, cells)[:, 0], torch.stack([(a + b) / 2, c]))
+    a, b, c = (single[0].at(1, torch.tensor([i]))[0] for i in (3, 4, GRIDS[0] - 1))
+    torch.testing.assert_close(mean[0].at(1, cells), torch.stack([(a + b) / 2, c]))
     losses = mixed.loss(feats, batch_samples(['few', 'empty'], 64, 96))
     assert torch.isfinite(losses['loss_mask'])
 
@@ -282,12 +282,12 @@ def test_a_cell_that_is_asked_for_twice_is_decoded_once():
     head.init_weights()
     cells = np.array([GRIDS[0] ** 2 + 5, 3, GRIDS[0] ** 2 + 5, 7])
     asked = []
-    original = StaticMasks.at
+    original = SOLOMasks.at
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         _, masks = head(feats)
-        patch.setattr(StaticMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
+        patch.setattr(SOLOMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
         probs = head.decode(masks, 0, cells, feats[0].device)
         assert sum(asked) == 3
-        expected = [masks[level].probs_at(0, torch.tensor([[c]]), masks[0].size)[0, 0] for level, c in ((1, 5), (0, 3))]
+        expected = [masks[level].probs_at(0, torch.tensor([c]), masks[0].size)[0] for level, c in ((1, 5), (0, 3))]
     assert torch.equal(probs[0], probs[2])
     torch.testing.assert_close(probs[:2], torch.stack(expected))

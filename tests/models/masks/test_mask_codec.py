@@ -10,7 +10,8 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmagg.models.masks import DCTMaskCodec, MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary, mask_logits
+from mmagg.models.masks.boxed.mask_codec import EPS, mask_logits
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 BUFFERS = ('components', 'mean', 'explained_variance')
 CASES = ('pca_28_60_sigmoid', 'pca_14_16_sigmoid', 'pca_14_16_sigmoid_batched')

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import DynamicMasks
 from mmagg.ops import append_coordinates, conv_at
 
 FEATURES = ('class_tower', 'own_tower', 'mask_tower')
@@ -106,8 +105,7 @@ class DynamicParameters(BaseModule):
             masks: the levels' local masks.
 
         Raises:
-            TypeError: there is no mask tower at the size of the grid.
-            ValueError: the grids of classes and masks differ and the features are the mask tower's.
+            TypeError: the features are the mask tower's, and there is none.
         """
         if self.features == 'class_tower':
             features = [Lazy(lambda x=x: x) for x in class_feats]
@@ -117,17 +115,29 @@ class DynamicParameters(BaseModule):
                 for x, y in zip(levels, class_feats, strict=True)
             ]
         else:
-            if not all(isinstance(x, DynamicMasks) for x in masks):
+            if any(x.kernel_features is None for x in masks):
                 raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
-            if any(x.grid != y.shape[-1] for x, y in zip(masks, class_feats, strict=True)):
-                raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
-            features = [x.tower_output for x in masks]
+            features = [
+                Lazy(lambda x=x, size=y.shape[-2:]: checked(x.kernel_features.value, size))
+                for x, y in zip(masks, class_feats, strict=True)
+            ]
         return [PredictedParameters(x, self.conv, self.activation) for x in features]
 
     def tower_output(self, level: Tensor, size: tuple[int, int]) -> Tensor:
         """(B, in_channels, h, w) -> (B, C, S, S)."""
         cells = F.interpolate(append_coordinates(level), size=size, mode='bilinear', align_corners=False)
         return self.tower(cells)
+
+
+def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mask tower's features (B, C, S, S).
+
+    Raises:
+        ValueError: the grid of the classes is of another size.
+    """
+    if features.shape[-2:] != size:
+        raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
+    return features
 
 
 @MODELS.register_module()

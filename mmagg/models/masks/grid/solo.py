@@ -1,6 +1,6 @@
 """SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
 from mmagg.ops import append_coordinates
 
 
-class StaticMasks(LocalMasks):
+class SOLOMasks(LocalMasks):
     """Masks of one level from features and a 1x1 convolution with S² rows.
 
     The original upsamples the features (C channels), then convolves. Both are linear and the interpolation's weights
@@ -27,15 +27,16 @@ class StaticMasks(LocalMasks):
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        return F.interpolate(self.small_at(image, cells), size=self.size, mode='bilinear', align_corners=False)
+        small = self.small_at(image, cells)[:, None]
+        return F.interpolate(small, size=self.size, mode='bilinear', align_corners=False)[:, 0]
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
         weight = self._conv.weight.flatten(1)
         return project(self._features.value[image], weight[cells], self._conv.bias[cells])
 
 
-@MODELS.register_module()
-class StaticMaskBranch(BaseModule):
+@MODELS.register_module(name='StaticMaskBranch')
+class SOLOMaskBranch(BaseModule):
     """Mask branch of SOLO: CoordConv tower shared by all levels, then a 1x1 convolution per level.
 
     Args:
@@ -100,7 +101,7 @@ class StaticMaskBranch(BaseModule):
             one `LocalMasks` of size (2h, 2w) per level. The tower runs on a level when a cell of it is first asked for.
         """
         return [
-            StaticMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
+            SOLOMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
             for level, conv, stride in zip(levels, self.convs, self.strides, strict=True)
         ]
 
