@@ -73,7 +73,7 @@ def test_another_method_is_refused_and_another_number_of_classes_named(root, tmp
     files = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
     assert convert(*files, '--config', root / 'configs/solov2/solov2_r50_fpn_1x_coco.py') == 2
     assert capsys.readouterr().err == (
-        "error: the checkpoint's mask branch is SOLOMaskBranch, the config's SOLOv2MaskBranch: "
+        "error: the checkpoint's mask branch is StaticMaskBranch, the config's DynamicMaskBranch: "
         'use a config of that method\n'
     )
     classes = 'model.mask_head.num_classes'

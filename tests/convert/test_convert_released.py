@@ -338,7 +338,7 @@ def test_another_method_is_named_in_one_line(root, convert):
     theirs = named_as(WHOLE[ON_SOLOV2], random_state(small_model(root, ON_SOLOV2)))
     code, _, err = convert(small_model(root, ON_SOLO), theirs)
     assert (code, len(err)) == (2, 1)
-    assert "mask branch is SOLOv2MaskBranch, the config's SOLOMaskBranch: use a config of that method" in err[0]
+    assert "mask branch is DynamicMaskBranch, the config's StaticMaskBranch: use a config of that method" in err[0]
 
 
 @pytest.mark.parametrize(
