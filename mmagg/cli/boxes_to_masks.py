@@ -60,19 +60,10 @@ def run(args: argparse.Namespace) -> None:
 
     if args.out and (args.out.suffix != '.json' or args.out.is_dir() or args.out.resolve() == args.boxes.resolve()):
         raise InputError(f'--out {args.out}: name a .json file, and not BOXES.json itself')
-    report = boxes_to_masks(
-        args.config,
-        args.checkpoint,
-        args.boxes,
-        coco=args.coco,
-        max_images=args.max_images,
-        score_thr=args.score_thr,
-        max_per_image=args.max_per_image,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    options = vars(args)
+    out = options.pop('out')
+    report = boxes_to_masks(**options)
     print(report.table())
-    if args.out:
-        report.write(args.out)
-        print(f'written to {args.out}')
+    if out:
+        report.write(out)
+        print(f'written to {out}')

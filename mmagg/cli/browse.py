@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         '--out', type=Path, metavar='DIR', help='folder for the pictures; default: work_dirs/browse/<config name>'
     )
     parser.add_argument('--number', type=positive, default=16, metavar='N', help='images, at random (%(default)s)')
-    parser.add_argument('--image', nargs='+', metavar='NAME', help='these images instead, by file name or id')
+    parser.add_argument(
+        '--image', nargs='+', dest='images', metavar='NAME', help='these images instead, by file name or id'
+    )
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument('--repeat', type=positive, metavar='K', help='a row for each image: its file, then K draws of it')
     rows.add_argument('--stages', action='store_true', help='a row for each image: what each transform makes of it')
@@ -33,16 +35,5 @@ def run(args: argparse.Namespace) -> None:
     """Draw the pictures."""
     from mmagg.inside.browse import browse
 
-    sheets = browse(
-        args.config,
-        coco=args.coco,
-        split=args.split,
-        out=args.out,
-        number=args.number,
-        images=args.image,
-        repeat=args.repeat,
-        stages=args.stages,
-        seed=args.seed,
-        cfg_options=args.cfg_options,
-    )
+    sheets = browse(**vars(args))
     print(f'{sheets[0].parent}: {len(sheets)} sheet(s), and each picture in pictures/')

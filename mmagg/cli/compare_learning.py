@@ -27,12 +27,5 @@ def run(args: argparse.Namespace) -> None:
     """Train and test as the arguments of `parser` say."""
     from mmagg.experiments.compare_learning import compare_learning, table
 
-    runs = compare_learning(
-        args.configs,
-        coco=args.coco,
-        seeds=args.seeds,
-        work_dir=args.work_dir,
-        jobs=args.jobs,
-        cfg_options=args.cfg_options,
-    )
+    runs = compare_learning(**vars(args))
     print(table(runs))

@@ -24,12 +24,4 @@ def run(args: argparse.Namespace) -> None:
     """Convert AdelaiDet's checkpoint as the arguments of `parser` say."""
     from mmagg.convert.adelaidet import convert_adelaidet
 
-    done = convert_adelaidet(
-        args.source,
-        args.target,
-        config=args.config,
-        dictionary=args.dictionary,
-        cfg_options=args.cfg_options,
-        trust=args.trust_checkpoint,
-    )
-    say(done, args)
+    say(convert_adelaidet(**vars(args)), args)

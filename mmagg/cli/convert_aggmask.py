@@ -19,5 +19,4 @@ def run(args: argparse.Namespace) -> None:
     """Convert a released checkpoint as the arguments of `parser` say."""
     from mmagg.convert.grid_masks import convert_aggmask
 
-    options = dict(config=args.config, cfg_options=args.cfg_options, trust=args.trust_checkpoint)
-    say(convert_aggmask(args.source, args.target, **options), args)
+    say(convert_aggmask(**vars(args)), args)

@@ -23,8 +23,7 @@ def run(args: argparse.Namespace) -> None:
     """Convert mmdet's checkpoint as the arguments of `parser` say."""
     from mmagg.convert.grid_masks import convert_mmdet
 
-    options = dict(config=args.config, cfg_options=args.cfg_options, trust=args.trust_checkpoint)
-    say(convert_mmdet(args.source, args.target, **options), args)
+    say(convert_mmdet(**vars(args)), args)
 
 
 def converter_parser(

@@ -36,15 +36,6 @@ def run(args: argparse.Namespace) -> int:
     """Run as the arguments of `parser` say; returns 1 if an image could not be read, the others are done."""
     from mmagg.apis.prediction import predict_folder
 
-    found = predict_folder(
-        args.images,
-        args.config,
-        args.checkpoint,
-        out_dir=args.out_dir,
-        score_thr=args.score_thr,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    found = predict_folder(**vars(args))
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
     return EXIT_SOME_UNREADABLE if found.unreadable else 0

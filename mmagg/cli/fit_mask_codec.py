@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='DIR',
         help='fit to DIR/annotations/instances_train.json (or …_train2017.json), and measure on instances_val too',
     )
-    source.add_argument('--ann', type=Path, metavar='FILE', help='fit to this annotation file')
+    source.add_argument('--ann', dest='annotations', type=Path, metavar='FILE', help='fit to this annotation file')
     parser.add_argument('--held-out', type=Path, metavar='FILE', help='measure on the masks of this one as well')
     parser.add_argument('--out', type=Path, required=True, metavar='FILE', help='.npz to write')
     parser.add_argument(
@@ -70,24 +70,11 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.experiments.fit_mask_codec import fit_mask_codec
     from mmagg.io.errors import InputError
 
-    if args.out.suffix != '.npz' or args.out.is_dir():
-        raise InputError(f'--out {args.out}: name an .npz file')
-    report = fit_mask_codec(
-        args.ann,
-        coco=args.coco,
-        held_out=args.held_out,
-        codec=args.codec,
-        size=args.size,
-        dims=args.dims,
-        per_class=args.per_class,
-        sigmoid=args.sigmoid,
-        curve=args.curve,
-        compare=args.compare,
-        iterations=args.iterations,
-        seed=args.seed,
-        workers=args.workers,
-        device=args.device,
-    )
-    report.write(args.out)
+    options = vars(args)
+    out = options.pop('out')
+    if out.suffix != '.npz' or out.is_dir():
+        raise InputError(f'--out {out}: name an .npz file')
+    report = fit_mask_codec(**options)
+    report.write(out)
     print(*report.counts, '', report.table(), '', sep='\n')
-    print(f'written to {args.out}; in a config: codec={report.config(args.out)}')
+    print(f'written to {out}; in a config: codec={report.config(out)}')

@@ -107,7 +107,9 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
         parser = command.parser()
         parser.prog = prog or parser.prog
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')
-        return command.run(parser.parse_args(argv)) or 0
+        args = parser.parse_args(argv)
+        del args.traceback  # what is left are the keyword arguments of what a command calls
+        return command.run(args) or 0
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return EXIT_INTERRUPTED

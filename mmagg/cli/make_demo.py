@@ -43,17 +43,7 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.demo.make_demo import make_demo
     from mmagg.demo.report import average_precision, command_path
 
-    demo = make_demo(
-        args.out,
-        config=args.config,
-        compare=args.compare,
-        images=args.images,
-        val_images=args.val_images,
-        size=args.size,
-        seed=args.seed,
-        overwrite=args.overwrite,
-        cfg_options=args.cfg_options,
-    )
+    demo = make_demo(**vars(args))
     if demo.done_already:
         print('done already with these arguments; --overwrite repeats it')
     print(f'report: {command_path(demo.report)}')

@@ -25,12 +25,5 @@ def run(args: argparse.Namespace) -> None:
     """Make the data set that the arguments of `parser` describe."""
     from mmagg.demo.shapes import write_shapes
 
-    write_shapes(
-        args.out,
-        images=args.images,
-        val_images=args.val_images,
-        size=args.size,
-        seed=args.seed,
-        overwrite=args.overwrite,
-    )
+    write_shapes(**vars(args))
     print(f'{args.images} + {args.val_images} images in {args.out}')

@@ -44,20 +44,12 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.experiments.mask_voting import mask_voting
     from mmagg.io.files import check_folder
 
-    out = args.out
+    options = vars(args)
+    out = options.pop('out')
     if out is None:
         out = set_work_dir(load_config(args.config, args.cfg_options), args.config, None) / 'mask_voting'
     check_folder(out)
-    report = mask_voting(
-        args.config,
-        args.checkpoint,
-        coco=args.coco,
-        thresholds=args.thresholds,
-        max_images=args.max_images,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    report = mask_voting(**options)
     print(report.table())
     report.write(out)
     print(f'written to {out}')

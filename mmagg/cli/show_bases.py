@@ -37,15 +37,5 @@ def run(args: argparse.Namespace) -> None:
     """Draw the picture."""
     from mmagg.inside.show_bases import show_bases
 
-    written = show_bases(
-        args.image,
-        args.config,
-        args.checkpoint,
-        out=args.out,
-        top=args.top,
-        score_thr=args.score_thr,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    written = show_bases(**vars(args))
     print(f'written to {written}')

@@ -51,17 +51,5 @@ def run(args: argparse.Namespace) -> None:
     """Draw the picture."""
     from mmagg.inside.show_representations import show_representations
 
-    written = show_representations(
-        args.config,
-        args.checkpoint,
-        args.image,
-        out=args.out,
-        score_thr=args.score_thr,
-        instances=args.instances,
-        plain=args.plain,
-        sheet=args.sheet,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    written = show_representations(**vars(args))
     print(f'written to {written}')

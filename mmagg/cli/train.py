@@ -43,18 +43,4 @@ def run(args: argparse.Namespace) -> None:
     """Train as the arguments of `parser` say."""
     from mmagg.apis.training import train
 
-    train(
-        args.config,
-        coco=args.coco,
-        work_dir=args.work_dir,
-        resume=args.resume,
-        amp=args.amp,
-        val_loss=args.val_loss,
-        tensorboard=args.tensorboard,
-        seed=args.seed,
-        skip_check=args.skip_check,
-        cfg_options=args.cfg_options,
-        compile=args.compile,
-        launcher=args.launcher,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    train(**vars(args))

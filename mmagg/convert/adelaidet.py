@@ -50,7 +50,7 @@ def convert_adelaidet(
     config: str | Path,
     dictionary: str | Path | None = None,
     cfg_options: dict | None = None,
-    trust: bool = False,
+    trust_checkpoint: bool = False,
 ) -> Converted:
     """Convert a checkpoint of AdelaiDet's BlendMask or MEInst.
 
@@ -60,14 +60,14 @@ def convert_adelaidet(
         config: our config of the model.
         dictionary: MEInst's dictionary of masks (.npz), where ``source`` is without it.
         cfg_options: changes to the config, dotted keys.
-        trust: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
 
     Raises:
         InputError: a file or the config cannot be used; or weights do not fit, with a line for each part of the model.
     """
     source, target = Path(source), Path(target)
-    cfg = prepare(source, target, config=config, cfg_options=cfg_options, trust=trust)
-    theirs = read_release(source, trust=trust)
+    cfg = prepare(source, target, config=config, cfg_options=cfg_options, trust=trust_checkpoint)
+    theirs = read_release(source, trust=trust_checkpoint)
     state = adelaidet_to_mmagg(theirs)
     require_head(state, 'mask_head.boxes.', source)
     if dictionary is not None:

@@ -13,7 +13,12 @@ from mmagg.models.heads import GridMaskHead
 
 
 def convert_mmdet(
-    source: str | Path, target: str | Path, *, config: str | Path, cfg_options: dict | None = None, trust: bool = False
+    source: str | Path,
+    target: str | Path,
+    *,
+    config: str | Path,
+    cfg_options: dict | None = None,
+    trust_checkpoint: bool = False,
 ) -> Converted:
     """Convert a checkpoint of mmdet's SOLO, Decoupled SOLO (also Light) or SOLOv2.
 
@@ -22,23 +27,32 @@ def convert_mmdet(
         target: the checkpoint to write; it is written only if all weights fit.
         config: our config of the model.
         cfg_options: changes to the config, dotted keys.
-        trust: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
 
     Raises:
         InputError: a file or the config cannot be used; or the config is another model than the weights show, with a
             line for each difference that names the option that it takes.
     """
-    return _convert(mmdet_to_mmagg, Path(source), Path(target), config=config, cfg_options=cfg_options, trust=trust)
+    return _convert(
+        mmdet_to_mmagg, Path(source), Path(target), config=config, cfg_options=cfg_options, trust=trust_checkpoint
+    )
 
 
 def convert_aggmask(
-    source: str | Path, target: str | Path, *, config: str | Path, cfg_options: dict | None = None, trust: bool = False
+    source: str | Path,
+    target: str | Path,
+    *,
+    config: str | Path,
+    cfg_options: dict | None = None,
+    trust_checkpoint: bool = False,
 ) -> Converted:
     """Convert a checkpoint of the AggMask release, or of the SOLO authors' SOLO, Decoupled SOLO or SOLOv2.
 
     Arguments, result and errors are those of `convert_mmdet`.
     """
-    return _convert(released_to_mmagg, Path(source), Path(target), config=config, cfg_options=cfg_options, trust=trust)
+    return _convert(
+        released_to_mmagg, Path(source), Path(target), config=config, cfg_options=cfg_options, trust=trust_checkpoint
+    )
 
 
 def _convert(

@@ -132,7 +132,7 @@ def _head(model: nn.Module, config: str | Path) -> BoxedMaskHead:
     head = getattr(model, 'mask_head', None)
     if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendMaskMasks):
         raise InputError(
-            f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendMaskMasks; bases are shown of '
+            f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendedMasks; bases are shown of '
             'one'
         )
     return head
