@@ -64,7 +64,11 @@ class AggMaskMasks(LocalMasks):
         return torch.cat(masks)
 
     def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
-        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (Eq. 6)."""
+        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (AggMask, Eq. 6).
+
+        The plain form: stack each cell's K representations and the context, (N, K + C, H, W), and run its own conv net
+        over it, `dynamic_conv`. Here the stack is never made.
+        """
         used, place = neighbours.unique(return_inverse=True)
         if not len(used):
             maps = params.new_zeros(0, *self.size)

@@ -44,8 +44,9 @@ class Context:
 class AggMaskContext(BaseModule):
     """1x1 convolutions over all levels of the pyramid at P2's size.
 
-    The original upsamples the levels, concatenates them and convolves. The convolution is linear and a pixel's
-    interpolation weights sum to one, so here each level has its share of the convolution before it is upsampled.
+    As the paper has it, F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6)))) (AggMask, F_c in Eq. 4). The
+    convolution is linear and a pixel's interpolation weights sum to one, so here each level has its share of it before
+    it is upsampled.
 
     PyTorch's default initialisation stays, as in the release.
 

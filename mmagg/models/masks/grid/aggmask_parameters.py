@@ -1,4 +1,4 @@
-"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all cells (Eq. 4).
+"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all (Eq. 4).
 
 Shape shorthand: B images, N cells asked for, P parameters, C channels, S side of the class grid, k kernel side.
 """
@@ -51,7 +51,7 @@ class SharedParameters(CellParameters):
 
 @MODELS.register_module()
 class DynamicParameters(BaseModule):
-    """Predicts the parameters of every class cell (Eq. 5).
+    """Predicts the parameters of every class cell (AggMask, Eq. 5).
 
     PyTorch's default initialisation of the convolution stays: N(0, 0.01), as in the towers, would shrink the dynamic
     weights to a quarter.
@@ -142,7 +142,7 @@ def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 @MODELS.register_module()
 class StaticParameters(BaseModule):
-    """Learnt parameters, the same everywhere: the static aggregation of Table 6 (Eq. 4).
+    """Parameters that are the same everywhere: the static aggregation of Table 6 (AggMask, Eq. 4).
 
     They start uniform in ±0.1: PyTorch gives convolutions of 36 to 189 inputs ±0.17 to ±0.07.
 

@@ -1,5 +1,7 @@
 """Decoupled SOLO's masks: the product of a column map and a row map (SOLO, Sec. 4, Eq. 5).
 
+The mask of cell k = i · S + j is the product of two maps, m_k = σ(x_j) · σ(y_i); losses take its logit.
+
 Shape shorthand: B images, N cells asked for, C channels, S grid side, (h, w) feature size.
 """
 
@@ -37,7 +39,7 @@ class AxisMaps:
 
 
 class DecoupledSOLOMasks(LocalMasks):
-    """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (Eq. 5)."""
+    """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (SOLO, Eq. 5)."""
 
     def __init__(self, x: AxisMaps, y: AxisMaps, grid: int, size: tuple[int, int], stride: int) -> None:
         self._x, self._y, self._grid = x, y, grid

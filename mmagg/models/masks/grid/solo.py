@@ -1,5 +1,7 @@
 """SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
 
+    masks = conv(upsample(tower(concat(level, coordinates))))         (S², 2h, 2w), as the paper has it
+
 Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
 
@@ -18,8 +20,8 @@ from mmagg.ops import append_coordinates
 class SOLOMasks(LocalMasks):
     """Masks of one level from features and a 1x1 convolution with S² rows.
 
-    The original upsamples the features (C channels), then convolves. Both are linear and the interpolation's weights
-    sum to one, so convolving first gives the same maps, for the rows asked for only, on a quarter of the pixels.
+    Upsampling and convolution are linear and the interpolation's weights sum to one, so convolving first gives the same
+    maps, for the rows asked for only, on a quarter of the pixels.
     """
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, size: tuple[int, int], stride: int) -> None:

@@ -1,5 +1,7 @@
 """SOLOv2's masks: features shared by all levels, convolved with a kernel that each cell predicts (SOLOv2, Sec. 3.2).
 
+    masks = mask features * kernel of the cell                        a 1x1 convolution, as the paper has it
+
 Shape shorthand: B images, C channels, D mask feature channels, S grid side, (H, W) mask size.
 """
 
