@@ -52,8 +52,8 @@ def full_precision(x: Tensor) -> AbstractContextManager:
 class MaskCodec(nn.Module, ABC):
     """Masks as short vectors.
 
-    What it was fitted to masks with is part of the state dict and frozen. Without it (no dictionary file yet, no
-    checkpoint loaded), it refuses to work.
+    Its content, fitted to masks beforehand, is part of the state dict and frozen. Without it (no dictionary file yet,
+    no checkpoint loaded), it refuses to work.
 
     Args:
         mask_size: m.
