@@ -23,7 +23,7 @@ from mmagg.models.targets import boxes_around, distances_to_sides, location_poin
 
 
 class LocationMaps(NamedTuple):
-    """What the head predicts, one entry per level."""
+    """The head's predictions, one entry per level."""
 
     cls_logits: list[Tensor]
     """(B, C, h, w)."""
@@ -36,7 +36,7 @@ class LocationMaps(NamedTuple):
 
 
 class LocationTargets(NamedTuple):
-    """What a batch's locations are to learn."""
+    """The targets of a batch's locations."""
 
     labels: Tensor
     """(Q,) classes, C for background."""
@@ -65,7 +65,7 @@ class LocationHead(BaseModule):
             `ConvTower`; without channels); None for none.
         class_tower: arguments of the tower for the classes, None for none.
         box_tower: arguments of the tower for boxes and centerness, None for none.
-        use_scale: multiply each level's distances by a learnt factor.
+        use_scale: multiply each level's distances by a trained factor.
         assigner: config of the assigner; `strides` is filled in.
         loss_cls: class loss, given logits (Q, C), labels (Q,) and `avg_factor`, the number of positives.
         loss_box: box loss, a sum over positives given distances (P, 4), their targets and weights (P,), the

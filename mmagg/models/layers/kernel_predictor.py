@@ -28,7 +28,7 @@ class PairEncoder(nn.Module):
         self.mask = nn.Conv2d(2 * channels, 1, 1)
 
     def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """What either map, (B, C, h, w) each, adds to features and mask: (B, M + 1, h, w) each.
+        """The share of either map, (B, C, h, w) each, in features and mask: (B, M + 1, h, w) each.
 
         The first map is that of the first C input channels.
         """

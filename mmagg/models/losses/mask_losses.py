@@ -1,4 +1,4 @@
-"""What mask losses have in common, and one that mmdet does not have.
+"""Mask losses: how they are reduced, and one that mmdet does not have.
 
 They are called with (predictions, targets, reduction_override='none'), of N masks or codes.
 """

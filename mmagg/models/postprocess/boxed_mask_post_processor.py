@@ -19,7 +19,7 @@ MASK_FORMATS = ('bitmap', 'rle')
 
 
 class DetectedBoxes(NamedTuple):
-    """What is found in one image, in descending order of the scores."""
+    """The boxes that are found in one image, in descending order of the scores."""
 
     boxes: Tensor
     """(M, 4) x1, y1, x2, y2 in pixels of the network's input."""

@@ -18,7 +18,7 @@ ROUNDINGS = ('floor', 'trunc')
 
 @dataclass
 class GridTargets:
-    """What one image's cells are to learn.
+    """The targets of one image's cells.
 
     Attributes:
         gt_of_cell: (Q,) long, the object of each cell, -1 for background.

@@ -22,7 +22,7 @@ class Regions(NamedTuple):
     labels: Tensor
     """(N,) classes."""
     shared: Tensor | None
-    """What the masks of the batch share, as `BoxedMasks.features` makes it."""
+    """The maps that all masks of the batch share, as `BoxedMasks.features` makes them."""
 
 
 class Positives(NamedTuple):
@@ -53,7 +53,7 @@ class BoxedMasks(BaseModule, ABC):
         """D, the numbers that an instance brings; 0 for none."""
 
     def features(self, feats: Sequence[Tensor]) -> Tensor | None:
-        """What all masks of a batch share, from what the neck returns, (B, C, h, w) per level; None for nothing."""
+        """The maps that all masks of a batch share, made of the neck's, (B, C, h, w) per level; None for none."""
         return None
 
     @abstractmethod

@@ -53,7 +53,7 @@ class Coefficients(BaseModule):
             nn.init.zeros_(self.conv.bias)
 
     def features(self, feats: Sequence[Tensor], box_feats: Sequence[Tensor]) -> Sequence[Tensor]:
-        """What `at` picks from, per level.
+        """The maps that `at` picks from, per level.
 
         Args:
             feats: the pyramid.

@@ -22,7 +22,7 @@ EPS = 0.02255
 def mask_logits(
     masks: Tensor, *, sigmoid: str, noise: Tensor | None = None, dtype: torch.dtype = torch.float
 ) -> Tensor:
-    """What a dictionary describes: masks before a sigmoid, x -> logit of 1 - eps inside and of eps outside.
+    """The numbers that a codec encodes: masks before a sigmoid, the logit of 1 - eps inside and of eps outside.
 
     Args:
         masks: (N, m, m) or (N, m²) in {0, 1}, of any type.
@@ -52,8 +52,8 @@ def full_precision(x: Tensor) -> AbstractContextManager:
 class MaskCodec(nn.Module, ABC):
     """Masks as short vectors.
 
-    What it was fitted to masks with is part of the state dict and frozen. Without it (no dictionary file yet, no
-    checkpoint loaded), it refuses to work.
+    Its content, fitted to masks beforehand, is part of the state dict and frozen. Without it (no dictionary file yet,
+    no checkpoint loaded), it refuses to work.
 
     Args:
         mask_size: m.
