@@ -1,4 +1,7 @@
-"""What a measurement ran on. PyTorch alone is imported: operators are measured where MMDetection is not installed."""
+"""The device to compute on, and the hardware that it is.
+
+PyTorch alone is imported: operators are measured where MMDetection is not installed.
+"""
 
 import os
 import platform
@@ -7,9 +10,28 @@ from typing import Any
 
 import torch
 
+from mmagg.io.errors import InputError
 
-def hardware(device: str) -> dict[str, Any]:
-    """What the measurement ran on."""
+
+def usable_device(device: str | None = None) -> torch.device:
+    """The device of that name, tried with an empty tensor; by default the first GPU, the CPU where there is none.
+
+    Args:
+        device: e.g. ``cpu`` or ``cuda:0``.
+
+    Raises:
+        InputError: there is no such device, or PyTorch cannot use it.
+    """
+    if device is None:
+        device = 'cuda:0' if torch.cuda.is_available() else 'cpu'
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f'--device {device}: {str(error).splitlines()[0]}') from error
+
+
+def hardware(device: str | torch.device) -> dict[str, Any]:
+    """The processor, its cores, PyTorch's threads, the GPU if ``device`` is one, and the versions of the software."""
     on_cuda = torch.device(device).type == 'cuda'
     return {
         'cpu': _cpu_name(),

@@ -16,12 +16,13 @@ from torch import nn
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_weights, number_of_classes, read_checkpoint
 from mmagg.apis.config import load_config
+from mmagg.apis.hardware import usable_device
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
 
 
 def load_model(
-    config: str | Path | Config, checkpoint: str | Path, device: str = 'cpu', cfg_options: dict | None = None
+    config: str | Path | Config, checkpoint: str | Path, device: str | None = None, cfg_options: dict | None = None
 ) -> nn.Module:
     """Build a model and load its weights, all of them.
 
@@ -31,7 +32,7 @@ def load_model(
     Args:
         config: a config file, its name or a loaded config.
         checkpoint: a .pth file or a URL.
-        device: e.g. ``cpu`` or ``cuda:0``.
+        device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
 
     Returns:
@@ -45,10 +46,7 @@ def load_model(
     elif cfg_options:
         raise InputError('cfg_options: only with the name of a config; merge them into the loaded one')
     ask_for_rle(config)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f'--device {device}: {str(error).splitlines()[0]}') from error
+    device = usable_device(device)
     content = read_checkpoint(checkpoint)
     model = revert_sync_batchnorm(MODELS.build(config.model))
     load_weights(model, content, checkpoint)
