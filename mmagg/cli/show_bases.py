@@ -34,7 +34,7 @@ from mmagg.inside.mask_panels import COLUMN_GAP, COLUMN_WIDTH, Panel, panel_shee
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.masks import BlendedMasks
+from mmagg.models.masks import BlendMaskMasks
 from mmagg.visualization.overlay import decode_mask, draw_instances
 
 SEED = 0  # of random weights
@@ -124,7 +124,7 @@ def _model(args: argparse.Namespace) -> nn.Module:
 def _head(model: nn.Module, config: str) -> BoxedMaskHead:
     """The head whose masks are shown."""
     head = getattr(model, 'mask_head', None)
-    if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendedMasks):
+    if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendMaskMasks):
         raise InputError(
             f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendedMasks; bases are shown of '
             'one'

@@ -21,7 +21,7 @@ from mmagg.inside.thumbnail_sheet import thumbnail_sheet, thumbnail_size
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
-from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.visualization.overlay import decode_mask, draw_instances
 
 PANEL_SIDE = 480  # pixels of a panel's longer side
@@ -125,7 +125,7 @@ def _instances(image: np.ndarray, seen: Seen, args: argparse.Namespace) -> np.nd
     size = tuple(max(1, round(scale * side)) for side in image.shape[:2])
     small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     rows = [_row(small, shown[[i]], seen, plain) for i in tqdm(range(len(shown)), desc='drawing', unit='instance')]
-    aggregated = isinstance(seen.masks.masks[0], AggregatedMasks)
+    aggregated = isinstance(seen.masks.masks[0], AggMaskMasks)
     titles = {
         'instance': 'instance and its cell',
         'logits': 'mask representations (logits)' if aggregated else 'local masks (logits)',

@@ -14,7 +14,7 @@ from mmagg.costs.memory import MIB, MemoryMeter
 from mmagg.engine.stages import StageClock
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
-from mmagg.models.postprocess import Detections
+from mmagg.models.postprocess import DetectedBoxes
 
 PASSES = ('forward', 'forward + backward')
 STAGES = ('shared', 'coefficients', 'merging', 'pasting')
@@ -36,7 +36,7 @@ def random_pyramid(model: nn.Module, shape: tuple[int, int]) -> list[Tensor]:
 
 def random_detections(
     head: BoxedMaskHead, number: int, shape: tuple[int, int], sizes: Sequence[tuple[int, int]]
-) -> Detections:
+) -> DetectedBoxes:
     """Detections of all sizes in random places of an image.
 
     Args:
@@ -63,7 +63,7 @@ def random_detections(
     scores = torch.linspace(0.95, 0.05, number)
     labels = torch.randint(head.boxes.num_classes, (number,), generator=generator)
     device = next(head.parameters()).device
-    return Detections(boxes.to(device), scores.to(device), labels.to(device), places.to(device))
+    return DetectedBoxes(boxes.to(device), scores.to(device), labels.to(device), places.to(device))
 
 
 # Coefficients
@@ -166,7 +166,7 @@ def time_masks(
     maps = head.boxes(pyramid)
     sizes = [x.shape[-2:] for x in pyramid]
 
-    def run(clock: StageClock, detections: Detections) -> None:
+    def run(clock: StageClock, detections: DetectedBoxes) -> None:
         places = [
             (head.masks, 'features', 'shared'),
             (head, 'decode', 'merging'),

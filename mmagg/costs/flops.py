@@ -29,7 +29,7 @@ from mmagg.costs.forward_pass import forward_pass
 from mmagg.costs.plain_a2fpn import plainly
 from mmagg.engine.stages import replaced
 from mmagg.models.heads import GridMaskHead
-from mmagg.models.masks import MultiLevelContext
+from mmagg.models.masks import AggMaskContext
 
 CONVENTIONS = ('paper', 'modern')
 OTHER = 'other'  # what no part has or does
@@ -219,7 +219,7 @@ class ModernCounter:
             # Methods that convolve with functions.
             if isinstance(module, GridMaskHead):
                 self._charge(module, 'decode', f'{path}.decode')
-            if isinstance(module, MultiLevelContext):
+            if isinstance(module, AggMaskContext):
                 self._charge(module, 'fused', part)
         # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.
         self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))

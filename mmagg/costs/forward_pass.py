@@ -20,15 +20,15 @@ from mmagg.costs.stage_times import random_batch
 from mmagg.engine.stages import replaced
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import (
-    BlendedMasks,
-    DecoupledMaskBranch,
-    DynamicAggregator,
-    DynamicMaskBranch,
+    AggMaskAggregator,
+    BlendMaskMasks,
+    DecoupledSOLOMaskBranch,
     DynamicParameters,
-    StaticMaskBranch,
+    SOLOMaskBranch,
+    SOLOv2MaskBranch,
     StaticParameters,
 )
-from mmagg.models.postprocess import Detections
+from mmagg.models.postprocess import DetectedBoxes
 
 BOX_ROIS, MASK_ROIS = 1000, 100  # regions of a two-stage detector, as MMDetection v1 counts them
 OBJECTS = 10  # in the image, for detectors that want to see some
@@ -111,14 +111,14 @@ def call_for_all_cells(
 
 
 @call_for_all_cells.register
-def _(branch: StaticMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(branch: SOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     for level, conv in zip(levels, branch.convs, strict=True):
         # The original upsamples before it convolves.
         conv(F.interpolate(branch.features(level), scale_factor=2))
 
 
 @call_for_all_cells.register
-def _(branch: DecoupledMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(branch: DecoupledSOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     for level, conv_x, conv_y in zip(levels, branch.convs_x, branch.convs_y, strict=True):
         maps = [branch.features(level, axes) for axes in branch.towers]
         conv_x(maps[0])
@@ -126,14 +126,14 @@ def _(branch: DecoupledMaskBranch, feats: Sequence[Tensor], levels: Sequence[Ten
 
 
 @call_for_all_cells.register
-def _(branch: DynamicMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(branch: SOLOv2MaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     # The dynamic convolution itself is a function.
     for level, grid in zip(levels, branch.grids, strict=True):
         branch.conv_kernel(branch.tower_output(level, grid))
 
 
 @call_for_all_cells.register
-def _(aggregator: DynamicAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(aggregator: AggMaskAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     # The aggregation itself is a function, too.
     context = aggregator.context
     if context is not None:
@@ -173,7 +173,7 @@ def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int
         return
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
     boxes = feats[0].new_zeros(candidates, 4)
-    detections = Detections(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
+    detections = DetectedBoxes(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
     with ExitStack() as stack:
         if head.coefficients is not None:
             stack.enter_context(called_as_module(head.coefficients, 'at'))
@@ -231,14 +231,14 @@ def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
         size = extractor.roi_layers[0].output_size
         return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
 
-    def pooled(masks: BlendedMasks) -> Callable:
+    def pooled(masks: BlendMaskMasks) -> Callable:
         return lambda bases, rois: bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)
 
     with ExitStack() as stack:
         for module in model.modules():
             if type(module) is SingleRoIExtractor:
                 stack.enter_context(replaced(module, 'forward', extracted(module)))
-            elif isinstance(module, BlendedMasks):
+            elif isinstance(module, BlendMaskMasks):
                 stack.enter_context(replaced(module, 'pool', pooled(module)))
         yield
 

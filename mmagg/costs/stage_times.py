@@ -155,7 +155,7 @@ def _grid_head_places(head: GridMaskHead) -> Iterator[tuple]:
     for part in LAZY_PARTS:
         if hasattr(head.mask_branch, part):
             yield head.mask_branch, part, 'head'
-    if isinstance(head.aggregator, aggregator.DynamicAggregator):
+    if isinstance(head.aggregator, aggregator.AggMaskAggregator):
         yield aggregator, 'dynamic_conv_of_gathered', 'aggregation'
         if head.aggregator.context is not None:
             yield head.aggregator.context, 'fused', 'context'

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from mmagg.engine.stages import replaced
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.postprocess import Detections
+from mmagg.models.postprocess import DetectedBoxes
 from mmagg.models.targets import ATSSLocationAssigner, LocationAssigner, boxes_around, distances_to_sides
 from mmagg.ops import chunk_size, masks_to_rle
 
@@ -130,7 +130,7 @@ def _by_locations(
     boxes = given.boxes * scale
     maps, features, shared = head(feats)
     places = responsible_places(head.boxes.assigner, boxes, [x.shape[-2:] for x in maps.distances])
-    detections = Detections(boxes, given.scores, given.labels, places)
+    detections = DetectedBoxes(boxes, given.scores, given.labels, places)
     logits = head.decode(features, shared, detections, 0)
     # `paste` leaves out boxes that rounding makes flat; where the places were, it returns which ones are left.
     detections = detections._replace(places=torch.arange(len(boxes), device=boxes.device))

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mmagg.engine.stages import replaced
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.masks import BlendedMasks
-from mmagg.models.postprocess import Detections
+from mmagg.models.masks import BlendMaskMasks
+from mmagg.models.postprocess import DetectedBoxes
 
 
 class Decoding(NamedTuple):
@@ -24,7 +24,7 @@ class Decoding(NamedTuple):
     """The features of the coefficients, (1, C, h, w) per level."""
     bases: Tensor | None
     """(B, K, h, w); None if there are no detections."""
-    detections: Detections
+    detections: DetectedBoxes
     """Of the image, before any is left out because its box is not inside the image."""
     image: int
     """Index of the image in the batch."""
@@ -52,7 +52,7 @@ def recorded_decodings(head: BoxedMaskHead) -> Iterator[list[Decoding]]:
     """Collects what a head decodes while the block runs, one entry per image."""
     decodings, decode = [], head.decode
 
-    def recording(features: Sequence[Tensor], shared: Tensor | None, detections: Detections, image: int) -> Tensor:
+    def recording(features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int) -> Tensor:
         logits = decode(features, shared, detections, image)
         decodings.append(Decoding(features, shared, detections, image, logits))
         return logits
@@ -89,7 +89,7 @@ def ingredients(head: BoxedMaskHead, decoding: Decoding, instances: InstanceData
     )
 
 
-def weights(masks: BlendedMasks, coefficients: Tensor) -> Tensor:
+def weights(masks: BlendMaskMasks, coefficients: Tensor) -> Tensor:
     """The weights that attention gives to the bases, before they are resized: (N, K·M·M) -> (N, K, M, M) in [0, 1]."""
     attention = coefficients.float().unflatten(1, (-1, masks.attention_size, masks.attention_size))
     return attention.softmax(1) if masks.merger == 'blend' else attention.sigmoid()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks import LocalMasks
-from mmagg.models.masks.grid.aggmask import AggregatedMasks
+from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.ops import chunk_size, grid_neighbours
 from mmagg.ops.grid_neighbours import PATTERNS
 
@@ -67,7 +67,7 @@ class MaskInspector:
             logits (K, h, w), in the order of `grid_neighbours`; K = 0 if the head aggregates context alone.
         """
         source, grid = self.masks[level], self.head.mask_branch.grids[level]
-        if isinstance(source, AggregatedMasks):
+        if isinstance(source, AggMaskMasks):
             cells, source = source.neighbours[cell], source.representations
         else:
             cells = grid_neighbours(grid, grid)[cell]

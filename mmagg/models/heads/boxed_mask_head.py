@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmagg.models.heads.location_head import LocationHead, LocationMaps, LocationTargets
 from mmagg.models.masks.boxed.coefficients import Coefficients
-from mmagg.models.postprocess import BoxedMaskPostProcessor, Detections
+from mmagg.models.postprocess import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.targets import box_mask_targets, semantic_target
 
 
@@ -194,7 +194,7 @@ class BoxedMaskHead(BaseModule):
             for i, (detections, meta) in enumerate(zip(found, metas, strict=True))
         ]
 
-    def detect(self, maps: LocationMaps, image: int, img_shape: tuple[int, int]) -> Detections:
+    def detect(self, maps: LocationMaps, image: int, img_shape: tuple[int, int]) -> DetectedBoxes:
         """Detections of one image of the batch."""
         return self.post_process.detect(
             [x[image].flatten(1).t().float().sigmoid() for x in maps.cls_logits],
@@ -203,7 +203,7 @@ class BoxedMaskHead(BaseModule):
             img_shape,
         )
 
-    def decode(self, features: Sequence[Tensor], shared: Any, detections: Detections, image: int) -> Tensor:
+    def decode(self, features: Sequence[Tensor], shared: Any, detections: DetectedBoxes, image: int) -> Tensor:
         """Masks of an image's detections.
 
         Args:

@@ -1,34 +1,34 @@
 """How an instance's mask comes about."""
 
 from mmagg.models.masks.boxed.autoencoder_codec import AutoEncoderMaskCodec
-from mmagg.models.masks.boxed.blendmask import BlendedMasks
+from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.masks.boxed.dct_codec import DCTMaskCodec, assume_dictionaries
 from mmagg.models.masks.boxed.mask_codec import MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.meinst import CodedMasks
-from mmagg.models.masks.grid.aggmask import DynamicAggregator
-from mmagg.models.masks.grid.aggmask_context import MultiLevelContext
+from mmagg.models.masks.boxed.meinst import MEInstMasks
+from mmagg.models.masks.grid.aggmask import AggMaskAggregator
+from mmagg.models.masks.grid.aggmask_context import AggMaskContext
 from mmagg.models.masks.grid.aggmask_parameters import DynamicParameters, StaticParameters
-from mmagg.models.masks.grid.decoupled_solo import DecoupledMaskBranch
+from mmagg.models.masks.grid.decoupled_solo import DecoupledSOLOMaskBranch
 from mmagg.models.masks.grid.local_masks import LocalMasks
-from mmagg.models.masks.grid.solo import StaticMaskBranch
-from mmagg.models.masks.grid.solov2 import DynamicMaskBranch
+from mmagg.models.masks.grid.solo import SOLOMaskBranch
+from mmagg.models.masks.grid.solov2 import SOLOv2MaskBranch
 
 __all__ = [
+    'AggMaskAggregator',
+    'AggMaskContext',
     'AutoEncoderMaskCodec',
-    'BlendedMasks',
-    'CodedMasks',
+    'BlendMaskMasks',
     'Coefficients',
     'DCTMaskCodec',
-    'DecoupledMaskBranch',
-    'DynamicAggregator',
-    'DynamicMaskBranch',
+    'DecoupledSOLOMaskBranch',
     'DynamicParameters',
     'LocalMasks',
+    'MEInstMasks',
     'MaskCodec',
-    'MultiLevelContext',
     'PCAMaskCodec',
-    'StaticMaskBranch',
+    'SOLOMaskBranch',
+    'SOLOv2MaskBranch',
     'StaticParameters',
     'assume_dictionaries',
 ]

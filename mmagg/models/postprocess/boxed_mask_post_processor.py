@@ -18,7 +18,7 @@ FILTERS = ('score', 'class')
 MASK_FORMATS = ('bitmap', 'rle')
 
 
-class Detections(NamedTuple):
+class DetectedBoxes(NamedTuple):
     """What is found in one image, in descending order of the scores."""
 
     boxes: Tensor
@@ -90,7 +90,7 @@ class BoxedMaskPostProcessor:
         centerness: Sequence[Tensor],
         boxes: Sequence[Tensor],
         img_shape: tuple[int, int],
-    ) -> Detections:
+    ) -> DetectedBoxes:
         """Boxes that survive NMS.
 
         Args:
@@ -116,15 +116,15 @@ class BoxedMaskPostProcessor:
         if self.clip_boxes:
             boxes = clipped(boxes, img_shape)
         if len(boxes) == 0:
-            return Detections(boxes, scores, labels, places)
+            return DetectedBoxes(boxes, scores, labels, places)
         # mmcv keeps the classes apart by moving their boxes by the greatest coordinate, which takes positive ones.
         kept = batched_nms(boxes - boxes.amin(), scores, labels, dict(type='nms', iou_threshold=self.iou_thr))[1]
         kept = kept[: self.max_per_img]
-        return Detections(boxes[kept], scores[kept], labels[kept], places[kept])
+        return DetectedBoxes(boxes[kept], scores[kept], labels[kept], places[kept])
 
     @torch.no_grad()
     def paste(
-        self, logits: Tensor, detections: Detections, *, img_shape: tuple[int, int], out_size: tuple[int, int]
+        self, logits: Tensor, detections: DetectedBoxes, *, img_shape: tuple[int, int], out_size: tuple[int, int]
     ) -> InstanceData:
         """Instances of an image.
 

@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 
 from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.models.masks import LocalMasks
-from mmagg.models.masks.grid.solo import StaticMasks
+from mmagg.models.masks.grid.solo import SOLOMasks
 from mmagg.models.targets import downsample_masks
 from mmagg.ops import rle_to_masks
 
@@ -162,10 +162,10 @@ def test_masks_are_computed_only_where_asked_for():
 def test_at_most_max_positives_masks_are_learnt_from():
     head = mmagg_head('solo', train_cfg=dict(max_positives=5))
     asked = []
-    original = StaticMasks.at
+    original = SOLOMasks.at
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            StaticMasks, 'at', lambda self, image, cells: asked.append(len(cells)) or original(self, image, cells)
+            SOLOMasks, 'at', lambda self, image, cells: asked.append(len(cells)) or original(self, image, cells)
         )
         losses = head.loss(pyramid(1, 128, 160), batch_samples(['crowded'], 128, 160))
     assert sum(asked) == 5
@@ -282,10 +282,10 @@ def test_a_cell_that_is_asked_for_twice_is_decoded_once():
     head.init_weights()
     cells = np.array([GRIDS[0] ** 2 + 5, 3, GRIDS[0] ** 2 + 5, 7])
     asked = []
-    original = StaticMasks.at
+    original = SOLOMasks.at
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
         _, masks = head(feats)
-        patch.setattr(StaticMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
+        patch.setattr(SOLOMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
         probs = head.decode(masks, 0, cells, feats[0].device)
         assert sum(asked) == 3
         expected = [masks[level].probs_at(0, torch.tensor([[c]]), masks[0].size)[0, 0] for level, c in ((1, 5), (0, 3))]

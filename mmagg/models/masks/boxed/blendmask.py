@@ -45,8 +45,8 @@ def assemble(rois: Tensor) -> Tensor:
 MERGERS = {'blend': blend, 'gate': gate, 'assemble': assemble}
 
 
-@MODELS.register_module()
-class BlendedMasks(BaseModule):
+@MODELS.register_module(name='BlendedMasks')
+class BlendMaskMasks(BaseModule):
     """Bases of the image, pooled in a box, merged by the instance's attention.
 
     Args:

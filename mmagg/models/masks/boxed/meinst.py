@@ -27,8 +27,8 @@ CODE_LOSSES = {
 LOSSES = (*CODE_LOSSES, 'implicit')
 
 
-@MODELS.register_module()
-class CodedMasks(BaseModule):
+@MODELS.register_module(name='CodedMasks')
+class MEInstMasks(BaseModule):
     """Masks as codes: what a location predicts is a point in the codec's space.
 
     Args:

@@ -25,7 +25,7 @@ from mmagg.ops import DynamicConvSpec, chunk_size, dynamic_conv_of_gathered, gri
 MASK_ACTIVATIONS = ('none', 'sigmoid')
 
 
-class AggregatedMasks(LocalMasks):
+class AggMaskMasks(LocalMasks):
     """Masks of one level, indexed by class cell.
 
     Args:
@@ -77,8 +77,8 @@ class AggregatedMasks(LocalMasks):
         return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
 
 
-@MODELS.register_module()
-class DynamicAggregator(BaseModule):
+@MODELS.register_module(name='DynamicAggregator')
+class AggMaskAggregator(BaseModule):
     """AggMask's aggregation, between a mask branch and whoever asks for masks.
 
     With `parameters=dict(type='StaticParameters')` it is the paper's static aggregation.
@@ -156,7 +156,7 @@ class DynamicAggregator(BaseModule):
         context = self.context and self.context(feats, masks)
         parameters = self.parameter_branch(levels, class_feats, masks)
         return [
-            AggregatedMasks(
+            AggMaskMasks(
                 source,
                 neighbours,
                 params,

@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import DynamicMasks
+from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import interpolation_matrix
 
 SOURCES = ('pyramid', 'mask_features')
@@ -41,8 +41,8 @@ class Context:
         return self._resized[size][image]
 
 
-@MODELS.register_module()
-class MultiLevelContext(BaseModule):
+@MODELS.register_module(name='MultiLevelContext')
+class AggMaskContext(BaseModule):
     """1x1 convolutions over all levels of the pyramid at P2's size.
 
     The original upsamples the levels, concatenates them and convolves. The convolution is linear and a pixel's
@@ -98,7 +98,7 @@ class MultiLevelContext(BaseModule):
             TypeError: the source is 'mask_features' and the masks have none.
         """
         if self.source == 'mask_features':
-            if not isinstance(masks[0], DynamicMasks):
+            if not isinstance(masks[0], SOLOv2Masks):
                 raise TypeError("context: source 'mask_features' needs a DynamicMaskBranch (SOLOv2)")
             feats = [masks[0].features]
         return Context(Lazy(lambda: self.fused(feats)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import DynamicMasks
+from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import append_coordinates, conv_at
 
 FEATURES = ('class_tower', 'own_tower', 'mask_tower')
@@ -117,7 +117,7 @@ class DynamicParameters(BaseModule):
                 for x, y in zip(levels, class_feats, strict=True)
             ]
         else:
-            if not all(isinstance(x, DynamicMasks) for x in masks):
+            if not all(isinstance(x, SOLOv2Masks) for x in masks):
                 raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
             if any(x.grid != y.shape[-1] for x, y in zip(masks, class_feats, strict=True)):
                 raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")

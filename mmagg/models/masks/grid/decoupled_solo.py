@@ -36,7 +36,7 @@ class AxisMaps:
         return F.conv2d(self._features.value[image, None], weight, bias, padding=1)[0], place
 
 
-class DecoupledMasks(LocalMasks):
+class DecoupledSOLOMasks(LocalMasks):
     """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (Eq. 5)."""
 
     def __init__(self, x: AxisMaps, y: AxisMaps, grid: int, size: tuple[int, int], stride: int) -> None:
@@ -61,8 +61,8 @@ def product_logit(x: Tensor, y: Tensor) -> Tensor:
     return -torch.logaddexp(torch.logaddexp(x, y), x + y)
 
 
-@MODELS.register_module()
-class DecoupledMaskBranch(BaseModule):
+@MODELS.register_module(name='DecoupledMaskBranch')
+class DecoupledSOLOMaskBranch(BaseModule):
     """Mask branch of Decoupled SOLO: S column maps and S row maps per level instead of S² maps.
 
     Args:
@@ -131,6 +131,6 @@ class DecoupledMaskBranch(BaseModule):
             features = {axes: Lazy(lambda level=level, axes=axes: self.features(level, axes)) for axes in self.towers}
             first, last = features[next(iter(features))], features[next(reversed(features))]
             masks.append(
-                DecoupledMasks(AxisMaps(first, conv_x), AxisMaps(last, conv_y), grid, double(level), stride // 2)
+                DecoupledSOLOMasks(AxisMaps(first, conv_x), AxisMaps(last, conv_y), grid, double(level), stride // 2)
             )
         return masks

@@ -15,7 +15,7 @@ from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
 from mmagg.ops import append_coordinates
 
 
-class StaticMasks(LocalMasks):
+class SOLOMasks(LocalMasks):
     """Masks of one level from features and a 1x1 convolution with S² rows.
 
     The original upsamples the features (C channels), then convolves. Both are linear and the interpolation's weights
@@ -34,8 +34,8 @@ class StaticMasks(LocalMasks):
         return project(self._features.value[image], weight[cells], self._conv.bias[cells])
 
 
-@MODELS.register_module()
-class StaticMaskBranch(BaseModule):
+@MODELS.register_module(name='StaticMaskBranch')
+class SOLOMaskBranch(BaseModule):
     """Mask branch of SOLO: CoordConv tower shared by all levels, then a 1x1 convolution per level.
 
     Args:
@@ -100,7 +100,7 @@ class StaticMaskBranch(BaseModule):
             one `LocalMasks` of size (2h, 2w) per level. The tower runs on a level when a cell of it is first asked for.
         """
         return [
-            StaticMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
+            SOLOMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
             for level, conv, stride in zip(levels, self.convs, self.strides, strict=True)
         ]
 

@@ -16,7 +16,7 @@ from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
 from mmagg.ops import append_coordinates, conv_at
 
 
-class DynamicMasks(LocalMasks):
+class SOLOv2Masks(LocalMasks):
     """Masks of one level: mask features, convolved 1x1 with kernels that a tower's output is convolved to.
 
     Args:
@@ -96,8 +96,8 @@ class MaskFeatures(BaseModule):
         return self.conv_pred(total).contiguous()
 
 
-@MODELS.register_module()
-class DynamicMaskBranch(BaseModule):
+@MODELS.register_module(name='DynamicMaskBranch')
+class SOLOv2MaskBranch(BaseModule):
     """Mask branch of SOLOv2: mask features, and a tower at the grid's size that predicts a kernel per cell.
 
     Args:
@@ -188,7 +188,7 @@ class DynamicMaskBranch(BaseModule):
         """
         features = self.mask_features(feats)
         return [
-            DynamicMasks(
+            SOLOv2Masks(
                 features,
                 Lazy(lambda level=level, grid=grid: self.tower_output(level, grid)),
                 self.conv_kernel,

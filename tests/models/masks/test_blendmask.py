@@ -7,7 +7,7 @@ from golden_blendmask import assert_relative, bits, masks_of_images, per_image, 
 from mmdet.registry import MODELS
 from torch import nn
 
-from mmagg.models.masks import BlendedMasks
+from mmagg.models.masks import BlendMaskMasks
 from mmagg.models.masks.boxed.blendmask import gate
 from mmagg.models.targets import box_mask_targets
 
@@ -33,11 +33,11 @@ class GivenBases(nn.Module):
         return feats[0]
 
 
-def blender(num_bases: int = 4, **options) -> BlendedMasks:
-    return BlendedMasks(basis=dict(type='GivenBases', num_bases=num_bases), **options)
+def blender(num_bases: int = 4, **options) -> BlendMaskMasks:
+    return BlendMaskMasks(basis=dict(type='GivenBases', num_bases=num_bases), **options)
 
 
-def of_case(case: dict, **options) -> BlendedMasks:
+def of_case(case: dict, **options) -> BlendMaskMasks:
     size, bases, attention = case['RKM'].tolist()
     stride = round(1 / case['scale'].item())
     return blender(bases, mask_size=size, attention_size=attention, stride=stride, **options)
