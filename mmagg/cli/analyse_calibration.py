@@ -9,10 +9,11 @@ from mmagg.cli.arguments import add_result_files, fraction, positive
 from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.calibration import calibration as calibration_of
 from mmagg.evaluation.calibration_chart import plot_calibration
+from mmagg.evaluation.heading import heading
 from mmagg.evaluation.matching import evaluate, overlaps
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, write_json, written_whole
-from mmagg.io.tables import heading, percent, plain, write_table
+from mmagg.io.tables import percent, plain, write_table
 
 FILES = 'calibration.csv', 'calibration.json', 'calibration.png'
 COLUMNS = 'low', 'high', 'detections', 'score', 'precision', 'iou'

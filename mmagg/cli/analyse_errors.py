@@ -7,9 +7,10 @@ from mmagg.cli.arguments import add_result_files, fraction
 from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.error_chart import plot_errors
 from mmagg.evaluation.errors import analyse_errors
+from mmagg.evaluation.heading import heading
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, write_json, written_whole
-from mmagg.io.tables import heading, percent, write_table
+from mmagg.io.tables import percent, write_table
 
 
 def parser() -> argparse.ArgumentParser:

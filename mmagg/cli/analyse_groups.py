@@ -9,10 +9,11 @@ from mmagg.cli.arguments import add_result_files, fraction
 from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.group_chart import plot_groups
 from mmagg.evaluation.groups import EDGES, GroupScores, by_coverage, by_size, coverage_names
+from mmagg.evaluation.heading import heading
 from mmagg.evaluation.matching import SIZES, overlaps
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, write_json, written_whole
-from mmagg.io.tables import heading, percent, plain, write_table
+from mmagg.io.tables import percent, plain, write_table
 
 FILES = 'ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png'
 LABELS = {'size': "size (COCO's areas)", 'coverage': "share of an object's box that others cover"}

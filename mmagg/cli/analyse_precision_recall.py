@@ -10,13 +10,14 @@ import numpy as np
 from mmagg.cli.arguments import add_result_files
 from mmagg.datasets.coco_reader import read_detections, read_truth
 from mmagg.evaluation.average_precision import RECALLS, mean_over_classes
+from mmagg.evaluation.heading import heading
 from mmagg.evaluation.matching import THRESHOLDS, evaluate, overlaps
 from mmagg.evaluation.precision_recall import BestF1, Curves, best_f1
 from mmagg.evaluation.precision_recall import precision_recall as curves_of
 from mmagg.evaluation.precision_recall_chart import plot_precision_recall
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, write_json, written_whole
-from mmagg.io.tables import heading, percent, plain, write_table
+from mmagg.io.tables import percent, plain, write_table
 
 ALL = 'all classes'
 FILES = 'precision_recall.csv', 'precision_recall.json', 'precision_recall.png'

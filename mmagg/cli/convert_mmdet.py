@@ -16,7 +16,9 @@ from mmagg.apis.config import load_config
 from mmagg.cli.arguments import add_cfg_options, add_trust_flag
 from mmagg.convert.disagreements import as_arguments, disagreements, unseen
 from mmagg.convert.key_maps import mmdet_to_mmagg
-from mmagg.io.errors import EXIT_BAD_INPUT, InputError
+from mmagg.io.errors import InputError
+
+EXIT_BAD_INPUT = 2
 from mmagg.io.files import written_whole
 from mmagg.models.heads import GridMaskHead
 
