@@ -21,6 +21,7 @@ from mmagg.models.heads.location_head import LocationHead, LocationMaps, Locatio
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.postprocess import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.targets import box_mask_targets, semantic_target
+from mmagg.ops.stage import stage
 
 
 @MODELS.register_module()
@@ -203,6 +204,7 @@ class BoxedMaskHead(BaseModule):
             img_shape,
         )
 
+    @stage('merging')
     def decode(self, features: Sequence[Tensor], shared: Any, detections: DetectedBoxes, image: int) -> Tensor:
         """Masks of an image's detections.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from mmagg.ops import chunk_size, roi_pool
+from mmagg.ops.stage import stage
 
 TOPS = ('bilinear', 'nearest')
 POOLINGS = ('align', 'align_v1', 'pool')
@@ -95,6 +96,7 @@ class BlendMaskMasks(BaseModule):
         """Numbers that an instance brings: K·M·M, or none for the assembler."""
         return 0 if self.merger == 'assemble' else self.basis.num_bases * self.attention_size**2
 
+    @stage('shared')
     def features(self, feats: Sequence[Tensor]) -> Tensor:
         """Pyramid -> (B, K, h, w) bases, in float32 also under autocast, as all that follows."""
         # mmcv's pooling reads memory as contiguous, whatever its layout; models may be channels_last.

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
 from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import interpolation_matrix
+from mmagg.ops.stage import stage
 
 SOURCES = ('pyramid', 'mask_features')
 
@@ -45,9 +46,6 @@ class Context:
 class AggMaskContext(BaseModule):
     """1x1 convolutions over all levels of the pyramid at P2's size.
 
-    The original upsamples the levels, concatenates them and convolves. The convolution is linear and a pixel's
-    interpolation weights sum to one, so here each level has its share of the convolution before it is upsampled.
-
     PyTorch's default initialisation stays, as in the release.
 
     Args:
@@ -78,7 +76,7 @@ class AggMaskContext(BaseModule):
             raise ValueError(f'source is {source!r}; the context comes from one of {SOURCES}')
         self.in_channels, self.channels, self.source = in_channels, channels, source
         inputs = in_channels * (num_levels if source == 'pyramid' else 1)
-        self.fuse = nn.Conv2d(inputs, hidden_channels or channels, 1)
+        self.fuse = PyramidConv(inputs, hidden_channels or channels, 1)
         self.reduce = nn.Identity()
         if hidden_channels is not None:
             self.reduce = nn.Sequential(
@@ -103,14 +101,25 @@ class AggMaskContext(BaseModule):
             feats = [masks[0].features]
         return Context(Lazy(lambda: self.fused(feats)))
 
+    @stage('context')
     def fused(self, feats: Sequence[Tensor]) -> Tensor:
         """Levels (B, in_channels, h, w), the first of size (H2, W2) -> (B, C, H2, W2)."""
-        first, *others = self.fuse.weight.split(self.in_channels, dim=1)
-        total = F.conv2d(feats[0], first, self.fuse.bias)
-        if others:
-            shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
-            total = add_upsampled(total, shares)
-        return self.reduce(total).relu_()
+        return self.reduce(self.fuse(feats)).relu_()
+
+
+class PyramidConv(nn.Conv2d):
+    """A 1x1 convolution of a pyramid's levels, concatenated at the size of the first one.
+
+    The original upsamples the levels, concatenates them and convolves. The convolution is linear and a pixel's
+    interpolation weights sum to one, so here each level has its share of the convolution before it is upsampled.
+    """
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """Levels (B, C, h, w), the first of size (H2, W2) -> (B, out_channels, H2, W2)."""
+        first, *others = self.weight.split(self.in_channels // len(feats), dim=1)
+        total = F.conv2d(feats[0], first, self.bias)
+        shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
+        return add_upsampled(total, shares) if shares else total
 
 
 def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:
