@@ -3,21 +3,18 @@
 Shape shorthand: C channels, S grid side, Q cells or locations of all levels, N candidates, (H, W) image size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import singledispatch
+from collections.abc import Sequence
+from functools import partial, singledispatch
 
-import mmcv.ops.deform_conv
-import mmcv.ops.modulated_deform_conv
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
 from torch import Tensor, nn
 
-from mmagg.costs.stage_times import random_batch
-from mmagg.engine.stages import replaced
+from mmagg.costs.random_model import random_batch
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import (
     AggMaskAggregator,
@@ -38,7 +35,7 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
     """Run a detector, without post-processing; in a way that runs on the meta device if its operations allow that.
 
     Args:
-        model: a detector, in evaluation mode.
+        model: a detector, in evaluation mode; on the meta device one `without_values`.
         images: (1, 3, H, W).
         dense: let a `GridMaskHead` call its modules for the masks of all cells, and a `BoxedMaskHead` for the
             coefficients of all locations, as the originals do; otherwise they decode the masks of `candidates` of
@@ -49,26 +46,25 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
         ValueError: `candidates` is not between 1 and Q.
         TypeError: a head that is not known here.
     """
-    with deformable_as_plain(), pooled_as_zeros(model):
-        head = getattr(model, 'mask_head', None)
-        if isinstance(head, GridMaskHead):
-            feats = model.extract_feat(images)
-            _, masks = head(feats)
-            if dense:
-                run_densely(head, feats)
-            else:
-                cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
-                head.decode(masks, 0, cells, images.device)
-        elif isinstance(head, BoxedMaskHead):
-            run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
-        elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
-            feats = model.extract_feat(images)
-            model.rpn_head(feats)
-            if getattr(model, 'roi_head', None) is not None:
-                run_roi_head(model.roi_head, feats)
+    head = getattr(model, 'mask_head', None)
+    if isinstance(head, GridMaskHead):
+        feats = model.extract_feat(images)
+        _, masks = head(feats)
+        if dense:
+            run_densely(head, feats)
         else:
-            _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
-            model(images, samples, mode='tensor')
+            cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
+            head.decode(masks, 0, cells, images.device)
+    elif isinstance(head, BoxedMaskHead):
+        run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
+    elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
+        feats = model.extract_feat(images)
+        model.rpn_head(feats)
+        if getattr(model, 'roi_head', None) is not None:
+            run_roi_head(model.roi_head, feats)
+    else:
+        _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
+        model(images, samples, mode='tensor')
 
 
 # Heads that decode only what is asked for
@@ -135,10 +131,10 @@ def _(branch: SOLOv2MaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor
 @call_for_all_cells.register
 def _(aggregator: AggMaskAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     # The aggregation itself is a function, too.
-    context = aggregator.context
-    if context is not None:
+    if aggregator.context is not None:
         # The original upsamples and concatenates all levels before it convolves.
-        context.reduce(context.fuse(feats[0].new_zeros(1, context.fuse.in_channels, *feats[0].shape[-2:])))
+        channels = aggregator.context.fuse.in_channels
+        aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
     call_for_all_cells(aggregator.parameter_branch, feats, levels, grids)
 
 
@@ -174,21 +170,7 @@ def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
     boxes = feats[0].new_zeros(candidates, 4)
     detections = DetectedBoxes(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
-    with ExitStack() as stack:
-        if head.coefficients is not None:
-            stack.enter_context(called_as_module(head.coefficients, 'at'))
-        stack.enter_context(called_as_module(head.masks, 'decode'))
-        head.decode(features, shared, detections, 0)
-
-
-@contextmanager
-def called_as_module(module: nn.Module, method: str) -> Iterator[None]:
-    """Within the block a method of a module is its `forward`, so that counters see whose work it does."""
-    with (
-        replaced(module, 'forward', getattr(module, method)),
-        replaced(module, method, lambda *args, **options: module(*args, **options)),
-    ):
-        yield
+    head.decode(features, shared, detections, 0)
 
 
 # Heads on regions
@@ -223,38 +205,35 @@ def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
 # Stand-ins for operations without a kernel on the meta device
 
 
-@contextmanager
-def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
-    """Within the block regions are pooled to zeros of the right shape: pooling counts nothing."""
+def without_values(model: nn.Module) -> nn.Module:
+    """Let a model compute shapes where its operations need values; it is of no other use afterwards.
 
-    def extracted(extractor: SingleRoIExtractor) -> Callable:
-        size = extractor.roi_layers[0].output_size
-        return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
-
-    def pooled(masks: BlendMaskMasks) -> Callable:
-        return lambda bases, rois: bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)
-
-    with ExitStack() as stack:
-        for module in model.modules():
-            if type(module) is SingleRoIExtractor:
-                stack.enter_context(replaced(module, 'forward', extracted(module)))
-            elif isinstance(module, BlendMaskMasks):
-                stack.enter_context(replaced(module, 'pool', pooled(module)))
-        yield
+    Regions are pooled to zeros of the right shape: pooling counts nothing. Deformable convolutions are plain ones: as
+    many multiply-adds, apart from the sampling.
+    """
+    for module in model.modules():
+        if isinstance(module, DeformConv2d | ModulatedDeformConv2d):
+            module.forward = partial(undeformed, module)
+        elif type(module) is SingleRoIExtractor:
+            module.forward = partial(extracted, module)
+        elif isinstance(module, BlendMaskMasks):
+            module.pool = partial(pooled, module)
+    return model
 
 
-@contextmanager
-def deformable_as_plain() -> Iterator[None]:
-    """Within the block deformable convolutions are plain ones: as many multiply-adds, apart from the sampling."""
+def undeformed(conv: DeformConv2d | ModulatedDeformConv2d, x: Tensor, *_: Tensor) -> Tensor:
+    """The convolution without its offsets, which are computed if that is done in it."""
+    if hasattr(conv, 'conv_offset'):
+        conv.conv_offset(x)
+    options = conv.stride, conv.padding, conv.dilation, conv.groups
+    return F.conv2d(x, conv.weight, getattr(conv, 'bias', None), *options)
 
-    def v1(x: Tensor, _: Tensor, weight: Tensor, stride, padding, dilation, groups, *__: object) -> Tensor:
-        return F.conv2d(x, weight, None, stride, padding, dilation, groups)
 
-    def v2(x: Tensor, _: Tensor, __: Tensor, weight: Tensor, bias, stride, padding, dilation, groups, *___) -> Tensor:
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+def extracted(extractor: SingleRoIExtractor, feats: Sequence[Tensor], rois: Tensor, *_: float) -> Tensor:
+    """Zeros instead of the features of regions."""
+    return feats[0].new_zeros(len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size)
 
-    with (
-        replaced(mmcv.ops.deform_conv, 'deform_conv2d', v1),
-        replaced(mmcv.ops.modulated_deform_conv, 'modulated_deform_conv2d', v2),
-    ):
-        yield
+
+def pooled(masks: BlendMaskMasks, bases: Tensor, rois: Tensor) -> Tensor:
+    """Zeros instead of bases in boxes."""
+    return bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)

@@ -14,16 +14,16 @@ class Absent:
             raise ImportError(name)
 
 sys.meta_path.insert(0, Absent())
-from mmagg.apis.errors import run_tool
-sys.exit(run_tool(sys.argv[1], sys.argv[2:]))
+from mmagg.cli.main import main
+sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.mark.parametrize(
     'tool, arguments',
     [
-        ('benchmark_reassembly', ['--shape', '64', '64', '--batch', '1', '--runs', '1']),
-        ('benchmark_aggregation', ['--shape', '8', '8', '--candidates', '4', '--runs', '1']),
+        ('benchmark-reassembly', ['--shape', '64', '64', '--batch', '1', '--runs', '1']),
+        ('benchmark-aggregation', ['--shape', '8', '8', '--candidates', '4', '--runs', '1']),
     ],
 )
 def test_without_mmdetection(root, tool, arguments):

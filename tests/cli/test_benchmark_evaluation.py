@@ -8,15 +8,16 @@ import torch
 from mmcv import rescale_size
 from pycocotools import mask as coco_mask
 
-from mmagg.cli.benchmark_evaluation import MAX_DETECTIONS, annotations, binary_masks, detections, sizes
+from mmagg.cli import benchmark_evaluation as command
 from mmagg.cli.main import run
+from mmagg.costs.evaluation import MAX_DETECTIONS, annotations, binary_masks, detections, sizes
 from mmagg.ops import boxes_from_masks
 
 SHAPE = (96, 128)
 
 
 def test_both_ways_are_measured_and_agree(capsys) -> None:
-    assert run('benchmark_evaluation', ['--images', '3', '--shape', *map(str, SHAPE)]) == 0
+    assert run(command, ['--images', '3', '--shape', *map(str, SHAPE)]) == 0
     out = capsys.readouterr().out
     count, differing, mask_ap, box_ap, shared, difference = re.search(
         r'(\d+) masks, (\d+) of their pixels differ; mask AP (\S+), box AP (\S+); '

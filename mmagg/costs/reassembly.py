@@ -1,0 +1,220 @@
+"""Content-aware reassembly, form by form, at the sizes of A2-FPN. PyTorch alone is imported."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from mmagg.apis.hardware import hardware
+from mmagg.costs.timing import heading, in_turns, measured_device, peak_mib, timed
+from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
+from mmagg.ops import reassemble_down, reassemble_up, reassembly
+
+CHANNELS, K, STEP = 256, 5, 2  # A2-FPN's
+LEVELS = {'P2': 4, 'P3': 8, 'P4': 16, 'P5': 32}  # and their strides
+PASSES = ('forward', 'forward + backward')
+CALLS_ON_GPU = 20  # of a timed run: a GPU is to be kept busy
+
+Form = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Result:
+    """What one form took.
+
+    Attributes:
+        op: 'up' or 'down'.
+        levels: from which to which.
+        dtype: of features and kernels.
+        run: one of `PASSES`.
+        form: how it was computed; of each group, the first one is ours.
+        ms: median time of a call.
+        mib: peak memory above that of the inputs.
+        difference: largest one between the outputs of this form and ours.
+        gib_per_s: bytes that must move, inputs and results, over the time.
+    """
+
+    op: str
+    levels: str
+    dtype: str
+    run: str
+    form: str
+    ms: float
+    mib: float
+    difference: float
+    gib_per_s: float
+
+
+def benchmark_reassembly(
+    *,
+    shape: tuple[int, int] = (800, 1344),
+    batch: int = 2,
+    runs: int = 3,
+    device: str = 'cpu',
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Time and peak memory of `reassemble_up` and `reassemble_down` between all levels.
+
+    Args:
+        shape: (H, W) of an image.
+        batch: images at once.
+        runs: timed runs of each form, in turns.
+        device: e.g. cuda:0; there float16 and bfloat16 are measured, too.
+        threads: CPU threads of PyTorch; None: as they are.
+
+    Returns:
+        `hardware`, `batch`, `shape`, `runs`; `copy_gib_per_s`, the speed of a copy; `absent`, backends that cannot run,
+        and why; `results`, a `Result` each, as dicts.
+
+    Raises:
+        InputError: there is no such device.
+    """
+    place = measured_device(device, threads)
+    report = {
+        'hardware': hardware(place),
+        'batch': batch,
+        'shape': list(shape),
+        'runs': runs,
+        'copy_gib_per_s': copy_speed(place),
+        'absent': absent(place),
+        'results': [],
+    }
+    work = [(*case, passed) for case in cases(shape, place) for passed in PASSES]
+    for op, levels, dtype, (size, grid), passed in tqdm(work, desc='cases', leave=False):
+        inputs = random_inputs(op, batch, size, grid, place, dtype)
+        labels = op, levels, str(dtype).removeprefix('torch.'), passed
+        report['results'] += map(asdict, measure(labels, forms(op, place, dtype), inputs, runs))
+    return report
+
+
+def cases(
+    shape: tuple[int, int], device: torch.device
+) -> Iterator[tuple[str, str, torch.dtype, tuple[tuple[int, int], tuple[int, int]]]]:
+    """Op, levels, dtype, size of the features and size of the grid of kernels."""
+    names = list(LEVELS)
+    sizes = {name: tuple(-(-side // stride) for side in shape) for name, stride in LEVELS.items()}
+    for dtype in (torch.float32, torch.float16, torch.bfloat16) if device.type == 'cuda' else (torch.float32,):
+        for fine, coarse in pairwise(names):
+            yield 'up', f'{coarse} → {fine}', dtype, (sizes[coarse], sizes[coarse])
+            yield 'down', f'{fine} → {coarse}', dtype, (sizes[fine], sizes[coarse])
+
+
+def random_inputs(
+    op: str, batch: int, size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Features and normalised kernels that want gradients."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = STEP**2 if op == 'up' else 1
+    x = torch.randn(batch, CHANNELS, *size, generator=generator)
+    kernels = torch.randn(batch, K**2, pixels, *grid, generator=generator).softmax(1).flatten(1, 2)
+    return tuple(t.to(device, dtype).requires_grad_() for t in (x, kernels))
+
+
+# The forms
+
+
+def forms(op: str, device: torch.device, dtype: torch.dtype) -> dict[str, Form]:
+    """What is compared; ours comes first."""
+    ours = reassemble_up if op == 'up' else reassemble_down
+    if device.type != 'cuda':
+        others = {'unfold + einsum': unfolded_up if op == 'up' else unfolded_down}
+        return {'mmagg': ours} | others | ({} if op == 'up' else {'full resolution, slice': sliced_down})
+    found = {name: None for name in ('triton', 'mmcv', 'torch') if name not in absent(device)}
+    for name in found:
+        found[name] = lambda x, kernels, name=name: ours(x, kernels, backend=name)
+    if 'mmcv' in found and op == 'up' and dtype != torch.bfloat16:  # which mmcv's op does not know
+        found['mmcv'] = bare_carafe  # as mmcv's own users call it, without a conversion to float32
+    return found
+
+
+def absent(device: torch.device) -> dict[str, str]:
+    """Backends that cannot run, and why."""
+    reasons = {name: reassembly.objection(name, device, torch.float32, 0) for name in ('triton', 'mmcv')}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def sliced_down(x: Tensor, kernels: Tensor) -> Tensor:
+    """CARAFE at full resolution, of which a quarter is used."""
+    kernels = kernels.repeat_interleave(STEP, 2).repeat_interleave(STEP, 3)[..., : x.shape[2], : x.shape[3]]
+    return reassemble_down(x, kernels, stride=1)[..., ::STEP, ::STEP]
+
+
+def bare_carafe(x: Tensor, kernels: Tensor) -> Tensor:
+    """mmcv's op and the shuffle that it asks for."""
+    from mmcv.ops import carafe
+
+    return carafe(x, F.pixel_shuffle(kernels, STEP), K, 1, STEP)
+
+
+# Measuring
+
+
+def measure(
+    labels: tuple[str, str, str, str], forms: dict[str, Form], inputs: tuple[Tensor, Tensor], runs: int
+) -> list[Result]:
+    """Time and memory of every form in one pass."""
+    device, backward = inputs[0].device, labels[-1] != PASSES[0]
+
+    def call(form: Form) -> tuple[Tensor, ...]:
+        with torch.set_grad_enabled(backward):
+            out = form(*inputs)
+        return (out.detach(), *torch.autograd.grad(out, inputs, out.detach())) if backward else (out,)
+
+    differences, memory = {}, {}
+    ours = call(next(iter(forms.values())))
+    for name, form in forms.items():
+        differences[name] = max((a - b).abs().max().item() for a, b in zip(ours, call(form), strict=True))
+        memory[name] = peak_mib(partial(call, form), device)
+    moved = sum(t.nbytes for t in (*inputs, *ours))
+    if backward:  # the inputs again, and the gradient that comes in
+        moved += sum(t.nbytes for t in (*inputs, ours[0]))
+    del ours
+    calls = CALLS_ON_GPU if device.type == 'cuda' else 1
+    seconds = in_turns({name: partial(timed, partial(call, form), device, calls) for name, form in forms.items()}, runs)
+    return [
+        Result(*labels, name, 1e3 * median(times), memory[name], differences[name], moved / 2**30 / median(times))
+        for name, times in seconds.items()
+    ]
+
+
+def copy_speed(device: torch.device) -> float:
+    """GiB/s that a copy reads and writes."""
+    source = torch.ones(2**28 if device.type == 'cuda' else 2**24, device=device)
+    target = torch.zeros_like(source)
+    calls = CALLS_ON_GPU if device.type == 'cuda' else 3
+    best = min(timed(lambda: target.copy_(source), device, calls) for _ in range(3))
+    return 2 * source.nbytes / 2**30 / best
+
+
+# Printing
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text and a Markdown table."""
+    machine = report['hardware']
+    lines = [
+        f'{heading(machine)}; a copy moves {report["copy_gib_per_s"]:.1f} GiB/s',
+        f'work      {report["batch"]} images of {report["shape"][0]} × {report["shape"][1]}, {CHANNELS} channels, '
+        f'{K} × {K} kernels; medians of {report["runs"]} runs',
+        *(f'absent    {name}: {reason}' for name, reason in report['absent'].items() if machine['gpu']),
+        '',
+        '| op | levels | dtype | pass | form | ms | × first | MiB | × first | largest difference | of a copy |',
+        '|---|---|---|---|---|---:|---:|---:|---:|---:|---:|',
+    ]
+    first = None
+    for r in (Result(**result) for result in report['results']):
+        case = r.op, r.levels, r.dtype, r.run
+        if first is None or case != (first.op, first.levels, first.dtype, first.run):
+            first = r
+        lines.append(
+            f'| {" | ".join(case)} | {r.form} | {r.ms:.3g} | {r.ms / first.ms:.2f} | {r.mib:.1f} '
+            f'| {r.mib / first.mib:.2f} | {r.difference:.1e} | {100 * r.gib_per_s / report["copy_gib_per_s"]:.0f} % |'
+        )
+    return '\n'.join(lines)
