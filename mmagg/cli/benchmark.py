@@ -63,8 +63,10 @@ def run(args: argparse.Namespace) -> None:
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.benchmark import benchmark, table
+    from mmagg.costs.timing import use_threads
     from mmagg.io.files import write_json
 
+    use_threads(args.threads)
     report = benchmark(
         args.config,
         vs=args.vs,
@@ -76,7 +78,6 @@ def run(args: argparse.Namespace) -> None:
         runs=args.runs,
         layout=args.layout,
         device=args.device,
-        threads=args.threads,
         cfg_options=args.cfg_options,
         compiled=args.compile,
     )

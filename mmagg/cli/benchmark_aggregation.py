@@ -29,8 +29,13 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.aggregation import benchmark_aggregation, table
+    from mmagg.costs.timing import use_threads
 
+    use_threads(args.threads)
     report = benchmark_aggregation(
-        candidates=args.candidates, shape=tuple(args.shape), runs=args.runs, device=args.device, threads=args.threads
+        candidates=args.candidates,
+        shape=tuple(args.shape),
+        runs=args.runs,
+        device=args.device,
     )
     print(table(report))

@@ -34,14 +34,15 @@ def run(args: argparse.Namespace) -> None:
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.boxed_masks import benchmark_boxed_masks, table
+    from mmagg.costs.timing import use_threads
     from mmagg.io.files import write_json
 
+    use_threads(args.threads)
     report = benchmark_boxed_masks(
         args.config,
         shape=tuple(args.shape),
         runs=args.runs,
         device=args.device,
-        threads=args.threads,
         cfg_options=args.cfg_options,
     )
     print(table(report))

@@ -22,8 +22,13 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.evaluation import benchmark_evaluation, table
+    from mmagg.costs.timing import use_threads
 
+    use_threads(args.threads)
     report = benchmark_evaluation(
-        images=args.images, shape=tuple(args.shape), seed=args.seed, device=args.device, threads=args.threads
+        images=args.images,
+        shape=tuple(args.shape),
+        seed=args.seed,
+        device=args.device,
     )
     print(table(report))

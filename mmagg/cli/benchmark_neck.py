@@ -28,14 +28,15 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.neck import benchmark_neck, table
+    from mmagg.costs.timing import use_threads
 
+    use_threads(args.threads)
     report = benchmark_neck(
         args.config,
         shape=tuple(args.shape),
         train=args.train,
         runs=args.runs,
         device=args.device,
-        threads=args.threads,
         cfg_options=args.cfg_options,
     )
     print(table(report))

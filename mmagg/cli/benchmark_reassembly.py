@@ -33,10 +33,15 @@ def run(args: argparse.Namespace) -> None:
     if args.json is not None and args.json.is_dir():
         raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.reassembly import benchmark_reassembly, table
+    from mmagg.costs.timing import use_threads
     from mmagg.io.files import write_json
 
+    use_threads(args.threads)
     report = benchmark_reassembly(
-        shape=tuple(args.shape), batch=args.batch, runs=args.runs, device=args.device, threads=args.threads
+        shape=tuple(args.shape),
+        batch=args.batch,
+        runs=args.runs,
+        device=args.device,
     )
     print(table(report))
     if args.json is not None:

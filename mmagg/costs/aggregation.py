@@ -1,14 +1,12 @@
 """AggMask's aggregation alone: as the release computes it, and as mmagg does. PyTorch alone is imported."""
 
-from functools import partial
-from statistics import median
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from mmagg.apis.hardware import hardware
-from mmagg.costs.timing import heading, in_turns, measured_device, peak_mib, timed
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.costs.timing import compare, heading
 from mmagg.io.errors import InputError
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered, grid_neighbours
 
@@ -22,7 +20,6 @@ def benchmark_aggregation(
     shape: tuple[int, int] = (200, 336),
     runs: int = 3,
     device: str = 'cpu',
-    threads: int | None = None,
 ) -> dict[str, Any]:
     """Time and peak memory of the aggregation of evenly spread cells of a grid.
 
@@ -31,45 +28,42 @@ def benchmark_aggregation(
         shape: (H, W) of a mask.
         runs: timed runs of each form, in turns.
         device: e.g. cuda:0.
-        threads: CPU threads of PyTorch; None: as they are.
 
     Returns:
-        `hardware`, `candidates`, `shape`, `gmacs` (multiply-adds needed, in 10⁹), `difference` (the largest one between
-        the forms), and by form, 'release' and 'mmagg', `seconds` (median) and `mib`.
+        `hardware`, `candidates`, `shape`, `gmacs` (multiply-adds needed, in 10⁹), and in `forms` what `compare` says of
+        'release' and 'mmagg'.
 
     Raises:
         InputError: more candidates than the grid has cells, or no such device.
     """
     if candidates > GRID**2:
         raise InputError(f'--candidates {candidates}: the grid has {GRID**2} cells')
-    place = measured_device(device, threads)
+    place = usable_device(device)
     inputs = random_inputs(candidates, shape, place)
-    forms = {'release': partial(stacks, *inputs), 'mmagg': partial(dynamic_conv_of_gathered, *inputs)}
-    difference = (forms['release']() - forms['mmagg']()).abs().max().item()
-    mib = {name: peak_mib(form, place) for name, form in forms.items()}
-    seconds = in_turns({name: partial(timed, form, place) for name, form in forms.items()}, runs)
+    forms = {'release': stacks, 'mmagg': dynamic_conv_of_gathered}
     return {
         'hardware': hardware(place),
         'candidates': candidates,
         'shape': list(shape),
         'gmacs': multiply_adds(inputs[-1]) * candidates * shape[0] * shape[1] / 1e9,
-        'difference': difference,
-        'seconds': {name: median(values) for name, values in seconds.items()},
-        'mib': mib,
+        'forms': compare({name: lambda form=form: [form(*inputs)] for name, form in forms.items()}, place, runs),
     }
 
 
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
-    seconds, mib, needed = report['seconds'], report['mib'], report['gmacs']
+    (release, ours), needed = report['forms'].values(), report['gmacs']
     lines = [
         heading(report['hardware']),
         f'work      {report["candidates"]} masks of {report["shape"][0]} x {report["shape"][1]}, {needed:.1f} G '
-        f'multiply-adds needed; largest difference {report["difference"]:.1e}',
+        f'multiply-adds needed; largest difference {ours["difference"]:.1e}',
         '',
         f'{"":<10}{"s":>8}{"G/s":>8}{"MiB":>8}',
-        *(f'{name:<10}{seconds[name]:>8.3f}{needed / seconds[name]:>8.1f}{mib[name]:>8.0f}' for name in seconds),
-        f'{"ratio":<10}{seconds["mmagg"] / seconds["release"]:>8.3f}{"":>8}{mib["mmagg"] / mib["release"]:>8.3f}',
+        *(
+            f'{name:<10}{x["seconds"]:>8.3f}{needed / x["seconds"]:>8.1f}{x["mib"]:>8.0f}'
+            for name, x in report['forms'].items()
+        ),
+        f'{"ratio":<10}{ours["seconds"] / release["seconds"]:>8.3f}{"":>8}{ours["mib"] / release["mib"]:>8.3f}',
     ]
     return '\n'.join(lines)
 

@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.hardware import hardware
+from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.costs import candidates as scores
 from mmagg.costs import stage_times
 from mmagg.costs.memory import MIB
 from mmagg.costs.random_model import SEED, random_batch, random_model
-from mmagg.costs.timing import in_turns, measured_device
+from mmagg.costs.timing import in_turns
 from mmagg.io.errors import InputError
 
 CANDIDATES = 300  # of heads of the SOLO family
@@ -48,7 +48,6 @@ def benchmark(
     runs: int = 5,
     layout: str = 'tool',
     device: str = 'cpu',
-    threads: int | None = None,
     cfg_options: dict | None = None,
     compiled: bool = False,
 ) -> dict[str, Any]:
@@ -67,7 +66,6 @@ def benchmark(
         layout: 'contiguous' or 'channels_last' weights, or 'tool': as each project's own tools run the model, which is
             contiguous, but channels_last for inference on the CPU with ours.
         device: e.g. cuda:0.
-        threads: CPU threads of PyTorch; None: as they are.
         cfg_options: changes to the configs, both of them, dotted keys.
         compiled: `torch.compile` backbone, neck and towers.
 
@@ -81,7 +79,7 @@ def benchmark(
     """
     if any(side % 32 for side in shape):
         raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
-    place = measured_device(device, threads)
+    place = usable_device(device)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     configs = [config] + ([vs] if vs else [])
     models = [

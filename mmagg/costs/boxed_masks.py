@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mmagg.apis.hardware import hardware
+from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.random_model import random_model
-from mmagg.costs.timing import heading, in_turns, measured_device, peak_mib
+from mmagg.costs.timing import heading, in_turns, peak_mib
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
@@ -39,7 +39,6 @@ def benchmark_boxed_masks(
     shape: tuple[int, int] = (800, 1216),
     runs: int = 3,
     device: str = 'cpu',
-    threads: int | None = None,
     cfg_options: dict | None = None,
 ) -> dict[str, Any]:
     """Time and peak memory of the masks of a config's `BoxedMaskHead` alone, for one image, on random maps.
@@ -49,7 +48,6 @@ def benchmark_boxed_masks(
         shape: (H, W) of the image.
         runs: timed runs of each form, in turns.
         device: e.g. cuda:0.
-        threads: CPU threads of PyTorch; None: as they are.
         cfg_options: changes to the config, dotted keys.
 
     Returns:
@@ -59,7 +57,7 @@ def benchmark_boxed_masks(
     Raises:
         InputError: the config cannot be used, its head is another one, or there is no such device.
     """
-    place = measured_device(device, threads)
+    place = usable_device(device)
     model = random_model(config, cfg_options)
     head = getattr(model, 'mask_head', None)
     if not isinstance(head, BoxedMaskHead):

@@ -18,8 +18,8 @@ from mmdet.structures.mask import encode_mask_results
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.apis.hardware import hardware
-from mmagg.costs.timing import heading, measured_device
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.costs.timing import heading
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.io.files import write_json
 from mmagg.models.postprocess import MaskPostProcessor
@@ -45,7 +45,6 @@ def benchmark_evaluation(
     shape: tuple[int, int] = (480, 640),
     seed: int = 0,
     device: str = 'cpu',
-    threads: int | None = None,
 ) -> dict[str, Any]:
     """Time from soft masks to mask and box AP: what follows NMS in a SOLO head, RLE and the metric; one run.
 
@@ -54,7 +53,6 @@ def benchmark_evaluation(
         shape: (H, W) of an image.
         seed: of what is generated.
         device: where the masks lie.
-        threads: CPU threads of PyTorch; None: as they are.
 
     Returns:
         `hardware`, `images`, `shape`, `masks` (their number) and `differing` (of their pixels); `seconds` by stage and
@@ -63,7 +61,7 @@ def benchmark_evaluation(
     Raises:
         InputError: there is no such device.
     """
-    place = measured_device(device, threads)
+    place = usable_device(device)
     clocks = {name: StageClock(place) for name in ('mmdet', 'mmagg')}
     post_process = MaskPostProcessor(mask_thr=MASK_THR, mask_format='rle')
     count = differing = 0

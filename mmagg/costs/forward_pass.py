@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from mmagg.costs.random_model import random_batch
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import (
-    AggMaskAggregator,
     BlendMaskMasks,
     DecoupledSOLOMaskBranch,
     DynamicParameters,
@@ -84,22 +83,24 @@ def evenly_spread(number: int | None, places: int) -> np.ndarray:
 def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
     """Call the modules that the forward of a head puts off, for all cells."""
     levels = head.resize(feats)
-    call_for_all_cells(head.mask_branch, feats, levels, head.grids)
+    call_for_all_cells(head.mask_branch, levels, head.grids)
     if head.aggregator is not None:
-        call_for_all_cells(head.aggregator, feats, levels, head.grids)
+        # The aggregation itself is a function.
+        call_for_all_cells(head.aggregator.parameter_branch, levels, head.grids)
+        if head.aggregator.context is not None:
+            # The original upsamples and concatenates all levels before it convolves.
+            channels = head.aggregator.context.fuse.in_channels
+            head.aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
 
 
 @singledispatch
-def call_for_all_cells(
-    part: nn.Module, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]
-) -> None:
-    """Call the modules that the forward of a mask branch or aggregator puts off, for all cells, as the original does.
+def call_for_all_cells(part: nn.Module, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    """Call the modules that the forward of a mask branch, or of an aggregator's parameters, puts off, for all cells.
 
     Other types are added with `@call_for_all_cells.register`.
 
     Args:
-        part: the mask branch or aggregator; its `forward` was called before.
-        feats: the pyramid from P2 on.
+        part: the mask branch or parameters; its `forward` was called before.
         levels: the pyramid at the head's strides.
         grids: S of each level, of the classes.
     """
@@ -107,48 +108,34 @@ def call_for_all_cells(
 
 
 @call_for_all_cells.register
-def _(branch: SOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv in zip(levels, branch.convs, strict=True):
-        # The original upsamples before it convolves.
-        conv(F.interpolate(branch.features(level), scale_factor=2))
+def _(part: SOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv in zip(levels, part.convs, strict=True):
+        conv(F.interpolate(part.features(level), scale_factor=2))  # the original upsamples before it convolves
 
 
 @call_for_all_cells.register
-def _(branch: DecoupledSOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv_x, conv_y in zip(levels, branch.convs_x, branch.convs_y, strict=True):
-        maps = [branch.features(level, axes) for axes in branch.towers]
+def _(part: DecoupledSOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv_x, conv_y in zip(levels, part.convs_x, part.convs_y, strict=True):
+        maps = [part.features(level, axes) for axes in part.towers]
         conv_x(maps[0])
         conv_y(maps[-1])
 
 
 @call_for_all_cells.register
-def _(branch: SOLOv2MaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    # The dynamic convolution itself is a function.
-    for level, grid in zip(levels, branch.grids, strict=True):
-        branch.conv_kernel(branch.tower_output(level, grid))
+def _(part: SOLOv2MaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, grid in zip(levels, part.grids, strict=True):
+        part.conv_kernel(part.tower_output(level, grid))  # the dynamic convolution itself is a function
 
 
 @call_for_all_cells.register
-def _(aggregator: AggMaskAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    # The aggregation itself is a function, too.
-    if aggregator.context is not None:
-        # The original upsamples and concatenates all levels before it convolves.
-        channels = aggregator.context.fuse.in_channels
-        aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
-    call_for_all_cells(aggregator.parameter_branch, feats, levels, grids)
-
-
-@call_for_all_cells.register
-def _(branch: DynamicParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(part: DynamicParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     for level, grid in zip(levels, grids, strict=True):
-        if branch.tower is not None:
-            branch.conv(branch.tower_output(level, (grid, grid)))
-        else:
-            branch.conv(level.new_zeros(1, branch.conv.in_channels, grid, grid))
+        given = level.new_zeros(1, part.conv.in_channels, grid, grid)
+        part.conv(given if part.tower is None else part.tower_output(level, (grid, grid)))
 
 
 @call_for_all_cells.register
-def _(branch: StaticParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(part: StaticParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     """They are just there."""
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from statistics import median
 from typing import Any
 
 import torch
@@ -11,10 +10,10 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from mmagg.apis.config import load_config
-from mmagg.apis.hardware import hardware
+from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.plain_a2fpn import plainly
-from mmagg.costs.timing import heading, in_turns, measured_device, peak_mib, timed
+from mmagg.costs.timing import compare, heading
 from mmagg.io.errors import InputError
 from mmagg.models.necks import A2FPN
 
@@ -32,7 +31,6 @@ def benchmark_neck(
     train: bool = False,
     runs: int = 3,
     device: str = 'cpu',
-    threads: int | None = None,
     cfg_options: dict | None = None,
 ) -> dict[str, Any]:
     """Time and peak memory of a config's `A2FPN`.
@@ -43,17 +41,15 @@ def benchmark_neck(
         train: forward and backward instead of inference.
         runs: timed runs of each form, in turns.
         device: e.g. cuda:0.
-        threads: CPU threads of PyTorch; None: as they are.
         cfg_options: changes to the config, dotted keys.
 
     Returns:
-        `hardware`, `config`, `shape`, `train`; `difference`, the largest one between the forms' outputs, and `largest`,
-        of their values; by form (`FORMS`), `seconds` (median) and `mib`.
+        `hardware`, `config`, `shape`, `train`, and in `forms` what `compare` says of each of `FORMS`.
 
     Raises:
         InputError: the config cannot be used, its neck is another one, or there is no such device.
     """
-    place = measured_device(device, threads)
+    place = usable_device(device)
     settings = load_config(config, cfg_options).model.neck
     torch.manual_seed(0)
     neck = MODELS.build(settings)
@@ -70,24 +66,12 @@ def benchmark_neck(
                 sum(x.sum() for x in out).backward()
         return [x.detach() for x in out]
 
-    forms = {name: partial(levels, name) for name in FORMS}
-    outputs = {name: form() for name, form in forms.items()}
-    largest = max(x.abs().max().item() for x in outputs['plain'])
-    difference = max(
-        (a - b).abs().max().item() for out in outputs.values() for a, b in zip(out, outputs['mmagg'], strict=True)
-    )
-    del outputs
-    mib = {name: peak_mib(form, place) for name, form in forms.items()}
-    seconds = in_turns({name: partial(timed, form, place) for name, form in forms.items()}, runs)
     return {
         'hardware': hardware(place),
         'config': config,
         'shape': list(shape),
         'train': train,
-        'difference': difference,
-        'largest': largest,
-        'seconds': {name: median(values) for name, values in seconds.items()},
-        'mib': mib,
+        'forms': compare({name: partial(levels, name) for name in reversed(FORMS)}, place, runs),
     }
 
 
@@ -102,16 +86,17 @@ def random_stages(channels: Sequence[int], shape: tuple[int, int], device: torch
 
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
-    seconds, mib = report['seconds'], report['mib']
+    forms, ours = report['forms'], report['forms']['mmagg']
+    largest = forms['plain']['largest']
     lines = [
         heading(report['hardware']),
         f'work      {report["config"]}, {report["shape"][0]} x {report["shape"][1]}, '
-        f'{"training" if report["train"] else "inference"}; largest difference {report["difference"]:.1e} of '
-        f'{report["largest"]:.1e}',
+        f'{"training" if report["train"] else "inference"}; largest difference '
+        f'{max(x["difference"] for x in forms.values()):.1e} of {largest:.1e}',
         '',
         f'{"":<24}{"s":>8}{"MiB":>8}{"mmagg / it":>20}',
     ]
-    for name in seconds:
-        ratios = f'{seconds["mmagg"] / seconds[name]:>12.2f}{mib["mmagg"] / mib[name]:>8.2f}'
-        lines.append(f'{name:<24}{seconds[name]:>8.3f}{mib[name]:>8.0f}{ratios}')
+    for name, x in reversed(forms.items()):
+        ratios = f'{ours["seconds"] / x["seconds"]:>12.2f}{ours["mib"] / x["mib"]:>8.2f}'
+        lines.append(f'{name:<24}{x["seconds"]:>8.3f}{x["mib"]:>8.0f}{ratios}')
     return '\n'.join(lines)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 import torch
@@ -12,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.apis.hardware import hardware
-from mmagg.costs.timing import heading, in_turns, measured_device, peak_mib, timed
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.costs.timing import compare, heading, timed
 from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
 from mmagg.ops import reassemble_down, reassemble_up, reassembly
 
@@ -58,7 +57,6 @@ def benchmark_reassembly(
     batch: int = 2,
     runs: int = 3,
     device: str = 'cpu',
-    threads: int | None = None,
 ) -> dict[str, Any]:
     """Time and peak memory of `reassemble_up` and `reassemble_down` between all levels.
 
@@ -67,7 +65,6 @@ def benchmark_reassembly(
         batch: images at once.
         runs: timed runs of each form, in turns.
         device: e.g. cuda:0; there float16 and bfloat16 are measured, too.
-        threads: CPU threads of PyTorch; None: as they are.
 
     Returns:
         `hardware`, `batch`, `shape`, `runs`; `copy_gib_per_s`, the speed of a copy; `absent`, backends that cannot run,
@@ -76,7 +73,7 @@ def benchmark_reassembly(
     Raises:
         InputError: there is no such device.
     """
-    place = measured_device(device, threads)
+    place = usable_device(device)
     report = {
         'hardware': hardware(place),
         'batch': batch,
@@ -167,20 +164,16 @@ def measure(
             out = form(*inputs)
         return (out.detach(), *torch.autograd.grad(out, inputs, out.detach())) if backward else (out,)
 
-    differences, memory = {}, {}
-    ours = call(next(iter(forms.values())))
-    for name, form in forms.items():
-        differences[name] = max((a - b).abs().max().item() for a, b in zip(ours, call(form), strict=True))
-        memory[name] = peak_mib(partial(call, form), device)
-    moved = sum(t.nbytes for t in (*inputs, *ours))
+    results = call(next(iter(forms.values())))
+    moved = sum(t.nbytes for t in (*inputs, *results))
     if backward:  # the inputs again, and the gradient that comes in
-        moved += sum(t.nbytes for t in (*inputs, ours[0]))
-    del ours
+        moved += sum(t.nbytes for t in (*inputs, results[0]))
+    del results
     calls = CALLS_ON_GPU if device.type == 'cuda' else 1
-    seconds = in_turns({name: partial(timed, partial(call, form), device, calls) for name, form in forms.items()}, runs)
+    found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls)
     return [
-        Result(*labels, name, 1e3 * median(times), memory[name], differences[name], moved / 2**30 / median(times))
-        for name, times in seconds.items()
+        Result(*labels, name, 1e3 * x['seconds'], x['mib'], x['difference'], moved / 2**30 / x['seconds'])
+        for name, x in found.items()
     ]
 
 

@@ -1,28 +1,25 @@
 """Time and memory of forms of a computation that take turns. PyTorch alone is imported."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from statistics import median
 from time import perf_counter
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.apis.hardware import usable_device
 from mmagg.costs.memory import MIB, MemoryMeter
 
 Key = TypeVar('Key', bound=Hashable)
 Result = TypeVar('Result')
 
 
-def measured_device(device: str, threads: int | None) -> torch.device:
-    """The device to measure on, and PyTorch's CPU threads set for the process, if a number is given.
-
-    Raises:
-        InputError: there is no such device.
-    """
-    if threads:
-        torch.set_num_threads(threads)
-    return usable_device(device)
+def use_threads(number: int | None) -> None:
+    """Let PyTorch use so many threads of the CPU in this process; None: as many as it does."""
+    if number:
+        torch.set_num_threads(number)
 
 
 def heading(machine: Mapping[str, Any]) -> str:
@@ -64,3 +61,31 @@ def in_turns(forms: Mapping[Key, Callable[[], Result]], runs: int) -> dict[Key, 
             form()
             results[name].append(form())
     return results
+
+
+def compare(
+    forms: Mapping[str, Callable[[], Sequence[Tensor]]], device: torch.device, runs: int, calls: int = 1
+) -> dict[str, dict[str, float]]:
+    """Time, memory and results of several forms of a computation.
+
+    Args:
+        forms: by name; the results of the first are what the others' are compared with.
+        device: where they run.
+        runs: timed runs of each, in turns.
+        calls: of a form, in a run.
+
+    Returns:
+        per form `seconds` of a call (median), peak `mib`, the `largest` of its values and the largest `difference`.
+    """
+    found, expected = {}, next(iter(forms.values()))()
+    for name, form in forms.items():
+        values = form()
+        found[name] = {
+            'largest': max(x.abs().max().item() for x in values),
+            'difference': max((a - b).abs().max().item() for a, b in zip(expected, values, strict=True)),
+        }
+        del values
+        found[name]['mib'] = peak_mib(form, device)
+    del expected
+    seconds = in_turns({name: partial(timed, form, device, calls) for name, form in forms.items()}, runs)
+    return {name: found[name] | {'seconds': median(seconds[name])} for name in forms}
