@@ -3,8 +3,8 @@
 A lazy head runs its towers in the middle of decoding. So a stage is charged exclusively: while a nested stage is open,
 the outer one is charged nothing, and all stages add up to the outermost ones.
 
-Marks are ranges of PyTorch's profiler. A `StageMeter` listens to them instead of reading a profile, which records every
-operator and takes longer than the small ones themselves.
+Marks are ranges of PyTorch's profiler. A `StageMeter` listens to them instead of reading a profile: that records every
+operator, which takes longer than the small ones themselves, and on CUDA ranges on the host say when work was launched.
 """
 
 from collections import defaultdict
