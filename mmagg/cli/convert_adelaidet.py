@@ -19,7 +19,7 @@ from mmagg.convert.disagreements import as_arguments
 from mmagg.convert.safe_pickle import load_pickle
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 # Parts of the model by the start of their keys, and the options below `model` that shape their weights. The first
 # that fits a key counts.

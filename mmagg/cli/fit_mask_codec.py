@@ -25,7 +25,8 @@ from mmagg.experiments.object_masks import ObjectMasks, read_masks
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import SIGMOIDS, Dictionary
+from mmagg.models.masks.boxed.mask_codec import SIGMOIDS
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 from mmagg.visualization.curves import write_csv
 
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}

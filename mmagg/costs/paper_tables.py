@@ -26,7 +26,7 @@ from mmagg.experiments.mask_codec_fit import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
 from mmagg.io.errors import InputError
 from mmagg.models.masks import MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 UNITS = {'': 1, 'M': 1e6, 'G': 1e9}

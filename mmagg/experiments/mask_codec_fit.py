@@ -13,8 +13,9 @@ from tqdm import tqdm
 
 from mmagg.experiments.object_masks import ObjectMasks
 from mmagg.models.masks import AutoEncoderMaskCodec, MaskCodec
-from mmagg.models.masks.boxed.dct_codec import cosine_basis
-from mmagg.models.masks.boxed.mask_codec import Dictionary, mask_logits
+from mmagg.models.masks.boxed.cosine_basis import cosine_basis
+from mmagg.models.masks.boxed.mask_codec import mask_logits
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 ROUNDING = 1e-12  # variances below this share of a row's mean square are none
 SIZES = ('small', 'medium', 'large')

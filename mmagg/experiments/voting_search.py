@@ -3,7 +3,7 @@
 Shape shorthand: N candidates of an image, M instances.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +11,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.models.postprocess import MaskPostProcessor, MaskVoting
+from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor, MaskVoting
 from mmagg.ops.mask_voting import WEIGHTS
 
 AT_50, AT_75 = 0, 5  # where these IoU thresholds stand among COCO's ten
@@ -69,15 +69,15 @@ class VotingSearch:
 
     def __call__(
         self,
-        decode: Callable[[Tensor], Tensor],
+        masks: CandidateMasks,
         *,
         upsampled_size: tuple[int, int],
         img_shape: tuple[int, int],
         out_size: tuple[int, int],
-        **candidates: Tensor | tuple[int, int],
+        **candidates: Tensor,
     ) -> InstanceData:
         """Post-process an image; arguments and result are those of `MaskPostProcessor` without voting."""
-        suppressed = self.post_process.suppress(decode, **candidates)
+        suppressed = self.post_process.suppress(masks, **candidates)
         results = {
             variant: self.post_process.finish(
                 suppressed, voting, upsampled_size=upsampled_size, img_shape=img_shape, out_size=out_size

@@ -21,7 +21,8 @@ from mmagg.inside.heat_map import (
     prob_bar,
     prob_heat_map,
 )
-from mmagg.inside.representations import ARRANGEMENTS, Surroundings
+from mmagg.inside.representations import Surroundings
+from mmagg.ops.grid_neighbours import arrangement
 from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas
 
 TILE_GAP, COLUMN_GAP = 4, 24
@@ -68,7 +69,7 @@ def _tiles(
     heat_map: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
     """A picture of the given one's size; white where the arrangement has no mask."""
-    places = ARRANGEMENTS[len(around.cells)]
+    places = arrangement(around.pattern)
     side = 1 + max(max(place) for place in places)
     height, width = ((length - (side - 1) * TILE_GAP) // side for length in picture.shape[:2])
     small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

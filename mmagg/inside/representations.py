@@ -16,15 +16,8 @@ from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.ops import chunk_size, grid_neighbours
-from mmagg.ops.grid_neighbours import PATTERNS
 
-# The (row, column) in a square of each of K masks, as `grid_neighbours` orders them. A pattern's first offset is as far
-# up as any is up or left.
-ARRANGEMENTS = {
-    len(offsets): tuple((row - offsets[0][0], column - offsets[0][0]) for row, column in offsets)
-    for offsets in PATTERNS.values()
-    if offsets
-} | {4: ((0, 1), (1, 1), (1, 0), (0, 0))}
+PLAIN_PATTERN = '4'  # of what is shown of heads without an aggregator
 
 
 class Surroundings(NamedTuple):
@@ -36,6 +29,8 @@ class Surroundings(NamedTuple):
     """(K,) the cells that they are the masks of."""
     grid: int
     """Side of the grid of these cells."""
+    pattern: str = 'self'
+    """How they lie in it, see `grid_neighbours`."""
 
 
 class MaskInspector:
@@ -66,13 +61,13 @@ class MaskInspector:
         Returns:
             logits (K, h, w), in the order of `grid_neighbours`; K = 0 if the head aggregates context alone.
         """
-        source, grid = self.masks[level], self.head.mask_branch.grids[level]
+        source, grid, pattern = self.masks[level], self.head.mask_branch.grids[level], PLAIN_PATTERN
         if isinstance(source, AggMaskMasks):
-            cells, source = source.neighbours[cell], source.representations
+            cells, pattern, source = source.neighbours[cell], self.head.aggregator.pattern, source.representations
         else:
-            cells = grid_neighbours(grid, grid)[cell]
-        maps = source.at(0, cells[None])[0] if len(cells) else torch.zeros(0, *source.size)
-        return Surroundings(maps, cells, grid)
+            cells = grid_neighbours(grid, grid, pattern)[cell]
+        maps = source.at(0, cells) if len(cells) else torch.zeros(0, *source.size)
+        return Surroundings(maps, cells, grid, pattern)
 
     @torch.no_grad()
     def probs(self, level: int, cells: Tensor) -> Tensor:
@@ -93,8 +88,8 @@ class MaskInspector:
             probabilities (5, H, W): up, left, the place itself, right, down.
         """
         own = self.head.grids[level]
-        cells = grid_neighbours(grid, own)[cell]
-        return Surroundings(self.probs(level, cells), cells, own)
+        cells = grid_neighbours(grid, own, PLAIN_PATTERN)[cell]
+        return Surroundings(self.probs(level, cells), cells, own, PLAIN_PATTERN)
 
     @torch.no_grad()
     def level_probs(self, level: int) -> Iterator[Tensor]:
@@ -103,7 +98,7 @@ class MaskInspector:
         # A pixel has its logit and its probability.
         chunk = chunk_size(2 * 4 * masks.size[0] * masks.size[1], self.head.post_process.byte_budget)
         for cells in torch.arange(self.head.grids[level] ** 2).split(chunk):
-            yield masks.probs_at(0, cells[:, None], masks.size)[:, 0]
+            yield masks.probs_at(0, cells, masks.size)
 
 
 @contextmanager

@@ -1,17 +1,40 @@
-"""Which mask representations a class cell aggregates (AggMask, Sec. 4, Eqs. 3 and 8)."""
+"""The mask representations that a class cell aggregates (AggMask, Sec. 4, Eqs. 3 and 8)."""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-# Offsets (row, column) around the centre; None: the four corners around the cell's exact position instead.
+
+class Pattern(NamedTuple):
+    """K places in the mask grid, seen from where a class cell stands in it."""
+
+    offsets: tuple[tuple[int, int], ...]
+    """Steps (row, column) from there."""
+    centred: bool = True
+    """Whether steps begin at the cell that the position is rounded to. If not, a step of 0 is the position rounded down
+    and a step of 1 the position rounded up."""
+
+
 PATTERNS = {
-    'none': (),
-    'self': ((0, 0),),
-    '4': ((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0)),
-    '8': tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1)),
-    'corners': None,
+    'none': Pattern(()),
+    'self': Pattern(((0, 0),)),
+    '4': Pattern(((-1, 0), (0, -1), (0, 0), (0, 1), (1, 0))),
+    '8': Pattern(tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))),
+    'corners': Pattern(((0, 1), (1, 1), (1, 0), (0, 0)), centred=False),
 }
 CENTRES = ('nearest', 'floor')
+
+
+def find_pattern(name: str) -> Pattern:
+    """The pattern of this name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in PATTERNS:
+        raise ValueError(f'neighbour pattern {name!r}; there are {", ".join(map(repr, PATTERNS))}')
+    return PATTERNS[name]
 
 
 def num_neighbours(pattern: str) -> int:
@@ -20,10 +43,18 @@ def num_neighbours(pattern: str) -> int:
     Raises:
         ValueError: unknown pattern.
     """
-    if pattern not in PATTERNS:
-        raise ValueError(f'neighbour pattern {pattern!r}; there are {", ".join(map(repr, PATTERNS))}')
-    offsets = PATTERNS[pattern]
-    return 4 if offsets is None else len(offsets)
+    return len(find_pattern(pattern).offsets)
+
+
+def arrangement(pattern: str) -> list[tuple[int, int]]:
+    """The (row, column) of each of K masks where they are drawn as they lie in the grid; the first of each is 0.
+
+    Raises:
+        ValueError: unknown pattern.
+    """
+    offsets = find_pattern(pattern).offsets
+    top, left = (min(line, default=0) for line in ([row for row, _ in offsets], [column for _, column in offsets]))
+    return [(row - top, column - left) for row, column in offsets]
 
 
 def grid_neighbours(cls_grid: int, mask_grid: int, pattern: str = '4', *, centre: str = 'nearest') -> Tensor:
@@ -35,11 +66,11 @@ def grid_neighbours(cls_grid: int, mask_grid: int, pattern: str = '4', *, centre
     Args:
         cls_grid: side S_cls of the class grid.
         mask_grid: side S_mask of the mask grid.
-        pattern: 'none' (K = 0), 'self' (K = 1), '4' (up, left, itself, right, down: K = 5), '8' (3 x 3, row-major:
-            K = 9) or 'corners' (K = 4: the cells around the exact position, clockwise from the top right; for mask
-            grids coarser than the class grid). Beyond the border, the border's cells repeat.
+        pattern: one of `PATTERNS`: 'none' (K = 0), 'self' (K = 1), '4' (up, left, itself, right, down: K = 5), '8'
+            (3 x 3, row-major: K = 9) or 'corners' (K = 4: the cells around the exact position, clockwise from the top
+            right; for mask grids coarser than the class grid). Beyond the border, the border's cells repeat.
         centre: how the position becomes a cell: 'nearest' rounds (half to even), as the release does; 'floor' is
-            floor(i * S_mask / S_cls), the paper's Eq. 8. The two agree where the mask grid is half the class grid.
+            floor(i * S_mask / S_cls), AggMask's Eq. 8. The two agree where the mask grid is half the class grid.
             The corners have no centre.
 
     Returns:
@@ -48,22 +79,22 @@ def grid_neighbours(cls_grid: int, mask_grid: int, pattern: str = '4', *, centre
     Raises:
         ValueError: unknown `pattern` or `centre`.
     """
-    k = num_neighbours(pattern)
+    offsets, centred = find_pattern(pattern)
     if centre not in CENTRES:
         raise ValueError(f'centre {centre!r}; there are {", ".join(map(repr, CENTRES))}')
     line = torch.arange(cls_grid)
     gaps = max(cls_grid - 1, 1)  # a single cell stands at 0
-    low = line * (mask_grid - 1) // gaps
+    start = line * (mask_grid - 1) // gaps
     rest = line * (mask_grid - 1) % gaps
-    offsets = PATTERNS[pattern]
-    if offsets is None:
-        high = low + (rest > 0)
-        rows, columns = torch.stack([low, high, high, low], 1), torch.stack([high, high, low, low], 1)
+    length = torch.ones_like(line)  # of a step
+    if not centred:
+        length = (rest > 0).long()
+    elif centre == 'nearest':
+        start = start + ((2 * rest > gaps) | ((2 * rest == gaps) & (start % 2 == 1)))
     else:
-        if centre == 'nearest':
-            low = low + ((2 * rest > gaps) | ((2 * rest == gaps) & (low % 2 == 1)))
-        else:
-            low = line * mask_grid // cls_grid
-        steps = torch.tensor(offsets, dtype=torch.long).reshape(k, 2)  # also for K = 0
-        rows, columns = ((low[:, None] + step).clamp(0, mask_grid - 1) for step in steps.unbind(1))
-    return (rows[:, None] * mask_grid + columns[None, :]).reshape(cls_grid**2, k)
+        start = line * mask_grid // cls_grid
+    steps = torch.tensor(offsets, dtype=torch.long).reshape(-1, 2)  # also for K = 0
+    rows, columns = (
+        (start[:, None] + length[:, None] * step).clamp(0, mask_grid - 1) for step in steps.unbind(1)
+    )  # (S_cls, K) each
+    return (rows[:, None] * mask_grid + columns[None, :]).reshape(cls_grid**2, len(offsets))

@@ -15,7 +15,7 @@ from mmagg.demo.shapes import write_shapes
 from mmagg.experiments.mask_codec_fit import reconstruction_errors
 from mmagg.experiments.object_masks import read_masks
 from mmagg.models.masks import DCTMaskCodec
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 SMALL = ('--size', 10, '--dims', 6, '--curve', 3, 9, '--workers', 1, '--device', 'cpu')
 

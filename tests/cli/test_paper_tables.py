@@ -14,7 +14,8 @@ from mmagg.cli.main import run
 from mmagg.costs.paper_tables import compare
 from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
 from mmagg.experiments.object_masks import read_masks
-from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary
+from mmagg.models.masks.boxed.mask_codec import EPS
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 COMPONENTS, PIXELS = 101, 28**2
 

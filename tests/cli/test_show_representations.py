@@ -140,9 +140,9 @@ def test_what_is_shown_is_what_the_model_makes(case: Case, tmp_path: Path, monke
             around = [min(max(r, 0), 9) * GRID + min(max(c, 0), 9) for r, c in around]
             representations, baselines, mask = (*shown['logits_panel'][i : i + 1], *shown['probs_panel'][2 * i :][:2])
             assert representations.cells.tolist() == baselines.cells.tolist() == around
-            cells = torch.tensor(around)[:, None]
-            torch.testing.assert_close(representations.maps, local.at(0, cells)[:, 0])
-            torch.testing.assert_close(baselines.maps, plain_masks[0].at(0, cells)[:, 0].sigmoid())
+            cells = torch.tensor(around)
+            torch.testing.assert_close(representations.maps, local.at(0, cells))
+            torch.testing.assert_close(baselines.maps, plain_masks[0].at(0, cells).sigmoid())
             assert mask.cells.tolist() == [cell]
             decoded = head.decode(masks, 0, np.array([cell]), torch.device('cpu'))
             torch.testing.assert_close(mask.maps, decoded, rtol=0, atol=0)

@@ -19,7 +19,7 @@ from mmengine.runner import CheckpointLoader
 from mmagg import register  # noqa: F401
 from mmagg.cli.main import run
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 FCOS, MEINST = 'proposal_generator.fcos_head.', 'proposal_generator.MEInst_head.'
 

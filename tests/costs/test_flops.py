@@ -44,7 +44,7 @@ class Projected(nn.Module):
     def features(self, feats) -> None:
         pass
 
-    def decode(self, shared, coefficients, rois, labels=None):
+    def decode(self, coefficients, regions):
         return (coefficients @ self.maps).unflatten(1, (5, 5))
 
 

@@ -11,13 +11,13 @@ from pycocotools.coco import COCO as REFERENCE
 from pycocotools.cocoeval import COCOeval
 
 from mmagg.experiments.voting_search import BASELINE, Variant, VotingSearch, mask_ap
-from mmagg.models.postprocess import MaskPostProcessor
+from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 
 SIZES = {'upsampled_size': (64, 96), 'img_shape': (61, 90), 'out_size': (50, 75)}
 SETTINGS = {'mask_format': 'rle', 'nms': {'type': 'MaskNMS', 'iou_thr': 0.3}, 'filter_thr': 0.0}
 
 
-class Blobs:
+class Blobs(CandidateMasks):
     """Soft blobs around three centres, and a count of those that were decoded."""
 
     def __init__(self, num: int = 40) -> None:
@@ -26,21 +26,22 @@ class Blobs:
         radius = 3 + torch.rand(num)
         y, x = torch.arange(16.0)[:, None], torch.arange(24.0)
         distance = ((y - centre[:, 0, None, None]) ** 2 + (x - centre[:, 1, None, None]) ** 2).sqrt()
-        self.probs = torch.sigmoid(radius[:, None, None] - distance)
+        self.soft = torch.sigmoid(radius[:, None, None] - distance)
         self.candidates = {
             'scores': 0.2 + 0.8 * torch.rand(num),
             'labels': which % 2,
             'min_areas': torch.full((num,), 4.0),
-            'map_size': (16, 24),
         }
         self.decoded = 0
 
-    def decode(self, index: torch.Tensor) -> torch.Tensor:
+    size = (16, 24)
+
+    def probs(self, index: torch.Tensor) -> torch.Tensor:
         self.decoded += len(index)
-        return self.probs[index]
+        return self.soft[index]
 
     def run(self, post):
-        return post(self.decode, **self.candidates, **SIZES)
+        return post(self, **self.candidates, **SIZES)
 
 
 def test_every_variant_equals_a_run_of_its_own() -> None:

@@ -119,7 +119,7 @@ def test_a_cell_is_outlined_at_its_place() -> None:
 
 
 def around(maps: torch.Tensor, cells: list[int], grid: int) -> Surroundings:
-    return Surroundings(maps, torch.tensor(cells), grid)
+    return Surroundings(maps, torch.tensor(cells), grid, {1: 'self', 5: '4'}[len(cells)])
 
 
 def test_tiles_stand_as_in_the_grid() -> None:

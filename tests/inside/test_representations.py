@@ -1,12 +1,10 @@
 """What is shown of masks against the masks themselves."""
 
-import itertools
-
 import pytest
 import torch
 from grid_heads import CHANNELS, GRIDS, KINDS, NORM, batch_samples, mmagg_head, pyramid
 
-from mmagg.inside.representations import ARRANGEMENTS, MaskInspector, recorded
+from mmagg.inside.representations import MaskInspector, recorded
 from mmagg.ops import full_size_masks, grid_neighbours
 
 CELLS = [(0, 0), (0, 99), (0, 47), (1, 36), (3, 15), (4, 8)]  # level, cell: corners, borders and inside
@@ -50,50 +48,34 @@ def test_representations_are_the_local_masks_of_the_cell_and_its_neighbours(neig
     made, feats = head(neighbours=neighbours), pyramid(1, 64, 96)
     inspector, sources = inspected(made, feats)
     for level, cell in CELLS:
-        maps, cells, grid = inspector.representations(level, cell)
+        maps, cells, grid, _ = inspector.representations(level, cell)
         assert grid == GRIDS[level]
         assert cells.tolist() == cross(cell, grid)
         for shown, neighbour in zip(maps, cells.tolist(), strict=True):
             with torch.no_grad():
-                expected = sources[level].at(0, torch.tensor([[neighbour]]))[0, 0]
+                expected = sources[level].at(0, torch.tensor([neighbour]))[0]
             torch.testing.assert_close(shown, expected)
 
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_all_kinds_of_local_masks(kind):
     inspector, sources = inspected(head(kind), pyramid(1, 64, 96))
-    maps, cells, _ = inspector.representations(2, 17)
+    maps, cells, *_ = inspector.representations(2, 17)
     with torch.no_grad():
-        torch.testing.assert_close(maps, sources[2].at(0, cells[:, None])[:, 0])
+        torch.testing.assert_close(maps, sources[2].at(0, cells))
 
 
 @pytest.mark.parametrize('neighbours, number', [('none', 0), ('self', 1), ('corners', 4), ('8', 9)])
 def test_mask_grids_of_their_own_and_other_patterns(neighbours, number):
     mask_grids = tuple(grid // 2 + 1 for grid in GRIDS)
     inspector, sources = inspected(head(neighbours=neighbours, mask_grids=mask_grids), pyramid(1, 64, 64))
-    maps, cells, grid = inspector.representations(0, 55)
+    maps, cells, grid, _ = inspector.representations(0, 55)
     assert grid == mask_grids[0]
     assert maps.shape == (number, *sources[0].size)
     assert torch.equal(cells, grid_neighbours(GRIDS[0], grid, neighbours)[55])
     if number:
         with torch.no_grad():
-            torch.testing.assert_close(maps, sources[0].at(0, cells[:, None])[:, 0])
-
-
-def test_arrangements_follow_the_grid():
-    square = [(row, column) for row in range(3) for column in range(3)]
-    assert {k: list(places) for k, places in ARRANGEMENTS.items()} == {
-        1: [(0, 0)],
-        4: [(0, 1), (1, 1), (1, 0), (0, 0)],
-        5: [(0, 1), (1, 0), (1, 1), (1, 2), (2, 1)],
-        9: square,
-    }
-    for pattern in ('self', '4', '8', 'corners'):  # cells further down or right stand further down or right
-        cells = grid_neighbours(9, 9 if pattern != 'corners' else 4, pattern)[4 * 9 + 4].tolist()
-        side = 9 if pattern != 'corners' else 4
-        places = ARRANGEMENTS[len(cells)]
-        for (a, place_a), (b, place_b) in itertools.combinations(zip(cells, places, strict=True), 2):
-            assert (a // side - b // side, a % side - b % side) == (place_a[0] - place_b[0], place_a[1] - place_b[1])
+            torch.testing.assert_close(maps, sources[0].at(0, cells))
 
 
 def test_every_cell_has_its_place():
@@ -109,7 +91,7 @@ def test_masks_are_those_that_the_head_decodes():
     start = GRIDS[0] ** 2 + GRIDS[1] ** 2
     with torch.no_grad():
         decoded = made.decode(inspector.masks, 0, (start + cells).numpy(), torch.device('cpu'))
-        masks = inspector.masks[2].at(0, cells[:, None])[:, 0].sigmoid()
+        masks = inspector.masks[2].at(0, cells).sigmoid()
         resized = torch.nn.functional.interpolate(masks[None], size=inspector.masks[0].size, mode='bilinear')[0]
     torch.testing.assert_close(inspector.probs(2, cells), decoded, rtol=0, atol=0)
     torch.testing.assert_close(inspector.probs(2, cells), resized)
@@ -117,7 +99,9 @@ def test_masks_are_those_that_the_head_decodes():
 
 def test_masks_at_the_place_of_another_grid():
     inspector, _ = inspected(head(), pyramid(1, 64, 64))
-    maps, cells, grid = inspector.probs_around(0, 2 * 19 + 18, 19)  # row 2 and column 18 of 19 are row 1 and column 9
+    maps, cells, grid, _ = inspector.probs_around(
+        0, 2 * 19 + 18, 19
+    )  # row 2 and column 18 of 19 are row 1 and column 9
     assert grid == GRIDS[0] == 10
     assert cells.tolist() == cross(1 * 10 + 9, 10)
     torch.testing.assert_close(maps, inspector.probs(0, cells))
@@ -131,7 +115,7 @@ def test_all_masks_of_a_level_come_in_order_and_in_chunks(kind, neighbours):
     assert len(chunks) > 1
     assert all(8 * chunk.numel() <= 100_000 for chunk in chunks)
     with torch.no_grad():
-        expected = inspector.masks[1].at(0, torch.arange(GRIDS[1] ** 2)[:, None])[:, 0].sigmoid()
+        expected = inspector.masks[1].at(0, torch.arange(GRIDS[1] ** 2)).sigmoid()
     torch.testing.assert_close(torch.cat(chunks), expected, rtol=1e-4, atol=1e-5)
 
 

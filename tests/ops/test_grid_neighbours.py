@@ -1,5 +1,6 @@
 """Neighbours in the mask grid, against exact fractions and the paper's example."""
 
+import itertools
 from fractions import Fraction
 from math import ceil, floor
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from mmagg.ops import grid_neighbours, num_neighbours
+from mmagg.ops.grid_neighbours import PATTERNS, Pattern, arrangement
 
 GRIDS = [(1, 1), (1, 5), (2, 1), (5, 5), (7, 4), (8, 4), (10, 8), (40, 21), (50, 40)]
 
@@ -64,6 +66,31 @@ def test_every_grid_stays_in_range() -> None:
                 assert cells.shape == (cls_grid**2, num_neighbours(pattern))
                 assert cells.min() >= 0
                 assert cells.max() < mask_grid**2
+
+
+def test_arrangements_follow_the_grid() -> None:
+    square = [(row, column) for row in range(3) for column in range(3)]
+    assert {pattern: arrangement(pattern) for pattern in PATTERNS} == {
+        'none': [],
+        'self': [(0, 0)],
+        '4': [(0, 1), (1, 0), (1, 1), (1, 2), (2, 1)],
+        '8': square,
+        'corners': [(0, 1), (1, 1), (1, 0), (0, 0)],
+    }
+    for pattern in ('self', '4', '8', 'corners'):  # cells further down or right stand further down or right
+        cells = grid_neighbours(9, 9 if pattern != 'corners' else 4, pattern)[4 * 9 + 4].tolist()
+        side = 9 if pattern != 'corners' else 4
+        places = arrangement(pattern)
+        for (a, place_a), (b, place_b) in itertools.combinations(zip(cells, places, strict=True), 2):
+            assert (a // side - b // side, a % side - b % side) == (place_a[0] - place_b[0], place_a[1] - place_b[1])
+
+
+def test_a_new_pattern_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five cells, as '4' has, but others: nothing goes by the number of cells."""
+    monkeypatch.setitem(PATTERNS, 'diagonal', Pattern(((-1, -1), (-1, 1), (0, 0), (1, -1), (1, 1))))
+    assert num_neighbours('diagonal') == 5
+    assert grid_neighbours(7, 7, 'diagonal')[3 * 7 + 3].tolist() == [16, 18, 24, 30, 32]
+    assert arrangement('diagonal') == [(0, 0), (0, 2), (1, 1), (2, 0), (2, 2)]
 
 
 def test_unknown_options_are_named() -> None:

@@ -73,7 +73,7 @@ class MaskTTAModel(BaseTTAModel):
         ):
             if not good:
                 raise ValueError(f'MaskTTAModel (tta_model): {name} is {value!r}, expected {range_}')
-        self.nms = TASK_UTILS.build(nms) if nms else MaskNMS()
+        self.nms = MaskNMS() if nms is None else TASK_UTILS.build(nms)
         self.iou_thr, self.weight, self.score = iou_thr, weight, score
         self.max_per_img, self.byte_budget = max_per_img, byte_budget
 

@@ -8,7 +8,6 @@ Shape shorthand: B images, G objects of the batch, P positives, M detections, D 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from mmdet.models.utils import unpack_gt_instances
@@ -18,6 +17,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmagg.models.heads.location_head import LocationHead, LocationMaps, LocationTargets
+from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.postprocess import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.targets import box_mask_targets, semantic_target
@@ -28,15 +28,9 @@ from mmagg.ops.stage import stage
 class BoxedMaskHead(BaseModule):
     """Finds boxes, and decodes a mask for each of those that are left in the end.
 
-    The masks are a module with `num_coefficients` (D) and `mask_size` (R), and
-
-    - `features(feats)`: what the masks of a batch share;
-    - `loss(shared, coefficients, gts=, weights=, denominator=, rois=, labels=, targets=)`: of the positives;
-    - `decode(shared, coefficients, rois=, labels=)`: (M, R, R) logits.
-
     Args:
         boxes: config of the `LocationHead`.
-        masks: config of the masks (`BlendedMasks`).
+        masks: config of the `BoxedMasks`: `BlendedMasks` (BlendMask) or `CodedMasks` (MEInst).
         coefficients: arguments of `Coefficients` (without the number).
         semantic: config of an auxiliary head (`SemanticHead`), which is run in training only; None for none.
         levels: which of the maps that the neck returns the boxes are found on; None: the first ones.
@@ -60,19 +54,19 @@ class BoxedMaskHead(BaseModule):
         super().__init__()
         self.boxes: LocationHead = MODELS.build(boxes)
         self.levels = tuple(range(len(self.boxes.strides)) if levels is None else levels)
-        self.masks = MODELS.build(masks)
+        self.masks: BoxedMasks = MODELS.build(masks)
         number = self.masks.num_coefficients
         self.coefficients = (
             Coefficients(num_coefficients=number, **dict(channels=self.boxes.channels) | (coefficients or {}))
             if number
             else None
         )
-        self.semantic = semantic and MODELS.build(semantic)
+        self.semantic = None if semantic is None else MODELS.build(semantic)
         self.loss_mask_weight = loss_mask_weight
         self.max_positives = (train_cfg or {}).get('max_positives')
         self.post_process = BoxedMaskPostProcessor(**(test_cfg or {}))
 
-    def forward(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor], Any]:
+    def forward(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor], Tensor | None]:
         """All that is computed for every location.
 
         Args:
@@ -130,7 +124,7 @@ class BoxedMaskHead(BaseModule):
     def mask_loss(
         self,
         features: Sequence[Tensor],
-        shared: Any,
+        shared: Tensor | None,
         targets: LocationTargets,
         instances: Sequence[InstanceData],
         gt_masks: Tensor,
@@ -151,18 +145,14 @@ class BoxedMaskHead(BaseModule):
             places, chosen = places[chosen], chosen.to(gts.device, non_blocking=True)
             denominator = denominator * weights[chosen].sum() / weights.sum()
             gts, weights = gts[chosen], weights[chosen]
-        coefficients = self.coefficients and self.coefficients.at(features, places)
-        loss = self.masks.loss(
-            shared,
-            coefficients,
-            gts=gts,
-            weights=weights,
-            denominator=denominator,
-            rois=regions([x.bboxes for x in instances]),
+        coefficients = None if self.coefficients is None else self.coefficients.at(features, places)
+        objects = Regions(
+            rois=torch.cat([in_image(x.bboxes, i) for i, x in enumerate(instances)]),
             labels=torch.cat([x.labels for x in instances]),
-            targets=gt_masks,
+            shared=shared,
         )
-        return self.loss_mask_weight * loss
+        positives = Positives(coefficients, gts, weights, denominator)
+        return self.loss_mask_weight * self.masks.loss(positives, objects, gt_masks)
 
     # Inference
 
@@ -205,7 +195,9 @@ class BoxedMaskHead(BaseModule):
         )
 
     @stage('merging')
-    def decode(self, features: Sequence[Tensor], shared: Any, detections: DetectedBoxes, image: int) -> Tensor:
+    def decode(
+        self, features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int
+    ) -> Tensor:
         """Masks of an image's detections.
 
         Args:
@@ -217,14 +209,13 @@ class BoxedMaskHead(BaseModule):
         Returns:
             (M, R, R) logits.
         """
-        size = self.masks.mask_size
-        if len(detections.boxes) == 0:
-            return detections.boxes.new_zeros(0, size, size)
-        coefficients = self.coefficients and self.coefficients.at(features, detections.places)
-        rois = torch.cat([detections.boxes.new_full((len(detections.boxes), 1), image), detections.boxes], dim=1)
-        return self.masks.decode(shared, coefficients, rois=rois, labels=detections.labels)
+        boxes, size = detections.boxes, self.masks.mask_size
+        if len(boxes) == 0:
+            return boxes.new_zeros(0, size, size)
+        coefficients = None if self.coefficients is None else self.coefficients.at(features, detections.places)
+        return self.masks.decode(coefficients, Regions(in_image(boxes, image), detections.labels, shared))
 
 
-def regions(boxes: Sequence[Tensor]) -> Tensor:
-    """Per image (G_i, 4) boxes -> (G, 5) with the image's index in front."""
-    return torch.cat([torch.cat([x.new_full((len(x), 1), i), x], dim=1) for i, x in enumerate(boxes)])
+def in_image(boxes: Tensor, image: int) -> Tensor:
+    """(N, 4) boxes -> (N, 5) with the image's index in front."""
+    return torch.cat([boxes.new_full((len(boxes), 1), image), boxes], dim=1)

@@ -23,8 +23,9 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
+from mmagg.models.losses import per_mask
 from mmagg.models.masks import LocalMasks
-from mmagg.models.postprocess import MaskPostProcessor
+from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 from mmagg.models.targets import GridTargets, downsample_masks
 from mmagg.ops import points_nms
 from mmagg.ops.stage import stage
@@ -86,9 +87,8 @@ class GridMaskHead(BaseModule):
         mask_grids = tuple(self.mask_branch.grids)
         if aggregator is None and mask_grids != self.grids:
             raise ValueError(f'class grids {self.grids} and mask grids {mask_grids} differ: that takes an aggregator')
-        self.aggregator = aggregator and MODELS.build(
-            dict(grids=grids, mask_grids=mask_grids, byte_budget=self.post_process.byte_budget) | aggregator
-        )
+        given = dict(grids=grids, mask_grids=mask_grids, byte_budget=self.post_process.byte_budget)
+        self.aggregator = None if aggregator is None else MODELS.build(given | aggregator)
         self.assigner = TASK_UTILS.build(dict(grids=grids) | assigner)
         self.loss_cls, self.loss_mask = MODELS.build(loss_cls), MODELS.build(loss_mask)
         self.max_positives = (train_cfg or {}).get('max_positives')
@@ -189,9 +189,9 @@ class GridMaskHead(BaseModule):
                     small = downsample_masks(full, stride=source.stride, size=source.size)
                     downsampled[source.stride, source.size] = small
                 wanted = downsampled[source.stride, source.size][target.gts[part]]
-                logits = source.at(image, torch.from_numpy(local)[:, None])[:, 0]
+                logits = source.at(image, torch.from_numpy(local))
                 loss = self.loss_mask(logits, wanted, reduction_override='none')
-                total = total + (loss if loss.ndim == 1 else loss.flatten(1).mean(1)).sum()
+                total = total + per_mask(loss).sum()
         # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
         # waits for the gradient of every parameter.
         branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])
@@ -245,13 +245,11 @@ class GridMaskHead(BaseModule):
         cells, labels = (scores > self.post_process.score_thr).nonzero(as_tuple=True)
         min_areas = scores.new_tensor(np.repeat(self.strides, np.square(self.grids)))
         height, width = masks[0].size
-        host_cells = cells.cpu().numpy()
         instances = self.post_process(
-            lambda index: self.decode(masks, image, host_cells[index.numpy()], scores.device),
+            CellMasks(self, masks, image, cells),
             scores=scores[cells, labels],
             labels=labels,
             min_areas=min_areas[cells],
-            map_size=(height, width),
             upsampled_size=(height * masks[0].stride, width * masks[0].stride),
             img_shape=tuple(meta['img_shape'][:2]),
             out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
@@ -275,11 +273,30 @@ class GridMaskHead(BaseModule):
         distinct, place = np.unique(cells, return_inverse=True)
         probs = torch.cat(
             [
-                masks[level].probs_at(image, torch.from_numpy(local)[:, None], masks[0].size)[:, 0]
+                masks[level].probs_at(image, torch.from_numpy(local), masks[0].size)
                 for level, _, local in self.by_level(distinct)
             ]
         )
         return probs if np.array_equal(distinct, cells) else probs[torch.from_numpy(place).to(device)]
+
+
+class CellMasks(CandidateMasks):
+    """The masks of an image's candidate cells, decoded when they are asked for.
+
+    Args:
+        head: decodes them.
+        masks: one per level.
+        image: index of the image in the batch.
+        cells: (N,) over all levels.
+    """
+
+    def __init__(self, head: GridMaskHead, masks: list[LocalMasks], image: int, cells: Tensor) -> None:
+        self.size = masks[0].size
+        self._head, self._masks, self._image = head, masks, image
+        self._cells, self._device = cells.cpu().numpy(), cells.device
+
+    def probs(self, index: Tensor) -> Tensor:
+        return self._head.decode(self._masks, self._image, self._cells[index.numpy()], self._device)
 
 
 def cells_first(maps: list[Tensor]) -> Tensor:

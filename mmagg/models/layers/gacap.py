@@ -1,5 +1,12 @@
 """Content-aware pooling and fusion, the bottom-up steps of A2-FPN (Sec. 3.3, Fig. 4 right).
 
+As the paper writes them, of a coarse level c and a fine level f:
+
+    p = concat(f, upsample(c))                                        (H, W)
+    w_c, w_f = gate(Σ over pixels of p · softmax(mask(p)))            channel weights (A2-FPN, Eq. 9)
+    kernels = softmax(predict(reduce(p)))                             a kernel for each coarse pixel (A2-FPN, Eq. 11)
+    result = w_c · c + w_f · reassemble_down(f, kernels)              (A2-FPN, Eqs. 12 and 13)
+
 Shape shorthand: B images, C channels, M of the reduced pair, (H, W) size of the fine level, (h, w) = (⌈H/2⌉, ⌈W/2⌉) of
 the coarse one.
 """
@@ -10,45 +17,24 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagg.models.layers.channel_gate import ChannelGate, attention_pooled
-from mmagg.models.layers.kernel_predictor import KernelPredictor, PairEncoder
+from mmagg.models.layers.channel_gate import attention_pooled
+from mmagg.models.layers.pair_fusion import PairFusion, PlainFusion
 from mmagg.ops import reassemble_down, upsampling_adjoint
 
 STRIDE = 2
 
 
 @MODELS.register_module()
-class GACAP(BaseModule):
-    """Global attention content-aware pooling: both levels decide on the kernels and on the weights of the sum.
+class GACAP(PairFusion):
+    """Global attention content-aware pooling (A2-FPN, Eqs. 9 and 11 to 13); arguments as in `PairFusion`."""
 
-    Args:
-        channels: C.
-        reduced_channels: of the features that kernels are predicted from (the paper's C_m).
-        kernel_size: of the reassembly (k_dn).
-        gate_channels: of the gate's bottleneck.
-        gain: of the gate, see `ChannelGate`.
-    """
-
-    def __init__(
-        self,
-        *,
-        channels: int = 256,
-        reduced_channels: int = 64,
-        kernel_size: int = 5,
-        gate_channels: int = 128,
-        gain: float = 2.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = PairEncoder(channels=channels, reduced_channels=reduced_channels)
-        self.predictor = KernelPredictor(in_channels=reduced_channels, kernel_size=kernel_size, stride=STRIDE)
-        self.gate = ChannelGate(channels=channels, hidden_channels=gate_channels, gain=gain)
+    step = dict(stride=STRIDE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w) (Eqs. 9 and 11 to 13).
+        """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w).
 
-        The paper upsamples the coarse level and concatenates it with the fine one. Here only its convolution to M + 1
-        channels is upsampled, and its statistic is pooled at its own size, with the adjoint of the upsampling applied
-        to the mask.
+        Only the coarse level's convolution to M + 1 channels is upsampled, and its statistic is pooled at its own size,
+        with the adjoint of the upsampling applied to the mask.
         """
         own, other = self.encoder.halves(fine, coarse)
         both = own + F.interpolate(other, size=fine.shape[2:], mode='bilinear', align_corners=False)
@@ -60,21 +46,10 @@ class GACAP(BaseModule):
 
 
 @MODELS.register_module()
-class CAPFusion(BaseModule):
-    """Plain content-aware pooling (Table 3): the fine level alone decides on the kernels; the levels are added.
+class CAPFusion(PlainFusion):
+    """Content-aware pooling, added to the coarse level (A2-FPN, Table 3); arguments as in `PlainFusion`."""
 
-    Args:
-        channels: C.
-        reduced_channels: of the features that kernels are predicted from.
-        kernel_size: of the reassembly.
-    """
-
-    def __init__(self, *, channels: int = 256, reduced_channels: int = 64, kernel_size: int = 5) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, reduced_channels, 1)
-        self.predictor = KernelPredictor(
-            in_channels=reduced_channels, kernel_size=kernel_size, stride=STRIDE, blend=False
-        )
+    step = dict(stride=STRIDE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w)."""

@@ -1,5 +1,12 @@
 """Content-aware upsampling and fusion, the top-down steps of A2-FPN (Sec. 3.2, Fig. 4 left).
 
+As the paper writes them, of a coarse level c and a fine level f:
+
+    p = concat(c, maxpool(f))                                         (h, w)
+    kernels = softmax(predict(reduce(p)))                             a kernel for each fine pixel (A2-FPN, Eq. 7)
+    w_c, w_f = gate(Σ over pixels of p · softmax(mask(p)))            channel weights (A2-FPN, Eq. 9)
+    result = w_c · reassemble_up(c, kernels) + w_f · f                (A2-FPN, Eqs. 8 and 10)
+
 Shape shorthand: B images, C channels, (H, W) size of the fine level, (h, w) = (⌈H/2⌉, ⌈W/2⌉) of the coarse one.
 """
 
@@ -7,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmagg.models.layers.channel_gate import ChannelGate, attention_pooled
-from mmagg.models.layers.kernel_predictor import KernelPredictor, PairEncoder
+from mmagg.models.layers.channel_gate import attention_pooled
+from mmagg.models.layers.pair_fusion import PairFusion, PlainFusion
 from mmagg.ops import reassemble_up
 
 SCALE = 2
@@ -22,33 +29,13 @@ def upsampled(x: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @MODELS.register_module()
-class GACARAFE(BaseModule):
-    """Global attention CARAFE: both levels decide on the kernels of the upsampling and on the weights of the sum.
+class GACARAFE(PairFusion):
+    """Global attention CARAFE (A2-FPN, Eqs. 7 to 10); arguments as in `PairFusion`."""
 
-    Args:
-        channels: C.
-        reduced_channels: of the features that kernels are predicted from (the paper's C_m).
-        kernel_size: of the reassembly (k_up).
-        gate_channels: of the gate's bottleneck.
-        gain: of the gate, see `ChannelGate`.
-    """
-
-    def __init__(
-        self,
-        *,
-        channels: int = 256,
-        reduced_channels: int = 64,
-        kernel_size: int = 5,
-        gate_channels: int = 128,
-        gain: float = 2.0,
-    ) -> None:
-        super().__init__()
-        self.encoder = PairEncoder(channels=channels, reduced_channels=reduced_channels)
-        self.predictor = KernelPredictor(in_channels=reduced_channels, kernel_size=kernel_size, scale=SCALE)
-        self.gate = ChannelGate(channels=channels, hidden_channels=gate_channels, gain=gain)
+    step = dict(scale=SCALE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W) (Eqs. 7 to 10)."""
+        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W); the pair is convolved without being concatenated."""
         small = F.max_pool2d(fine, 2, ceil_mode=True)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)
@@ -58,21 +45,10 @@ class GACARAFE(BaseModule):
 
 
 @MODELS.register_module()
-class CARAFEFusion(BaseModule):
-    """Plain CARAFE (Table 3): the coarse level alone decides on the kernels, and the levels are added as they are.
+class CARAFEFusion(PlainFusion):
+    """CARAFE, added to the fine level (A2-FPN, Table 3); arguments as in `PlainFusion`."""
 
-    Args:
-        channels: C.
-        reduced_channels: of the features that kernels are predicted from.
-        kernel_size: of the reassembly.
-    """
-
-    def __init__(self, *, channels: int = 256, reduced_channels: int = 64, kernel_size: int = 5) -> None:
-        super().__init__()
-        self.reduce = nn.Conv2d(channels, reduced_channels, 1)
-        self.predictor = KernelPredictor(
-            in_channels=reduced_channels, kernel_size=kernel_size, scale=SCALE, blend=False
-        )
+    step = dict(scale=SCALE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W)."""

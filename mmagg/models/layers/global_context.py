@@ -1,7 +1,15 @@
 """Multi-level global context, the lateral connections of A2-FPN (Sec. 3.1, Fig. 3).
 
 Context features are collected from every level of the backbone, reason with one another, and are distributed to all
-pixels of all levels. All three steps are the paper's scaled cosine-similarity attention (Eq. 3).
+pixels of all levels. As the paper writes it, with pixels x_i of level i, in columns:
+
+    A(q, k) = softmax(√channels · normalised(k)ᵀ normalised(q))       cosine-similarity attention (A2-FPN, Eq. 3)
+    e_i = φ_i(x_i) · softmax over pixels(√c_i · ψ_i(normalised(x_i)))ᵀ contexts of a level (A2-FPN, Eq. 1)
+    gcn(e) = value(e) · A(query(e), key(e)) + e                       a graph convolution (A2-FPN, Eq. 4)
+    e = gcn(concat(gcn_1(e_1), gcn_2(e_2), ...))                      all contexts (A2-FPN, Eq. 5)
+    y_i = W_o (e · A(θ_i(x_i), e)) + ξ_i(x_i)                         pixels of the result (A2-FPN, Eq. 6)
+
+The code below orders linear maps otherwise, wherever that is cheaper; `mmagg.costs.plain_a2fpn` has the plain form.
 
 Shape shorthand: B images, c_i channels of level i, n_i contexts collected from it, n of all levels, c channels of a
 context, C channels of the result, (H, W) size of a level.
@@ -34,7 +42,7 @@ def normalised(x: Tensor, dim: int) -> Tensor:
 
 
 def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, *, norm_query: bool) -> Tensor:
-    """Scaled cosine-similarity attention (Eq. 3): a softmax over the keys of √channels times their cosine to a query.
+    """Scaled cosine-similarity attention (A2-FPN, Eq. 3): softmax over the keys of √channels times the cosine to each.
 
     Args:
         queries: (B, M, c).
@@ -60,7 +68,7 @@ def even_parts(number: int, bytes_per_item: int) -> list[slice]:
 
 
 class ContextGCN(nn.Module):
-    """A graph convolution over contexts, whose adjacency is their attention to one another (Eq. 4).
+    """A graph convolution over contexts, whose adjacency is their attention to one another (A2-FPN, Eq. 4).
 
     Args:
         channels: c.
@@ -82,14 +90,14 @@ class ContextGCN(nn.Module):
 
 @MODELS.register_module()
 class MultiLevelGlobalContext(BaseModule):
-    """Lateral connections with multi-level global context (Eqs. 1 to 6).
+    """Lateral connections with multi-level global context (A2-FPN, Eqs. 1 to 6).
 
     Args:
         in_channels: c_i of each level, from the finest.
         out_channels: C.
         channels: c (the paper's c; 128 in the Lite form).
         num_contexts: n_i of each level. More than c_i cannot be orthogonal: then they are c_i, with a warning.
-        gcn: reason about the contexts (Eqs. 4 and 5); Table 3 leaves it out.
+        gcn: reason about the contexts (A2-FPN, Eqs. 4 and 5); Table 3 leaves it out.
         norm_query: normalise queries as well as keys. Without, logits of the distributor saturate.
 
     Raises:
@@ -147,7 +155,7 @@ class MultiLevelGlobalContext(BaseModule):
         return [self.distribute(i, x, contexts) for i, x in enumerate(feats)]
 
     def collect(self, level: int, x: Tensor) -> Tensor:
-        """The contexts of one level (Eq. 1): (B, c_i, H, W) -> (B, c, n_i)."""
+        """The contexts of one level (A2-FPN, Eq. 1): (B, c_i, H, W) -> (B, c, n_i)."""
         embed, pixels = self.embed[level], x.flatten(2).transpose(1, 2)  # (B, H W, c_i)
         weight, bias = self.entities[level].weight.flatten(1), self.entities[level].bias
         scale = x.shape[1] ** 0.5
@@ -165,13 +173,13 @@ class MultiLevelGlobalContext(BaseModule):
         return F.conv1d(pooled, embed.weight.flatten(2), embed.bias)
 
     def reason(self, contexts: list[Tensor]) -> Tensor:
-        """The contexts of the levels, each (B, c, n_i), on their own and then together (Eqs. 4, 5): (B, c, n)."""
+        """The contexts of the levels, each (B, c, n_i), alone and then together (A2-FPN, Eqs. 4 and 5): (B, c, n)."""
         if self.joint_gcn is None:
             return torch.cat(contexts, dim=2)
         return self.joint_gcn(torch.cat([gcn(x) for gcn, x in zip(self.level_gcns, contexts, strict=True)], dim=2))
 
     def distribute(self, level: int, x: Tensor, contexts: Tensor) -> Tensor:
-        """Eq. 6: (B, c_i, H, W) and (B, c, n) -> (B, C, H, W)."""
+        """Contexts to the pixels of a level (A2-FPN, Eq. 6): (B, c_i, H, W) and (B, c, n) -> (B, C, H, W)."""
         result, keys = self.lateral[level](x), contexts.transpose(1, 2)
         query, out = ((conv.weight.flatten(1), conv.bias) for conv in (self.query[level], self.out[level]))
         # W_o on n contexts instead of on every pixel: the weights of a pixel sum to one. Where it widens them, after
@@ -187,7 +195,7 @@ class MultiLevelGlobalContext(BaseModule):
         return result
 
     def orthogonality(self) -> Tensor:
-        """The sum over the levels of ‖W_ψ W_ψᵀ - I‖² (Eq. 2, without λ), in float32 also under autocast."""
+        """The sum over the levels of ‖W_ψ W_ψᵀ - I‖² (A2-FPN, Eq. 2, without λ), in float32 also under autocast."""
         total = 0.0
         for conv in self.entities:
             with torch.autocast(conv.weight.device.type, enabled=False):

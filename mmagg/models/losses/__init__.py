@@ -1,5 +1,6 @@
 """Losses that mmdet does not have."""
 
 from mmagg.models.losses.distance_iou import DistanceIoULoss, distance_iou
+from mmagg.models.losses.mask_losses import CosineDistanceLoss, per_mask
 
-__all__ = ['DistanceIoULoss', 'distance_iou']
+__all__ = ['CosineDistanceLoss', 'DistanceIoULoss', 'distance_iou', 'per_mask']

@@ -3,9 +3,10 @@
 from mmagg.models.masks.boxed.autoencoder_codec import AutoEncoderMaskCodec
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
 from mmagg.models.masks.boxed.coefficients import Coefficients
-from mmagg.models.masks.boxed.dct_codec import DCTMaskCodec, assume_dictionaries
-from mmagg.models.masks.boxed.mask_codec import MaskCodec, PCAMaskCodec
+from mmagg.models.masks.boxed.dct_codec import DCTMaskCodec
+from mmagg.models.masks.boxed.mask_codec import MaskCodec, assume_dictionaries
 from mmagg.models.masks.boxed.meinst import MEInstMasks
+from mmagg.models.masks.boxed.pca_codec import PCAMaskCodec
 from mmagg.models.masks.grid.aggmask import AggMaskAggregator
 from mmagg.models.masks.grid.aggmask_context import AggMaskContext
 from mmagg.models.masks.grid.aggmask_parameters import DynamicParameters, StaticParameters

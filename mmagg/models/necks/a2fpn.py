@@ -56,7 +56,7 @@ class A2FPN(BaseModule):
         finest_conv: a 3x3 convolution on the finest level also after the bottom-up pathway; not in the Lite form.
         add_extra_convs: False: further levels are max-pooled; 'on_output': they are 3x3 convolutions of stride 2.
         relu_before_extra_convs: a ReLU before each of these convolutions but the first (as mmdet's FPN).
-        orthogonal_weight: λ of the orthogonal loss (Eq. 2), see `auxiliary_losses`.
+        orthogonal_weight: λ of the orthogonal loss (A2-FPN, Eq. 2), see `auxiliary_losses`.
 
     Raises:
         ValueError: the options do not fit together.
@@ -141,7 +141,7 @@ class A2FPN(BaseModule):
         return self.extra_convs[i](F.relu(x) if self.relu_before_extra_convs and i else x)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
-        """`loss_orth`, λ Σ ‖W_ψ W_ψᵀ - I‖² (Eq. 2); `AuxiliaryLossHook` adds it to the detector's losses."""
+        """`loss_orth`, λ Σ ‖W_ψ W_ψᵀ - I‖² (A2-FPN, Eq. 2); `AuxiliaryLossHook` adds it to the detector's losses."""
         if not self.orthogonal_weight or not isinstance(self.lateral, MultiLevelGlobalContext):
             return {}
         return {'loss_orth': self.orthogonal_weight * self.lateral.orthogonality()}

@@ -1,8 +1,16 @@
 """From candidates to instances: NMS, voting and the post-processors that heads end in."""
 
 from mmagg.models.postprocess.boxed_mask_post_processor import BoxedMaskPostProcessor, DetectedBoxes
-from mmagg.models.postprocess.mask_post_processor import MaskPostProcessor
+from mmagg.models.postprocess.mask_post_processor import CandidateMasks, MaskPostProcessor
 from mmagg.models.postprocess.nms import MaskNMS, MatrixNMS
 from mmagg.models.postprocess.voting import MaskVoting
 
-__all__ = ['BoxedMaskPostProcessor', 'DetectedBoxes', 'MaskNMS', 'MaskPostProcessor', 'MaskVoting', 'MatrixNMS']
+__all__ = [
+    'BoxedMaskPostProcessor',
+    'CandidateMasks',
+    'DetectedBoxes',
+    'MaskNMS',
+    'MaskPostProcessor',
+    'MaskVoting',
+    'MatrixNMS',
+]

@@ -1,8 +1,9 @@
-"""The post-processor that every head ends in: candidates and a way to decode them in, instances out.
+"""The post-processor of heads without boxes: candidates and their lazy masks in, instances out.
 
 Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) map size, (H, W) original image.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -14,6 +15,20 @@ from torch import Tensor
 from mmagg.ops import areas_and_sums, chunk_size, full_size_masks, full_size_windows, mask_iou, windows_to_rle
 
 MASK_FORMATS = ('bitmap', 'rle')
+
+
+class CandidateMasks(ABC):
+    """The masks of an image's candidates, which exist only where they are asked for.
+
+    Attributes:
+        size: (h, w) of the masks.
+    """
+
+    size: tuple[int, int]
+
+    @abstractmethod
+    def probs(self, index: Tensor) -> Tensor:
+        """(n,) long indices of candidates, on the CPU -> (n, h, w) mask probabilities of those, and only those."""
 
 
 class Suppressed(NamedTuple):
@@ -96,20 +111,19 @@ class MaskPostProcessor:
         self.nms_pre = nms_pre
         self.filter_thr = filter_thr
         self.max_per_img = max_per_img
-        self.nms = TASK_UTILS.build(nms or {'type': 'MatrixNMS'})
-        self.voting = voting and TASK_UTILS.build(voting)
+        self.nms = TASK_UTILS.build({'type': 'MatrixNMS'} if nms is None else nms)
+        self.voting = None if voting is None else TASK_UTILS.build(voting)
         self.mask_format = mask_format
         self.byte_budget = byte_budget
 
     @torch.no_grad()
     def __call__(
         self,
-        decode: Callable[[Tensor], Tensor],
+        masks: CandidateMasks,
         *,
         scores: Tensor,
         labels: Tensor,
         min_areas: Tensor,
-        map_size: tuple[int, int],
         upsampled_size: tuple[int, int],
         img_shape: tuple[int, int],
         out_size: tuple[int, int],
@@ -117,12 +131,10 @@ class MaskPostProcessor:
         """Turn the candidates of one image into its instances.
 
         Args:
-            decode: (n,) long indices of candidates, on the CPU -> (n, h, w) mask probabilities of those, and only
-                those.
+            masks: of N candidates.
             scores: (N,) class scores.
             labels: (N,) classes.
             min_areas: (N,) pixels at map size; a mask must be larger to stay (SOLO: the stride of its level).
-            map_size: (h, w) of the decoded masks.
             upsampled_size: (height, width) of the padded network input.
             img_shape: (height, width) of the resized image in it, without the padding.
             out_size: (H, W) of the original image, the masks' final size.
@@ -133,7 +145,7 @@ class MaskPostProcessor:
             final size), and `index` (M,) int64, which of the candidates they are.
         """
         return self.finish(
-            self.suppress(decode, scores=scores, labels=labels, min_areas=min_areas, map_size=map_size),
+            self.suppress(masks, scores=scores, labels=labels, min_areas=min_areas),
             self.voting,
             upsampled_size=upsampled_size,
             img_shape=img_shape,
@@ -143,21 +155,20 @@ class MaskPostProcessor:
     @torch.no_grad()
     def suppress(
         self,
-        decode: Callable[[Tensor], Tensor],
+        masks: CandidateMasks,
         *,
         scores: Tensor,
         labels: Tensor,
         min_areas: Tensor,
-        map_size: tuple[int, int],
     ) -> Suppressed:
         """Select, score and suppress the candidates of one image; the arguments are those of a call."""
-        area, inside, probs = self._measure(decode, len(scores), map_size, scores.device)
+        area, inside, probs = self._measure(masks, len(scores), scores.device)
         index = (area > min_areas).nonzero().squeeze(1)
         # Sorting what mmdet sorts, with the same call: equal scores come out in the same order.
         scores, order = torch.sort(scores[index].float() * (inside[index] / area[index]), descending=True)
         scores, index = scores[: self.nms_pre], index[order[: self.nms_pre]]
         labels = labels[index].long()
-        probs = self._decode(decode, index, map_size) if probs is None else probs[index]
+        probs = self._decode(masks, index) if probs is None else probs[index]
 
         iou = mask_iou(probs > self.mask_thr, byte_budget=self.byte_budget)
         decayed = self.nms(iou, scores, labels)
@@ -190,40 +201,38 @@ class MaskPostProcessor:
         """
         probs, iou, scores, labels, kept, final_scores, index = suppressed
         masks, boxes = self._full_size(
-            voting(probs, iou, scores, labels, kept) if voting else probs[kept],
+            voting(probs, iou, scores, labels, kept) if voting is not None else probs[kept],
             upsampled_size=upsampled_size,
             img_shape=img_shape,
             out_size=out_size,
         )
         return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
-    def _measure(
-        self, decode: Callable[[Tensor], Tensor], num: int, map_size: tuple[int, int], device: torch.device
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _measure(self, masks: CandidateMasks, num: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
         """Area (N,), sum of the probabilities inside (N,), and the soft masks (N, h, w) if they are few."""
         area = torch.zeros(num, device=device)
         inside = torch.zeros(num, device=device)
-        probs = torch.empty(num, *map_size, device=device) if num <= self.nms_pre else None
-        for part in self._chunks(torch.arange(num), map_size):
-            soft = decode(part).float()
+        probs = torch.empty(num, *masks.size, device=device) if num <= self.nms_pre else None
+        for part in self._chunks(torch.arange(num), masks.size):
+            soft = masks.probs(part).float()
             area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
             if probs is not None:
                 probs[part] = soft
         return area, inside, probs
 
-    def _decode(self, decode: Callable[[Tensor], Tensor], index: Tensor, map_size: tuple[int, int]) -> Tensor:
+    def _decode(self, masks: CandidateMasks, index: Tensor) -> Tensor:
         """Soft masks of the chosen candidates, (n,) -> (n, h, w)."""
-        probs = torch.empty(len(index), *map_size, device=index.device)
+        probs = torch.empty(len(index), *masks.size, device=index.device)
         start = 0
-        for part in self._chunks(index.cpu(), map_size):
-            probs[start : start + len(part)] = decode(part)
+        for part in self._chunks(index.cpu(), masks.size):
+            probs[start : start + len(part)] = masks.probs(part)
             start += len(part)
         return probs
 
-    def _chunks(self, index: Tensor, map_size: tuple[int, int]) -> Iterable[Tensor]:
+    def _chunks(self, index: Tensor, size: tuple[int, int]) -> Iterable[Tensor]:
         """Split candidates into those to decode at once; none at all if there is no candidate."""
         # A pixel has its logit, its probability, the same once more inside the mask, and the binary mask.
-        chunk = chunk_size((3 * 4 + 1) * map_size[0] * map_size[1], self.byte_budget)
+        chunk = chunk_size((3 * 4 + 1) * size[0] * size[1], self.byte_budget)
         return index.split(chunk) if len(index) else ()
 
     def _full_size(

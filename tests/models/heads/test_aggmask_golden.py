@@ -35,10 +35,6 @@ def assert_digest(value: torch.Tensor, reference: dict) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=FORWARD * max(1, theirs.abs().max().item()))
 
 
-def all_cells(grid: int) -> torch.Tensor:
-    return torch.arange(grid**2)[:, None]
-
-
 def test_forward(case):
     head, feats = build_head(case), feature_maps(case)
     levels = head.resize(feats)
@@ -51,9 +47,8 @@ def test_forward(case):
         sources = head.mask_branch(feats, levels)
         for level in range(len(head.grids)):
             assert_digest(cls_logits[level], case['fwd']['cate'][level])
-            maps = torch.stack(
-                [sources[level].at(i, all_cells(head.mask_branch.grids[level]))[:, 0] for i in range(len(feats[0]))]
-            )
+            cells = torch.arange(head.mask_branch.grids[level] ** 2)
+            maps = torch.stack([sources[level].at(i, cells) for i in range(len(feats[0]))])
             if head.aggregator.mask_activation == 'sigmoid':
                 maps = maps.sigmoid()
             assert_digest(maps, case['fwd']['ins'][level])
@@ -82,7 +77,7 @@ def test_positives_losses_and_gradients(case):
             cells = grouped[image].get(level, np.zeros(0, np.int64))
             assert cells.tolist() == wanted.tolist()
             if len(cells):
-                logits.append(masks[level].at(image, torch.from_numpy(cells)[:, None])[:, 0])
+                logits.append(masks[level].at(image, torch.from_numpy(cells)))
         if logits:
             assert_digest(torch.cat(logits), expected['logits'])
 
@@ -118,7 +113,7 @@ def test_candidates(case):
                 assert cells.tolist() == expected['cell'].tolist()
                 assert labels.tolist() == expected['label'].tolist()
                 torch.testing.assert_close(scores[cells, labels], expected['score'], rtol=0, atol=1e-5)
-                logits = masks[level].at(image, cells[:, None])[:, 0]
+                logits = masks[level].at(image, cells)
                 assert_digest(logits, expected['logits'])
 
 

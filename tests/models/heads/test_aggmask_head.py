@@ -29,12 +29,12 @@ def test_aggregation_is_a_small_net_over_the_neighbours_stack(kind):
             params = head.aggregator.parameter_branch(levels, class_feats, maps)[level]
             cells = torch.tensor([0, grid**2 // 2, grid**2 - 1, 0])
             for image in range(2):
-                stack = maps[level].at(image, index[cells])  # (4, K, H, W)
-                around = F.interpolate(context, size=maps[level].size, mode='bilinear', align_corners=True)[
-                    image
-                ].expand(len(cells), -1, -1, -1)
-                want = dynamic_conv(torch.cat([stack, around], 1), params.at(image, cells), head.aggregator.spec)
-                ours = aggregated[level].at(image, cells[:, None])[:, 0]
+                around = index[cells]  # (4, K)
+                stack = maps[level].at(image, around.flatten()).unflatten(0, around.shape)
+                guide = F.interpolate(context, size=maps[level].size, mode='bilinear', align_corners=True)[image]
+                guide = guide.expand(len(cells), -1, -1, -1)
+                want = dynamic_conv(torch.cat([stack, guide], 1), params.at(image, cells), head.aggregator.spec)
+                ours = aggregated[level].at(image, cells)
                 torch.testing.assert_close(ours, want, rtol=1e-4, atol=1e-4 * want.abs().max().item())
 
 
@@ -117,7 +117,7 @@ def test_mixed_precision_predicts_like_float32(kind):
         for image, gt in enumerate(x.gt_instances for x in samples):
             cells = head.assigner.assign(gt.bboxes, torch.from_numpy(gt.masks.masks), (64, 96)).cells
             for level, _, own in head.by_level(cells.numpy()):
-                mask = logits[level].at(image, torch.from_numpy(own)[:, None])[:, 0] > 0
+                mask = logits[level].at(image, torch.from_numpy(own)) > 0
                 found.append(F.pad(mask, (0, 24 - mask.shape[2], 0, 16 - mask.shape[1])))
         return torch.cat(found)
 

@@ -208,7 +208,7 @@ def test_pixel_losses_are_averaged_per_mask(loss):
     _, masks = head(feats)
     terms = []
     for level, part, cells in head.by_level(target.cells.numpy()):
-        logits = masks[level].at(0, torch.from_numpy(cells)[:, None])[:, 0]
+        logits = masks[level].at(0, torch.from_numpy(cells))
         wanted = downsample_masks(gt_masks(samples[0]), stride=masks[level].stride, size=masks[level].size)
         wanted = wanted[target.gts[part]].float()
         p = logits.sigmoid()
@@ -230,7 +230,7 @@ class NeighbourMean(torch.nn.Module):
 
         def at(self, image, cells):
             right = cells + (cells % self.grid < self.grid - 1)
-            return self.source.at(image, torch.cat([cells, right], 1)).mean(1, keepdim=True)
+            return (self.source.at(image, cells) + self.source.at(image, right)) / 2
 
     def __init__(self, grids, mask_grids, byte_budget):
         super().__init__()
@@ -245,10 +245,10 @@ def test_an_aggregator_takes_the_place_of_the_local_masks():
     mixed = mmagg_head('solo', aggregator=dict(type='NeighbourMean'))
     mixed.load_state_dict(plain.state_dict())
     feats = pyramid(2, 64, 96)
-    cells = torch.tensor([[3], [GRIDS[0] - 1]])
+    cells = torch.tensor([3, GRIDS[0] - 1])
     (_, single), (_, mean) = plain(feats), mixed(feats)
-    a, b, c = (single[0].at(1, torch.tensor([[i]]))[0, 0] for i in (3, 4, GRIDS[0] - 1))
-    torch.testing.assert_close(mean[0].at(1, cells)[:, 0], torch.stack([(a + b) / 2, c]))
+    a, b, c = (single[0].at(1, torch.tensor([i]))[0] for i in (3, 4, GRIDS[0] - 1))
+    torch.testing.assert_close(mean[0].at(1, cells), torch.stack([(a + b) / 2, c]))
     losses = mixed.loss(feats, batch_samples(['few', 'empty'], 64, 96))
     assert torch.isfinite(losses['loss_mask'])
 
@@ -288,6 +288,6 @@ def test_a_cell_that_is_asked_for_twice_is_decoded_once():
         patch.setattr(SOLOMasks, 'at', lambda self, image, c: asked.append(len(c)) or original(self, image, c))
         probs = head.decode(masks, 0, cells, feats[0].device)
         assert sum(asked) == 3
-        expected = [masks[level].probs_at(0, torch.tensor([[c]]), masks[0].size)[0, 0] for level, c in ((1, 5), (0, 3))]
+        expected = [masks[level].probs_at(0, torch.tensor([c]), masks[0].size)[0] for level, c in ((1, 5), (0, 3))]
     assert torch.equal(probs[0], probs[2])
     torch.testing.assert_close(probs[:2], torch.stack(expected))

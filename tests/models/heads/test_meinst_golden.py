@@ -14,6 +14,7 @@ from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.heads.location_head import LocationMaps, LocationTargets, centerness_of
 from mmagg.models.masks import PCAMaskCodec
+from mmagg.models.masks.boxed.boxed_masks import Positives, Regions
 
 LEVELS = ('p3', 'p4', 'p5', 'p6', 'p7')
 SIZE = (64, 80)
@@ -79,10 +80,8 @@ def test_losses_on_given_predictions(shared) -> None:
     maps = LocationMaps(as_map(inputs['logits']), as_map(inputs['reg']), as_map(inputs['ctr'][:, None]), [])
     losses = head.boxes.loss(maps, targets)
     labels, masks = case['labels'][places], case['masks'].unflatten(1, (14, 14))
-    losses['loss_mask'] = head.masks.loss(
-        None, inputs['mask_pred'][places], gts=gts, weights=centerness, denominator=targets.denominator,
-        rois=torch.zeros(len(gts), 5), labels=labels, targets=masks,
-    )  # fmt: skip
+    positives = Positives(inputs['mask_pred'][places], gts, centerness, targets.denominator)
+    losses['loss_mask'] = head.masks.loss(positives, Regions(torch.zeros(len(gts), 5), labels, None), masks)
 
     assert_relative(head.masks.encode(masks, labels, gts), case['mask_code'], 2e-5)
     for name, theirs in (('cls', 'cls'), ('bbox', 'loc'), ('centerness', 'ctr'), ('mask', 'mask')):
@@ -125,12 +124,13 @@ def samples_of(case: dict) -> list[DetDataSample]:
 
 
 def test_head_trains_as_the_release(case, head) -> None:
-    seen = {}
+    given = []
     loss = head.masks.loss
-    head.masks.loss = lambda *args, **given: seen.update(given) or loss(*args, **given)
+    head.masks.loss = lambda *args: given.extend(args) or loss(*args)
     losses = head.loss([case[level] for level in LEVELS], samples_of(case))
-    assert torch.equal(seen['targets'][seen['gts']].flatten(1), case['mask_targets'])
-    assert torch.equal(seen['labels'][seen['gts']], case['pos_labels'])
+    positives, objects, targets = given
+    assert torch.equal(targets[positives.gts].flatten(1), case['mask_targets'])
+    assert torch.equal(objects.labels[positives.gts], case['pos_labels'])
     for name, theirs in (('cls', 'cls'), ('bbox', 'loc'), ('centerness', 'ctr'), ('mask', 'mask')):
         assert_relative(losses[f'loss_{name}'], case[f'loss_MEInst_{theirs}'], 2e-5)
     sum(losses.values()).backward()

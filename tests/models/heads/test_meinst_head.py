@@ -60,12 +60,13 @@ def test_amp_trains(kind, dtype) -> None:
 
 def with_codes_of(head, samples) -> dict:
     """What the head gives to its masks in training, and the codes that each positive is to predict."""
-    seen = {}
+    given = []
     loss = head.masks.loss
-    head.masks.loss = lambda *args, **given: seen.update(given) or loss(*args, **given)
-    seen['losses'] = head.loss(pyramid(len(samples), 96, 128), samples)
-    seen['codes'] = head.masks.encode(seen['targets'], seen['labels'], seen['gts'])
-    return seen
+    head.masks.loss = lambda *args: given.extend(args) or loss(*args)
+    losses = head.loss(pyramid(len(samples), 96, 128), samples)
+    positives, objects, targets = given
+    codes = head.masks.encode(targets, objects.labels, positives.gts)
+    return dict(losses=losses, gts=positives.gts, codes=codes)
 
 
 def test_a_mask_is_encoded_once_and_belongs_to_the_object_of_the_location() -> None:

@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from torch import Tensor
 
 from mmagg.models.masks import AutoEncoderMaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import Dictionary
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 SIZE, NUMBER, HIDDEN = 6, 5, 8
 CONFIG = dict(type='AutoEncoderMaskCodec', mask_size=SIZE, num_codes=NUMBER, hidden=HIDDEN)

@@ -9,6 +9,7 @@ from torch import nn
 
 from mmagg.models.masks import BlendMaskMasks
 from mmagg.models.masks.boxed.blendmask import gate
+from mmagg.models.masks.boxed.boxed_masks import Positives, Regions
 from mmagg.models.targets import box_mask_targets
 
 CASES = {
@@ -61,16 +62,8 @@ def test_training_is_the_release_s(shared, name, budget) -> None:
         assert_relative(pooled, case['rois'], 2e-5)
     logits = masks.merge(pooled[gts], attention)
     assert_relative(logits.flatten(1), case['logits'], 2e-5)
-    loss = masks.loss(
-        bases,
-        attention,
-        gts=gts,
-        weights=case['ctr'],
-        denominator=case['loss_denorm'],
-        rois=rois,
-        labels=case['gt_labels'],
-        targets=targets,
-    )
+    positives = Positives(attention, gts, case['ctr'], case['loss_denorm'])
+    loss = masks.loss(positives, Regions(rois, case['gt_labels'], bases), targets)
     assert_relative(loss, case['loss'], 2e-5)
     inputs = {'grad_bases': bases} | ({} if attention is None else {'grad_attn': attention})
     for (key, _), grad in zip(inputs.items(), torch.autograd.grad(loss, list(inputs.values())), strict=True):
@@ -104,7 +97,7 @@ def test_detections_are_the_release_s(shared) -> None:
     case = read_case(shared, 'blender_test_56_4_14')
     masks = blender()
     rois = torch.cat([case['box_img'][:, None].float(), case['boxes']], dim=1)
-    probs = masks.decode(case['bases'], case['attn'], rois=rois, labels=case['box_img']).sigmoid()
+    probs = masks.decode(case['attn'], Regions(rois, case['box_img'], case['bases'])).sigmoid()
     assert (probs[:2, ::4, ::4] - case['probs_head']).abs().max() <= 1e-4
     assert (probs - case['probs'].float()).abs().max() <= 2e-3
 
@@ -114,21 +107,14 @@ def test_no_objects_have_gradients_and_no_masks() -> None:
     bases = torch.rand(2, 4, 10, 12, requires_grad=True)
     attention = torch.zeros(0, 4 * 14**2, requires_grad=True)
     none = torch.zeros(0)
-    loss = masks.loss(
-        bases,
-        attention,
-        gts=none.long(),
-        weights=none,
-        denominator=torch.tensor(1e-6),
-        rois=torch.zeros(0, 5),
-        labels=none.long(),
-        targets=torch.zeros(0, 56, 56),
-    )
+    nowhere = Regions(torch.zeros(0, 5), none.long(), bases)
+    positives = Positives(attention, gts=none.long(), weights=none, denominator=torch.tensor(1e-6))
+    loss = masks.loss(positives, nowhere, torch.zeros(0, 56, 56))
     loss.backward()
     assert loss == 0
     assert bases.grad.shape == bases.shape
     assert attention.grad.shape == attention.shape
-    assert masks.decode(bases, attention, rois=torch.zeros(0, 5), labels=none.long()).shape == (0, 56, 56)
+    assert masks.decode(attention, nowhere).shape == (0, 56, 56)
 
 
 def test_one_base_is_a_product_of_sigmoids_at_any_size() -> None:

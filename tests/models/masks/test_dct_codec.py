@@ -9,8 +9,9 @@ from mmdet.registry import MODELS
 from scipy.fft import dctn, idctn
 
 from mmagg.models.masks import DCTMaskCodec
-from mmagg.models.masks.boxed.dct_codec import assumed_dictionary, cosine_basis, zigzag
-from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary
+from mmagg.models.masks.boxed.cosine_basis import cosine_basis, zigzag
+from mmagg.models.masks.boxed.mask_codec import EPS
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 # ITU-T T.81, Figure A.6: where each coefficient stands in the sequence.
 JPEG = """
@@ -69,9 +70,9 @@ def test_a_dictionary_gives_mean_and_scale(tmp_path: Path) -> None:
 
 
 def test_other_components_are_refused_and_a_missing_file_is_not_forgotten(tmp_path: Path) -> None:
-    turned = assumed_dictionary(6, 10)
+    turned = Dictionary.assumed(6, 10)
     turned._replace(components=turned.components.roll(1, 1)).write(tmp_path / 'pca.npz')
-    with pytest.raises(ValueError, match=r'pca\.npz: its components are no cosines'):
+    with pytest.raises(ValueError, match=r'pca\.npz: its components are not the DCT basis'):
         DCTMaskCodec(mask_size=6, num_codes=10, dictionary=tmp_path / 'pca.npz')
     waiting = DCTMaskCodec(mask_size=6, num_codes=10, dictionary=tmp_path / 'none.npz')
     with pytest.raises(ValueError, match=r'none\.npz is missing'):

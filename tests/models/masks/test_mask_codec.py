@@ -9,8 +9,9 @@ from golden_blendmask import assert_relative, bits
 from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmagg.models.masks import DCTMaskCodec, MaskCodec, PCAMaskCodec
-from mmagg.models.masks.boxed.mask_codec import EPS, Dictionary, mask_logits
+from mmagg.models.masks import DCTMaskCodec, MaskCodec, PCAMaskCodec, assume_dictionaries
+from mmagg.models.masks.boxed.mask_codec import EPS, mask_logits
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 BUFFERS = ('components', 'mean', 'explained_variance')
 CASES = ('pca_28_60_sigmoid', 'pca_14_16_sigmoid', 'pca_14_16_sigmoid_batched')
@@ -195,6 +196,19 @@ def test_refuses_to_work_without_content(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=f'{message}.*fit_mask_codec.py'):
                 call()
     assert codec.to('meta').decode(torch.zeros(2, NUMBER, device='meta')).shape == (2, SIZE, SIZE)
+
+
+@pytest.mark.parametrize('options', [{}, dict(num_classes=3), dict(sigmoid='none'), dict(type='AutoEncoderMaskCodec')])
+def test_made_up_content_for_measuring(options: dict) -> None:
+    codec = MODELS.build(dict(type='PCAMaskCodec', mask_size=12, num_codes=60) | options)
+    assume_dictionaries(torch.nn.ModuleList([codec]))
+    assert codec.fitted
+    masks, labels = torch.zeros(3, 12, 12), torch.tensor([0, 2, 1])
+    masks[:, 2:9, 3:10] = 1
+    decoded = codec.decode(codec.encode(masks, labels), labels)
+    assert decoded.isfinite().all()
+    if options.get('sigmoid') != 'none':
+        assert ((decoded > 0) == masks.bool()).float().mean() > 0.9
 
 
 def test_a_checkpoint_brings_the_content() -> None:

@@ -8,6 +8,8 @@ from coded_heads import CODED, CODES, SIZE
 from grid_heads import CLASSES
 from mmdet.registry import MODELS
 
+from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
+
 LOSSES = ('l2', 'l1', 'smooth_l1', 'cosine', 'implicit')
 DIRECT = dict(type='CodedMasks', codec=None, mask_size=SIZE, loss='implicit')
 
@@ -23,6 +25,14 @@ def case(*, number: int = 12, objects: int = 5, channels: int = CODES, weight: f
     )
     given['denominator'] = given['weights'].sum().clamp(min=1e-6)
     return torch.randn(number, channels, requires_grad=True), given
+
+
+def loss_of(masks: BoxedMasks, codes: torch.Tensor, given: dict) -> torch.Tensor:
+    return masks.loss(
+        Positives(codes, given['gts'], given['weights'], given['denominator']),
+        Regions(given['rois'], given['labels'], None),
+        given['targets'],
+    )
 
 
 def term(kind: str, a: float, b: float) -> float:
@@ -61,7 +71,7 @@ def naive(kind: str, masks, codes, given) -> float:
 def test_loss_is_the_sum_over_instances(config, weight) -> None:
     masks = MODELS.build(config)
     codes, given = case(channels=masks.num_coefficients, weight=weight)
-    loss = masks.loss(None, codes, **given)
+    loss = loss_of(masks, codes, given)
     assert loss.item() == pytest.approx(naive(config['loss'], masks, codes.detach(), given), rel=1e-5)
     assert loss > 0
 
@@ -71,7 +81,7 @@ def test_no_positives_no_loss_but_gradients(config) -> None:
     masks = MODELS.build(config)
     for objects in (0, 3):  # objects that no location finds
         codes, given = case(number=0, objects=objects, channels=masks.num_coefficients)
-        loss = masks.loss(None, codes, **given)
+        loss = loss_of(masks, codes, given)
         assert loss == 0
         loss.backward()
         assert codes.grad is not None
@@ -81,7 +91,7 @@ def test_no_positives_no_loss_but_gradients(config) -> None:
 def test_masks_are_encoded_once_per_object_or_per_positive(per, number) -> None:
     masks = MODELS.build(CODED | dict(encode_per=per, codec=dict(type='RotatedCodec', noise=1.0)))
     codes, given = case()
-    masks.loss(None, codes, **given).backward()
+    loss_of(masks, codes, given).backward()
     assert masks.codec.encoded == [number]
     wanted = masks.encode(given['targets'], given['labels'], torch.tensor([2, 2, 1]))
     assert (wanted[0] == wanted[1]).all() == (per == 'object')
@@ -92,14 +102,14 @@ def test_what_decodes_to_the_mask_costs_nothing() -> None:
     masks = MODELS.build(CODED)
     _, given = case()
     exact = masks.encode(given['targets'], given['labels'], given['gts'])
-    assert masks.loss(None, exact, **given) == 0
-    assert masks.loss(None, exact + 0.1, **given) == pytest.approx(0.01, rel=1e-4)
+    assert loss_of(masks, exact, given) == 0
+    assert loss_of(masks, exact + 0.1, given) == pytest.approx(0.01, rel=1e-4)
 
 
 def test_decoding_is_the_codec_s() -> None:
     masks = MODELS.build(CODED)
     codes, labels = torch.randn(4, CODES), torch.tensor([0, 1, 2, 3])
-    logits = masks.decode(None, codes.half(), rois=torch.zeros(4, 5), labels=labels)
+    logits = masks.decode(codes.half(), Regions(torch.zeros(4, 5), labels, None))
     torch.testing.assert_close(logits, masks.codec.decode(codes, labels), rtol=0.01, atol=0.01)
     assert logits.dtype == torch.float
     assert masks.num_coefficients == CODES
@@ -107,14 +117,14 @@ def test_decoding_is_the_codec_s() -> None:
 
 def test_without_a_codec_coefficients_are_rows_of_logits() -> None:
     masks = MODELS.build(DIRECT)
-    logits = torch.randn(3, SIZE, SIZE)
+    logits, anywhere = torch.randn(3, SIZE, SIZE), Regions(torch.zeros(3, 5), torch.zeros(3).long(), None)
     assert masks.num_coefficients == SIZE**2
-    assert torch.equal(masks.decode(None, logits.flatten(1), rois=torch.zeros(3, 5), labels=torch.zeros(3)), logits)
-    assert masks.decode(None, logits.flatten(1).half(), rois=None, labels=None).dtype == torch.float
+    assert torch.equal(masks.decode(logits.flatten(1), anywhere), logits)
+    assert masks.decode(logits.flatten(1).half(), anywhere).dtype == torch.float
     perfect = torch.where(logits > 0, 50.0, -50.0)
     _, given = case(number=3, objects=3)
     given |= dict(gts=torch.arange(3), targets=(logits > 0).to(torch.uint8))
-    assert masks.loss(None, perfect.flatten(1), **given) < 1e-6
+    assert loss_of(masks, perfect.flatten(1), given) < 1e-6
 
 
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
@@ -124,19 +134,19 @@ def test_half_precision_codes(loss, autocast, dtype) -> None:
     masks = MODELS.build(CODED | dict(loss=loss))
     codes, given = case()
     with torch.autocast('cpu', dtype, enabled=autocast):
-        got = masks.loss(None, codes.to(dtype), **given)
+        got = loss_of(masks, codes.to(dtype), given)
     assert got.dtype == torch.float
     got.backward()
     assert codes.grad.isfinite().all()
-    torch.testing.assert_close(got, masks.loss(None, codes, **given), rtol=0.02, atol=0)
+    torch.testing.assert_close(got, loss_of(masks, codes, given), rtol=0.02, atol=0)
 
 
 def test_cosine_sees_the_direction_only() -> None:
     masks = MODELS.build(CODED | dict(loss='cosine'))
     codes, given = case()
-    torch.testing.assert_close(masks.loss(None, 7 * codes, **given), masks.loss(None, codes, **given))
+    torch.testing.assert_close(loss_of(masks, 7 * codes, given), loss_of(masks, codes, given))
     opposite = -masks.encode(given['targets'], given['labels'], given['gts'])
-    assert masks.loss(None, opposite, **given) == pytest.approx(2, rel=1e-5)
+    assert loss_of(masks, opposite, given) == pytest.approx(2, rel=1e-5)
 
 
 @pytest.mark.parametrize(

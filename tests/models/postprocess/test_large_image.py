@@ -8,26 +8,28 @@ import pytest
 PROGRAM = """
 import resource, sys
 import torch
-from mmagg.postprocess import MaskPostProcessor
+from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 
 torch.manual_seed(0)
 centres, radii = torch.rand(300, 2) * torch.tensor([200.0, 304.0]), 4 + 20 * torch.rand(300)
 y, x = torch.arange(200.0)[:, None], torch.arange(304.0)
 
 
-def decode(index):
-    distance = ((y - centres[index, 0, None, None]) ** 2 + (x - centres[index, 1, None, None]) ** 2).sqrt()
-    return torch.sigmoid(radii[index, None, None] - distance)
+class Circles(CandidateMasks):
+    size = (200, 304)
+
+    def probs(self, index):
+        distance = ((y - centres[index, 0, None, None]) ** 2 + (x - centres[index, 1, None, None]) ** 2).sqrt()
+        return torch.sigmoid(radii[index, None, None] - distance)
 
 
 post = MaskPostProcessor(mask_format='rle', max_per_img=300, filter_thr=0.0, byte_budget=256 * 2**20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 result = post(
-    decode,
+    Circles(),
     scores=torch.rand(300) * 0.8 + 0.2,
     labels=torch.arange(300) % 80,
     min_areas=torch.full((300,), 8.0),
-    map_size=(200, 304),
     upsampled_size=(800, 1216),
     img_shape=(800, 1200),
     out_size=(4000, 6000),

@@ -10,24 +10,25 @@ from mmdet.structures.mask import mask2bbox
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmagg.models.postprocess import MaskNMS, MaskPostProcessor, MaskVoting, MatrixNMS
+from mmagg.models.postprocess import CandidateMasks, MaskNMS, MaskPostProcessor, MaskVoting, MatrixNMS
 from mmagg.ops import mask_iou, mask_nms, mask_voting, rle_to_masks
 
-FRAME = {'map_size': (20, 28), 'upsampled_size': (80, 112), 'img_shape': (75, 101), 'out_size': (120, 160)}
+MAP_SIZE = (20, 28)
+FRAME = {'upsampled_size': (80, 112), 'img_shape': (75, 101), 'out_size': (120, 160)}
 NO_FILTER = {'filter_thr': 0.0}
 
 
-class Candidates:
+class Candidates(CandidateMasks):
     """Soft blobs of a few objects, several candidates each, and a count of what was decoded."""
 
     def __init__(self, num: int, objects: int = 6) -> None:
-        height, width = FRAME['map_size']
+        height, width = self.size = MAP_SIZE
         which = torch.randint(0, objects, (num,))
         centre = (torch.rand(objects, 2) * torch.tensor([height, width]))[which] + torch.randn(num, 2)
         radius = (torch.rand(objects) * 5 + 1)[which] + torch.rand(num)
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
         distance = ((y - centre[:, 0, None, None]) ** 2 + (x - centre[:, 1, None, None]) ** 2).sqrt()
-        self.probs = torch.sigmoid(radius[:, None, None] - distance + 0.3 * torch.randn(num, height, width))
+        self.soft = torch.sigmoid(radius[:, None, None] - distance + 0.3 * torch.randn(num, height, width))
         self.inputs = {
             'scores': torch.rand(num) * 0.9 + 0.1,
             'labels': which % 3,
@@ -35,21 +36,27 @@ class Candidates:
         }
         self.decoded: list[Tensor] = []
 
-    def decode(self, index: Tensor) -> Tensor:
+    def probs(self, index: Tensor) -> Tensor:
         assert len(index) > 0
         self.decoded.append(index)
-        return self.probs[index]
+        return self.soft[index]
+
+    def at(self, point: Tensor) -> 'Candidates':
+        """Candidates whose masks are those of some of these."""
+        found = Candidates(0)
+        found.soft = self.soft[point]
+        return found
 
     def run(self, post: MaskPostProcessor):
-        return post(self.decode, **self.inputs, **FRAME)
+        return post(self, **self.inputs, **FRAME)
 
 
 def select(case: Candidates) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """mmdet's SOLOHead up to NMS: binary masks, areas, indices and scores of the candidates left."""
-    masks = case.probs > 0.5
+    masks = case.soft > 0.5
     areas = masks.sum((1, 2)).float()
     keep = areas > case.inputs['min_areas']
-    maskness = (case.probs[keep] * masks[keep]).sum((1, 2)) / areas[keep]
+    maskness = (case.soft[keep] * masks[keep]).sum((1, 2)) / areas[keep]
     return masks[keep], areas[keep], keep.nonzero().squeeze(1), case.inputs['scores'][keep] * maskness
 
 
@@ -74,7 +81,7 @@ def mmdet_results(case: Candidates, *, nms_pre=500, max_num=100, filter_thr=0.05
         sigma=sigma,
         filter_thr=filter_thr,
     )
-    return scores, labels, full_size(case.probs[index[kept]])
+    return scores, labels, full_size(case.soft[index[kept]])
 
 
 def assert_same(got, scores: Tensor, labels: Tensor, masks: Tensor) -> None:
@@ -115,11 +122,11 @@ def test_equals_mmdet_head() -> None:
     case = Candidates(6 * 6 + 4 * 4)
     cls_scores = torch.rand(52, 3)
     meta = {'img_shape': FRAME['img_shape'], 'ori_shape': FRAME['out_size']}
-    want = head._predict_by_feat_single(cls_scores.clone(), case.probs.clone(), meta)
+    want = head._predict_by_feat_single(cls_scores.clone(), case.soft.clone(), meta)
 
     point, labels = (cls_scores > 0.3).nonzero(as_tuple=True)
     got = MaskPostProcessor(nms_pre=40, max_per_img=15)(
-        lambda index: case.probs[point[index]],
+        case.at(point),
         scores=cls_scores[point, labels],
         labels=labels,
         min_areas=torch.tensor([8] * 36 + [16] * 16)[point],
@@ -131,7 +138,7 @@ def test_equals_mmdet_head() -> None:
 
 def test_ties_come_out_as_in_mmdet() -> None:
     case = Candidates(60)
-    case.probs = case.probs[torch.randint(0, 20, (60,))]  # copies: the same area and maskness
+    case.soft = case.soft[torch.randint(0, 20, (60,))]  # copies: the same area and maskness
     case.inputs['scores'] = torch.full((60,), 0.7)
     case.inputs['min_areas'] = torch.full((60,), 8)
     post = MaskPostProcessor(filter_thr=0.001, nms_pre=50)
@@ -146,7 +153,7 @@ def test_hard_nms() -> None:
     keep = mask_nms(mask_iou(masks), scores, labels, iou_thr=0.4)
     assert 0 < keep.sum() < len(keep)
     got = case.run(MaskPostProcessor(nms={'type': 'MaskNMS', 'iou_thr': 0.4}, **NO_FILTER))
-    assert_same(got, scores[keep], labels[keep], full_size(case.probs[index[keep]]))
+    assert_same(got, scores[keep], labels[keep], full_size(case.soft[index[keep]]))
 
 
 def test_class_agnostic_is_one_class() -> None:
@@ -170,7 +177,7 @@ def test_voting_refines_the_kept_with_scores_before_nms(nms_pre: int) -> None:
     labels = case.inputs['labels'][index]
     iou = mask_iou(masks)
     kept = mask_nms(iou, scores, labels, iou_thr=0.3).nonzero().squeeze(1)
-    voted = mask_voting(case.probs[index], iou, scores, labels, kept, weight='score', iou_thr=0.4)
+    voted = mask_voting(case.soft[index], iou, scores, labels, kept, weight='score', iou_thr=0.4)
     post = MaskPostProcessor(
         nms={'type': 'MaskNMS', 'iou_thr': 0.3},
         voting={'type': 'MaskVoting', 'weight': 'score', 'iou_thr': 0.4},
@@ -183,7 +190,7 @@ def test_voting_refines_the_kept_with_scores_before_nms(nms_pre: int) -> None:
     assert torch.equal(got.labels, labels[kept])
     # The average's last bit moves with the order of summation, and so may a pixel at the threshold.
     assert (got.masks != want).sum() <= 2
-    assert not torch.equal(want, full_size(case.probs[index[kept]])), 'the votes changed nothing'
+    assert not torch.equal(want, full_size(case.soft[index[kept]])), 'the votes changed nothing'
 
 
 def test_rle_equals_bitmap() -> None:
@@ -247,7 +254,7 @@ def test_nothing_left_is_typed(mask_format: str, reason: str, nms: str, nms_pre:
 
 def test_one_candidate() -> None:
     case = Candidates(1)
-    case.probs = torch.full((1, 20, 28), 0.8)
+    case.soft = torch.full((1, 20, 28), 0.8)
     case.inputs['min_areas'] = torch.tensor([8])
     got = case.run(MaskPostProcessor())
     torch.testing.assert_close(got.scores, case.inputs['scores'] * 0.8)
@@ -257,10 +264,10 @@ def test_one_candidate() -> None:
 
 def test_half_precision_and_gradients_stay_outside() -> None:
     case = Candidates(30)
-    case.probs = torch.full((30, 200, 400), 0.8, dtype=torch.half)  # a sum of 64,000 is too much for half
+    case.soft = torch.full((30, 200, 400), 0.8, dtype=torch.half)  # a sum of 64,000 is too much for half
     case.inputs['scores'].requires_grad_()
-    frame = {**FRAME, 'map_size': (200, 400)}
-    got = MaskPostProcessor()(case.decode, **case.inputs, **frame)
+    case.size = (200, 400)
+    got = case.run(MaskPostProcessor())
     best = case.inputs['scores'].max().detach()
     torch.testing.assert_close(got.scores[0], best * 0.8, rtol=1e-3, atol=0)
     assert got.scores.dtype == torch.float32

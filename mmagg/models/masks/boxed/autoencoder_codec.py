@@ -10,7 +10,8 @@ import torch
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
-from mmagg.models.masks.boxed.mask_codec import Dictionary, MaskCodec, full_precision, mask_logits, read_arrays
+from mmagg.models.masks.boxed.mask_codec import MaskCodec, full_precision, mask_logits, read_arrays
+from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 
 class LinearAndMore(nn.Module):
@@ -71,6 +72,9 @@ class AutoEncoderMaskCodec(MaskCodec):
         with full_precision(codes):
             masks = self.decoder(codes.float() * self.code_scale + self.code_mean)
         return masks.unflatten(1, (self.mask_size, self.mask_size))
+
+    def assume(self) -> None:
+        self.start_at(Dictionary.assumed(self.mask_size, self.num_codes))
 
     @torch.no_grad()
     def start_at(self, dictionary: Dictionary) -> None:

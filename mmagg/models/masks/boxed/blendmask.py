@@ -1,4 +1,4 @@
-"""BlendMask's masks: an instance's attention maps select from bases that the whole image shares (Eq. 1 to 5).
+"""BlendMask's masks: an instance's attention selects from bases that the whole image shares (BlendMask, Eqs. 1 to 5).
 
 Shape shorthand: B images, G objects, N instances, K bases, M attention size, R mask size, (h, w) size of the bases.
 """
@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import roi_align
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from mmagg.models.losses import per_mask
+from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 from mmagg.ops import chunk_size, roi_pool
 from mmagg.ops.stage import stage
 
@@ -21,7 +22,7 @@ POOLINGS = ('align', 'align_v1', 'pool')
 
 
 def blend(rois: Tensor, attention: Tensor) -> Tensor:
-    """The blender (Eq. 4 and 5): (N, K, R, R) bases weighted by a softmax over the bases of (N, K, R, R) attention."""
+    """The blender (BlendMask, Eqs. 4 and 5): (N, K, R, R) bases, weighted by a softmax of the attention over them."""
     return (rois * attention.softmax(1)).sum(1)
 
 
@@ -47,7 +48,7 @@ MERGERS = {'blend': blend, 'gate': gate, 'assemble': assemble}
 
 
 @MODELS.register_module(name='BlendedMasks')
-class BlendMaskMasks(BaseModule):
+class BlendMaskMasks(BoxedMasks):
     """Bases of the image, pooled in a box, merged by the instance's attention.
 
     Args:
@@ -59,6 +60,8 @@ class BlendMaskMasks(BaseModule):
         top: how attention is resized from M to R, 'bilinear' or 'nearest' (Table 5).
         pooling: how bases are pooled in a box: 'align', RoIAlign with one sample a bin; 'align_v1', the same without
             the half pixel; 'pool', RoIPool (Table 6).
+        loss_mask: config of the mask loss, given logits and targets (P, R, R); per mask, or per pixel, which is then
+            averaged.
         byte_budget: bytes that a chunk of masks may take; several chunks are recomputed for their gradients.
 
     Raises:
@@ -75,13 +78,14 @@ class BlendMaskMasks(BaseModule):
         merger: str = 'blend',
         top: str = 'bilinear',
         pooling: str = 'align',
+        loss_mask: dict = dict(type='CrossEntropyLoss', use_sigmoid=True),  # noqa: B006 (never changed)
         byte_budget: int = 256 * 2**20,
     ) -> None:
         super().__init__()
         for name, value, choices in (('merger', merger, MERGERS), ('top', top, TOPS), ('pooling', pooling, POOLINGS)):
             if value not in choices:
                 raise ValueError(f'BlendedMasks: {name} is {value!r}; it must be one of {tuple(choices)}')
-        self.basis = MODELS.build(basis)
+        self.basis, self.loss_mask = MODELS.build(basis), MODELS.build(loss_mask)
         bases = self.basis.num_bases
         if (merger == 'gate' and bases != 1) or (merger == 'assemble' and bases != attention_size**2):
             raise ValueError(
@@ -143,38 +147,17 @@ class BlendMaskMasks(BaseModule):
         # Pooled bases, attention, its softmax and their product; logits, targets and losses.
         return chunk_size(4 * (4 * self.basis.num_bases + 3) * self.mask_size**2, self.byte_budget)
 
-    def loss(
-        self,
-        bases: Tensor,
-        coefficients: Tensor | None,
-        *,
-        gts: Tensor,
-        weights: Tensor,
-        denominator: Tensor,
-        rois: Tensor,
-        labels: Tensor,
-        targets: Tensor,
-    ) -> Tensor:
-        """Σ_i weight_i · mean pixel BCE_i / denominator over the positive locations.
-
-        Args:
-            bases: (B, K, h, w).
-            coefficients: (N, K·M·M) of the positives; None for the assembler.
-            gts: (N,) long, their objects.
-            weights: (N,) their centerness.
-            denominator: scalar, the sum of the weights, a mean over the processes.
-            rois: (G, 5) image and box of each object; bases are pooled once for each.
-            labels: (G,) classes, which the bases do not know.
-            targets: (G, R, R) the objects' masks in their boxes.
-        """
+    def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
+        """Σ_i weight_i · loss_i / denominator over the positive locations; bases are pooled once for each object."""
 
         def of_part(pooled: Tensor, coefficients: Tensor | None, gts: Tensor, weights: Tensor) -> Tensor:
             logits = self.merge(pooled[gts], coefficients)
-            losses = F.binary_cross_entropy_with_logits(logits, targets[gts].to(logits.dtype), reduction='none')
-            return (losses.flatten(1).mean(1) * weights).sum()
+            losses = self.loss_mask(logits, targets[gts].to(logits.dtype), reduction_override='none')
+            return (per_mask(losses) * weights).sum()
 
-        pooled = self.pool(bases, rois)
-        total = 0 * bases.sum()  # in the graph also without objects: distributed training waits for all gradients
+        coefficients, gts, weights, denominator = positives
+        pooled = self.pool(objects.shared, objects.rois)
+        total = 0 * objects.shared.sum()  # in the graph also without objects: distributed training waits for gradients
         several = len(gts) > self.chunk
         for start in range(0, len(gts), self.chunk):
             part = slice(start, start + self.chunk)
@@ -184,18 +167,8 @@ class BlendMaskMasks(BaseModule):
             total = total + 0 * coefficients.sum()
         return total / denominator
 
-    def decode(self, bases: Tensor, coefficients: Tensor | None, *, rois: Tensor, labels: Tensor) -> Tensor:
-        """Mask logits of detections.
-
-        Args:
-            bases: (B, K, h, w).
-            coefficients: (N, K·M·M); None for the assembler.
-            rois: (N, 5) image and box.
-            labels: (N,) classes, which the bases do not know.
-
-        Returns:
-            (N, R, R).
-        """
+    def decode(self, coefficients: Tensor | None, regions: Regions) -> Tensor:
+        bases, rois = regions.shared, regions.rois
         logits = rois.new_empty(len(rois), self.mask_size, self.mask_size, dtype=torch.float)
         for start in range(0, len(rois), self.chunk):
             part = slice(start, start + self.chunk)

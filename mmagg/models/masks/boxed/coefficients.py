@@ -38,7 +38,7 @@ class Coefficients(BaseModule):
         large_kernel: int | None = None,
     ) -> None:
         super().__init__()
-        self.tower = tower and ConvTower(in_channels=in_channels, channels=channels, **tower)
+        self.tower = None if tower is None else ConvTower(in_channels=in_channels, channels=channels, **tower)
         self.dense = large_kernel is not None
         self.conv = (
             LargeKernelConv(in_channels=channels, out_channels=num_coefficients, kernel_size=large_kernel)

@@ -55,24 +55,27 @@ class AggMaskMasks(LocalMasks):
         self._sigmoid, self._byte_budget = sigmoid, byte_budget
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        flat = cells.flatten()
-        params = self._parameters.at(image, flat)
+        params = self._parameters.at(image, cells)
         chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self._byte_budget)
         masks = [
             self.aggregate(image, self.neighbours[part], part_params)
-            for part, part_params in zip(flat.split(chunk), params.split(chunk), strict=True)
+            for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
         ]
-        return torch.cat(masks).view(*cells.shape, *self.size)
+        return torch.cat(masks)
 
     def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
-        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (Eq. 6)."""
+        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (AggMask, Eq. 6).
+
+        The plain form: stack each cell's K representations and the context, (N, K + C, H, W), and run its own conv net
+        over it, `dynamic_conv`. Here the stack is never made.
+        """
         used, place = neighbours.unique(return_inverse=True)
         if not len(used):
             maps = params.new_zeros(0, *self.size)
         elif self._sigmoid:
-            maps = self.representations.at(image, used[:, None])[:, 0].sigmoid()
+            maps = self.representations.at(image, used).sigmoid()
         else:
-            maps = self.representations.small_at(image, used[:, None])[:, 0]
+            maps = self.representations.small_at(image, used)
         context = params.new_zeros(0, *self.size) if self._context is None else self._context.at(image, self.size)
         return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
 
@@ -116,21 +119,21 @@ class AggMaskAggregator(BaseModule):
         byte_budget: int = 64 * 2**20,
     ) -> None:
         super().__init__()
-        neighbours = str(neighbours)  # --cfg-options makes a number of '4'
+        self.pattern = str(neighbours)  # --cfg-options makes a number of '4'
         if mask_activation not in MASK_ACTIVATIONS:
             raise ValueError(f'mask_activation is {mask_activation!r}; it must be one of {MASK_ACTIVATIONS}')
-        if num_neighbours(neighbours) == 0 and context is None:
+        if num_neighbours(self.pattern) == 0 and context is None:
             raise ValueError("neighbours='none' without context: there is nothing to aggregate")
         self.context = None if context is None else MODELS.build(context)
         self.spec = DynamicConvSpec(
-            in_channels=num_neighbours(neighbours) + (self.context.channels if self.context else 0),
+            in_channels=num_neighbours(self.pattern) + (self.context.channels if self.context else 0),
             channels=channels,
             num_layers=num_layers,
             kernel_size=kernel_size,
         )
         self.parameter_branch = MODELS.build(dict(num_params=self.spec.num_params) | parameters)
         self.neighbours = [
-            grid_neighbours(grid, mask_grid, neighbours, centre=centre)
+            grid_neighbours(grid, mask_grid, self.pattern, centre=centre)
             for grid, mask_grid in zip(grids, mask_grids, strict=True)
         ]
         self.mask_activation, self.byte_budget = mask_activation, byte_budget
@@ -153,7 +156,7 @@ class AggMaskAggregator(BaseModule):
         Returns:
             one `LocalMasks` per level, indexed by class cell.
         """
-        context = self.context and self.context(feats, masks)
+        context = None if self.context is None else self.context(feats, masks)
         parameters = self.parameter_branch(levels, class_feats, masks)
         return [
             AggMaskMasks(

@@ -12,7 +12,6 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import interpolation_matrix
 from mmagg.ops.stage import stage
 
@@ -45,6 +44,8 @@ class Context:
 @MODELS.register_module(name='MultiLevelContext')
 class AggMaskContext(BaseModule):
     """1x1 convolutions over all levels of the pyramid at P2's size.
+
+    As the paper has it, F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6)))) (AggMask, F_c in Eq. 4).
 
     PyTorch's default initialisation stays, as in the release.
 
@@ -96,9 +97,9 @@ class AggMaskContext(BaseModule):
             TypeError: the source is 'mask_features' and the masks have none.
         """
         if self.source == 'mask_features':
-            if not isinstance(masks[0], SOLOv2Masks):
+            if masks[0].mask_features is None:
                 raise TypeError("context: source 'mask_features' needs a DynamicMaskBranch (SOLOv2)")
-            feats = [masks[0].features]
+            feats = [masks[0].mask_features]
         return Context(Lazy(lambda: self.fused(feats)))
 
     @stage('context')
@@ -110,8 +111,7 @@ class AggMaskContext(BaseModule):
 class PyramidConv(nn.Conv2d):
     """A 1x1 convolution of a pyramid's levels, concatenated at the size of the first one.
 
-    The original upsamples the levels, concatenates them and convolves. The convolution is linear and a pixel's
-    interpolation weights sum to one, so here each level has its share of the convolution before it is upsampled.
+    It is linear and a pixel's interpolation weights sum to one, so each level has its share before it is upsampled.
     """
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all cells (Eq. 4).
+"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all (Eq. 4).
 
 Shape shorthand: B images, N cells asked for, P parameters, C channels, S side of the class grid, k kernel side.
 """
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
-from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import append_coordinates, conv_at
 
 FEATURES = ('class_tower', 'own_tower', 'mask_tower')
@@ -52,7 +51,7 @@ class SharedParameters(CellParameters):
 
 @MODELS.register_module()
 class DynamicParameters(BaseModule):
-    """Predicts the parameters of every class cell (Eq. 5).
+    """Predicts the parameters of every class cell (AggMask, Eq. 5).
 
     PyTorch's default initialisation of the convolution stays: N(0, 0.01), as in the towers, would shrink the dynamic
     weights to a quarter.
@@ -106,8 +105,7 @@ class DynamicParameters(BaseModule):
             masks: the levels' local masks.
 
         Raises:
-            TypeError: there is no mask tower at the size of the grid.
-            ValueError: the grids of classes and masks differ and the features are the mask tower's.
+            TypeError: the features are the mask tower's, and there is none.
         """
         if self.features == 'class_tower':
             features = [Lazy(lambda x=x: x) for x in class_feats]
@@ -117,11 +115,12 @@ class DynamicParameters(BaseModule):
                 for x, y in zip(levels, class_feats, strict=True)
             ]
         else:
-            if not all(isinstance(x, SOLOv2Masks) for x in masks):
+            if any(x.kernel_features is None for x in masks):
                 raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
-            if any(x.grid != y.shape[-1] for x, y in zip(masks, class_feats, strict=True)):
-                raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
-            features = [x.tower_output for x in masks]
+            features = [
+                Lazy(lambda x=x, size=y.shape[-2:]: checked(x.kernel_features.value, size))
+                for x, y in zip(masks, class_feats, strict=True)
+            ]
         return [PredictedParameters(x, self.conv, self.activation) for x in features]
 
     def tower_output(self, level: Tensor, size: tuple[int, int]) -> Tensor:
@@ -130,9 +129,20 @@ class DynamicParameters(BaseModule):
         return self.tower(cells)
 
 
+def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
+    """The mask tower's features (B, C, S, S).
+
+    Raises:
+        ValueError: the grid of the classes is of another size.
+    """
+    if features.shape[-2:] != size:
+        raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
+    return features
+
+
 @MODELS.register_module()
 class StaticParameters(BaseModule):
-    """Learnt parameters, the same everywhere: the static aggregation of Table 6 (Eq. 4).
+    """Parameters that are the same everywhere: the static aggregation of Table 6 (AggMask, Eq. 4).
 
     They start uniform in ±0.1: PyTorch gives convolutions of 36 to 189 inputs ±0.17 to ±0.07.
 

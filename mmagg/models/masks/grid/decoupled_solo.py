@@ -1,6 +1,8 @@
 """Decoupled SOLO's masks: the product of a column map and a row map (SOLO, Sec. 4, Eq. 5).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+The mask of cell k = i · S + j is the product of two maps, m_k = σ(x_j) · σ(y_i); losses take its logit.
+
+Shape shorthand: B images, N cells asked for, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
@@ -29,7 +31,7 @@ class AxisMaps:
         self._features, self._conv = features, conv
 
     def at(self, image: int, index: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, K) long -> the U distinct maps as logits (U, 2h, 2w), and for each (N, K) its place among them."""
+        """(N,) long -> the U distinct maps as logits (U, 2h, 2w), and (N,) the place of each among them."""
         # A column serves every cell above and below: compute it once.
         distinct, place = torch.unique(index, return_inverse=True)
         weight, bias = self._conv.weight[distinct], self._conv.bias[distinct]
@@ -37,7 +39,7 @@ class AxisMaps:
 
 
 class DecoupledSOLOMasks(LocalMasks):
-    """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (Eq. 5)."""
+    """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (SOLO, Eq. 5)."""
 
     def __init__(self, x: AxisMaps, y: AxisMaps, grid: int, size: tuple[int, int], stride: int) -> None:
         self._x, self._y, self._grid = x, y, grid

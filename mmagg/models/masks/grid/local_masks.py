@@ -3,7 +3,7 @@
 SOLO, Decoupled SOLO and SOLOv2 differ only in how the mask of one grid cell is obtained. So a mask branch does not
 return S² maps per level, but one `LocalMasks` per level, which computes the maps of the cells asked for.
 
-Shape shorthand: N instances, K cells asked for per instance, C channels, S grid side, (H, W) mask size.
+Shape shorthand: B images, N cells asked for, C and D channels, S grid side, (H, W) mask size.
 """
 
 from abc import ABC, abstractmethod
@@ -23,10 +23,14 @@ class LocalMasks(ABC):
     Attributes:
         size: (H, W) of the masks.
         stride: pixels of the network's input per mask pixel.
+        mask_features: (B, D, H, W), from which the masks are convolved; None where there are no such features.
+        kernel_features: lazy (B, C, S, S), from which the cells' kernels are predicted; None likewise.
     """
 
     size: tuple[int, int]
     stride: int
+    mask_features: Tensor | None = None
+    kernel_features: 'Lazy | None' = None
 
     @abstractmethod
     def at(self, image: int, cells: Tensor) -> Tensor:
@@ -34,11 +38,11 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N, K) long, row-major cell indices in [0, S²), on the CPU, where the head has them: what is asked
-                for twice can then be found without waiting for the device.
+            cells: (N,) long, row-major cell indices in [0, S²), on the CPU, where the head has them: what is asked for
+                twice can then be found without waiting for the device.
 
         Returns:
-            (N, K, H, W) logits.
+            (N, H, W) logits.
         """
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
@@ -46,10 +50,10 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N, K) long, on the CPU.
+            cells: (N,) long, on the CPU.
 
         Returns:
-            (N, K, h, w) logits.
+            (N, h, w) logits.
         """
         return self.at(image, cells)
 
@@ -58,14 +62,13 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N, K) long, on the CPU.
+            cells: (N,) long, on the CPU.
             size: (H', W') of the result.
 
         Returns:
-            (N, K, H', W') in [0, 1].
+            (N, H', W') in [0, 1].
         """
-        probs = self.at(image, cells).sigmoid()
-        return resize_masks(probs.flatten(0, 1), size=size).unflatten(0, cells.shape)
+        return resize_masks(self.at(image, cells).sigmoid(), size=size)
 
 
 class Lazy:
@@ -85,13 +88,12 @@ def project(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Ten
 
     Args:
         features: (C, H, W).
-        weight: (N, K, C), one row per map asked for.
-        bias: (N, K) or None.
+        weight: (N, C), one row per map asked for.
+        bias: (N,) or None.
 
     Returns:
-        (N, K, H, W).
+        (N, H, W).
     """
-    n, k, c = weight.shape
-    rows, pixels = weight.reshape(n * k, c), features.flatten(1)
-    maps = rows @ pixels if bias is None else torch.addmm(bias.reshape(-1, 1), rows, pixels)
-    return maps.view(n, k, *features.shape[1:])
+    pixels = features.flatten(1)
+    maps = weight @ pixels if bias is None else torch.addmm(bias[:, None], weight, pixels)
+    return maps.unflatten(1, features.shape[1:])

@@ -1,6 +1,8 @@
 """SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, S grid side, (h, w) feature size.
+    masks = conv(upsample(tower(concat(level, coordinates))))         (S², 2h, 2w), as the paper has it
+
+Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
@@ -18,8 +20,8 @@ from mmagg.ops import append_coordinates
 class SOLOMasks(LocalMasks):
     """Masks of one level from features and a 1x1 convolution with S² rows.
 
-    The original upsamples the features (C channels), then convolves. Both are linear and the interpolation's weights
-    sum to one, so convolving first gives the same maps, for the rows asked for only, on a quarter of the pixels.
+    Upsampling and convolution are linear and the interpolation's weights sum to one, so convolving first gives the same
+    maps, for the rows asked for only, on a quarter of the pixels.
     """
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, size: tuple[int, int], stride: int) -> None:
@@ -27,7 +29,8 @@ class SOLOMasks(LocalMasks):
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        return F.interpolate(self.small_at(image, cells), size=self.size, mode='bilinear', align_corners=False)
+        small = self.small_at(image, cells)[:, None]
+        return F.interpolate(small, size=self.size, mode='bilinear', align_corners=False)[:, 0]
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
         weight = self._conv.weight.flatten(1)

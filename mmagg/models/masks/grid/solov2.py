@@ -1,6 +1,8 @@
 """SOLOv2's masks: features shared by all levels, convolved with a kernel that each cell predicts (SOLOv2, Sec. 3.2).
 
-Shape shorthand: B images, N instances, K cells per instance, C channels, D mask feature channels, S grid side.
+    masks = mask features * kernel of the cell                        a 1x1 convolution, as the paper has it
+
+Shape shorthand: B images, C channels, D mask feature channels, S grid side, (H, W) mask size.
 """
 
 from collections.abc import Sequence
@@ -20,23 +22,20 @@ class SOLOv2Masks(LocalMasks):
     """Masks of one level: mask features, convolved 1x1 with kernels that a tower's output is convolved to.
 
     Args:
-        features: (B, D, H, W) mask features.
-        tower_output: lazy (B, C, S, S) output of the kernel tower.
+        mask_features: (B, D, H, W).
+        kernel_features: lazy (B, C, S, S) output of the kernel tower.
         conv_kernel: convolution from C to D channels.
-        grid: S.
         stride: pixels of the network's input per mask pixel.
     """
 
-    def __init__(self, features: Tensor, tower_output: Lazy, conv_kernel: nn.Conv2d, *, grid: int, stride: int) -> None:
-        self.features, self.tower_output, self.grid = features, tower_output, grid
-        self._conv_kernel = conv_kernel
-        self.size, self.stride = tuple(features.shape[-2:]), stride
+    def __init__(self, mask_features: Tensor, kernel_features: Lazy, conv_kernel: nn.Conv2d, *, stride: int) -> None:
+        self.mask_features, self.kernel_features, self._conv_kernel = mask_features, kernel_features, conv_kernel
+        self.size, self.stride = tuple(mask_features.shape[-2:]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         conv = self._conv_kernel
-        tower_output = self.tower_output.value[image : image + 1]
-        kernels = conv_at(tower_output, cells.flatten(), conv.weight, conv.bias)  # (N * K, D)
-        return project(self.features[image], kernels.unflatten(0, cells.shape))
+        kernels = conv_at(self.kernel_features.value[image : image + 1], cells, conv.weight, conv.bias)  # (N, D)
+        return project(self.mask_features[image], kernels)
 
 
 class MaskFeatures(BaseModule):
@@ -192,7 +191,6 @@ class SOLOv2MaskBranch(BaseModule):
                 features,
                 Lazy(lambda level=level, grid=grid: self.tower_output(level, grid)),
                 self.conv_kernel,
-                grid=grid,
                 stride=self.mask_stride,
             )
             for level, grid in zip(levels, self.grids, strict=True)

@@ -1,0 +1,54 @@
+"""The parts of A2-FPN's fusions of two adjacent levels (A2-FPN, Sec. 3.2 and 3.3, Fig. 4; Table 3)."""
+
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmagg.models.layers.channel_gate import ChannelGate
+from mmagg.models.layers.kernel_predictor import KernelPredictor, PairEncoder
+
+
+class PairFusion(BaseModule):
+    """Global attention: both levels decide on the kernels of a reassembly and on the weights of the sum.
+
+    Args:
+        channels: C.
+        reduced_channels: of the features that kernels are predicted from (the paper's C_m).
+        kernel_size: of the reassembly (the paper's k_up or k_dn).
+        gate_channels: of the gate's bottleneck.
+        gain: of the gate, see `ChannelGate`.
+    """
+
+    step: dict[str, int]  # of the reassembly, `scale` or `stride` of `KernelPredictor`
+
+    def __init__(
+        self,
+        *,
+        channels: int = 256,
+        reduced_channels: int = 64,
+        kernel_size: int = 5,
+        gate_channels: int = 128,
+        gain: float = 2.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = PairEncoder(channels=channels, reduced_channels=reduced_channels)
+        self.predictor = KernelPredictor(in_channels=reduced_channels, kernel_size=kernel_size, **self.step)
+        self.gate = ChannelGate(channels=channels, hidden_channels=gate_channels, gain=gain)
+
+
+class PlainFusion(BaseModule):
+    """Without it (Table 3): one level decides on the kernels alone, and the levels are added as they are.
+
+    Args:
+        channels: C.
+        reduced_channels: of the features that kernels are predicted from.
+        kernel_size: of the reassembly.
+    """
+
+    step: dict[str, int]  # as in `PairFusion`
+
+    def __init__(self, *, channels: int = 256, reduced_channels: int = 64, kernel_size: int = 5) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(channels, reduced_channels, 1)
+        self.predictor = KernelPredictor(
+            in_channels=reduced_channels, kernel_size=kernel_size, blend=False, **self.step
+        )

@@ -1,0 +1,216 @@
+"""Principal components of masks (MEInst, Eqs. 1 and 2).
+
+    encode: v = (z - mean) Cᵀ        decode: z = v C + mean
+
+of z, the mask or its logits, with the rows of C the directions in which masks of the training set vary most.
+
+Shape shorthand: N masks, m mask size, D codes of a mask, C classes (1 where all share a dictionary).
+"""
+
+from math import log
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmdet.registry import MODELS
+from torch import Tensor
+
+from mmagg.models.masks.boxed.cosine_basis import cosine_basis, zigzag
+from mmagg.models.masks.boxed.mask_codec import EPS, SIGMOIDS, MaskCodec, full_precision, mask_logits, read_arrays
+
+
+class Dictionary(NamedTuple):
+    """A linear code, as the release's file holds it."""
+
+    components: Tensor
+    """(C, D, m²) orthonormal rows."""
+    mean: Tensor
+    """(C, m²)"""
+    explained_variance: Tensor
+    """(C, D)"""
+    ratio: Tensor
+    """(C, D) share of the whole variance."""
+    sigmoid: bool = True
+    """Whether it describes logits; the masks themselves otherwise."""
+
+    def first(self, number: int) -> 'Dictionary':
+        """Its first components."""
+        return self._replace(
+            components=self.components[:, :number],
+            explained_variance=self.explained_variance[:, :number],
+            ratio=self.ratio[:, :number],
+        )
+
+    def write(self, path: Path) -> None:
+        """Write it as the release's .npz, float32; a key more says `sigmoid`."""
+        arrays = {f'{name}_c': getattr(self, name).float().cpu().numpy() for name in self._fields[:-1]}
+        np.savez(path, **arrays, sigmoid=self.sigmoid)
+
+    @classmethod
+    def read(cls, path: Path) -> 'Dictionary':
+        """Read it.
+
+        Raises:
+            ValueError: it is another kind of file.
+        """
+        arrays = read_arrays(path)
+        try:
+            tensors = [torch.from_numpy(arrays[f'{name}_c']).float() for name in cls._fields[:-1]]
+        except (KeyError, TypeError) as error:
+            raise ValueError(f'{path}: no dictionary of a linear mask code ({error}); see fit_mask_codec.py') from error
+        found = cls(*tensors, sigmoid=bool(arrays.get('sigmoid', True)))
+        classes, number, pixels = (1, 1, 1) if found.components.ndim != 3 else found.components.shape
+        wanted = [(classes, number, pixels), (classes, pixels), (classes, number), (classes, number)]
+        if [x.shape for x in tensors] != wanted:
+            raise ValueError(f'{path}: its arrays do not fit together ({[tuple(x.shape) for x in tensors]})')
+        if not (found.explained_variance > 0).all():
+            raise ValueError(f'{path}: a component without variance, which codes are divided by')
+        return found
+
+    @classmethod
+    def assumed(cls, size: int, number: int) -> 'Dictionary':
+        """Fitted to nothing: the cosine basis with mean 0 and variances that fall with the square of the frequency.
+
+        √var = m · logit / (3 · max(frequency, 1)), for logits of ±logit. On masks of COCO this is right within a fifth
+        for 93 of the first 100 codes.
+
+        Args:
+            size: m.
+            number: D.
+
+        Returns:
+            D components of m² pixels for one class, in float64.
+        """
+        frequency = zigzag(size, number).double().norm(dim=1).clamp(min=1)
+        variance = (size * log((1 - EPS) / EPS) / 3 / frequency).square()
+        basis = cosine_basis(size, number)
+        return cls(basis[None], basis.new_zeros(1, size**2), variance[None], (variance / variance.sum())[None])
+
+
+@MODELS.register_module()
+class PCAMaskCodec(MaskCodec):
+    """Projection on principal components (MEInst, Eq. 1): encode (z - mean) Cᵀ / √var, decode v (C √var) + mean.
+
+    Args:
+        mask_size: m.
+        num_codes: D; of a dictionary with more components the first ones are taken.
+        num_classes: C dictionaries, one a class; None: one for all.
+        whiten: codes of variance 1, by the division by √var; else all errors in pixels count the same.
+        sigmoid: what is projected, see `mask_logits`. 'random' is the release's: it can be trained with any dictionary
+            of logits, as 'constant' can.
+        dictionary: .npz of the release or of tools/analysis/fit_mask_codec.py.
+
+    Raises:
+        ValueError: an unknown `sigmoid`, or a dictionary that does not fit.
+    """
+
+    evidence = 'explained_variance'
+
+    def __init__(
+        self,
+        *,
+        mask_size: int = 28,
+        num_codes: int = 60,
+        num_classes: int | None = None,
+        whiten: bool = True,
+        sigmoid: str = 'constant',
+        dictionary: str | Path | None = None,
+    ) -> None:
+        super().__init__(mask_size=mask_size, num_codes=num_codes, dictionary=dictionary)
+        if sigmoid not in SIGMOIDS:
+            raise ValueError(f'{type(self).__name__}: sigmoid is {sigmoid!r}; it must be one of {SIGMOIDS}')
+        self.num_classes, self.whiten, self.sigmoid = num_classes, whiten, sigmoid
+        classes = () if num_classes is None else (num_classes,)
+        self.register_buffer('components', torch.zeros(*classes, num_codes, mask_size**2))
+        self.register_buffer('mean', torch.zeros(*classes, mask_size**2))
+        self.register_buffer('explained_variance', torch.zeros(*classes, num_codes))
+        self.read_if_there()
+
+    def read(self, path: Path) -> None:
+        self.take(Dictionary.read(path), source=str(path))
+
+    def assume(self) -> None:
+        found, classes = Dictionary.assumed(self.mask_size, self.num_codes), self.num_classes or 1
+        repeated = [x.expand(classes, *x.shape[1:]) for x in found[:-1]]
+        self.take(Dictionary(*repeated, sigmoid=self.sigmoid != 'none'))
+
+    def take(self, dictionary: Dictionary, *, source: str = 'the dictionary') -> None:
+        """Use a dictionary; `source` is what messages call it.
+
+        Raises:
+            ValueError: it is of other sizes, or of masks where logits are wanted or the other way round.
+        """
+        (classes, number, pixels), dictionary = dictionary.components.shape, dictionary.first(self.num_codes)
+        if (classes, pixels) != (self.num_classes or 1, self.mask_size**2) or number < self.num_codes:
+            raise ValueError(
+                f'{source} has {number} components of {pixels} pixels for {classes} classes; wanted are '
+                f'{self.num_codes} of {self.mask_size}² = {self.mask_size**2} for {self.num_classes or 1}'
+            )
+        if dictionary.sigmoid != (self.sigmoid != 'none'):
+            raise ValueError(
+                f'{source} describes {"logits" if dictionary.sigmoid else "masks"}, which sigmoid={self.sigmoid!r} '
+                'does not fit'
+            )
+        for name in ('components', 'mean', 'explained_variance'):
+            buffer = self.get_buffer(name)
+            buffer.copy_(getattr(dictionary, name).reshape(buffer.shape))
+        self.fitted = True
+
+    def encode(self, masks: Tensor, labels: Tensor | None = None, *, noise: Tensor | None = None) -> Tensor:
+        """Masks -> codes.
+
+        Args:
+            masks: (N, m, m) in {0, 1}, of any type.
+            labels: (N,) classes, needed if each has its dictionary.
+            noise: the draws of sigmoid='random', see `mask_logits`.
+
+        Returns:
+            (N, D) float32, also under autocast.
+
+        Raises:
+            ValueError: there is no dictionary yet, or labels are missing.
+        """
+        self.require_content()
+        labels = self._labels(labels)
+        with full_precision(masks):
+            centred = mask_logits(masks, sigmoid=self.sigmoid, noise=noise) - self.mean[labels]
+            codes = centred @ self.components.flatten(0, -2).t()
+        if self.num_classes is not None:  # one product with all dictionaries: theirs would be copied for each mask
+            codes = codes.unflatten(1, (self.num_classes, -1))[torch.arange(len(codes), device=codes.device), labels]
+        return codes * self.explained_variance[labels].rsqrt() if self.whiten else codes
+
+    def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Codes -> masks.
+
+        Args:
+            codes: (N, D).
+            labels: (N,) classes, needed if each has its dictionary.
+
+        Returns:
+            (N, m, m) logits, float32, also under autocast.
+
+        Raises:
+            ValueError: there is no dictionary yet, or labels are missing.
+        """
+        self.require_content()
+        labels = self._labels(labels)
+        codes = codes.float()
+        if self.whiten:
+            codes = codes * self.explained_variance[labels].sqrt()
+        if self.num_classes is not None:  # zero for the other classes' components
+            own = labels[:, None] == torch.arange(self.num_classes, device=labels.device)
+            codes = (own[..., None] * codes[:, None]).flatten(1)
+        with full_precision(codes):
+            masks = codes @ self.components.flatten(0, -2) + self.mean[labels]
+        if self.sigmoid == 'none':
+            masks = masks.logit(eps=1e-4)  # clamped to a probability
+        return masks.unflatten(1, (self.mask_size, self.mask_size))
+
+    def _labels(self, labels: Tensor | None) -> Tensor | slice:
+        """The index of each mask's dictionary: all of them, where there is one."""
+        if self.num_classes is None:
+            return slice(None)
+        if labels is None:
+            raise ValueError(f'{type(self).__name__}: a dictionary for each class needs the labels')
+        return labels
