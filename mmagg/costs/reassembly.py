@@ -1,7 +1,6 @@
 """Content-aware reassembly, form by form, at the sizes of A2-FPN. PyTorch alone is imported."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -24,33 +23,6 @@ CALLS_ON_GPU = 20  # of a timed run: a GPU is to be kept busy
 Form = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass
-class Result:
-    """What one form took.
-
-    Attributes:
-        op: 'up' or 'down'.
-        levels: from which to which.
-        dtype: of features and kernels.
-        run: one of `PASSES`.
-        form: how it was computed; of each group, the first one is ours.
-        ms: median time of a call.
-        mib: peak memory above that of the inputs.
-        difference: largest one between the outputs of this form and ours.
-        gib_per_s: bytes that must move, inputs and results, over the time.
-    """
-
-    op: str
-    levels: str
-    dtype: str
-    run: str
-    form: str
-    ms: float
-    mib: float
-    difference: float
-    gib_per_s: float
-
-
 def benchmark_reassembly(
     *,
     shape: tuple[int, int] = (800, 1344),
@@ -68,7 +40,10 @@ def benchmark_reassembly(
 
     Returns:
         `hardware`, `batch`, `shape`, `runs`; `copy_gib_per_s`, the speed of a copy; `absent`, backends that cannot run,
-        and why; `results`, a `Result` each, as dicts.
+        and why; `results`, dicts: `op` ('up' or 'down'), `levels` (from which to which), `dtype`, `run` (one of
+        `PASSES`), `form` (of each group, the first one is ours), `ms` (median time of a call), `mib` (peak memory above
+        that of the inputs), `difference` (largest one to our outputs) and `gib_per_s` (bytes that must move, inputs and
+        results, over the time).
 
     Raises:
         InputError: there is no such device.
@@ -86,8 +61,9 @@ def benchmark_reassembly(
     work = [(*case, passed) for case in cases(shape, place) for passed in PASSES]
     for op, levels, dtype, (size, grid), passed in tqdm(work, desc='cases', leave=False):
         inputs = random_inputs(op, batch, size, grid, place, dtype)
-        labels = op, levels, str(dtype).removeprefix('torch.'), passed
-        report['results'] += map(asdict, measure(labels, forms(op, place, dtype), inputs, runs))
+        case = {'op': op, 'levels': levels, 'dtype': str(dtype).removeprefix('torch.'), 'run': passed}
+        found = measure(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
+        report['results'] += [case | result for result in found]
     return report
 
 
@@ -154,10 +130,10 @@ def bare_carafe(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 def measure(
-    labels: tuple[str, str, str, str], forms: dict[str, Form], inputs: tuple[Tensor, Tensor], runs: int
-) -> list[Result]:
-    """Time and memory of every form in one pass."""
-    device, backward = inputs[0].device, labels[-1] != PASSES[0]
+    forms: dict[str, Form], inputs: tuple[Tensor, Tensor], runs: int, *, backward: bool
+) -> list[dict[str, Any]]:
+    """`form`, `ms`, `mib`, `difference` and `gib_per_s` of every form in one pass."""
+    device = inputs[0].device
 
     def call(form: Form) -> tuple[Tensor, ...]:
         with torch.set_grad_enabled(backward):
@@ -172,7 +148,13 @@ def measure(
     calls = CALLS_ON_GPU if device.type == 'cuda' else 1
     found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls)
     return [
-        Result(*labels, name, 1e3 * x['seconds'], x['mib'], x['difference'], moved / 2**30 / x['seconds'])
+        {
+            'form': name,
+            'ms': 1e3 * x['seconds'],
+            'mib': x['mib'],
+            'difference': x['difference'],
+            'gib_per_s': moved / 2**30 / x['seconds'],
+        }
         for name, x in found.items()
     ]
 
@@ -201,13 +183,12 @@ def table(report: dict[str, Any]) -> str:
         '| op | levels | dtype | pass | form | ms | × first | MiB | × first | largest difference | of a copy |',
         '|---|---|---|---|---|---:|---:|---:|---:|---:|---:|',
     ]
-    first = None
-    for r in (Result(**result) for result in report['results']):
-        case = r.op, r.levels, r.dtype, r.run
-        if first is None or case != (first.op, first.levels, first.dtype, first.run):
-            first = r
+    for r in report['results']:
+        case = [r[key] for key in ('op', 'levels', 'dtype', 'run')]
+        first = next(x for x in report['results'] if case == [x[key] for key in ('op', 'levels', 'dtype', 'run')])
         lines.append(
-            f'| {" | ".join(case)} | {r.form} | {r.ms:.3g} | {r.ms / first.ms:.2f} | {r.mib:.1f} '
-            f'| {r.mib / first.mib:.2f} | {r.difference:.1e} | {100 * r.gib_per_s / report["copy_gib_per_s"]:.0f} % |'
+            f'| {" | ".join(case)} | {r["form"]} | {r["ms"]:.3g} | {r["ms"] / first["ms"]:.2f} | {r["mib"]:.1f} '
+            f'| {r["mib"] / first["mib"]:.2f} | {r["difference"]:.1e} '
+            f'| {100 * r["gib_per_s"] / report["copy_gib_per_s"]:.0f} % |'
         )
     return '\n'.join(lines)

@@ -11,7 +11,6 @@ import torch
 
 from mmagg.cli import paper_tables as command
 from mmagg.cli.main import run
-from mmagg.costs.paper_tables import compare
 from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
 from mmagg.experiments.object_masks import read_masks
 from mmagg.models.masks.boxed.mask_codec import EPS
@@ -50,21 +49,6 @@ def rows(text: str) -> dict[str, list[str]]:
     """The cells of all tables, by the first one of their row."""
     lines = [[cell.strip() for cell in line.strip('|').split('|')] for line in text.splitlines() if line[:1] == '|']
     return {cells[0]: cells[1:] for cells in lines if '---' not in cells[0] and cells[0] != 'row'}
-
-
-@pytest.mark.parametrize(
-    'published, measured, digits, shown, verdict',
-    [
-        (283.28, 283.2849, 2, '283.28', 'same'),
-        (283.28, 283.2851, 2, '283.285', '+0.005 (+0.0%)'),
-        (55.4, 55.331, 1, '55.33', '-0.07 (-0.1%)'),
-        (-37.8, -35.96, 1, '-35.96', '+1.84 (+4.9%)'),
-        (34_845_922, 34_845_922, 0, '34,845,922', 'same'),
-        (34_845_922, 34_847_000, 0, '34,847,000', '+1,078 (+0.0%)'),
-    ],
-)
-def test_compared_to_the_printed_digit(published, measured, digits, shown, verdict) -> None:
-    assert compare(published, measured, digits) == (shown, verdict)
 
 
 def test_a2fpn_is_met(tmp_path: Path, capsys, monkeypatch) -> None:
