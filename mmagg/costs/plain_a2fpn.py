@@ -57,7 +57,7 @@ def global_context(mgc: MultiLevelGlobalContext, feats: Sequence[Tensor]) -> lis
 
 
 def reweighted(fusion: GACARAFE | GACAP, pair: Tensor) -> tuple[Tensor, Tensor]:
-    """A2-FPN, Eq. 9: the concatenated pair (B, 2 C, h, w) -> weights (B, C, 1, 1) of the coarse map and of the fine one."""
+    """A2-FPN, Eq. 9: the joined pair (B, 2 C, h, w) -> weights (B, C, 1, 1) of the coarse map and of the fine one."""
     mask = fusion.encoder.mask(pair).flatten(2).softmax(dim=2)
     return fusion.gate((pair.flatten(2) @ mask.transpose(1, 2))[..., None])
 
