@@ -3,24 +3,82 @@
 Shape shorthand: N detections or places, C channels, (h, w) size of a level, D coefficients.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from functools import partial
 from itertools import accumulate
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from mmagg.costs.memory import MIB, MemoryMeter
-from mmagg.engine.stages import StageClock
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.apis.inference import for_inference
+from mmagg.costs.random_model import random_model
+from mmagg.costs.timing import heading, in_turns, peak_mib
+from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
 from mmagg.models.postprocess import DetectedBoxes
+from mmagg.ops.stage import StageClock
 
+PLACES = (100, 200)
+DETECTIONS = (1, 10, 50, 100)
 PASSES = ('forward', 'forward + backward')
 STAGES = ('shared', 'coefficients', 'merging', 'pasting')
 SMALLEST, LARGEST = 0.03, 0.6  # roots of the boxes' areas, of the image's short side
 ASPECT = 0.25  # largest logarithm of the root of a box's aspect ratio
 TOLERANCE = 1e-2  # relative; convolutions on a GPU may round to ten bits
+
+
+def benchmark_boxed_masks(
+    config: str,
+    *,
+    shape: tuple[int, int] = (800, 1216),
+    runs: int = 3,
+    device: str = 'cpu',
+    cfg_options: dict | None = None,
+) -> dict[str, Any]:
+    """Time and peak memory of the masks of a config's `BoxedMaskHead` alone, for one image, on random maps.
+
+    Args:
+        config: config file of a detector.
+        shape: (H, W) of the image.
+        runs: timed runs of each form, in turns.
+        device: e.g. cuda:0.
+        cfg_options: changes to the config, dotted keys.
+
+    Returns:
+        `hardware`, `config`, `shape`, `runs`; `coefficients`, comparisons of `compare_coefficients`, none for a head
+        without sparse ones; `masks`, by the number of detections, from `time_masks`.
+
+    Raises:
+        InputError: the config cannot be used, its head is another one, or there is no such device.
+    """
+    place = usable_device(device)
+    model = random_model(config, cfg_options)
+    head = getattr(model, 'mask_head', None)
+    if not isinstance(head, BoxedMaskHead):
+        raise InputError(f'{config}: the mask head is a {type(head).__name__}, not a BoxedMaskHead')
+    head.post_process.mask_format = 'bitmap'  # encoding is no part of this
+    model = model.to(place).eval()
+    places = PLACES if head.coefficients is not None and not head.coefficients.dense else ()
+    coefficients = []
+    for backward in (True, False):  # training has the memory layout that the model is built with
+        model = model if backward else for_inference(model)
+        feats = random_pyramid(model, shape)
+        for number in tqdm(places, desc='places', leave=False):
+            coefficients.append(compare_coefficients(head, feats, shape, number, backward=backward, runs=runs))
+    return {
+        'hardware': hardware(place),
+        'config': config,
+        'shape': list(shape),
+        'runs': runs,
+        'coefficients': coefficients,
+        'masks': time_masks(head, feats, shape, DETECTIONS, runs),
+    }
 
 
 # What goes in
@@ -133,11 +191,10 @@ def compare_coefficients(
     )
     if not difference <= TOLERANCE:
         raise ArithmeticError(f'coefficients at {len(places)} places are not those of the convolution: {difference}')
-    runs_of = {name: lambda _, form=form: run(form) for name, form in forms.items()}
     return {
         'places': len(places),
         'pass': PASSES[backward],
-        **measured(runs_of, places.device, runs),
+        **measured({name: partial(run, form) for name, form in forms.items()}, places.device, runs),
         'difference': difference,
     }
 
@@ -166,53 +223,42 @@ def time_masks(
     maps = head.boxes(pyramid)
     sizes = [x.shape[-2:] for x in pyramid]
 
-    def run(clock: StageClock, detections: DetectedBoxes) -> None:
-        places = [
-            (head.masks, 'features', 'shared'),
-            (head, 'decode', 'merging'),
-            (head.post_process, 'paste', 'pasting'),
-        ]
-        if head.coefficients is not None:
-            places += [(head.coefficients, name, 'coefficients') for name in ('features', 'at')]
-        with clock.watch(places):
-            shared = head.masks.features(feats)
-            features = () if head.coefficients is None else head.coefficients.features(pyramid, maps.box_feats)
-            logits = head.decode(features, shared, detections, 0)
-            head.post_process.paste(logits, detections, img_shape=shape, out_size=shape)
+    def run(detections: DetectedBoxes) -> None:
+        shared = head.masks.features(feats)
+        features = () if head.coefficients is None else head.coefficients.features(pyramid, maps.box_feats)
+        logits = head.decode(features, shared, detections, 0)
+        head.post_process.paste(logits, detections, img_shape=shape, out_size=shape)
 
-    detections = {number: random_detections(head, number, shape, sizes) for number in numbers}
-    forms = {number: lambda clock, found=found: run(clock, found) for number, found in detections.items()}
-    return measured(forms, feats[0].device, runs)
+    forms = {number: partial(run, random_detections(head, number, shape, sizes)) for number in numbers}
+    return measured(forms, feats[0].device, runs, stages=True)
 
 
 # Both
 
 
-def measured(forms: dict, device: torch.device, runs: int) -> dict:
-    """Time and memory of several forms of a computation.
-
-    They take turns, and each timed run follows one of the same form that is not timed: what the other one left in
-    caches and allocator is not to be measured.
+def measured(
+    forms: Mapping[Any, Callable[[], object]], device: torch.device, runs: int, *, stages: bool = False
+) -> dict:
+    """Time and memory of several forms of a computation, in turns.
 
     Args:
-        forms: by name; each is called with a `StageClock`, and may charge it with stages.
+        forms: by name.
         device: where they run.
         runs: timed runs of each.
+        stages: tell those apart that are marked.
 
     Returns:
         per form `mib`, the peak memory above that at its start; `ms`, the median time; `stages_ms`, that of its stages.
     """
-    mib, clocks = {}, {name: [] for name in forms}
-    for name, form in forms.items():
-        with MemoryMeter(device) as meter:
-            form(StageClock(device))
-        mib[name] = meter.peak() / MIB
-    for _ in range(runs):
-        for name, form in forms.items():
-            for clock in (StageClock(device), StageClock(device)):  # the first one warms up
-                with clock.stage('rest'):
-                    form(clock)
-            clocks[name].append(clock)
+
+    def clocked(form: Callable[[], object]) -> StageClock:
+        clock = StageClock(device)
+        with clock.listening() if stages else nullcontext(), clock.stage('rest'):
+            form()
+        return clock
+
+    mib = {name: peak_mib(form, device) for name, form in forms.items()}
+    clocks = in_turns({name: partial(clocked, form) for name, form in forms.items()}, runs)
     return {
         name: {
             'mib': mib[name],
@@ -223,3 +269,28 @@ def measured(forms: dict, device: torch.device, runs: int) -> dict:
         }
         for name in forms
     }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text."""
+    height, width = report['shape']
+    lines = [
+        heading(report['hardware']),
+        f'work      {report["config"]}, 1 image of {height} x {width}, medians of {report["runs"]} runs',
+    ]
+    if report['coefficients']:
+        columns = ('dense ms', 'sparse ms', 'ratio', 'dense MiB', 'sparse MiB', 'ratio', 'difference')
+        lines += ['', f'{"coefficients":<32}' + ''.join(f'{name:>12}' for name in columns)]
+    for row in report['coefficients']:
+        numbers = ''
+        for unit in ('ms', 'mib'):
+            dense, sparse = row['dense'][unit], row['sparse'][unit]
+            numbers += f'{dense:>12.1f}{sparse:>12.1f}{dense / sparse:>12.1f}'
+        lines.append(f'{row["places"]:>3} places, {row["pass"]:<20}{numbers}{row["difference"]:>12.1e}')
+    columns = (*STAGES, 'all ms', 'MiB')
+    lines += ['', f'{"masks":<32}' + ''.join(f'{name:>13}' for name in columns)]
+    for number, row in report['masks'].items():
+        values = (*(row['stages_ms'].get(stage, 0) for stage in STAGES), row['ms'], row['mib'])
+        lines.append(f'{number:>3} detections{"":<18}' + ''.join(f'{value:>13.1f}' for value in values))
+    ratio = report['masks'][100]['ms'] / report['masks'][10]['ms']
+    return '\n'.join([*lines, f'100 / 10 detections: {ratio:.2f}'])

@@ -4,11 +4,13 @@ paper: the counter of MMDetection v1, which AggMask (Table 4) and A2-FPN (Table 
 types: whatever is called as a function does not count. Lazy heads are run densely for it, as the originals run: all
 masks of all cells; A2-FPN's layers as the paper writes them.
 
-modern: the multiply-adds of every convolution and matrix product that is really done, in modules and functions.
+modern: the multiply-adds of every convolution and matrix product that is really done, in modules and functions, by
+PyTorch's `FlopCounterMode`. The reassembly of A2-FPN is neither.
 
 Only shapes matter, so a model is best counted on PyTorch's meta device: nothing is computed, nothing takes memory.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
@@ -22,22 +24,35 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd, _AvgPoolNd, _MaxPoolNd
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
-from mmagg.costs.forward_pass import forward_pass
+from mmagg.costs.forward_pass import forward_pass, without_values
 from mmagg.costs.plain_a2fpn import plainly
-from mmagg.engine.stages import replaced
-from mmagg.models.heads import GridMaskHead
-from mmagg.models.masks import AggMaskContext
+from mmagg.ops.stage import StageMeter
 
 CONVENTIONS = ('paper', 'modern')
 OTHER = 'other'  # what no part has or does
+PART_OF_MARK = {
+    'head': 'mask_head',
+    'decode': 'mask_head.decode',
+    'aggregation': 'mask_head.decode',
+    'context': 'mask_head.aggregator.context',
+    'shared': 'mask_head.masks',
+    'merging': 'mask_head.masks',
+    'coefficients': 'mask_head.coefficients',
+}
+"""The stages that a head marks in its code, and whose work they are: what it calls as functions is charged so."""
 
 NOTHING = (nn.Identity, _DropoutNd)  # does nothing when a detector is used
 POOLINGS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
-IN_PLACE = {torch.ops.aten.baddbmm_: torch.ops.aten.baddbmm}  # PyTorch has formulas for functions only
 PER_ELEMENT = (nn.ReLU, nn.PReLU, nn.ELU, nn.LeakyReLU, nn.ReLU6, nn.Upsample)
+
+
+def _baddbmm_flops(_: torch.Size, a: torch.Size, b: torch.Size, **__: Any) -> int:
+    return 2 * a.numel() * b[-1]
+
+
+IN_PLACE = {torch.ops.aten.baddbmm_: _baddbmm_flops}  # PyTorch has formulas for functions only
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,7 @@ def count_costs(
     """Parameters and multiply-adds of a detector for one image.
 
     Args:
-        model: a detector of ours or mmdet's, on any device, also 'meta'. It is set to evaluation mode.
+        model: a detector of ours or mmdet's, on any device, also 'meta'. A copy of it is run.
         shape: (H, W) of the image as the backbone sees it, that is, padded.
         convention: 'paper' or 'modern', see the top of this file.
         candidates: how many masks a `GridMaskHead` decodes in the modern convention.
@@ -97,13 +112,12 @@ def count_costs(
     """
     if convention not in CONVENTIONS:
         raise ValueError(f'convention is {convention!r}; it must be one of {CONVENTIONS}')
-    model.eval()
-    images = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
-    counter = PaperCounter(model) if convention == 'paper' else ModernCounter(model)
-    paper = convention == 'paper'
-    with counter, plainly(model) if paper else nullcontext():
-        forward_pass(model, images, dense=paper, candidates=candidates)
     parts = parameters(model)
+    paper = convention == 'paper'
+    model = without_values(copy.deepcopy(model).eval().requires_grad_(False))
+    images = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
+    with PaperCounter(model) if paper else ModernCounter(model) as counter, plainly(model) if paper else nullcontext():
+        forward_pass(model, images, dense=paper, candidates=candidates)
     for name, macs in counter.macs.items():
         parts[name] = parts.get(name, Cost()) + Cost(macs=macs)
     workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, (_ConvNd, nn.Linear))]
@@ -199,6 +213,9 @@ class ModernCounter:
 
     Biases, normalisation, activations, pooling and interpolation are left out.
 
+    `FlopCounterMode` counts what a module calls for all modules around it; here it is charged to the innermost part,
+    since a lazy head runs its towers in the middle of decoding.
+
     Attributes:
         macs: by part. What a part calls of another one is the other one's.
         called: parts of which a module was called.
@@ -207,66 +224,31 @@ class ModernCounter:
 
     def __init__(self, model: nn.Module) -> None:
         self.macs: Counter[str] = Counter()
-        self.called: set[str] = set()
         self.uncounted: Counter[str] = Counter()
-        self._model, self._stack, self._open = model, ExitStack(), [OTHER]
+        self._model, self._stack = model, ExitStack()
+
+    @property
+    def called(self) -> set[str]:
+        """The parts that did anything, if only what counts nothing."""
+        return set(self.macs)
 
     def __enter__(self) -> 'ModernCounter':
-        for path, module in self._model.named_modules():
-            part = part_name(path)
-            self._stack.callback(module.register_forward_pre_hook(lambda *_, part=part: self._begin(part)).remove)
-            self._stack.callback(module.register_forward_hook(lambda *_: self._end()).remove)
-            # Methods that convolve with functions.
-            if isinstance(module, GridMaskHead):
-                self._charge(module, 'decode', f'{path}.decode')
-            if isinstance(module, AggMaskContext):
-                self._charge(module, 'fused', part)
         # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.
         self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        self._stack.enter_context(_Products(self._count))
+        flops = self._stack.enter_context(FlopCounterMode(display=False, custom_mapping=IN_PLACE))
+        meter = StageMeter(flops.get_total_flops)
+        self._stack.callback(self._read, meter)
+        for path, module in self._model.named_modules():
+            part = part_name(path)
+            self._stack.callback(module.register_forward_pre_hook(lambda *_, part=part: meter.begin(part)).remove)
+            self._stack.callback(module.register_forward_hook(lambda *_: meter.end()).remove)
+        self._stack.enter_context(meter.listening())
+        self._stack.enter_context(meter.stage(OTHER))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _charge(self, owner: nn.Module, method: str, part: str) -> None:
-        """Charge what a method does to `part`."""
-        function = getattr(owner, method)
-
-        def charged(*args: Any) -> Any:
-            self._begin(part)
-            result = function(*args)
-            self._end()
-            return result
-
-        self._stack.enter_context(replaced(owner, method, charged))
-
-    def _begin(self, part: str) -> None:
-        self.called.add(part)
-        self._open.append(part)
-
-    def _end(self) -> None:
-        self._open.pop()
-
-    def _count(self, macs: int) -> None:
-        self.macs[self._open[-1]] += macs
-
-
-class _Products(TorchDispatchMode):
-    """Reports the multiply-adds of every convolution and matrix product, by PyTorch's own formulas.
-
-    `FlopCounterMode` does so, too, but its tracking of modules fails where parameters are passed to modules.
-    """
-
-    def __init__(self, report: Callable[[int], None]) -> None:
-        super().__init__()
-        self._report = report
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        kwargs = kwargs or {}
-        out = func(*args, **kwargs)
-        function = IN_PLACE.get(func._overloadpacket, func._overloadpacket)
-        formula = flop_registry.get(function)
-        if formula is not None:
-            self._report(formula(*args, **kwargs, out_val=out) // 2)
-        return out
+    def _read(self, meter: StageMeter) -> None:
+        for name, flops in meter.spent.items():
+            self.macs[PART_OF_MARK.get(name, name)] += int(flops) // 2

@@ -3,24 +3,20 @@
 Shape shorthand: C channels, S grid side, Q cells or locations of all levels, N candidates, (H, W) image size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import singledispatch
+from collections.abc import Sequence
+from functools import partial, singledispatch
 
-import mmcv.ops.deform_conv
-import mmcv.ops.modulated_deform_conv
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
 from torch import Tensor, nn
 
-from mmagg.costs.stage_times import random_batch
-from mmagg.engine.stages import replaced
+from mmagg.costs.random_model import random_batch
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import (
-    AggMaskAggregator,
     BlendMaskMasks,
     DecoupledSOLOMaskBranch,
     DynamicParameters,
@@ -38,7 +34,7 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
     """Run a detector, without post-processing; in a way that runs on the meta device if its operations allow that.
 
     Args:
-        model: a detector, in evaluation mode.
+        model: a detector, in evaluation mode; on the meta device one `without_values`.
         images: (1, 3, H, W).
         dense: let a `GridMaskHead` call its modules for the masks of all cells, and a `BoxedMaskHead` for the
             coefficients of all locations, as the originals do; otherwise they decode the masks of `candidates` of
@@ -49,26 +45,25 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
         ValueError: `candidates` is not between 1 and Q.
         TypeError: a head that is not known here.
     """
-    with deformable_as_plain(), pooled_as_zeros(model):
-        head = getattr(model, 'mask_head', None)
-        if isinstance(head, GridMaskHead):
-            feats = model.extract_feat(images)
-            _, masks = head(feats)
-            if dense:
-                run_densely(head, feats)
-            else:
-                cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
-                head.decode(masks, 0, cells, images.device)
-        elif isinstance(head, BoxedMaskHead):
-            run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
-        elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
-            feats = model.extract_feat(images)
-            model.rpn_head(feats)
-            if getattr(model, 'roi_head', None) is not None:
-                run_roi_head(model.roi_head, feats)
+    head = getattr(model, 'mask_head', None)
+    if isinstance(head, GridMaskHead):
+        feats = model.extract_feat(images)
+        _, masks = head(feats)
+        if dense:
+            run_densely(head, feats)
         else:
-            _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
-            model(images, samples, mode='tensor')
+            cells = evenly_spread(candidates, sum(grid**2 for grid in head.grids))
+            head.decode(masks, 0, cells, images.device)
+    elif isinstance(head, BoxedMaskHead):
+        run_boxed_head(head, model.extract_feat(images), candidates, dense=dense)
+    elif isinstance(getattr(model, 'rpn_head', None), RPNHead):
+        feats = model.extract_feat(images)
+        model.rpn_head(feats)
+        if getattr(model, 'roi_head', None) is not None:
+            run_roi_head(model.roi_head, feats)
+    else:
+        _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
+        model(images, samples, mode='tensor')
 
 
 # Heads that decode only what is asked for
@@ -88,22 +83,24 @@ def evenly_spread(number: int | None, places: int) -> np.ndarray:
 def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
     """Call the modules that the forward of a head puts off, for all cells."""
     levels = head.resize(feats)
-    call_for_all_cells(head.mask_branch, feats, levels, head.grids)
+    call_for_all_cells(head.mask_branch, levels, head.grids)
     if head.aggregator is not None:
-        call_for_all_cells(head.aggregator, feats, levels, head.grids)
+        # The aggregation itself is a function.
+        call_for_all_cells(head.aggregator.parameter_branch, levels, head.grids)
+        if head.aggregator.context is not None:
+            # The original upsamples and concatenates all levels before it convolves.
+            channels = head.aggregator.context.fuse.in_channels
+            head.aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
 
 
 @singledispatch
-def call_for_all_cells(
-    part: nn.Module, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]
-) -> None:
-    """Call the modules that the forward of a mask branch or aggregator puts off, for all cells, as the original does.
+def call_for_all_cells(part: nn.Module, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    """Call the modules that the forward of a mask branch, or of an aggregator's parameters, puts off, for all cells.
 
     Other types are added with `@call_for_all_cells.register`.
 
     Args:
-        part: the mask branch or aggregator; its `forward` was called before.
-        feats: the pyramid from P2 on.
+        part: the mask branch or parameters; its `forward` was called before.
         levels: the pyramid at the head's strides.
         grids: S of each level, of the classes.
     """
@@ -111,48 +108,34 @@ def call_for_all_cells(
 
 
 @call_for_all_cells.register
-def _(branch: SOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv in zip(levels, branch.convs, strict=True):
-        # The original upsamples before it convolves.
-        conv(F.interpolate(branch.features(level), scale_factor=2))
+def _(part: SOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv in zip(levels, part.convs, strict=True):
+        conv(F.interpolate(part.features(level), scale_factor=2))  # the original upsamples before it convolves
 
 
 @call_for_all_cells.register
-def _(branch: DecoupledSOLOMaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv_x, conv_y in zip(levels, branch.convs_x, branch.convs_y, strict=True):
-        maps = [branch.features(level, axes) for axes in branch.towers]
+def _(part: DecoupledSOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, conv_x, conv_y in zip(levels, part.convs_x, part.convs_y, strict=True):
+        maps = [part.features(level, axes) for axes in part.towers]
         conv_x(maps[0])
         conv_y(maps[-1])
 
 
 @call_for_all_cells.register
-def _(branch: SOLOv2MaskBranch, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    # The dynamic convolution itself is a function.
-    for level, grid in zip(levels, branch.grids, strict=True):
-        branch.conv_kernel(branch.tower_output(level, grid))
+def _(part: SOLOv2MaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+    for level, grid in zip(levels, part.grids, strict=True):
+        part.conv_kernel(part.tower_output(level, grid))  # the dynamic convolution itself is a function
 
 
 @call_for_all_cells.register
-def _(aggregator: AggMaskAggregator, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    # The aggregation itself is a function, too.
-    context = aggregator.context
-    if context is not None:
-        # The original upsamples and concatenates all levels before it convolves.
-        context.reduce(context.fuse(feats[0].new_zeros(1, context.fuse.in_channels, *feats[0].shape[-2:])))
-    call_for_all_cells(aggregator.parameter_branch, feats, levels, grids)
-
-
-@call_for_all_cells.register
-def _(branch: DynamicParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(part: DynamicParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     for level, grid in zip(levels, grids, strict=True):
-        if branch.tower is not None:
-            branch.conv(branch.tower_output(level, (grid, grid)))
-        else:
-            branch.conv(level.new_zeros(1, branch.conv.in_channels, grid, grid))
+        given = level.new_zeros(1, part.conv.in_channels, grid, grid)
+        part.conv(given if part.tower is None else part.tower_output(level, (grid, grid)))
 
 
 @call_for_all_cells.register
-def _(branch: StaticParameters, feats: Sequence[Tensor], levels: Sequence[Tensor], grids: Sequence[int]) -> None:
+def _(part: StaticParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
     """They are just there."""
 
 
@@ -174,21 +157,7 @@ def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
     boxes = feats[0].new_zeros(candidates, 4)
     detections = DetectedBoxes(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
-    with ExitStack() as stack:
-        if head.coefficients is not None:
-            stack.enter_context(called_as_module(head.coefficients, 'at'))
-        stack.enter_context(called_as_module(head.masks, 'decode'))
-        head.decode(features, shared, detections, 0)
-
-
-@contextmanager
-def called_as_module(module: nn.Module, method: str) -> Iterator[None]:
-    """Within the block a method of a module is its `forward`, so that counters see whose work it does."""
-    with (
-        replaced(module, 'forward', getattr(module, method)),
-        replaced(module, method, lambda *args, **options: module(*args, **options)),
-    ):
-        yield
+    head.decode(features, shared, detections, 0)
 
 
 # Heads on regions
@@ -223,38 +192,35 @@ def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
 # Stand-ins for operations without a kernel on the meta device
 
 
-@contextmanager
-def pooled_as_zeros(model: nn.Module) -> Iterator[None]:
-    """Within the block regions are pooled to zeros of the right shape: pooling counts nothing."""
+def without_values(model: nn.Module) -> nn.Module:
+    """Let a model compute shapes where its operations need values; it is of no other use afterwards.
 
-    def extracted(extractor: SingleRoIExtractor) -> Callable:
-        size = extractor.roi_layers[0].output_size
-        return lambda feats, rois, *_: feats[0].new_zeros(len(rois), extractor.out_channels, *size)
-
-    def pooled(masks: BlendMaskMasks) -> Callable:
-        return lambda bases, rois: bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)
-
-    with ExitStack() as stack:
-        for module in model.modules():
-            if type(module) is SingleRoIExtractor:
-                stack.enter_context(replaced(module, 'forward', extracted(module)))
-            elif isinstance(module, BlendMaskMasks):
-                stack.enter_context(replaced(module, 'pool', pooled(module)))
-        yield
+    Regions are pooled to zeros of the right shape: pooling counts nothing. Deformable convolutions are plain ones: as
+    many multiply-adds, apart from the sampling.
+    """
+    for module in model.modules():
+        if isinstance(module, DeformConv2d | ModulatedDeformConv2d):
+            module.forward = partial(undeformed, module)
+        elif type(module) is SingleRoIExtractor:
+            module.forward = partial(extracted, module)
+        elif isinstance(module, BlendMaskMasks):
+            module.pool = partial(pooled, module)
+    return model
 
 
-@contextmanager
-def deformable_as_plain() -> Iterator[None]:
-    """Within the block deformable convolutions are plain ones: as many multiply-adds, apart from the sampling."""
+def undeformed(conv: DeformConv2d | ModulatedDeformConv2d, x: Tensor, *_: Tensor) -> Tensor:
+    """The convolution without its offsets, which are computed if that is done in it."""
+    if hasattr(conv, 'conv_offset'):
+        conv.conv_offset(x)
+    options = conv.stride, conv.padding, conv.dilation, conv.groups
+    return F.conv2d(x, conv.weight, getattr(conv, 'bias', None), *options)
 
-    def v1(x: Tensor, _: Tensor, weight: Tensor, stride, padding, dilation, groups, *__: object) -> Tensor:
-        return F.conv2d(x, weight, None, stride, padding, dilation, groups)
 
-    def v2(x: Tensor, _: Tensor, __: Tensor, weight: Tensor, bias, stride, padding, dilation, groups, *___) -> Tensor:
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
+def extracted(extractor: SingleRoIExtractor, feats: Sequence[Tensor], rois: Tensor, *_: float) -> Tensor:
+    """Zeros instead of the features of regions."""
+    return feats[0].new_zeros(len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size)
 
-    with (
-        replaced(mmcv.ops.deform_conv, 'deform_conv2d', v1),
-        replaced(mmcv.ops.modulated_deform_conv, 'modulated_deform_conv2d', v2),
-    ):
-        yield
+
+def pooled(masks: BlendMaskMasks, bases: Tensor, rois: Tensor) -> Tensor:
+    """Zeros instead of bases in boxes."""
+    return bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)

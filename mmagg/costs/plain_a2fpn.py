@@ -22,26 +22,26 @@ Reassembly = Callable[[Tensor, Tensor], Tensor]
 
 
 def compatibility(queries: Tensor, keys: Tensor, *, dim: int, norm_query: bool = False) -> Tensor:
-    """Eq. 3: (B, c, M), (B, c, N) -> (B, N, M), a softmax over `dim` of √c times the cosines."""
+    """A2-FPN, Eq. 3: (B, c, M), (B, c, N) -> (B, N, M), a softmax over `dim` of √c times the cosines."""
     queries = normalised(queries, 1) if norm_query else queries
     return (queries.shape[1] ** 0.5 * normalised(keys, 1).transpose(1, 2) @ queries).softmax(dim=dim)
 
 
 def collect(mgc: MultiLevelGlobalContext, level: int, x: Tensor) -> Tensor:
-    """Eq. 1: (B, c_i, H, W) -> (B, c, n_i)."""
+    """A2-FPN, Eq. 1: (B, c_i, H, W) -> (B, c, n_i)."""
     logits = x.shape[1] ** 0.5 * mgc.entities[level](normalised(x, 1))
     weights = logits.flatten(2).softmax(dim=2)
     return mgc.embed[level](x).flatten(2) @ weights.transpose(1, 2)
 
 
 def graph_convolution(gcn: ContextGCN, contexts: Tensor) -> Tensor:
-    """Eq. 4: (B, c, n) -> (B, c, n)."""
+    """A2-FPN, Eq. 4: (B, c, n) -> (B, c, n)."""
     weights = compatibility(gcn.query(contexts), gcn.key(contexts), dim=1, norm_query=gcn.norm_query)
     return gcn.value(contexts) @ weights + contexts
 
 
 def global_context(mgc: MultiLevelGlobalContext, feats: Sequence[Tensor]) -> list[Tensor]:
-    """Eqs. 1 to 6: levels (B, c_i, H, W) -> levels (B, C, H, W)."""
+    """A2-FPN, Eqs. 1 to 6: levels (B, c_i, H, W) -> levels (B, C, H, W)."""
     contexts = [collect(mgc, i, x) for i, x in enumerate(feats)]
     if mgc.joint_gcn is not None:
         contexts = [graph_convolution(gcn, x) for gcn, x in zip(mgc.level_gcns, contexts, strict=True)]
@@ -57,13 +57,13 @@ def global_context(mgc: MultiLevelGlobalContext, feats: Sequence[Tensor]) -> lis
 
 
 def reweighted(fusion: GACARAFE | GACAP, pair: Tensor) -> tuple[Tensor, Tensor]:
-    """Eq. 9: the concatenated pair (B, 2 C, h, w) -> weights (B, C, 1, 1) of the coarse map and of the fine one."""
+    """A2-FPN, Eq. 9: the joined pair (B, 2 C, h, w) -> weights (B, C, 1, 1) of the coarse map and of the fine one."""
     mask = fusion.encoder.mask(pair).flatten(2).softmax(dim=2)
     return fusion.gate((pair.flatten(2) @ mask.transpose(1, 2))[..., None])
 
 
 def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Reassembly = reassemble_up) -> Tensor:
-    """Eqs. 7 to 10."""
+    """A2-FPN, Eqs. 7 to 10."""
     pair = torch.cat([coarse, F.max_pool2d(fine, 2, ceil_mode=True)], dim=1)
     kernels = fusion.predictor(fusion.encoder.reduce(pair))
     large = up(coarse, kernels)[:, :, : fine.shape[2], : fine.shape[3]]
@@ -72,7 +72,7 @@ def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Reassembly = re
 
 
 def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Reassembly = reassemble_down) -> Tensor:
-    """Eqs. 9 and 11 to 13."""
+    """A2-FPN, Eqs. 9 and 11 to 13."""
     pair = torch.cat([fine, F.interpolate(coarse, size=fine.shape[2:], mode='bilinear', align_corners=False)], dim=1)
     small = down(fine, fusion.predictor(fusion.encoder.reduce(pair)))
     weights = reweighted(fusion, pair)

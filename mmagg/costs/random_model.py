@@ -1,16 +1,21 @@
-"""A detector with random weights, for measuring."""
+"""A detector with random weights, and random images for it."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from mmdet.registry import MODELS
+from mmdet.structures import DetDataSample
+from mmdet.structures.mask import BitmapMasks
 from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
-from torch import nn
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
 
 from mmagg.apis.config import load_config
 from mmagg.io.errors import InputError
@@ -68,3 +73,59 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+def random_batch(
+    batch_size: int,
+    shape: tuple[int, int],
+    *,
+    num_classes: int,
+    objects: int,
+    device: str | torch.device,
+    seed: int = 0,
+) -> tuple[Tensor, list[DetDataSample]]:
+    """Smooth random images with elliptic objects of all scales.
+
+    Args:
+        batch_size: B.
+        shape: (H, W), multiples of 32, which is also the original images' size.
+        num_classes: labels are below this.
+        objects: per image.
+        device: where everything but the masks lies.
+        seed: of all random numbers.
+
+    Returns:
+        (B, 3, H, W) normalised images and B samples with `gt_instances`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    height, width = shape
+    coarse = torch.randn(batch_size, 3, height // 32, width // 32, generator=generator)
+    images = F.interpolate(coarse, size=shape, mode='bilinear') + 0.1 * torch.randn(
+        batch_size, 3, *shape, generator=generator
+    )
+    rng = np.random.default_rng(seed)
+    sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
+    samples = []
+    for i in range(batch_size):
+        boxes, masks = ellipses(objects, height, width, rng)
+        instances = InstanceData(
+            bboxes=torch.from_numpy(boxes).to(device),
+            labels=torch.from_numpy(rng.integers(0, num_classes, objects)).to(device),
+            masks=BitmapMasks(masks, height, width),
+        )
+        sample = DetDataSample(metainfo={'img_id': i, 'scale_factor': (1.0, 1.0), **sizes}, gt_instances=instances)
+        sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4, device=device))
+        samples.append(sample)
+    return images.to(device), samples
+
+
+def ellipses(number: int, height: int, width: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Ellipses of all scales in random places: boxes (number, 4) float32, masks (number, height, width) uint8."""
+    short = min(height, width)
+    sides = np.geomspace(short / 50, 0.8 * short, number)[:, None] * np.exp(rng.uniform(-0.2, 0.2, (number, 2)))
+    w, h = sides.T
+    x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+    rows, columns = np.ogrid[:height, :width]
+    across = (columns + 0.5 - (x + w / 2)[:, None, None]) / w[:, None, None]
+    down = (rows + 0.5 - (y + h / 2)[:, None, None]) / h[:, None, None]
+    return np.stack([x, y, x + w, y + h], 1).astype(np.float32), (across**2 + down**2 <= 0.25).astype(np.uint8)

@@ -21,7 +21,7 @@ def unfolded_up(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 def unfolded_down(x: Tensor, kernels: Tensor) -> Tensor:
-    """Content-aware pooling (Eq. 12): unfold with a stride, a product."""
+    """Content-aware pooling (A2-FPN, Eq. 12): unfold with a stride, a product."""
     k = isqrt(kernels.shape[1])
     columns = F.unfold(x, k, padding=k // 2, stride=FACTOR).view(*x.shape[:2], k**2, *kernels.shape[2:])
     return torch.einsum('bckhw,bkhw->bchw', columns, kernels)

@@ -10,8 +10,8 @@ from mmengine.model import BaseTTAModel
 from mmengine.runner import Runner
 from torch import nn
 
-from mmagg.costs.stage_times import inference_places
-from mmagg.engine.stages import StageClock
+from mmagg.engine.stages import PARTS_OF, marked, marked_detector
+from mmagg.ops.stage import StageClock
 
 WAITING, PREPROCESSING, REST, COLLECTING = 'waiting for data', 'preprocessing', 'post', 'collecting'
 WARM_UP = 1  # batches at the start that are not counted where others follow
@@ -24,11 +24,13 @@ class LatencyHook(Hook):
 
     Args:
         model: what is tested, without the wrapper of distributed training.
-        compiled: its parts are compiled; then it is one stage, because a watched part would not be.
+        compiled: its parts are compiled; then it is one stage, because a part would not be with a hook in it.
 
     Attributes:
         batches: images, and seconds by stage, of each.
     """
+
+    priority = 'HIGHEST'  # what other hooks do after a batch, as drawing it, is no part of it
 
     def __init__(self, *, model: nn.Module, compiled: bool = False) -> None:
         self.model, self.compiled = model, compiled
@@ -36,30 +38,36 @@ class LatencyHook(Hook):
         self.batches: list[tuple[int, dict[str, float]]] = []
 
     def before_test(self, runner: Runner) -> None:
-        """Watch the parts."""
+        """Mark the parts."""
         inner = self.model.module if isinstance(self.model, BaseTTAModel) else self.model
-        places = [(self.model, 'test_step', REST), (runner.test_evaluator, 'process', COLLECTING)]
-        places += [(inner.data_preprocessor, 'forward', PREPROCESSING)]
-        places += [] if self.compiled else inference_places(inner)
-        self._watching = ExitStack()
-        self._watching.enter_context(self.clock.watch(places))
-        self._left = perf_counter()
+        self._marks = ExitStack()
+        self._marks.enter_context(marked([(inner.data_preprocessor, PREPROCESSING)]))
+        self._marks.enter_context(marked([(inner, REST)]) if self.compiled else marked_detector(inner))
+        self._waiting = _WaitingHook()
+        runner.register_hook(self._waiting)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """The data are here."""
+        """The data are here; whatever is no other stage collects the results."""
         self.clock.seconds.clear()
-        self.clock.seconds[WAITING] = perf_counter() - self._left
+        self.clock.seconds[WAITING] = perf_counter() - self._waiting.since
+        self._batch = ExitStack()
+        self._batch.enter_context(self.clock.listening())
+        self._batch.enter_context(self.clock.stage(COLLECTING))
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: list | None = None
     ) -> None:
         """Keep the batch's times."""
-        self.batches.append((len(outputs), dict(self.clock.seconds)))
-        self._left = perf_counter()
+        self._batch.close()
+        seconds = Counter()
+        for name, value in self.clock.seconds.items():
+            of_model = name not in (WAITING, PREPROCESSING, COLLECTING)
+            seconds[REST if self.compiled and of_model else PARTS_OF.get(name, name)] += value
+        self.batches.append((len(outputs), dict(seconds)))
 
     def after_test(self, runner: Runner) -> None:
         """Leave the parts as they were."""
-        self._watching.close()
+        self._marks.close()
 
     def mean(self) -> dict[str, float]:
         """Mean seconds an image by stage, in the order in which they ran; empty where nothing was tested."""
@@ -70,3 +78,16 @@ class LatencyHook(Hook):
         of_model = [stage for stage in total if stage not in (WAITING, PREPROCESSING, REST, COLLECTING)]
         order = [WAITING, PREPROCESSING, *of_model, REST, COLLECTING]
         return {stage: total[stage] / images for stage in order if stage in total}
+
+
+class _WaitingHook(Hook):
+    """Knows since when the next batch is waited for."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.since = perf_counter()
+
+    def after_test_iter(self, *_: Any, **__: Any) -> None:
+        """All other hooks are done with the batch."""
+        self.since = perf_counter()

@@ -1,125 +1,116 @@
-"""Time by stage, for programs whose stages call each other.
+"""Stages of a detector whose parts may be mmdet's: where its code has no marks, hooks of its modules set them."""
 
-A lazy head runs its towers in the middle of decoding. So a stage is charged with its exclusive time: while a nested
-stage is open, the outer one's clock stands still, and all stages add up to the time of the outermost ones.
-"""
-
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
-from time import perf_counter
 from typing import Any
 
 import torch
+from mmdet.models.dense_heads import CondInstBboxHead, CondInstMaskHead, FCOSHead
 from torch import Tensor, nn
 
+from mmagg.ops.stage import stage
 
-class StageClock:
-    """Exclusive seconds per stage.
-
-    Args:
-        device: on CUDA the clock waits for the device whenever a stage begins or ends.
-
-    Attributes:
-        seconds: by stage name, in the order in which the stages were first left.
-    """
-
-    def __init__(self, device: str | torch.device = 'cpu') -> None:
-        self.device = torch.device(device)
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._open: list[str] = []
-        self._since = 0.0
-
-    @property
-    def total(self) -> float:
-        """Seconds of all stages."""
-        return sum(self.seconds.values())
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Charge what happens in the block to ``name``, except for the stages within."""
-        self._charge()
-        self._open.append(name)
-        try:
-            yield
-        finally:
-            self._charge()
-            self._open.pop()
-
-    @contextmanager
-    def watch(self, places: Iterable[tuple[Any, str, str]]) -> Iterator[None]:
-        """Within the block, calls of some functions are stages.
-
-        Args:
-            places: (owner, attribute, stage): the function or method ``owner.attribute`` is charged to ``stage``. The
-                owner may be an object, a module of a network (its ``forward``) or a Python module.
-        """
-        with ExitStack() as stack:
-            for owner, attribute, stage in places:
-                stack.enter_context(replaced(owner, attribute, self._timed(getattr(owner, attribute), stage)))
-            yield
-
-    def _timed(self, function: Callable, stage: str) -> Callable:
-        @wraps(function)
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.stage(stage):
-                return function(*args, **kwargs)
-
-        return timed
-
-    def _charge(self) -> None:
-        """Charge the time since the last change to the innermost open stage."""
-        if self.device.type == 'cuda':
-            torch.cuda.synchronize(self.device)
-        now = perf_counter()
-        if self._open:
-            self.seconds[self._open[-1]] += now - self._since
-        self._since = now
+PARTS_OF = {'shared': 'decode', 'coefficients': 'decode', 'merging': 'decode', 'pasting': 'post'}
+"""Finer marks of masks in boxes, and the stage of any detector that they belong to."""
 
 
 @contextmanager
-def watch_training(clock: StageClock, modules: Iterable[nn.Module], forward: str, backward: str) -> Iterator[None]:
-    """Within the block, forward and backward of some modules are stages of their own.
+def marked(modules: Iterable[tuple[nn.Module, str]]) -> Iterator[None]:
+    """Within the block the forward passes of modules are stages.
+
+    Args:
+        modules: each with the name of its stage.
+    """
+    opened: list[ExitStack] = []
+
+    def begin(name: str) -> None:
+        opened.append(ExitStack())
+        opened[-1].enter_context(stage(name))
+
+    with ExitStack() as hooks:
+        for module, name in modules:
+            hooks.callback(module.register_forward_pre_hook(lambda *_, name=name: begin(name)).remove)
+            hooks.callback(module.register_forward_hook(lambda *_: opened.pop().close(), always_call=True).remove)
+        yield
+
+
+@contextmanager
+def marked_detector(model: nn.Module) -> Iterator[None]:
+    """Within the block an inference by ``model(inputs, samples, mode='predict')`` has these stages:
+
+    - backbone, neck;
+    - head: the towers (of a lazy head: those that were needed). Where boxes come from FCOS, what finds them before NMS;
+      from other box heads of mmdet, all from the neck to the masks, or to the end where there is no mask head;
+    - decode: the masks of the candidates, which mmdet's heads make partly in 'head', partly in 'post'; context and
+      aggregation of an aggregator are stages of their own. With FCOS, all that masks add to the boxes up to pasting or
+      upsampling them: bases or mask features, coefficients (CondInst's at all locations) and what is made of both;
+    - RLE: encoding the final masks, where the detector does it;
+    - post: everything else.
+    """
+    parts = dict(model.named_children())
+    boxes, head = parts.get('bbox_head'), parts.get('mask_head')
+    marks = [(parts[name], name) for name in ('backbone', 'neck') if name in parts]
+    marks += [(boxes, 'head')] if isinstance(boxes, FCOSHead) else []
+    marks += [(boxes.controller, 'decode')] if isinstance(boxes, CondInstBboxHead) else []
+    marks += [] if head is None else [(head, 'decode' if isinstance(head, CondInstMaskHead) else 'head')]
+    span = ExitStack()
+    with marked(marks), ExitStack() as hooks:
+        if parts.keys() & {'rpn_head', 'bbox_head', 'roi_head'} and not isinstance(boxes, FCOSHead):
+            # These heads predict in methods that no hook sees.
+            before, until = parts.get('neck', parts['backbone']), [model] if head is None else [head, model]
+            hooks.callback(before.register_forward_hook(lambda *_: span.enter_context(stage('head'))).remove)
+            for module in until:
+                hooks.callback(module.register_forward_hook(lambda *_: span.close(), always_call=True).remove)
+        with marked([(model, 'post')]):
+            yield
+
+
+@contextmanager
+def own_graphs(modules: Iterable[nn.Module], forward: str, backward: str) -> Iterator[None]:
+    """Within the block forward and backward of some modules are stages of their own.
 
     Backward hooks do not tell these times apart: between the hooks before and after a module's backward the engine may
     run nodes of other branches. Here each module is one node of the outer graph and keeps a graph of its own, which is
     run in one go while the node's backward is timed. The gradients are the same.
 
     Args:
-        clock: gets the times.
         modules: each is called with one tensor that requires grad, and returns one tensor.
         forward: stage of the forward passes.
         backward: stage of the backward passes.
     """
-    with ExitStack() as stack:
+    modules, given = list(modules), []
+
+    def cut(_: nn.Module, inputs: tuple[Tensor]) -> Tensor:
+        given.append(inputs[0])
+        return inputs[0].detach().requires_grad_()
+
+    def joined(_: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
+        return _OwnGraph.apply(given.pop(), (inputs[0], output), backward)
+
+    with ExitStack() as hooks:
         for module in modules:
-
-            def timed(x: Tensor, inner: Callable = module.forward) -> Tensor:
-                return _OwnGraph.apply(x, inner, clock, forward, backward)
-
-            stack.enter_context(replaced(module, 'forward', timed))
-        yield
+            hooks.callback(module.register_forward_pre_hook(cut).remove)
+        with marked((module, forward) for module in modules):
+            for module in modules:
+                hooks.callback(module.register_forward_hook(joined).remove)
+            yield
 
 
 class _OwnGraph(torch.autograd.Function):
-    """Runs a function in a graph of its own, with its forward and backward as stages."""
+    """The node that stands for a graph, (input, output), given in a tuple so that autograd does not look into it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, inner: Callable, clock: StageClock, forward: str, backward: str) -> Tensor:
-        with clock.stage(forward), torch.enable_grad():
-            x = x.detach().requires_grad_()
-            y = inner(x)
-        ctx.graph, ctx.clock, ctx.stage = (x, y), clock, backward
-        return y.detach()
+    def forward(ctx: Any, x: Tensor, graph: tuple[Tensor, Tensor], backward: str) -> Tensor:
+        ctx.graph, ctx.stage = graph, backward
+        return graph[1].detach()
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple:
-        with ctx.clock.stage(ctx.stage):
+        with stage(ctx.stage):
             x, y = ctx.graph
             del ctx.graph
             torch.autograd.backward(y, grad)
-        return x.grad, None, None, None, None
+        return x.grad, None, None
 
 
 @contextmanager

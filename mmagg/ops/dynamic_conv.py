@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmagg.ops import dynamic_conv_native
+from mmagg.ops.stage import stage
 
 VARIABLE = 'MMAGG_DYNAMIC_CONV'
 NAMES = ('native', 'torch')
@@ -88,6 +89,7 @@ def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
     return x[0]
 
 
+@stage('aggregation')
 def dynamic_conv_of_gathered(
     maps: Tensor,
     index: Tensor,

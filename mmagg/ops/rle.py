@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
+from mmagg.ops.stage import stage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,6 +40,7 @@ def masks_to_rle(masks: 'Tensor | np.ndarray | Sequence') -> list[dict]:
     return windows_to_rle(windows, tuple(masks.shape[1:]))
 
 
+@stage('RLE')
 def windows_to_rle(windows: MaskWindows, size: tuple[int, int]) -> list[dict]:
     """Encode masks given as windows.
 

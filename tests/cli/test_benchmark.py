@@ -7,6 +7,7 @@ from statistics import median
 
 import pytest
 
+from mmagg.cli import benchmark as command
 from mmagg.cli.main import run
 
 BACKBONE = """
@@ -72,7 +73,7 @@ def row(out: str, name: str) -> list[float]:
 
 def test_two_models_side_by_side(configs, tmp_path, capsys) -> None:
     file = tmp_path / 'new' / 'result.json'
-    assert run('benchmark', [configs[0], '--vs', configs[1], *SMALL, '--candidates', '40', '--json', str(file)]) == 0
+    assert run(command, [configs[0], '--vs', configs[1], *SMALL, '--candidates', '40', '--json', str(file)]) == 0
     out = capsys.readouterr().out
     assert out.count(': 40 candidates, ') == 2
     assert "the same in both (mmdet's, renamed)" in out
@@ -98,7 +99,7 @@ def test_two_models_side_by_side(configs, tmp_path, capsys) -> None:
 def test_boxed_masks_have_as_many_detections_in_both(boxed_configs, tmp_path, capsys) -> None:
     file = tmp_path / 'result.json'
     argv = [boxed_configs[0], '--vs', boxed_configs[1], '--runs', '1', '--candidates', '25', '--json', str(file)]
-    assert run('benchmark', [*argv, '--shape', '192', '256']) == 0
+    assert run(command, [*argv, '--shape', '192', '256']) == 0
     out = capsys.readouterr().out
     assert out.count(': 250 candidates, 25 instances, ') == 2
     for name in ('head', 'decode', 'post', 'RLE', 'head to RLE', 'total'):
@@ -113,13 +114,13 @@ def test_boxed_masks_have_as_many_detections_in_both(boxed_configs, tmp_path, ca
 
 
 def test_a_hundred_detections_where_nothing_else_is_said(boxed_configs, capsys) -> None:
-    assert run('benchmark', [boxed_configs[0], '--runs', '1', '--shape', '192', '256']) == 0
+    assert run(command, [boxed_configs[0], '--runs', '1', '--shape', '192', '256']) == 0
     assert ': 1000 candidates, 100 instances, ' in capsys.readouterr().out
 
 
 def test_training(configs, capsys) -> None:
     argv = [configs[0], '--vs', configs[1], *SMALL, '--train', '--batch-size', '1', '--objects', '3']
-    assert run('benchmark', argv) == 0
+    assert run(command, argv) == 0
     out = capsys.readouterr().out
     assert '1 × 3 × 96 × 128, 3 objects per image' in out
     for name in ('after towers', 'towers backward', 'step'):
@@ -139,7 +140,7 @@ def test_one_config_of_mmdet_made_tiny_by_options(capsys) -> None:
         'model.mask_head.stacked_convs=1',
         'model.mask_head.num_grids=[12,10,8,6,4]',
     ]
-    assert run('benchmark', ['mmdet::solo/solo_r50_fpn_1x_coco.py', *SMALL, '--cfg-options', *options]) == 0
+    assert run(command, ['mmdet::solo/solo_r50_fpn_1x_coco.py', *SMALL, '--cfg-options', *options]) == 0
     out = capsys.readouterr().out
     assert 'mmdet::solo/solo_r50_fpn_1x_coco.py: 300 candidates' in out
     assert 'A / B' not in out
@@ -149,7 +150,7 @@ def test_one_config_of_mmdet_made_tiny_by_options(capsys) -> None:
 def test_models_of_other_shapes_are_compared_with_weights_of_their_own(configs, tmp_path, capsys) -> None:
     other = tmp_path / 'deeper.py'
     other.write_text(f"_base_ = '{configs[0]}'\nmodel = dict(mask_head=dict(mask_branch=dict(num_convs=2)))\n")
-    assert run('benchmark', [configs[0], '--vs', str(other), *SMALL, '--candidates', '20']) == 0
+    assert run(command, [configs[0], '--vs', str(other), *SMALL, '--candidates', '20']) == 0
     out = capsys.readouterr().out
     assert 'not the same' in out
     assert out.count(': 20 candidates, ') == 2
@@ -173,7 +174,7 @@ def test_models_of_other_shapes_are_compared_with_weights_of_their_own(configs, 
 )
 def test_what_cannot_be_measured_ends_with_one_line(argv, message, configs, tmp_path, capsys) -> None:
     names = {'missing': tmp_path / 'missing.py', 'ours': configs[0], 'folder': tmp_path}
-    assert run('benchmark', [word.format(**names) for word in argv]) == 2
+    assert run(command, [word.format(**names) for word in argv]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith('error: ')
     assert re.search(message, error), error
@@ -182,7 +183,7 @@ def test_what_cannot_be_measured_ends_with_one_line(argv, message, configs, tmp_
 @pytest.mark.parametrize('argv', [['--runs', '0'], ['--shape', '96'], ['--candidates', 'many'], ['--objects', '-1']])
 def test_numbers_are_checked(argv, configs, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
-        run('benchmark', [configs[0], *argv])
+        run(command, [configs[0], *argv])
     assert stopped.value.code == 2
     assert f'argument {argv[0]}' in capsys.readouterr().err
 

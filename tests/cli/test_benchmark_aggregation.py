@@ -2,11 +2,12 @@
 
 import re
 
+from mmagg.cli import benchmark_aggregation as command
 from mmagg.cli.main import run
 
 
 def test_both_forms_are_measured_and_agree(capsys) -> None:
-    assert run('benchmark_aggregation', ['--candidates', '12', '--shape', '40', '56', '--runs', '1']) == 0
+    assert run(command, ['--candidates', '12', '--shape', '40', '56', '--runs', '1']) == 0
     out = capsys.readouterr().out
     assert float(re.search(r'largest difference (\S+)', out)[1]) < 1e-4
     # 21 -> 4 -> 4 -> 1 channels with 3 x 3 kernels
@@ -19,5 +20,5 @@ def test_both_forms_are_measured_and_agree(capsys) -> None:
 
 
 def test_impossible_work_is_refused(capsys) -> None:
-    assert run('benchmark_aggregation', ['--candidates', '2000']) == 2
+    assert run(command, ['--candidates', '2000']) == 2
     assert '--candidates 2000: the grid has 1600 cells' in capsys.readouterr().err

@@ -9,6 +9,7 @@ import torch
 from mmdet.registry import MODELS
 
 from mmagg.apis.config import load_config
+from mmagg.cli import benchmark_boxed_masks as command
 from mmagg.cli.main import run
 from mmagg.costs import boxed_masks as measure
 from mmagg.models.heads import BoxedMaskHead
@@ -45,7 +46,7 @@ def model(config: str) -> torch.nn.Module:
 
 def test_all_is_measured_and_both_forms_agree(config, tmp_path, capsys) -> None:
     file = tmp_path / 'new' / 'result.json'
-    assert run('benchmark_boxed_masks', [config, *SMALL, '--json', str(file)]) == 0
+    assert run(command, [config, *SMALL, '--json', str(file)]) == 0
     out = capsys.readouterr().out
     report = json.loads(file.read_text())
     assert report['hardware']['cpu']
@@ -78,7 +79,7 @@ def test_all_is_measured_and_both_forms_agree(config, tmp_path, capsys) -> None:
 
 def test_a_head_without_coefficients_has_masks_only(config, capsys) -> None:
     options = [f'model.mask_head.masks.{x}' for x in ('merger=assemble', 'attention_size=2', 'basis.num_bases=4')]
-    assert run('benchmark_boxed_masks', [config, *SMALL, '--cfg-options', *options]) == 0
+    assert run(command, [config, *SMALL, '--cfg-options', *options]) == 0
     out = capsys.readouterr().out
     assert 'places' not in out
     assert '100 detections' in out
@@ -94,7 +95,7 @@ def test_a_head_without_coefficients_has_masks_only(config, capsys) -> None:
     ],
 )
 def test_bad_input_is_named(argv, message, config, capsys) -> None:
-    assert run('benchmark_boxed_masks', [word.format(config=config) for word in argv]) == 2
+    assert run(command, [word.format(config=config) for word in argv]) == 2
     assert message in capsys.readouterr().err.strip().splitlines()[-1]
 
 

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
+from mmagg.cli import benchmark_neck as command
 from mmagg.cli.main import run
 
 
 @pytest.mark.parametrize('more', [[], ['--train']], ids=['inference', 'training'])
 def test_both_forms_are_measured_and_agree(root, capsys, more) -> None:
     config = str(root / 'configs/demo/mask-rcnn-a2fpn_tiny_shapes.py')
-    assert run('benchmark_neck', [config, '--shape', '256', '320', '--runs', '1', *more]) == 0
+    assert run(command, [config, '--shape', '256', '320', '--runs', '1', *more]) == 0
     out = capsys.readouterr().out
     difference, largest = re.search(r'largest difference (\S+) of (\S+)', out).groups()
     assert float(largest) > 0
@@ -25,5 +26,5 @@ def test_both_forms_are_measured_and_agree(root, capsys, more) -> None:
 
 def test_another_neck_is_named(root, capsys) -> None:
     config = str(root / 'configs/demo/mask-rcnn-fpn_tiny_shapes.py')
-    assert run('benchmark_neck', [config]) == 2
+    assert run(command, [config]) == 2
     assert 'the neck is a FPN, not an A2FPN' in capsys.readouterr().err

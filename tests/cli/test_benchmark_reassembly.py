@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmagg.cli import benchmark_reassembly as tool
+from mmagg.cli import benchmark_reassembly as command
 from mmagg.cli.main import run
+from mmagg.costs import reassembly as tool
 
 
 def test_all_forms_are_measured_and_agree(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, 'CHANNELS', 64)
     file = tmp_path / 'out.json'
-    assert run('benchmark_reassembly', f'--shape 160 288 --batch 1 --runs 1 --json {file}'.split()) == 0
+    assert run(command, f'--shape 160 288 --batch 1 --runs 1 --json {file}'.split()) == 0
     report = json.loads(file.read_text())
     results = report['results']
     assert len(results) == 2 * 3 * (2 + 3)  # passes; pairs of levels; forms up and down
@@ -35,11 +36,11 @@ def test_all_forms_are_measured_and_agree(capsys, tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     ('arguments', 'message'),
-    [('--device nowhere', '--device nowhere: '), ('--json .', '--json .: is a folder'), ('--runs 0', 'not positive')],
+    [('--device nowhere', '--device nowhere: '), ('--json .', '--json .: is a folder'), ('--runs 0', '0 is below 1')],
 )
 def test_bad_input_is_named(arguments: str, message: str, capsys) -> None:
     try:
-        code = run('benchmark_reassembly', arguments.split())
+        code = run(command, arguments.split())
     except SystemExit as error:  # argparse's own
         code = error.code
     assert code == 2
@@ -48,7 +49,7 @@ def test_bad_input_is_named(arguments: str, message: str, capsys) -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu(capsys) -> None:
-    assert run('benchmark_reassembly', ['--device', 'cuda', '--shape', '64', '96', '--runs', '1']) == 0
+    assert run(command, ['--device', 'cuda', '--shape', '64', '96', '--runs', '1']) == 0
     assert '| triton |' in capsys.readouterr().out
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmagg.cli import count_flops as command
 from mmagg.cli.main import run
 
 OURS = """
@@ -68,7 +69,7 @@ def rows(out: str) -> dict[str, list[float]]:
 
 def test_modern(ours, tmp_path, capsys) -> None:
     file = tmp_path / 'new' / 'flops.json'
-    assert run('get_flops', [ours, *SMALL, '--candidates', '43', '--json', str(file)]) == 0
+    assert run(command, [ours, *SMALL, '--candidates', '43', '--json', str(file)]) == 0
     captured = capsys.readouterr()
     assert 'on the CPU' not in captured.err
     assert 'input       1 × 3 × 96 × 128' in captured.out
@@ -94,16 +95,16 @@ def test_modern(ours, tmp_path, capsys) -> None:
 
 
 def test_the_default_is_300_candidates_or_all_cells(ours, capsys) -> None:
-    assert run('get_flops', [ours, *SMALL]) == 0
+    assert run(command, [ours, *SMALL]) == 0
     assert '129 masks decoded' in capsys.readouterr().out
     options = ['--cfg-options', 'model.mask_head.grids=[20,6,4,3,2]']
-    assert run('get_flops', [ours, *SMALL, *options]) == 0
+    assert run(command, [ours, *SMALL, *options]) == 0
     assert '300 masks decoded' in capsys.readouterr().out
 
 
 def test_paper(ours, tmp_path, capsys) -> None:
     file = tmp_path / 'flops.json'
-    assert run('get_flops', [ours, *SMALL, '--convention', 'paper', '--json', str(file)]) == 0
+    assert run(command, [ours, *SMALL, '--convention', 'paper', '--json', str(file)]) == 0
     out = capsys.readouterr().out
     assert 'convention  paper\n' in out
     assert 'not counted: GroupNorm (10 calls)' in out
@@ -117,7 +118,7 @@ def test_paper(ours, tmp_path, capsys) -> None:
 
 def test_masks_in_boxes(boxed, tmp_path, capsys) -> None:
     file = tmp_path / 'flops.json'
-    assert run('get_flops', [boxed, *SMALL, '--json', str(file)]) == 0
+    assert run(command, [boxed, *SMALL, '--json', str(file)]) == 0
     captured = capsys.readouterr()
     assert 'on the CPU' not in captured.err
     assert 'modern, 100 masks decoded' in captured.out, 'as many as boxes are kept'
@@ -127,9 +128,9 @@ def test_masks_in_boxes(boxed, tmp_path, capsys) -> None:
     assert json.loads(file.read_text())['parts']['mask_head.coefficients']['macs'] == 100 * 784 * 9 * 16
 
     for more, number in (['--candidates', str(LOCATIONS)], LOCATIONS), (['--shape', '32', '32'], 16 + 4 + 3):
-        assert run('get_flops', [boxed, *SMALL, *more, '--json', str(file)]) == 0
+        assert run(command, [boxed, *SMALL, *more, '--json', str(file)]) == 0
         assert json.loads(file.read_text())['candidates'] == number
-    assert run('get_flops', [boxed, *SMALL, '--convention', 'paper', '--json', str(file)]) == 0
+    assert run(command, [boxed, *SMALL, '--convention', 'paper', '--json', str(file)]) == 0
     assert json.loads(file.read_text())['parts']['mask_head.coefficients']['macs'] == LOCATIONS * 784 * (9 * 16 + 1)
 
 
@@ -137,7 +138,7 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
     file = tmp_path / 'flops.json'
     options = ['--cfg-options', 'model.backbone.depth=18', 'model.neck.in_channels=[64,128,256,512]']
     argv = ['mmdet::yolact/yolact_r50_1xb8-55e_coco.py', *SMALL, '--json', str(file), *options]
-    assert run('get_flops', argv) == 0
+    assert run(command, argv) == 0
     captured = capsys.readouterr()
     assert 'shapes do not suffice' in captured.err
     assert 'did not run, so the FLOPs are not complete unless it is for training alone: mask_head.segm_branch' in (
@@ -166,7 +167,7 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
 )
 def test_what_cannot_be_counted_ends_with_one_line(argv, message, ours, boxed, tmp_path, capsys) -> None:
     names = {'missing': tmp_path / 'missing.py', 'ours': ours, 'boxed': boxed, 'folder': tmp_path}
-    assert run('get_flops', [word.format(**names) for word in argv]) == 2
+    assert run(command, [word.format(**names) for word in argv]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.search(f'error: .*{message}', error), error
 
@@ -174,14 +175,14 @@ def test_what_cannot_be_counted_ends_with_one_line(argv, message, ours, boxed, t
 @pytest.mark.parametrize('argv', [['--shape', '96'], ['--shape', '0', '96'], ['--convention', 'old']])
 def test_arguments_are_checked(argv, ours, capsys) -> None:
     with pytest.raises(SystemExit) as stopped:
-        run('get_flops', [ours, *argv])
+        run(command, [ours, *argv])
     assert stopped.value.code == 2
     assert f'argument {argv[0]}' in capsys.readouterr().err
 
 
 def test_help_says_what_is_counted(capsys) -> None:
     with pytest.raises(SystemExit):
-        run('get_flops', ['--help'])
+        run(command, ['--help'])
     out = capsys.readouterr().out
     for words in ('conventions:', 'batch\n          normalisation', '1000 boxes and 100 masks', 'example: python'):
         assert words in out

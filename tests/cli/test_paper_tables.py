@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from mmagg.cli import paper_tables as command
 from mmagg.cli.main import run
-from mmagg.cli.paper_tables import compare
 from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
 from mmagg.experiments.object_masks import read_masks
 from mmagg.models.masks.boxed.mask_codec import EPS
@@ -42,7 +42,7 @@ def dictionary() -> Dictionary:
 
 
 def tables(*arguments: object) -> int:
-    return run('paper_tables', [str(x) for x in arguments])
+    return run(command, [str(x) for x in arguments])
 
 
 def rows(text: str) -> dict[str, list[str]]:
@@ -51,24 +51,9 @@ def rows(text: str) -> dict[str, list[str]]:
     return {cells[0]: cells[1:] for cells in lines if '---' not in cells[0] and cells[0] != 'row'}
 
 
-@pytest.mark.parametrize(
-    'published, measured, digits, shown, verdict',
-    [
-        (283.28, 283.2849, 2, '283.28', 'same'),
-        (283.28, 283.2851, 2, '283.285', '+0.005 (+0.0%)'),
-        (55.4, 55.331, 1, '55.33', '-0.07 (-0.1%)'),
-        (-37.8, -35.96, 1, '-35.96', '+1.84 (+4.9%)'),
-        (34_845_922, 34_845_922, 0, '34,845,922', 'same'),
-        (34_845_922, 34_847_000, 0, '34,847,000', '+1,078 (+0.0%)'),
-    ],
-)
-def test_compared_to_the_printed_digit(published, measured, digits, shown, verdict) -> None:
-    assert compare(published, measured, digits) == (shown, verdict)
-
-
 def test_a2fpn_is_met(tmp_path: Path, capsys, monkeypatch) -> None:
     few = replace(A2FPN, figures=A2FPN.figures[:2] + A2FPN.figures[4:6])  # all are in tests/analysis/test_flops.py
-    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (few, NONE_OF_SOLO))
+    monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', (few, NONE_OF_SOLO))
     out = tmp_path / 'new' / 'tables.md'
     assert tables('--only', 'a2fpn', '--out', out) == 0
     captured = capsys.readouterr()
@@ -84,7 +69,7 @@ def test_a2fpn_is_met(tmp_path: Path, capsys, monkeypatch) -> None:
 def test_aggmask_is_met_in_part_and_solo_prints_nothing(capsys, monkeypatch) -> None:
     figures = [figure for figure in AGGMASK_TABLE.figures if figure.count in (SOLO, AGGMASK, FINER)]
     few = replace(AGGMASK_TABLE, figures=tuple(figures))  # as few models as can be
-    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (few, NONE_OF_SOLO))
+    monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', (few, NONE_OF_SOLO))
     assert tables('--only', 'aggmask', 'solo') == 0
     text = capsys.readouterr().out
     assert re.findall('^## (.*)$', text, flags=re.MULTILINE) == ['AggMask, Table 4 (SOLO R-101)', 'SOLO']
@@ -98,7 +83,7 @@ def test_aggmask_is_met_in_part_and_solo_prints_nothing(capsys, monkeypatch) -> 
 
 
 def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', (replace(MEINST, figures=MEINST.figures[:2]),))
+    monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', (replace(MEINST, figures=MEINST.figures[:2]),))
     codec = tmp_path / 'codec.npz'
     dictionary.write(codec)
     assert tables('--only', 'meinst', '--codec', codec, '--ann', annotations) == 0
@@ -132,7 +117,7 @@ def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsy
     ],
 )
 def test_bad_input_is_one_line(argv, message, annotations, dictionary, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr('mmagg.cli.paper_tables.TABLES', ())
+    monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', ())
     names = dict(folder=tmp_path, ann=annotations, missing=tmp_path / 'missing.json') | {
         name: tmp_path / f'{name}.{suffix}' for name, suffix in (('codec', 'npz'), ('small', 'npz'), ('empty', 'json'))
     }

@@ -9,9 +9,9 @@ from mmdet.registry import MODELS
 from mmagg.apis.config import load_config
 from mmagg.costs import candidates
 from mmagg.costs import stage_times as measure
-from mmagg.engine import stages
-from mmagg.models.postprocess import boxed_mask_post_processor
-from mmagg.ops import points_nms
+from mmagg.costs.random_model import random_batch
+from mmagg.ops import points_nms, rle
+from mmagg.ops import stage as stages
 
 SHAPE = (96, 128)
 GRIDS = [12, 10, 8, 6, 4]
@@ -90,7 +90,7 @@ def build(name, root, *, train=False):
     model = MODELS.build(load_config(config, options).model).train(train)
     if candidates.is_solo(model):
         candidates.prepare_masks(model)
-    batch = measure.random_batch(1 + train, SHAPE, num_classes=80, objects=5, device='cpu')
+    batch = random_batch(1 + train, SHAPE, num_classes=80, objects=5, device='cpu')
     return model, *batch
 
 
@@ -171,7 +171,7 @@ def test_parts_of_boxed_masks_are_in_their_stages(root, monkeypatch):
     slow(head.masks, 'merge', 10000)
     slow(head.post_process, 'detect', 0.1)
     slow(head.post_process, 'paste', 0.2)
-    slow(boxed_mask_post_processor, 'windows_to_rle', 1e5)
+    slow(rle, '_run_lengths', 1e5)
     seconds, _ = measure.time_inference(model, inputs, samples)
     assert seconds.pop('RLE') > 9e4
     assert {k: v for k, v in seconds.items() if v} == pytest.approx({'head': 5, 'decode': 11100, 'post': 0.3})
@@ -263,8 +263,8 @@ def test_a_step_cut_at_the_pyramid_has_the_gradients_of_a_plain_one(root, monkey
 
 
 def test_batches_are_the_same_every_time_and_hold_objects_of_all_scales():
-    images, samples = measure.random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
-    again, same = measure.random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
+    images, samples = random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
+    again, same = random_batch(2, (128, 192), num_classes=3, objects=8, device='cpu')
     assert images.shape == (2, 3, 128, 192)
     assert torch.equal(images, again)
     for sample, other in zip(samples, same, strict=True):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mmagg.costs.paper_tables import compare
 from mmagg.costs.published import A2FPN, AGGMASK_TABLE, BLENDMASK_TOP_LAYER, PAPERS, TABLES, Figure
 
 FIGURES = [(table, figure) for table in TABLES for figure in table.figures]
@@ -52,3 +53,18 @@ def test_figures_can_be_counted(root) -> None:
         assert (figure.count.convention is None) == (figure.count.shape is None), figure
         assert figure.what != 'macs' or figure.count.shape, figure
         assert [other.row for other in table.figures].count(figure.row) == 1
+
+
+@pytest.mark.parametrize(
+    'published, measured, digits, shown, verdict',
+    [
+        (283.28, 283.2849, 2, '283.28', 'same'),
+        (283.28, 283.2851, 2, '283.285', '+0.005 (+0.0%)'),
+        (55.4, 55.331, 1, '55.33', '-0.07 (-0.1%)'),
+        (-37.8, -35.96, 1, '-35.96', '+1.84 (+4.9%)'),
+        (34_845_922, 34_845_922, 0, '34,845,922', 'same'),
+        (34_845_922, 34_847_000, 0, '34,847,000', '+1,078 (+0.0%)'),
+    ],
+)
+def test_compared_to_the_printed_digit(published, measured, digits, shown, verdict) -> None:
+    assert compare(published, measured, digits) == (shown, verdict)

@@ -1,4 +1,4 @@
-"""Exclusive time by stage."""
+"""Stages set by hooks, and training with modules in graphs of their own."""
 
 import copy
 import types
@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from mmagg.engine import stages
-from mmagg.engine.stages import StageClock, replaced, watch_training
+from mmagg.engine.stages import marked, own_graphs, replaced
+from mmagg.ops import stage as stages
+from mmagg.ops.stage import StageClock
 
 
 class Time:
@@ -30,81 +31,39 @@ def time(monkeypatch):
     return time
 
 
-def test_a_nested_stage_is_not_charged_to_its_parent(time):
-    clock = StageClock()
-    time.sleep(100)
-    with clock.stage('outer'):
-        time.sleep(1)
-        with clock.stage('inner'):
-            time.sleep(5)
-            with clock.stage('outer'):  # once more, further in
-                time.sleep(20)
-        time.sleep(2)
-    time.sleep(100)
-    with clock.stage('later'):
-        time.sleep(7)
-    assert clock.seconds == {'outer': 23, 'inner': 5, 'later': 7}
-    assert clock.total == 35
+class Nested(nn.Module):
+    """Takes its time before and after what is within it."""
+
+    def __init__(self, time, seconds, inner=None):
+        super().__init__()
+        self.time, self.seconds, self.inner = time, seconds, inner
+
+    def forward(self, x):
+        self.time.sleep(self.seconds)
+        x = x if self.inner is None else self.inner(x)
+        self.time.sleep(self.seconds)
+        return x + 1
 
 
-def test_a_stage_that_fails_is_closed(time):
-    clock = StageClock()
-
-    def fail():
-        with clock.stage('inner'):
-            time.sleep(1)
-            raise KeyError
-
-    with clock.stage('outer'):
-        with pytest.raises(KeyError):
-            fail()
-        time.sleep(2)
-    assert clock.seconds == {'outer': 2, 'inner': 1}
+def test_forward_passes_of_modules_are_stages(time):
+    clock, tower = StageClock(), Nested(time, 5)
+    net = Nested(time, 1, tower)
+    with marked([(net, 'outer'), (tower, 'inner')]), clock.listening():
+        assert net(torch.zeros(1)) == 2
+    assert clock.seconds == {'outer': 2, 'inner': 10}
+    net(torch.zeros(1))
+    assert clock.total == 12
+    assert not any(x._forward_hooks or x._forward_pre_hooks for x in (net, tower))
 
 
-class Lazy:
-    """Runs its tower in the middle of decoding."""
-
-    def __init__(self, time):
-        self.time = time
-
-    def tower(self):
-        self.time.sleep(10)
-        return 'features'
-
-    def decode(self, *, factor):
-        self.time.sleep(1)
-        features = self.tower()
-        self.time.sleep(2)
-        return f'{factor} {features}'
-
-
-def test_watched_methods_are_stages_and_restored(time):
-    clock, lazy = StageClock(), Lazy(time)
-    with clock.watch([(lazy, 'decode', 'decode'), (lazy, 'tower', 'head')]), clock.stage('post'):
-        time.sleep(4)
-        assert lazy.decode(factor=2) == '2 features'
-    assert clock.seconds == {'decode': 3, 'head': 10, 'post': 4}
-    assert set(vars(lazy)) == {'time'}
-    lazy.decode(factor=1)
-    assert clock.total == 17
-
-
-def test_watched_networks_and_python_modules_are_restored_after_an_error(time):
-    net, module = nn.Linear(2, 2), types.ModuleType('some_module')
-    module.encode = original = len
-    clock = StageClock()
-
-    def fail():
-        with clock.watch([(net, 'forward', 'net'), (module, 'encode', 'RLE')]):
-            net(torch.zeros(1, 2))
-            module.encode(3)
-
-    with pytest.raises(TypeError):
-        fail()
-    assert set(clock.seconds) == {'net', 'RLE'}
-    assert 'forward' not in vars(net)
-    assert module.encode is original
+def test_a_module_that_fails_is_closed(time):
+    clock, tower = StageClock(), Nested(time, 5)
+    net = Nested(time, 1, tower)
+    with marked([(net, 'outer'), (tower, 'inner')]), clock.listening(), clock.stage('rest'):
+        with pytest.raises(TypeError):
+            net('no tensor')
+        time.sleep(3)
+    assert clock.seconds == {'inner': 10, 'outer': 1, 'rest': 3}
 
 
 def test_replaced_attributes_of_an_instance_come_back():
@@ -112,6 +71,13 @@ def test_replaced_attributes_of_an_instance_come_back():
     with replaced(owner, 'value', 3):
         assert owner.value == 3
     assert owner.value is None
+
+
+def test_replaced_attributes_of_a_class_come_back_after_an_error():
+    net = nn.Linear(2, 2)
+    with pytest.raises(TypeError), replaced(net, 'forward', len):
+        raise TypeError
+    assert 'forward' not in vars(net)
 
 
 class Net(nn.Module):
@@ -138,14 +104,14 @@ def test_backward_of_watched_modules_gives_the_same_gradients():
     plain(plain_x).backward()
 
     clock = StageClock()
-    with watch_training(clock, net.layers, 'towers forward', 'towers backward'), clock.stage('rest'):
+    with clock.listening(), own_graphs(net.layers, 'towers forward', 'towers backward'), clock.stage('rest'):
         net(x).backward()
     assert set(clock.seconds) == {'towers forward', 'towers backward', 'rest'}
     assert all(seconds > 0 for seconds in clock.seconds.values())
     torch.testing.assert_close(x.grad, plain_x.grad)
     for own, other in zip(net.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(own.grad, other.grad)
-    assert all('forward' not in vars(layer) for layer in net.layers)
+    assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in net.layers)
 
 
 def test_backward_time_is_told_apart(time):
@@ -166,7 +132,7 @@ def test_backward_time_is_told_apart(time):
             return Slow.apply(x, 10)
 
     clock, tower = StageClock(), Tower()
-    with watch_training(clock, [tower], 'forward', 'backward'), clock.stage('rest'):
+    with clock.listening(), own_graphs([tower], 'forward', 'backward'), clock.stage('rest'):
         x = torch.ones(3, requires_grad=True)
         (Slow.apply(tower(x), 100) + tower(2 * x)).sum().backward()
     assert clock.seconds == {'forward': 2, 'backward': 20, 'rest': 101}

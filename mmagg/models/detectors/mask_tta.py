@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mmagg.models.postprocess import MaskNMS
 from mmagg.ops import chunk_size, mask_voting, masks_to_rle, rle_to_masks
 from mmagg.ops.mask_voting import WEIGHTS
+from mmagg.ops.stage import stage
 
 FLIPPED = {'horizontal': (1,), 'vertical': (0,), 'diagonal': (0, 1)}  # axes of (H, W)
 SCORES = ('mean', 'max')
@@ -77,6 +78,7 @@ class MaskTTAModel(BaseTTAModel):
         self.max_per_img, self.byte_budget = max_per_img, byte_budget
 
     @torch.no_grad()
+    @stage('post')
     def test_step(self, data: dict[str, Sequence]) -> list[DetDataSample]:
         """Predict a batch.
 

@@ -21,6 +21,7 @@ from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.postprocess import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.targets import box_mask_targets, semantic_target
+from mmagg.ops.stage import stage
 
 
 @MODELS.register_module()
@@ -193,6 +194,7 @@ class BoxedMaskHead(BaseModule):
             img_shape,
         )
 
+    @stage('merging')
     def decode(
         self, features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int
     ) -> Tensor:

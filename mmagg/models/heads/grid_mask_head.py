@@ -28,6 +28,7 @@ from mmagg.models.masks import LocalMasks
 from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 from mmagg.models.targets import GridTargets, downsample_masks
 from mmagg.ops import points_nms
+from mmagg.ops.stage import stage
 
 
 @MODELS.register_module()
@@ -100,6 +101,7 @@ class GridMaskHead(BaseModule):
 
     # Forward
 
+    @stage('head')
     def forward(self, feats: Sequence[Tensor]) -> tuple[list[Tensor], list[LocalMasks]]:
         """Class logits and lazy masks of every level.
 
@@ -255,6 +257,7 @@ class GridMaskHead(BaseModule):
         instances.cells = cells[instances.pop('index')]
         return instances
 
+    @stage('decode')
     def decode(self, masks: list[LocalMasks], image: int, cells: np.ndarray, device: torch.device) -> Tensor:
         """Mask probabilities of some cells, all at the first level's size.
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LevelTower
 from mmagg.models.targets import boxes_around, distances_to_sides, location_points
+from mmagg.ops.stage import stage
 
 
 class LocationMaps(NamedTuple):
@@ -114,6 +115,7 @@ class LocationHead(BaseModule):
             nn.init.zeros_(conv.bias)
         nn.init.constant_(self.conv_cls.bias, bias_init_with_prob(0.01))
 
+    @stage('head')
     def forward(self, feats: Sequence[Tensor]) -> LocationMaps:
         """Predictions at all locations.
 

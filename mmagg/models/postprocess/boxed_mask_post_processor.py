@@ -13,6 +13,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmagg.ops import paste_masks, pasted_windows, windows_to_rle
+from mmagg.ops.stage import stage
 
 FILTERS = ('score', 'class')
 MASK_FORMATS = ('bitmap', 'rle')
@@ -123,6 +124,7 @@ class BoxedMaskPostProcessor:
         return DetectedBoxes(boxes[kept], scores[kept], labels[kept], places[kept])
 
     @torch.no_grad()
+    @stage('pasting')
     def paste(
         self, logits: Tensor, detections: DetectedBoxes, *, img_shape: tuple[int, int], out_size: tuple[int, int]
     ) -> InstanceData:

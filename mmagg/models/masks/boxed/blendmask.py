@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from mmagg.models.losses import per_mask
 from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 from mmagg.ops import chunk_size, roi_pool
+from mmagg.ops.stage import stage
 
 TOPS = ('bilinear', 'nearest')
 POOLINGS = ('align', 'align_v1', 'pool')
@@ -99,6 +100,7 @@ class BlendMaskMasks(BoxedMasks):
         """Numbers that an instance brings: K·M·M, or none for the assembler."""
         return 0 if self.merger == 'assemble' else self.basis.num_bases * self.attention_size**2
 
+    @stage('shared')
     def features(self, feats: Sequence[Tensor]) -> Tensor:
         """Pyramid -> (B, K, h, w) bases, in float32 also under autocast, as all that follows."""
         # mmcv's pooling reads memory as contiguous, whatever its layout; models may be channels_last.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LargeKernelConv
 from mmagg.ops import conv_at
+from mmagg.ops.stage import stage
 
 
 class Coefficients(BaseModule):
@@ -52,6 +53,7 @@ class Coefficients(BaseModule):
             nn.init.normal_(self.conv.weight, std=0.01)
             nn.init.zeros_(self.conv.bias)
 
+    @stage('coefficients')
     def features(self, feats: Sequence[Tensor], box_feats: Sequence[Tensor]) -> Sequence[Tensor]:
         """The maps that `at` picks from, per level.
 
@@ -65,6 +67,7 @@ class Coefficients(BaseModule):
         found = box_feats if self.tower is None else self.tower.on_levels(feats)
         return [self.conv(x) for x in found] if self.dense else found
 
+    @stage('coefficients')
     def at(self, features: Sequence[Tensor], places: Tensor) -> Tensor:
         """Coefficients at some places.
 

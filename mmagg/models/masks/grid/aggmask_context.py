@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
 from mmagg.ops import interpolation_matrix
+from mmagg.ops.stage import stage
 
 SOURCES = ('pyramid', 'mask_features')
 
@@ -44,9 +45,7 @@ class Context:
 class AggMaskContext(BaseModule):
     """1x1 convolutions over all levels of the pyramid at P2's size.
 
-    As the paper has it, F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6)))) (AggMask, F_c in Eq. 4). The
-    convolution is linear and a pixel's interpolation weights sum to one, so here each level has its share of it before
-    it is upsampled.
+    As the paper has it, F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6)))) (AggMask, F_c in Eq. 4).
 
     PyTorch's default initialisation stays, as in the release.
 
@@ -78,7 +77,7 @@ class AggMaskContext(BaseModule):
             raise ValueError(f'source is {source!r}; the context comes from one of {SOURCES}')
         self.in_channels, self.channels, self.source = in_channels, channels, source
         inputs = in_channels * (num_levels if source == 'pyramid' else 1)
-        self.fuse = nn.Conv2d(inputs, hidden_channels or channels, 1)
+        self.fuse = PyramidConv(inputs, hidden_channels or channels, 1)
         self.reduce = nn.Identity()
         if hidden_channels is not None:
             self.reduce = nn.Sequential(
@@ -103,14 +102,24 @@ class AggMaskContext(BaseModule):
             feats = [masks[0].mask_features]
         return Context(Lazy(lambda: self.fused(feats)))
 
+    @stage('context')
     def fused(self, feats: Sequence[Tensor]) -> Tensor:
         """Levels (B, in_channels, h, w), the first of size (H2, W2) -> (B, C, H2, W2)."""
-        first, *others = self.fuse.weight.split(self.in_channels, dim=1)
-        total = F.conv2d(feats[0], first, self.fuse.bias)
-        if others:
-            shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
-            total = add_upsampled(total, shares)
-        return self.reduce(total).relu_()
+        return self.reduce(self.fuse(feats)).relu_()
+
+
+class PyramidConv(nn.Conv2d):
+    """A 1x1 convolution of a pyramid's levels, concatenated at the size of the first one.
+
+    It is linear and a pixel's interpolation weights sum to one, so each level has its share before it is upsampled.
+    """
+
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+        """Levels (B, C, h, w), the first of size (H2, W2) -> (B, out_channels, H2, W2)."""
+        first, *others = self.weight.split(self.in_channels // len(feats), dim=1)
+        total = F.conv2d(feats[0], first, self.bias)
+        shares = [F.conv2d(x, weight) for x, weight in zip(feats[1:], others, strict=True)]
+        return add_upsampled(total, shares) if shares else total
 
 
 def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mmagg.ops import resize_masks
+from mmagg.ops.stage import stage
 
 
 class LocalMasks(ABC):
@@ -77,6 +78,7 @@ class Lazy:
         self._compute = compute
 
     @cached_property
+    @stage('head')
     def value(self) -> Tensor:
         return self._compute()
 

@@ -1,0 +1,92 @@
+"""AggMask's aggregation alone: as the release computes it, and as mmagg does. PyTorch alone is imported."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.costs.timing import compare, heading
+from mmagg.io.errors import InputError
+from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered, grid_neighbours
+
+GRID, CONTEXT = 40, 16
+
+
+@torch.no_grad()
+def benchmark_aggregation(
+    *,
+    candidates: int = 300,
+    shape: tuple[int, int] = (200, 336),
+    runs: int = 3,
+    device: str = 'cpu',
+) -> dict[str, Any]:
+    """Time and peak memory of the aggregation of evenly spread cells of a grid.
+
+    Args:
+        candidates: masks to aggregate.
+        shape: (H, W) of a mask.
+        runs: timed runs of each form, in turns.
+        device: e.g. cuda:0.
+
+    Returns:
+        `hardware`, `candidates`, `shape`, `gmacs` (multiply-adds needed, in 10⁹), and in `forms` what `compare` says of
+        'release' and 'mmagg'.
+
+    Raises:
+        InputError: more candidates than the grid has cells, or no such device.
+    """
+    if candidates > GRID**2:
+        raise InputError(f'--candidates {candidates}: the grid has {GRID**2} cells')
+    place = usable_device(device)
+    inputs = random_inputs(candidates, shape, place)
+    forms = {'release': stacks, 'mmagg': dynamic_conv_of_gathered}
+    return {
+        'hardware': hardware(place),
+        'candidates': candidates,
+        'shape': list(shape),
+        'gmacs': multiply_adds(inputs[-1]) * candidates * shape[0] * shape[1] / 1e9,
+        'forms': compare({name: lambda form=form: [form(*inputs)] for name, form in forms.items()}, place, runs),
+    }
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text."""
+    (release, ours), needed = report['forms'].values(), report['gmacs']
+    lines = [
+        heading(report['hardware']),
+        f'work      {report["candidates"]} masks of {report["shape"][0]} x {report["shape"][1]}, {needed:.1f} G '
+        f'multiply-adds needed; largest difference {ours["difference"]:.1e}',
+        '',
+        f'{"":<10}{"s":>8}{"G/s":>8}{"MiB":>8}',
+        *(
+            f'{name:<10}{x["seconds"]:>8.3f}{needed / x["seconds"]:>8.1f}{x["mib"]:>8.0f}'
+            for name, x in report['forms'].items()
+        ),
+        f'{"ratio":<10}{ours["seconds"] / release["seconds"]:>8.3f}{"":>8}{ours["mib"] / release["mib"]:>8.3f}',
+    ]
+    return '\n'.join(lines)
+
+
+def random_inputs(
+    candidates: int, shape: tuple[int, int], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor, DynamicConvSpec]:
+    """Arguments of `dynamic_conv_of_gathered` for evenly spread cells."""
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.arange(candidates) * GRID**2 // candidates
+    used, index = grid_neighbours(GRID, GRID, '4')[cells].unique(return_inverse=True)
+    spec = DynamicConvSpec(index.shape[1] + CONTEXT)
+    sizes = (len(used), *shape), (CONTEXT, *shape), (candidates, spec.num_params)
+    maps, context, params = (torch.randn(size, generator=generator).to(device) for size in sizes)
+    return maps, index, context, 0.1 * params, spec
+
+
+def stacks(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
+    """The release's form: a stack of inputs per candidate, one group of a convolution each."""
+    gathered = maps[index.to(maps.device)]
+    return dynamic_conv(torch.cat([gathered, shared.expand(len(index), -1, -1, -1)], 1), params, spec)
+
+
+def multiply_adds(spec: DynamicConvSpec) -> int:
+    """Multiply-adds of one net per pixel."""
+    return sum(o * i * spec.kernel_size**2 for o, i in spec.layers)

@@ -1,0 +1,232 @@
+"""Time by stage and peak memory of one detector or two, with random weights on random images."""
+
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from mmagg.apis.checkpoint import number_of_classes
+from mmagg.apis.compilation import compile_parts
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.apis.inference import for_inference
+from mmagg.convert.key_maps import mmdet_to_mmagg
+from mmagg.costs import candidates as scores
+from mmagg.costs import stage_times
+from mmagg.costs.memory import MIB
+from mmagg.costs.random_model import SEED, random_batch, random_model
+from mmagg.costs.timing import in_turns
+from mmagg.io.errors import InputError
+
+CANDIDATES = 300  # of heads of the SOLO family
+DETECTIONS = 100  # of those whose boxes come from FCOS
+LAYOUTS = {'contiguous': torch.contiguous_format, 'channels_last': torch.channels_last}
+# Sums of stages that are printed as rows of their own.
+INFERENCE_SUMS = {
+    'head to RLE': ('head', 'decode', 'context', 'aggregation', 'post', 'RLE'),
+    'total': stage_times.INFERENCE_STAGES,
+}
+TRAINING_SUMS = {
+    'head + loss': ('towers forward', 'after towers', 'towers backward'),
+    'step': stage_times.TRAINING_STAGES,
+}
+
+
+def benchmark(
+    config: str,
+    *,
+    vs: str | None = None,
+    shape: tuple[int, int] = (800, 1216),
+    candidates: int | None = None,
+    train: bool = False,
+    batch_size: int = 2,
+    objects: int = 10,
+    runs: int = 5,
+    layout: str = 'tool',
+    device: str = 'cpu',
+    cfg_options: dict | None = None,
+    compiled: bool = False,
+) -> dict[str, Any]:
+    """Median time of each stage and peak memory of a model, or of two in turns, with the same weights where they fit.
+
+    Args:
+        config: config file, or ``mmdet::<path>`` for one of mmdet.
+        vs: another one to compare with.
+        shape: (H, W) of the images, multiples of 32.
+        candidates: in inference, candidates of heads of the SOLO family (None: `CANDIDATES`), or boxes that are found
+            where they come from FCOS (None: `DETECTIONS`); not for other heads.
+        train: a training step instead of inference.
+        batch_size: images of a training step; inference has one.
+        objects: in each training image.
+        runs: timed runs of each model.
+        layout: 'contiguous' or 'channels_last' weights, or 'tool': as each project's own tools run the model, which is
+            contiguous, but channels_last for inference on the CPU with ours.
+        device: e.g. cuda:0.
+        cfg_options: changes to the configs, both of them, dotted keys.
+        compiled: `torch.compile` backbone, neck and towers.
+
+    Returns:
+        `hardware`, `mode`, `batch_size`, `shape`, `objects`, `runs`, `weights` (whether they are the same), and per
+        model in `models` its `config`, `layout`, `memory_mib` by part, `runs_ms` and `median_ms` by stage; in inference
+        also `instances` found, and `candidates` where they can be set.
+
+    Raises:
+        InputError: a config cannot be used, or with what else is asked for; or there is no such device.
+    """
+    if any(side % 32 for side in shape):
+        raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
+    place = usable_device(device)
+    warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
+    configs = [config] + ([vs] if vs else [])
+    models = [
+        _build(name, cfg_options, wanted=None if train else candidates).to(place).train(train) for name in configs
+    ]
+    weights = _give_weights(models)
+    for i, (name, model) in enumerate(zip(configs, models, strict=True)):
+        if not train and not name.startswith('mmdet::'):
+            model = for_inference(model)
+        if compiled:
+            compile_parts(model)
+        models[i] = model if layout == 'tool' else model.to(memory_format=LAYOUTS[layout])
+    entries = [{'config': name, 'layout': _layout(model)} for name, model in zip(configs, models, strict=True)]
+    images = batch_size if train else 1
+    batches = [
+        random_batch(images, shape, num_classes=number_of_classes(model) or 1, objects=objects, device=place, seed=SEED)
+        for model in models
+    ]
+    if not train:
+        _set_candidates(models, batches, entries, candidates)
+    _measure(models, batches, entries, runs, train=train)
+    return {
+        'hardware': hardware(place),
+        'mode': 'training step' if train else 'inference',
+        'batch_size': images,
+        'shape': list(shape),
+        'objects': objects if train else None,
+        'runs': runs,
+        'weights': weights,
+        'models': entries,
+    }
+
+
+def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> nn.Module:
+    """The model to measure, of which so many candidates are wanted."""
+    model = random_model(config, cfg_options)
+    if wanted and not (scores.is_solo(model) or scores.has_fcos_boxes(model)):
+        raise InputError(f'--candidates: the head of {config} is not of the SOLO family, and its boxes not from FCOS')
+    post_process = getattr(getattr(model, 'mask_head', None), 'post_process', None)
+    if post_process is not None:
+        post_process.mask_format = 'rle'  # as test.py and demo.py run it
+    return model
+
+
+def _layout(model: nn.Module) -> str:
+    """The memory layout of a model's weights."""
+    return 'contiguous' if all(p.is_contiguous() for p in model.parameters()) else 'channels_last'
+
+
+def _give_weights(models: Sequence[nn.Module]) -> str | None:
+    """Prepare the heads, and give both models the same weights if they fit strictly; returns in words what was done."""
+    for model in models:
+        if scores.is_solo(model):
+            scores.prepare_masks(model, SEED)
+    if len(models) == 1:
+        return None
+    ours, theirs = models
+    for target, source in ((ours, theirs), (theirs, ours)):
+        for state, how in (
+            (source.state_dict(), 'the same in both'),
+            (mmdet_to_mmagg(source.state_dict()), "the same in both (mmdet's, renamed)"),
+        ):
+            if _shapes(state) == _shapes(target.state_dict()):
+                target.load_state_dict(state, strict=True)
+                return how
+    return "not the same: one model's do not fit the other"
+
+
+def _shapes(state: dict) -> dict:
+    return {name: value.shape for name, value in state.items()}
+
+
+def _set_candidates(
+    models: Sequence[nn.Module], batches: Sequence[tuple], entries: list[dict], wanted: int | None
+) -> None:
+    """Set the number of candidates where that is possible, and note it in ``entries``."""
+    work = list(zip(models, batches, entries, strict=True))
+    for model, (inputs, _), entry in tqdm(work, desc='candidates', unit='model', leave=False):
+        try:
+            if scores.is_solo(model):
+                entry['candidates'] = scores.set_candidates(model, inputs, wanted or CANDIDATES)
+            elif scores.has_fcos_boxes(model):
+                entry['candidates'] = scores.set_detections(model, inputs, wanted or DETECTIONS)
+        except ValueError as error:
+            raise InputError(f'--candidates, {entry["config"]}: {error}') from error
+
+
+def _measure(
+    models: Sequence[nn.Module], batches: Sequence[tuple], entries: list[dict], runs: int, *, train: bool
+) -> None:
+    """Fill the models' entries: memory first; then times, the models taking turns."""
+    memory = stage_times.training_memory if train else stage_times.inference_memory
+    work = list(zip(models, batches, entries, strict=True))
+    for model, batch, entry in tqdm(work, desc='memory', unit='model', leave=False):
+        entry['memory_mib'] = {part: size / MIB for part, size in memory(model, *batch).items()}
+
+    def run(model: nn.Module, batch: tuple, entry: dict) -> dict[str, float]:
+        if train:
+            seconds, sums = stage_times.time_training(model, *batch), TRAINING_SUMS
+        else:
+            (seconds, entry['instances']), sums = stage_times.time_inference(model, *batch), INFERENCE_SUMS
+        stages = {stage: 1000 * value for stage, value in seconds.items()}
+        return stages | {name: sum(stages[part] for part in of) for name, of in sums.items()}
+
+    measured = in_turns({i: partial(run, *one) for i, one in enumerate(work)}, runs)
+    for i, entry in enumerate(entries):
+        entry['runs_ms'] = measured[i]
+        entry['median_ms'] = {stage: median(run[stage] for run in measured[i]) for stage in measured[i][0]}
+
+
+# Printing
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text: what was measured, then a row per stage and a column per model."""
+    models, machine = report['models'], report['hardware']
+    letters = 'AB'[: len(models)]
+    height, width = report['shape']
+    lines = [
+        f'hardware  {machine["cpu"]}, {machine["cores"]} cores, {machine["threads"]} threads'
+        + (f'; {machine["gpu"]}' if machine['gpu'] else ''),
+        f'software  torch {machine["torch"]}, Python {machine["python"]}',
+        f'input     {report["batch_size"]} × 3 × {height} × {width}'
+        + (f', {report["objects"]} objects per image' if report['objects'] else ''),
+    ]
+    for letter, model in zip(letters, models, strict=True):
+        found = [f'{model[what]} {what}' for what in ('candidates', 'instances') if what in model]
+        found.append(model['layout'])
+        lines.append(f'{letter}         {model["config"]}: {", ".join(found)}')
+    if report['weights']:
+        lines.append(f'weights   {report["weights"]}')
+    title = f'{report["mode"]} [ms], median of {report["runs"]}'
+    lines += ['', *_rows(title, letters, [model['median_ms'] for model in models])]
+    lines += ['', *_rows('peak memory [MiB]', letters, [model['memory_mib'] for model in models])]
+    return '\n'.join(lines)
+
+
+def _rows(title: str, letters: str, columns: Sequence[dict[str, float]]) -> list[str]:
+    """A heading and a row per key; with two columns their ratio as well."""
+    ratio = len(columns) == 2
+    lines = [f'{title:<36}' + ''.join(f'{letter:>12}' for letter in letters) + (f'{"A / B":>10}' if ratio else '')]
+    for key in columns[0]:
+        values = [column[key] for column in columns]
+        if not any(values):  # a stage that none of them has
+            continue
+        line = f'{key:<36}' + ''.join(f'{value:>12.1f}' for value in values)
+        if ratio:
+            line += f'{values[0] / values[1]:>10.2f}' if values[1] else f'{"–":>10}'
+        lines.append(line)
+    return lines

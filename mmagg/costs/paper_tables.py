@@ -1,0 +1,197 @@
+"""The papers' figures that need no training beside measured ones, as tables in Markdown."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmdet.registry import MODELS
+from torch import nn
+from tqdm import tqdm
+
+from mmagg.apis.config import load_config, shipped_config
+from mmagg.costs.flops import Cost, count_costs, parameters
+from mmagg.costs.published import (
+    PAPERS,
+    RECONSTRUCTION_DIMS,
+    RECONSTRUCTION_ERROR,
+    RECONSTRUCTION_SIZE,
+    TABLES,
+    Count,
+    Figure,
+    Table,
+)
+from mmagg.experiments.object_masks import read_masks
+from mmagg.experiments.reconstruction_error import reconstruction_errors
+from mmagg.io.errors import InputError
+from mmagg.models.masks import MaskCodec, PCAMaskCodec
+from mmagg.models.masks.boxed.pca_codec import Dictionary
+
+UNITS = {'': 1, 'M': 1e6, 'G': 1e9}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was counted of a model.
+
+    Attributes:
+        parts: cost by part.
+        dictionary: numbers in the buffers of mask codecs.
+    """
+
+    parts: dict[str, Cost]
+    dictionary: int
+
+
+def paper_tables(*, only: Sequence[str] = PAPERS, codec: Path | None = None, ann: Path | None = None) -> str:
+    """Published parameters and FLOPs beside those of the configs here; shapes suffice, nothing is computed.
+
+    Args:
+        only: papers, some of `PAPERS`.
+        codec: a fitted PCA dictionary (.npz), to measure MEInst's reconstruction error with on the masks of `ann`.
+        ann: an annotation file in COCO format; given with `codec`.
+
+    Returns:
+        a table in Markdown for each table of a paper, with what is counted.
+
+    Raises:
+        InputError: only one of `codec` and `ann` is given, or one of them cannot be used.
+    """
+    dictionary = _codec(codec, ann, only)
+    warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
+    tables = [table for table in TABLES if table.paper in only]
+    counts = dict.fromkeys(
+        count for table in tables for figure in table.figures for count in (figure.count, figure.over) if count
+    )
+    measured = {count: measure(count) for count in tqdm(counts, desc='models', unit='model')}
+    sections = [section(table, measured) for table in tables]
+    if dictionary is not None:
+        sections.append(reconstruction(dictionary, codec, ann))
+    return '\n\n'.join(sections) + '\n'
+
+
+# Measuring
+
+
+def measure(count: Count) -> Measured:
+    """Build a model without values and count it."""
+    cfg = load_config(shipped_config(count.config), dict(count.options)).model
+    with torch.device('meta'):
+        model = MODELS.build(cfg)
+    if count.background:
+        add_background(model)
+    if count.shape is None:
+        parts = parameters(model)
+    else:
+        parts = count_costs(model, count.shape, convention=count.convention, candidates=count.candidates).parts
+    codecs = [module for module in model.modules() if isinstance(module, MaskCodec)]
+    return Measured(parts, sum(buffer.numel() for codec in codecs for buffer in codec.buffers()))
+
+
+def add_background(model: nn.Module) -> None:
+    """Give a Mask R-CNN on the meta device the background class that MMDetection v1 has for boxes and masks, too."""
+    boxes, masks = model.roi_head.bbox_head, model.roi_head.mask_head
+    classes = boxes.num_classes + 1
+    boxes.fc_reg = nn.Linear(boxes.fc_reg.in_features, 4 * classes, device='meta')
+    masks.conv_logits = nn.Conv2d(masks.conv_logits.in_channels, classes, 1, device='meta')
+
+
+def value(figure: Figure, measured: Mapping[Count, Measured]) -> float:
+    """A figure as measured, in its unit."""
+    number = _number(figure, measured[figure.count])
+    if figure.over is not None:
+        number -= _number(figure, measured[figure.over])
+    return number / UNITS[figure.unit]
+
+
+def _number(figure: Figure, measured: Measured) -> int:
+    cost = sum(measured.parts.values(), Cost()) if figure.part is None else measured.parts[figure.part]
+    return cost.params + measured.dictionary if figure.what == 'stored' else getattr(cost, figure.what)
+
+
+def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskCodec | None:
+    """The codec to measure; None where none is given."""
+    if path is None and ann is None:
+        return None
+    if path is None or ann is None:
+        raise InputError('--codec and --ann: give both, or neither')
+    if 'meinst' not in only:
+        raise InputError('--codec: the reconstruction error is of MEInst, which --only leaves out')
+    for file in (path, ann):
+        if not file.is_file():
+            raise InputError(f'{file}: no such file')
+    try:
+        dictionary = Dictionary.read(path)
+        codec = PCAMaskCodec(
+            mask_size=RECONSTRUCTION_SIZE,
+            num_codes=RECONSTRUCTION_DIMS,
+            sigmoid='constant' if dictionary.sigmoid else 'none',
+        )
+        codec.take(dictionary, source=str(path))
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    return codec
+
+
+# Printing
+
+
+def section(table: Table, measured: Mapping[Count, Measured]) -> str:
+    """A table in Markdown, with its title, convention and remark."""
+    rows = [
+        (figure.row, figure.count.config, figure.value, value(figure, measured), figure.digits, figure.unit)
+        for figure in table.figures
+    ]
+    lines = [f'## {table.title}', table.convention, markdown(rows, table.source) if rows else '', table.remark]
+    return '\n\n'.join(filter(None, lines))
+
+
+def reconstruction(codec: PCAMaskCodec, path: Path, ann: Path) -> str:
+    """MEInst's reconstruction error in Markdown.
+
+    Raises:
+        InputError: no masks can be read.
+    """
+    try:
+        masks = read_masks(ann, size=RECONSTRUCTION_SIZE)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    (errors,) = reconstruction_errors(codec, masks)
+    if errors['all'] is None:
+        raise InputError(f'{ann}: its masks are all empty or all full, there is no error to measure')
+    row = (f'error at {RECONSTRUCTION_DIMS} dimensions', path, RECONSTRUCTION_ERROR, 100 * errors['all'], 1, '%')
+    return '\n\n'.join(
+        (
+            '## MEInst, Sec. 4.1: reconstruction error',
+            f'1 - mIoU of foreground and background over all pixels of {len(masks)} masks of `{ann}` at '
+            f'{RECONSTRUCTION_SIZE} × {RECONSTRUCTION_SIZE}; the paper fits and measures on train2017.',
+            markdown([row], 'paper'),
+        )
+    )
+
+
+def markdown(rows: Sequence[tuple], source: str) -> str:
+    """Rows of name, config, published and measured number, printed digits and unit as a table in Markdown."""
+    lines = [f'| row | config | {source} | measured | |', '|---|---|---:|---:|---|']
+    for name, config, published, measured, digits, unit in rows:
+        shown, verdict = compare(published, measured, digits)
+        cells = (name, f'`{config}`', f'{published:,.{digits}f} {unit}'.strip(), f'{shown} {unit}'.strip(), verdict)
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def compare(published: float, measured: float, digits: int) -> tuple[str, str]:
+    """The measured number as text, and 'same' or the difference.
+
+    Args:
+        published: as printed.
+        measured: not rounded.
+        digits: printed after the point. A number that differs is shown with one more, unless it is whole.
+    """
+    same = f'{measured:,.{digits}f}'
+    if same == f'{published:,.{digits}f}':
+        return same, 'same'
+    finer = digits + 1 if digits else 0
+    difference = measured - published
+    return f'{measured:,.{finer}f}', f'{difference:+,.{finer}f} ({difference / abs(published):+.1%})'

@@ -1,0 +1,29 @@
+"""Forms of a computation that take turns."""
+
+import torch
+
+from mmagg.costs.timing import compare, in_turns, timed
+
+CPU = torch.device('cpu')
+
+
+def test_each_run_follows_one_of_the_same_form_that_does_not_count():
+    calls = []
+    forms = {name: lambda name=name: calls.append(name) or len(calls) for name in 'ab'}
+    assert in_turns(forms, 2) == {'a': [2, 6], 'b': [4, 8]}
+    assert ''.join(calls) == 'aabbaabb'
+
+
+def test_forms_are_compared_with_the_first():
+    x = torch.ones(1024)
+    found = compare({'one': lambda: [x + 1], 'two': lambda: [torch.cat([x, x])[:1024] + 1.5]}, CPU, runs=1)
+    assert [found[name]['difference'] for name in found] == [0, 0.5]
+    assert [found[name]['largest'] for name in found] == [2, 2.5]
+    assert found['two']['mib'] > found['one']['mib'] >= 4096 / 2**20
+    assert all(each['seconds'] > 0 for each in found.values())
+
+
+def test_time_is_that_of_one_call():
+    calls = []
+    assert timed(lambda: calls.append(1), CPU, calls=5) > 0
+    assert len(calls) == 5
