@@ -77,6 +77,14 @@ def test_contexts_reason_one_by_one(norm_query: bool) -> None:
         torch.testing.assert_close(gcn(contexts)[0, :, n], want)
 
 
+def test_levels_reason_alone_and_then_together() -> None:
+    """Eq. 5."""
+    net, contexts = context_net(), [torch.randn(2, 4, n).double() for n in (3, 2, 2)]
+    alone = [gcn(x) for gcn, x in zip(net.level_gcns, contexts, strict=True)]
+    torch.testing.assert_close(net.reason(contexts), net.joint_gcn(torch.cat(alone, 2)))
+    assert torch.equal(context_net(gcn=False).reason(contexts), torch.cat(contexts, 2))
+
+
 @pytest.mark.parametrize('out_channels', [3, 6], ids=['convolve contexts', 'convolve pixels'])
 def test_contexts_are_distributed_to_every_pixel(out_channels: int) -> None:
     """Eq. 6, in either order of the linear maps."""

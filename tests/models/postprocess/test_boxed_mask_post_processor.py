@@ -65,6 +65,13 @@ def test_boxes_that_survive(filter_by, sqrt_score, clip_boxes, nms_pre, max_per_
     torch.testing.assert_close(found.boxes, torch.tensor([x[3] for x in want]))
 
 
+def test_classes_do_not_suppress_each_other_beyond_the_image() -> None:
+    """Where all coordinates are negative, too."""
+    box = torch.tensor([[-90.0, -90, -2, -2]]).expand(3, 4)
+    found = BoxedMaskPostProcessor(clip_boxes=False).detect([torch.eye(3)], [torch.ones(3)], [box], SIZE)
+    assert sorted(found.labels.tolist()) == [0, 1, 2]
+
+
 def some_boxes(number: int) -> DetectedBoxes:
     corner = torch.rand(number, 2) * torch.tensor([90.0, 70]) - 10
     boxes = torch.cat([corner, corner + 3 + 30 * torch.rand(number, 2)], 1)

@@ -67,6 +67,15 @@ def test_cells_around_the_centre_of_mass_are_claimed(number: int, conflicts: str
     assert targets.labels(labels, BACKGROUND).tolist() == [labels[own[-1]] if own else BACKGROUND for own in claims]
 
 
+@pytest.mark.parametrize('side, levels', [(15, [0]), (16, [0, 1]), (24, [0, 1]), (25, [1]), (48, [1, 2]), (49, [2])])
+def test_both_ends_of_a_range_belong_to_it(side: int, levels: list[int]) -> None:
+    mask = torch.zeros(1, *SIZE, dtype=torch.uint8)
+    mask[:, :side, :side] = 1
+    cells = assigner().assign(torch.tensor([[0.0, 0, side, side]]), mask, SIZE).cells
+    starts = torch.tensor([0, 49, 65])  # of 7², 4² and 1 cells
+    assert sorted(set((torch.bucketize(cells, starts, right=True) - 1).tolist())) == levels
+
+
 def test_masks_may_end_before_the_grid_does() -> None:
     """The padding has cells, too: masks cut to the image are assigned as padded ones."""
     boxes, masks = objects(20)

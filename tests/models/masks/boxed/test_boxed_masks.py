@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from boxed_heads import BASIS, boxed_head, pyramid
+from boxed_heads import BASIS, BLENDED, boxed_head, pyramid
 from coded_heads import CODED
 from grid_heads import CLASSES, batch_samples
 from mmdet.registry import MODELS
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 
-BLENDED = dict(type='BlendedMasks', basis=BASIS, mask_size=14, attention_size=4)
 KINDS = {
     'blend': BLENDED,
+    'blend, one by one': BLENDED | dict(byte_budget=1),
     'assemble': BLENDED | dict(basis=BASIS | dict(num_bases=16), merger='assemble'),
     'codes': CODED,
     'implicit': CODED | dict(loss='implicit'),

@@ -86,12 +86,22 @@ def test_made_up_content_for_measuring(options: dict) -> None:
         assert ((decoded > 0) == masks.bool()).float().mean() > 0.9
 
 
+def test_content_that_is_there_stays() -> None:
+    codec, waiting = some_codec(), some_codec()
+    codec.load_state_dict({key: torch.rand(value.shape) + 1 for key, value in codec.state_dict().items()})
+    before = codec.mean.clone()
+    assume_dictionaries(torch.nn.ModuleList([codec, waiting]))
+    assert torch.equal(codec.mean, before)
+    assert waiting.fitted
+
+
 def test_a_checkpoint_brings_the_content() -> None:
     source, model = some_codec(), torch.nn.ModuleDict({'codec': some_codec()})
     source.assume()
     model.load_state_dict(model.state_dict())  # of a model that has none itself
     assert not model['codec'].fitted
     state = {f'codec.{key}': value for key, value in source.state_dict().items()}
+    assert set(state) == {'codec.components', 'codec.mean', 'codec.explained_variance'}
     model.load_state_dict(state)
     masks = some_masks()
     assert torch.equal(model['codec'].encode(masks), source.encode(masks))
