@@ -1,7 +1,8 @@
-"""A room imports only from rooms on floors below its own; files of one room import each other without circles."""
+"""A room imports only from rooms on floors below its own, without circles; networks and operators have their tests."""
 
 import ast
 import sys
+from collections import Counter
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -103,3 +104,19 @@ def test_tools_touch_only_commands():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module.startswith('mmagg'):
                 assert node.module.startswith('mmagg.cli'), f'{path.name} imports {node.module}'
+
+
+@pytest.mark.parametrize(
+    'parts',
+    [parts for parts in FILES.values() if parts[1] in ('models', 'ops') and parts[-1] != '__init__'],
+    ids='.'.join,
+)
+def test_networks_and_operators_have_a_test_file_of_their_name(parts):
+    _, *rooms, name = parts
+    assert ROOT.joinpath('tests', *rooms, f'test_{name}.py').is_file()
+
+
+def test_no_two_test_files_have_one_name():
+    """Without packages among the tests, pytest imports them by their names alone."""
+    names = Counter(path.name for path in (ROOT / 'tests').rglob('*.py'))
+    assert [name for name, number in names.items() if number > 1] == ['conftest.py']

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from mmagg.ops import masks_to_rle, paste_masks, pasted_windows, windows_to_rle, write_windows
 from mmagg.ops.mask_paste import _chunks
-from mmagg.ops.mask_windows import write_pixels, write_rows
 
 BUDGET = 64 * 2**20
 
@@ -199,17 +198,6 @@ def test_samples_in_float32_whatever_the_input(dtype: torch.dtype) -> None:
     want = paste_masks(probs.float(), boxes, **kwargs)
     with torch.autocast('cpu', torch.bfloat16):
         assert torch.equal(paste_masks(probs, boxes, **kwargs), want)
-
-
-def test_both_ways_to_write_rows() -> None:
-    start, rows = torch.tensor([2, 40, 21]), torch.rand(3, 9) > 0.5
-    want = torch.zeros(49, dtype=torch.bool)
-    for i, row in zip(start.tolist(), rows, strict=True):
-        want[i : i + 9] = row
-    for write in (write_rows, write_pixels):
-        got = torch.zeros(49, dtype=torch.bool)
-        write(got, start, rows)
-        assert torch.equal(got, want)
 
 
 @pytest.mark.gpu

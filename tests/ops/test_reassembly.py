@@ -6,14 +6,7 @@ import torch.nn.functional as F
 from reassembly_cases import CASES, DOWN, LAYOUTS, UP, agrees, inputs, naive, reassemble
 from torch import Tensor
 
-from mmagg.costs.memory import MemoryMeter
-from mmagg.ops import reassemble_down, reassembly, reassembly_torch
-
-
-@pytest.fixture
-def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reassembly_torch, 'CPU_BLOCK', 100)
-
+from mmagg.ops import reassemble_down, reassembly
 
 # The definition
 
@@ -24,15 +17,6 @@ def test_equals_the_definition(case: tuple, layout: str) -> None:
     x, kernels = inputs(*case)
     x = x.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
     agrees(x, kernels, *case[:3])
-
-
-@pytest.mark.parametrize('layout', LAYOUTS)
-@pytest.mark.parametrize('steps', [UP, DOWN])
-@pytest.mark.usefixtures('tiny_blocks')
-def test_blocks_join(steps: tuple[int, int], layout: str) -> None:
-    x, kernels = inputs(5, steps, 2, (9, 6), channels=6)
-    x = x.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
-    agrees(x, kernels, 5, steps, 2)
 
 
 @pytest.mark.parametrize('steps', [UP, DOWN])
@@ -156,30 +140,6 @@ def test_keeps_its_inputs_only(steps: tuple[int, int]) -> None:
     assert saved(x, kernels) == {x.data_ptr(), kernels.data_ptr()}
     assert saved(x.detach(), kernels) == {x.data_ptr()}
     assert saved(x, kernels.detach()) == {kernels.data_ptr()}
-
-
-@pytest.mark.parametrize('steps', [UP, DOWN])
-@pytest.mark.parametrize('layout', LAYOUTS)
-def test_memory_is_bounded(steps: tuple[int, int], layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The results and a block; unfolding would take 25 times what is read."""
-    monkeypatch.setattr(reassembly_torch, 'CPU_BLOCK', 2**14)
-    x, kernels = inputs(5, steps, 1, (16, 32), channels=128, batch=1, dtype=torch.float32)
-    x = x.detach().contiguous(memory_format=LAYOUTS[layout]).requires_grad_()
-    with MemoryMeter() as meter:
-        out = reassemble(x, kernels, steps, 1)
-        meter.mark('backward')
-        torch.autograd.grad(out, (x, kernels), torch.ones_like(out))
-    block = 6 * 2**14 * torch.get_num_threads()  # with products
-    assert meter.peak(until='backward') <= out.nbytes + block
-    assert meter.peak('backward') <= out.nbytes + x.nbytes + 2 * kernels.nbytes + block
-
-
-def test_small_maps_need_little() -> None:
-    """Blocks are no larger than what there is."""
-    x, kernels = inputs(5, DOWN, 1, (8, 8), dtype=torch.float32)
-    with MemoryMeter() as meter:
-        reassemble(x, kernels, DOWN, 1)
-    assert meter.peak() <= 4 * x.nbytes
 
 
 # On CUDA

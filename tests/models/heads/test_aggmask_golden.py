@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from golden_aggmask import build_head, data_samples, feature_maps, parameters_at, read_case
 
 from mmagg.convert.key_maps import released_to_mmagg
-from mmagg.models.targets import GridCellAssigner, downsample_masks
 from mmagg.ops import grid_neighbours, points_nms
 
 CASES = [
@@ -160,32 +159,3 @@ def test_neighbours_at_the_real_grids(shared):
         for grid, mask_grid, index in zip(case['cls'], case['mask'], case['index'], strict=True):
             rows, columns = index.long().unbind(-1)
             assert torch.equal(grid_neighbours(grid, mask_grid, pattern), rows * mask_grid + columns)
-
-
-@pytest.mark.parametrize('name', ['aggequal', 'agg+cls', 'starequal', 'star+cls'])
-def test_targets_at_the_real_grids(shared, name):
-    """Small objects, centres on the borders of cells, cells that several objects claim."""
-    golden = read_case(shared, 'targets_real')
-    shape = golden['mask_shape']
-    masks = torch.from_numpy(np.unpackbits(golden['masks'].numpy(), count=int(np.prod(shape))).reshape(shape))
-    head = golden['heads'][name]
-    assigner = GridCellAssigner(grids=head['cls_grid'])
-    targets = assigner.assign(golden['bboxes'], masks, tuple(shape[1:]))
-    labels = targets.labels(golden['labels'], background=0)
-    strides = (4,) * 5 if name.startswith('star') else (4, 4, 8, 16, 16)
-    first, positives = 0, 0
-    for grid, stride, level in zip(head['cls_grid'], strides, head['levels'], strict=True):
-        assert labels[first : first + grid**2].tolist() == level['cate'].flatten().tolist()
-        here = (targets.cells >= first) & (targets.cells < first + grid**2)
-        assert (targets.cells[here] - first).tolist() == level['cells'].tolist()
-        ours = downsample_masks(masks[targets.gts[here]], stride=stride, size=tuple(level['size']))
-        count = level['n_uniq'] * int(np.prod(level['size']))
-        unique = np.unpackbits(level['uniq'].numpy(), count=count).reshape(-1, *level['size'])
-        assert torch.equal(ours, torch.from_numpy(unique[level['inv']]).bool())
-        first, positives = first + grid**2, positives + len(level['cells'])
-    assert positives == len(targets.cells) > 0
-
-
-def test_points_nms(shared):
-    golden = read_case(shared, 'nms')
-    assert torch.equal(points_nms(golden['heat']), golden['points_nms'])

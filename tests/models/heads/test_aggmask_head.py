@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from grid_heads import AGGREGATED, CHANNELS, GRIDS, aggmask_head, batch_samples, mmagg_head, pyramid
 
-from mmagg.models.masks import AggMaskAggregator, AggMaskContext, DynamicParameters
 from mmagg.ops import dynamic_conv, grid_neighbours
 
 PARAMETERS = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS)
@@ -149,20 +148,7 @@ def test_mixed_precision_trains(kind, dtype):
 def test_wrong_compositions_are_named():
     with pytest.raises(ValueError, match=r'class grids .* and mask grids .* differ: that takes an aggregator'):
         mmagg_head('solo', mask_branch=dict(type='StaticMaskBranch', channels=32, num_convs=1, grids=(4,) * 5))
-    with pytest.raises(ValueError, match='nothing to aggregate'):
-        AggMaskAggregator(grids=[4], mask_grids=[4], neighbours='none', context=None, parameters=PARAMETERS)
-    with pytest.raises(ValueError, match="mask_activation is 'relu'"):
-        AggMaskAggregator(grids=[4], mask_grids=[4], context=None, parameters=PARAMETERS, mask_activation='relu')
-    with pytest.raises(ValueError, match="source is 'neck'"):
-        AggMaskContext(in_channels=8, source='neck')
-    with pytest.raises(ValueError, match='tower is for features=own_tower'):
-        DynamicParameters(num_params=3, in_channels=8, channels=8, features='own_tower')
     mask_tower = PARAMETERS | dict(features='mask_tower')
     head = mmagg_head('solo', aggregator=dict(type='DynamicAggregator', context=None, parameters=mask_tower))
     with pytest.raises(TypeError, match='need a DynamicMaskBranch'):
         head(pyramid(1, 64, 96))
-
-
-def test_options_from_the_command_line_may_be_numbers():
-    aggregator = AggMaskAggregator(grids=[4], mask_grids=[4], neighbours=8, context=None, parameters=PARAMETERS)
-    assert aggregator.spec.in_channels == 9

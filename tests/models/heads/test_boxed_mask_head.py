@@ -3,9 +3,7 @@
 import pytest
 import torch
 from boxed_heads import KINDS, boxed_head, pyramid
-from grid_heads import CHANNELS, batch_samples
-
-from mmagg.models.masks import Coefficients
+from grid_heads import batch_samples
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -109,15 +107,3 @@ def test_amp_trains(dtype) -> None:
     for name, value in exact.items():
         torch.testing.assert_close(losses[name].float(), value, rtol=0.05, atol=0.02)
     assert all(p.grad.isfinite().all() for p in head.parameters())
-
-
-def test_coefficients_are_the_dense_convolution_at_their_places() -> None:
-    part = Coefficients(num_coefficients=7, in_channels=CHANNELS, channels=CHANNELS)
-    feats = pyramid(3, 96, 128)
-    dense = torch.cat([part.conv(x).movedim(1, 3).flatten(0, 2) for x in feats])
-    places = torch.randint(0, len(dense), (50,))
-    torch.testing.assert_close(part.at(feats, places), dense[places])
-    nowhere = part.at(feats, places[:0])
-    nowhere.sum().backward()
-    assert nowhere.shape == (0, 7)
-    assert part.conv.weight.grad is not None

@@ -112,14 +112,6 @@ def test_crowds_are_not_learnt_from() -> None:
     assert all(torch.equal(loss, beside['losses'][name]) for name, loss in alone['losses'].items())
 
 
-def test_a_large_kernel_is_evaluated_everywhere_and_picked() -> None:
-    part = coded_head('large kernel').coefficients
-    feats = pyramid(3, 96, 128)
-    dense = torch.cat([part.conv(x).movedim(1, 3).flatten(0, 2) for x in part.tower.on_levels(feats)])
-    places = torch.randint(0, len(dense), (50,))
-    torch.testing.assert_close(part.at(part.features(feats, []), places), dense[places])
-
-
 def test_atss_assigns_other_locations() -> None:
     samples = batch_samples(['few', 'few'], 96, 128)
     fcos, atss = (with_codes_of(coded_head(kind), samples) for kind in ('codes', 'atss'))

@@ -8,8 +8,6 @@ import torch.nn.functional as F
 from mmdet.models.necks import FPN, PAFPN
 
 from mmagg.costs.plain_a2fpn import plainly
-from mmagg.models.layers import GACAP, GACARAFE, CAPFusion, CARAFEFusion, KernelPredictor, MultiLevelGlobalContext
-from mmagg.models.layers.global_context import cosine_attention
 from mmagg.models.necks import A2FPN
 
 STAGES = [12, 16, 20, 24]
@@ -122,16 +120,6 @@ def test_sizes(size):
         assert all(torch.isfinite(x).all() for x in levels)
 
 
-def test_the_attention_is_a_softmax_of_cosines():
-    """Eq. 3 for one query, by hand."""
-    torch.manual_seed(0)
-    queries, keys, values = torch.randn(1, 5, 9).double(), torch.randn(1, 4, 9).double(), torch.randn(1, 4, 3).double()
-    out = cosine_attention(queries, keys, values, norm_query=True)
-    cosines = [F.cosine_similarity(queries[0, 2], key, dim=0) for key in keys[0]]
-    weights = (3 * torch.stack(cosines)).exp()
-    torch.testing.assert_close(out[0, 2], (weights[:, None] * values[0]).sum(0) / weights.sum(), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize('form', ['full', 'lite'])
 def test_batch_equals_one_by_one(form):
     neck, maps = small_neck(**FORMS[form]), stages(64, 96, batch=3)
@@ -197,77 +185,6 @@ def test_initial_weights():
         bound = (6 / (64 * 9 * 2)) ** 0.5
         assert 0.95 * bound < fusion.predictor.blend.weight.abs().max() <= bound, 'Xavier, uniform'
     assert all(not p.any() for name, p in neck.named_parameters() if name.endswith('bias') and 'norm' not in name)
-
-
-def test_more_contexts_than_channels_are_capped():
-    with pytest.warns(UserWarning, match=r'cannot be orthogonal; taking \[64, 128, 128, 64\]'):
-        mgc = MultiLevelGlobalContext(in_channels=(64, 128, 256, 512))
-    assert [conv.out_channels for conv in mgc.entities] == [64, 128, 128, 64]
-
-
-def test_plain_fusions_of_table_3():
-    """A kernel per location from the own features, and a sum."""
-    torch.manual_seed(0)
-    coarse, fine = torch.randn(1, 4, 3, 4), torch.randn(1, 4, 6, 7)
-    for fusion, size in ((CARAFEFusion(channels=4), fine.shape), (CAPFusion(channels=4), coarse.shape)):
-        assert fusion(coarse, fine).shape == size
-        torch.nn.init.zeros_(fusion.predictor.kernels.weight)
-        torch.nn.init.zeros_(fusion.predictor.kernels.bias)
-    # Uniform kernels: means of 5 x 5 pixels, with zeros beyond the border.
-    mean = F.avg_pool2d(coarse, 5, stride=1, padding=2)
-    large = mean.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :6, :7]
-    up, down = CARAFEFusion(channels=4), CAPFusion(channels=4)
-    for fusion in (up, down):
-        torch.nn.init.zeros_(fusion.predictor.kernels.weight)
-        torch.nn.init.zeros_(fusion.predictor.kernels.bias)
-    torch.testing.assert_close(up(coarse, fine), fine + large)
-    torch.testing.assert_close(down(coarse, fine), coarse + F.avg_pool2d(fine, 5, stride=2, padding=2))
-
-
-@pytest.mark.parametrize('fusion', [GACARAFE, GACAP])
-def test_gates_of_one_half_halve(fusion):
-    """With a gate that is open by half, and uniform kernels, the result is the mean of both levels."""
-    module = fusion(channels=4, gain=1.0)
-    for conv in (module.gate.excite, module.predictor.kernels):
-        torch.nn.init.zeros_(conv.weight)
-        torch.nn.init.zeros_(conv.bias)
-    coarse, fine = torch.randn(2, 4, 3, 4), torch.randn(2, 4, 6, 8)
-    if fusion is GACARAFE:
-        moved = F.avg_pool2d(coarse, 5, stride=1, padding=2).repeat_interleave(2, 2).repeat_interleave(2, 3)
-        want = (fine + moved) / 2
-    else:
-        want = (coarse + F.avg_pool2d(fine, 5, stride=2, padding=2)) / 2
-    torch.testing.assert_close(module(coarse, fine), want)
-
-
-@pytest.mark.parametrize('fusion', [GACARAFE, GACAP])
-def test_the_first_half_of_the_gate_is_for_the_coarse_level(fusion):
-    """A gate that lets one of the levels through shows that one alone, twice."""
-    module = fusion(channels=4)
-    for conv in (module.gate.excite, module.predictor.kernels):
-        torch.nn.init.zeros_(conv.weight)
-        torch.nn.init.zeros_(conv.bias)
-    coarse, fine = torch.randn(1, 4, 3, 4), torch.randn(1, 4, 6, 8)
-    if fusion is GACARAFE:
-        coarse_part = F.avg_pool2d(coarse, 5, stride=1, padding=2).repeat_interleave(2, 2).repeat_interleave(2, 3)
-        fine_part = fine
-    else:
-        coarse_part, fine_part = coarse, F.avg_pool2d(fine, 5, stride=2, padding=2)
-    with torch.no_grad():
-        for open_half, want in ((slice(0, 4), coarse_part), (slice(4, 8), fine_part)):
-            module.gate.excite.bias.fill_(-100)
-            module.gate.excite.bias[open_half] = 100
-            torch.testing.assert_close(module(coarse, fine), 2 * want)
-
-
-@pytest.mark.parametrize('scale, stride', [(2, 1), (1, 2)])
-def test_kernels_sum_to_one_at_every_pixel(scale, stride):
-    """Eq. 7: pixel shuffle, then a softmax over the taps."""
-    predictor = KernelPredictor(in_channels=4, kernel_size=3, scale=scale, stride=stride)
-    features = torch.randn(2, 4, 6, 8)
-    logits = predictor.kernels(predictor.relu(predictor.blend(features)))
-    want = F.pixel_shuffle(logits, scale).softmax(dim=1)
-    torch.testing.assert_close(F.pixel_shuffle(predictor(features), scale), want)
 
 
 def test_the_joint_level_takes_part_in_both_pathways():

@@ -10,7 +10,7 @@ from mmdet.structures.mask import mask2bbox
 from mmengine.config import ConfigDict
 from torch import Tensor
 
-from mmagg.models.postprocess import CandidateMasks, MaskNMS, MaskPostProcessor, MaskVoting, MatrixNMS
+from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor, MatrixNMS
 from mmagg.ops import mask_iou, mask_nms, mask_voting, rle_to_masks
 
 MAP_SIZE = (20, 28)
@@ -307,18 +307,3 @@ def test_unknown_key_is_named() -> None:
 def test_bad_values_are_named(key: str, value) -> None:
     with pytest.raises(ValueError, match=f'{key} is {value!r}'):
         MaskPostProcessor(**{key: value})
-
-
-@pytest.mark.parametrize(
-    ('build', 'options', 'name'),
-    [
-        (MatrixNMS, {'kernel': 'cubic'}, 'kernel'),
-        (MatrixNMS, {'sigma': 0.0}, 'sigma'),
-        (MaskNMS, {'iou_thr': 1.1}, 'iou_thr'),
-        (MaskVoting, {'weight': 'area', 'iou_thr': 0.5}, 'weight'),
-        (MaskVoting, {'weight': 'avg', 'iou_thr': -0.1}, 'iou_thr'),
-    ],
-)
-def test_bad_values_of_the_parts_are_named(build, options: dict, name: str) -> None:
-    with pytest.raises(ValueError, match=f'{build.__name__}: {name} is'):
-        build(**options)

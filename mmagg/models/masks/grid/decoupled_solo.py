@@ -34,8 +34,10 @@ class AxisMaps:
         """(N,) long -> the U distinct maps as logits (U, 2h, 2w), and (N,) the place of each among them."""
         # A column serves every cell above and below: compute it once.
         distinct, place = torch.unique(index, return_inverse=True)
-        weight, bias = self._conv.weight[distinct], self._conv.bias[distinct]
-        return F.conv2d(self._features.value[image, None], weight, bias, padding=1)[0], place
+        features = self._features.value[image, None]
+        if len(distinct) == 0:  # F.conv2d refuses
+            return features.new_zeros(0, *features.shape[2:]), place
+        return F.conv2d(features, self._conv.weight[distinct], self._conv.bias[distinct], padding=1)[0], place
 
 
 class DecoupledSOLOMasks(LocalMasks):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 from golden_blendmask import assert_relative, bits
-from mmdet.registry import MODELS
 from torch import Tensor
 
-from mmagg.models.masks import DCTMaskCodec, MaskCodec, PCAMaskCodec
+from mmagg.models.masks import DCTMaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 BUFFERS = ('components', 'mean', 'explained_variance')
@@ -173,31 +172,6 @@ def test_on_cuda_without_waiting_for_it(classes: int | None) -> None:
 
 
 # Content: dictionaries and checkpoints
-
-
-def test_refuses_to_work_without_content(tmp_path: Path) -> None:
-    for dictionary, message in ((None, 'no `dictionary` is given'), (tmp_path / 'x.npz', 'x.npz is missing')):
-        codec = MODELS.build(dict(type='PCAMaskCodec', mask_size=SIZE, num_codes=NUMBER, dictionary=dictionary))
-        assert isinstance(codec, MaskCodec)
-        assert not any(buffer.any() for buffer in codec.buffers())
-        for call in (
-            lambda codec=codec: codec.encode(some_masks()),
-            lambda codec=codec: codec.decode(torch.zeros(1, 5)),
-        ):
-            with pytest.raises(ValueError, match=f'{message}.*fit_mask_codec.py'):
-                call()
-    assert codec.to('meta').decode(torch.zeros(2, NUMBER, device='meta')).shape == (2, SIZE, SIZE)
-
-
-def test_a_checkpoint_brings_the_content() -> None:
-    source, model = some_codec(), torch.nn.ModuleDict({'codec': PCAMaskCodec(mask_size=SIZE, num_codes=NUMBER)})
-    model.load_state_dict(model.state_dict())  # of a model that has none itself
-    assert not model['codec'].fitted
-    state = {f'codec.{key}': value for key, value in source.state_dict().items()}
-    assert set(state) == {f'codec.{name}' for name in BUFFERS}
-    model.load_state_dict(state)
-    masks = some_masks()
-    assert torch.equal(model['codec'].encode(masks), source.encode(masks))
 
 
 def test_reads_the_release_s_file_and_its_first_components(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from golden_blendmask import assert_relative, bits, masks_of_images, per_image, read_case
+from golden_blendmask import assert_relative, bits, read_case
 from mmdet.registry import MODELS
 from torch import nn
 
 from mmagg.models.masks import BlendMaskMasks
 from mmagg.models.masks.boxed.blendmask import gate
 from mmagg.models.masks.boxed.boxed_masks import Positives, Regions
-from mmagg.models.targets import box_mask_targets
 
 CASES = {
     'blender_56_4_14_bilinear': {},
@@ -68,16 +67,6 @@ def test_training_is_the_release_s(shared, name, budget) -> None:
     inputs = {'grad_bases': bases} | ({} if attention is None else {'grad_attn': attention})
     for (key, _), grad in zip(inputs.items(), torch.autograd.grad(loss, list(inputs.values())), strict=True):
         assert_relative(grad, case[key], 1e-4)
-
-
-@pytest.mark.parametrize('name', CASES)
-def test_targets_are_the_release_s(shared, name) -> None:
-    case = read_case(shared, name)
-    size = case['RKM'][0].item()
-    ours = box_mask_targets(
-        masks_of_images(case, tuple(case['image_hw'].tolist())), per_image(case, case['gt_boxes']), size=size
-    )
-    assert torch.equal(ours, bits(case['target_bits'], size))
 
 
 def test_one_base_with_sigmoids(shared) -> None:
