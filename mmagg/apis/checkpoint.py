@@ -8,6 +8,8 @@ whole process.
 import os
 import pickle
 import re
+from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +119,33 @@ def load_checkpoint(source: str | Path) -> dict:
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
+    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+
+
+def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, str]]:
+    """The weights that do not fit a model: by kind of misfit their keys, each with how a message names it.
+
+    A BatchNorm's count of batches may be missing: frozen ones have none.
+    """
+    own = model.state_dict()
     return {
-        **(content if 'state_dict' in content else {}),
-        'state_dict': state,
-        'meta': content.get('meta') or {},
+        'of another shape': {
+            key: f'{key} is {tuple(state[key].shape)} there and {tuple(value.shape)} here'
+            for key, value in own.items()
+            if key in state and state[key].shape != value.shape
+        },
+        'missing': {key: key for key in own if key not in state and not key.endswith('num_batches_tracked')},
+        'unknown to the model': {key: key for key in state if key not in own},
     }
+
+
+def listed(names: Mapping[str, Collection[str]]) -> str:
+    """How many of each kind there are, and the names of the first."""
+    return '; '.join(
+        f'{len(found)} {kind} ({", ".join(islice(found, SHOWN))}{", …" if len(found) > SHOWN else ""})'
+        for kind, found in names.items()
+        if found
+    )
 
 
 def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
@@ -131,26 +155,9 @@ def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None
         InputError: names the first keys that are missing, unknown or of another shape.
     """
     state = checkpoint['state_dict']
-    own = model.state_dict()
-    wrong = [
-        f'{key} is {tuple(state[key].shape)} there and {tuple(own[key].shape)} here'
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
-    unknown = [key for key in state if key not in own]
-    problems = [
-        f'{len(keys)} {kind} ({", ".join(keys[:SHOWN])}{", …" if len(keys) > SHOWN else ""})'
-        for kind, keys in (
-            ('of another shape', wrong),
-            ('missing', missing),
-            ('unknown to the model', unknown),
-        )
-        if keys
-    ]
+    problems = listed({kind: found.values() for kind, found in misfits(model, state).items()})
     if problems:
-        hint = _class_hint(model, checkpoint)
-        raise InputError(f'checkpoint {source} does not fit the model{hint}: {"; ".join(problems)}')
+        raise InputError(f'checkpoint {source} does not fit the model{_class_hint(model, checkpoint)}: {problems}')
     model.load_state_dict(state, strict=False)
 
 

@@ -30,15 +30,7 @@ TOP_LEVEL_KEYS = {
     'tta_model',
     'tta_pipeline',
 }
-BUILDER_KEYS = {
-    'type',
-    '_scope_',
-    '_delete_',
-    'priority',
-    'constructor',
-    'paramwise_cfg',
-    'convert_to_iter_based',
-}
+BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
 
 
 def load_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:

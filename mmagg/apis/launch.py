@@ -74,10 +74,7 @@ def _environment(launcher: str) -> list[str]:
 
 def _first_slurm_host() -> str:
     hosts = subprocess.run(
-        ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
-        capture_output=True,
-        text=True,
-        check=True,
+        ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], capture_output=True, text=True, check=True
     )
     return hosts.stdout.split()[0]
 

@@ -21,9 +21,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Convert mmdet's checkpoint as the arguments of `parser` say."""
-    from mmagg.convert.grid_masks import convert_mmdet
+    from mmagg.convert.grid_masks import convert_grid_masks
 
-    say(convert_mmdet(**vars(args)), args)
+    say(convert_grid_masks(origin='mmdet', **vars(args)), args)
 
 
 def converter_parser(

@@ -20,11 +20,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('checkpoint', help='.pth file')
     parser.add_argument('--out-dir', type=Path, required=True, metavar='DIR', help='where the results go')
     parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        metavar='S',
-        help='leave out less certain instances (%(default)s)',
+        '--score-thr', type=float, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
     add_device(parser)
     add_cfg_options(parser, 'change the config')

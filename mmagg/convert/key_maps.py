@@ -18,10 +18,7 @@ MMDET = [
     (r'^conv_mask_list_([xy])\.', r'mask_branch.convs_\1.'),
     (r'^kernel_convs\.', 'mask_branch.tower.'),
     (r'^conv_kernel\.', 'mask_branch.conv_kernel.'),
-    (
-        r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.',
-        r'mask_branch.mask_features.branches.\1.\2.',
-    ),
+    (r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.', r'mask_branch.mask_features.branches.\1.\2.'),
     (r'^mask_feature_head\.conv_pred\.', 'mask_branch.mask_features.conv_pred.'),
 ]
 
@@ -36,10 +33,7 @@ RELEASED = [
     (r'^dsolo_ins_list_([xy])\.', r'mask_branch.convs_\1.'),
     (r'^kernel_convs\.', 'mask_branch.tower.'),
     (r'^solo_kernel\.', 'mask_branch.conv_kernel.'),
-    (
-        r'^(?:feature_convs|convs_all_levels)\.(\d+)\.conv(\d+)\.',
-        r'mask_branch.mask_features.branches.\1.\2.',
-    ),
+    (r'^(?:feature_convs|convs_all_levels)\.(\d+)\.conv(\d+)\.', r'mask_branch.mask_features.branches.\1.\2.'),
     (r'^(?:solo_mask|conv_pred\.0)\.', 'mask_branch.mask_features.conv_pred.'),
     (r'^kernel_convs_convcomb\.', 'aggregator.parameter_branch.tower.'),
     (r'^learned_weights\.', 'aggregator.parameter_branch.conv.'),

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,10 @@ from tqdm import tqdm
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
-from mmagg.apis.inference import infer, load_model
+from mmagg.apis.inference import infer
 from mmagg.apis.testing import test
 from mmagg.apis.training import latest_checkpoint, train
 from mmagg.demo.brief_log import BriefLog
-from mmagg.engine.learning_curves import write_curves
 from mmagg.inside.show_representations import show_representations
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
@@ -81,7 +81,7 @@ class Trial:
     @property
     def budget(self) -> dict[str, Any]:
         """What two trained models must have in common for a fair comparison, by name."""
-        cfg = load_config(self.config, dict(self.options))
+        cfg = deepcopy(self.cfg)
         use_coco_folder(cfg, self.shapes)
         return {
             'epochs': cfg.train_cfg.get('max_epochs'),
@@ -108,11 +108,6 @@ class Trial:
         return {'coco': self.shapes, 'work_dir': work_dir, 'cfg_options': options}
 
 
-def load_trained(trial: Trial) -> nn.Module:
-    """The trained model, on the GPU if there is one."""
-    return load_model(trial.trained_config, trial.checkpoint)
-
-
 def draw_overlays(model: nn.Module, out: Path) -> None:
     """Write overlays.png: truth and prediction of held-out images, evenly spread."""
     classes, truth = model.dataset_meta['classes'], _held_out(out)
@@ -134,11 +129,6 @@ def draw_overlays(model: nn.Module, out: Path) -> None:
         )
     sheet = paired_sheet(pairs, ('ground truth', f'prediction (score from {SCORE_THR})'), COLUMNS)
     write_image(sheet, out / 'overlays.png')
-
-
-def draw_curves(out: Path) -> None:
-    """Write curves.png and curves.csv."""
-    write_curves(out / 'train', out)
 
 
 def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | None:
@@ -171,11 +161,7 @@ def _path(out: Path, record: dict) -> Path:
 
 
 def _overlay(
-    image: np.ndarray,
-    masks: Sequence,
-    labels: np.ndarray | Tensor,
-    scores: Tensor | None,
-    classes: Sequence[str],
+    image: np.ndarray, masks: Sequence, labels: np.ndarray | Tensor, scores: Tensor | None, classes: Sequence[str]
 ) -> np.ndarray:
     """`draw_instances`, with small images enlarged first."""
     factor = max(1, round(SHOWN_SIDE / max(image.shape[:2])))

@@ -25,11 +25,7 @@ class OverlayHook(Hook):
         self.folder, self.image_root, self.classes, self.score_thr = folder, image_root, classes, score_thr
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Draw a batch."""
         for sample in outputs or ():

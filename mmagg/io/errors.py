@@ -4,16 +4,7 @@ TRUST_FLAG = '--trust-checkpoint'  # which messages name
 
 # What mmengine, mmdet and torch raise when a file, a config or a checkpoint is wrong. Failures of a running
 # computation (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
-EXPECTED = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ImportError,
-    SyntaxError,
-)
+EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
 
 
 class InputError(ValueError):
