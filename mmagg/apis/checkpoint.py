@@ -1,8 +1,7 @@
 """Checkpoints: read without running code, and refused when they do not fit the model.
 
-``torch.load`` without ``weights_only`` executes whatever a file's pickle asks for. mmengine tries the safe
-way first but falls back to the other one (mmengine#1650, #1655). `secure_loading` closes that door for the
-whole process.
+``torch.load`` without ``weights_only`` runs any code that a file's pickle names. mmengine tries the safe way first, but
+falls back to the other one (mmengine#1650, #1655). `secure_loading` rules that out for the whole process.
 """
 
 import os
@@ -24,20 +23,20 @@ from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
-SHOWN = 3  # so many keys are named in a message
+SHOWN = 3  # keys that a message names
 
-_forced_here = False  # whether it was `secure_loading` that set `FORCE`, not the user
+_forced_here = False  # True if `secure_loading` has set `FORCE`, not the user
 
 
 def _history_method(owner: type, name: str) -> Any:
-    """Stands in for `getattr` while reading: mmengine pickles HistoryBuffer's methods as its attributes."""
+    """A `getattr` for HistoryBuffer's methods alone, which mmengine pickles as attributes."""
     if owner is not HistoryBuffer or name.startswith('_'):
         raise pickle.UnpicklingError(f'GLOBAL builtins.getattr({owner!r}, {name!r}) is not allowed')
     return getattr(owner, name)
 
 
 def _safe_globals() -> list:
-    """What a training checkpoint of mmengine holds besides tensors: the log history, as NumPy arrays."""
+    """The types and functions that restore the log history, NumPy arrays, in a training checkpoint of mmengine."""
     core = np._core if hasattr(np, '_core') else np.core
     rebuild = [core.multiarray._reconstruct, core.multiarray.scalar]
     # The same two functions under the name that the other major version of NumPy writes.
@@ -79,10 +78,10 @@ def _why_refused(message: str) -> str:
 
 
 def secure_loading(*, trust: bool = False) -> None:
-    """From now on, read checkpoints in this process as data only, or trust them, until the next call.
+    """Read checkpoints in this process as data only, or trust them, from now on until the next call.
 
     Args:
-        trust: load as mmengine does it, falling back to executing the file's code.
+        trust: load as mmengine does, which runs a file's code where it cannot be read otherwise.
 
     Raises:
         InputError: the environment forbids to trust.
@@ -140,7 +139,7 @@ def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, di
 
 
 def listed(names: Mapping[str, Collection[str]]) -> str:
-    """How many of each kind there are, and the names of the first."""
+    """The number of each kind, and the names of the first."""
     return '; '.join(
         f'{len(found)} {kind} ({", ".join(islice(found, SHOWN))}{", …" if len(found) > SHOWN else ""})'
         for kind, found in names.items()
@@ -170,7 +169,7 @@ def checkpoint_classes(checkpoint: dict) -> tuple[str, ...] | None:
 
 
 def number_of_classes(model: nn.Module) -> int | None:
-    """How many classes the model's head tells apart, or None if no module says."""
+    """The number of classes of the model's head, or None if no module says."""
     return next(
         (
             module.num_classes

@@ -1,4 +1,4 @@
-"""The instances in a folder of images."""
+"""Prediction for a folder of images."""
 
 import sys
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from mmagg.visualization.predictions import confident, draw_predictions
 
 @dataclass
 class FolderPredictions:
-    """What was found in a folder of images.
+    """The instances in a folder of images.
 
     Attributes:
         coco: images, annotations and categories in COCO's format, as in predictions.json.
@@ -40,7 +40,7 @@ def predict_folder(
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
 ) -> FolderPredictions:
-    """Find the instances in images: a picture of each and one predictions.json (COCO format) in a folder.
+    """Find the instances in images, and write a picture of each and one predictions.json (COCO format).
 
     An image that cannot be read is named on stderr and skipped.
 
@@ -48,7 +48,7 @@ def predict_folder(
         images: an image, or a folder that is searched for images.
         config: a config file, or ``mmdet::<path>`` for one of mmdet.
         checkpoint: a .pth file or a URL.
-        out_dir: where the results go.
+        out_dir: a folder for the results.
         score_thr: less certain instances are left out.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
@@ -90,7 +90,7 @@ def predict_folder(
 
 
 def _annotation(annotation_id: int, image: dict, record: dict, classes: tuple[str, ...]) -> dict:
-    """A prediction as a COCO annotation, which annotation tools can open, with readable names."""
+    """A prediction as a COCO annotation, with readable names, for annotation tools."""
     rle = record.get('segmentation')
     width, height = record['bbox'][2:]
     return {

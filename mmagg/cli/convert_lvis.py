@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert as the arguments of `parser` say."""
+    """Convert as the arguments say."""
     from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
     from mmagg.io.files import write_json
 

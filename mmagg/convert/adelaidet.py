@@ -19,8 +19,7 @@ from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
-# Parts of the model by the start of their keys, and the options below `model` that shape their weights. The first
-# that fits a key counts.
+# The starts of keys, the first that fits counts, and the options below `model` that shape these weights.
 PARTS = {
     'backbone.': 'backbone.{type,depth,dcn,stage_with_dcn,dcn_interval}',
     'neck.': 'neck.{start_level,num_outs,add_extra_convs}',
@@ -39,7 +38,7 @@ PARTS = {
     '': '',
 }
 CODEC = 'mask_head.masks.codec.'
-# Settings of the model that change its results, but no weight.
+# Settings that change a model's results, but no weight.
 UNSEEN = ('backbone.style', 'neck.relu_before_extra_convs', 'mask_head.masks.mask_size')
 
 
@@ -114,8 +113,6 @@ def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     Raises:
         InputError: the file is missing, damaged, unsafe or no checkpoint.
     """
-    if not path.is_file():
-        raise InputError(f'checkpoint {path}: no such file')
     if path.suffix == '.pkl':
         content = load_pickle(path, trust=trust)
     else:
@@ -127,7 +124,7 @@ def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
 
 
 def _normalisation_differences(theirs: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """A line for the mean and one for the standard deviation of pixels, where the checkpoint has another."""
+    """A line each for the mean and the standard deviation of pixels, if the checkpoint has another."""
     lines = []
     for key, option in (('pixel_mean', 'mean'), ('pixel_std', 'std')):
         if key not in theirs:

@@ -37,12 +37,14 @@ def model_for(
     """The model that a checkpoint is converted for; checkpoints are read as ``trust`` says from now on.
 
     Raises:
-        InputError: ``source`` and ``target`` are the same file, or the config cannot be used, or its mask head is not a
-            ``head``.
+        InputError: ``source`` is missing or the same file as ``target``, or the config cannot be used, or its mask head
+            is not a ``head``.
     """
     secure_loading(trust=trust)
     if target.resolve() == source.resolve():
         raise InputError(f'{target}: SRC and DST are the same file')
+    if not source.is_file():
+        raise InputError(f'checkpoint {source}: no such file')
     model = MODELS.build(load_config(config, cfg_options).model)
     if not isinstance(getattr(model, 'mask_head', None), head):
         raise InputError(f'config {config}: its mask head is not the {head.__name__} that these weights are for')

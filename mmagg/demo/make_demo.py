@@ -27,8 +27,8 @@ class Demo:
     Attributes:
         report: the report's file.
         metrics: mmdet's COCO metrics of the model, fractions; empty where it found nothing.
-        compared: those of the other model; None without one.
-        done_already: it was found finished.
+        compared: metrics of the other model; None without one.
+        done_already: True if it had been finished before.
     """
 
     report: Path
@@ -56,8 +56,8 @@ def make_demo(
 
     Args:
         out: the demo's folder.
-        config: what to train, default: a tiny AggMask.
-        compare: a config to train on the same scenes, whose AP stands beside.
+        config: the config to train, default: a tiny AggMask.
+        compare: a config to train on the same scenes and compare with.
         images: scenes to train on.
         val_images: held-out scenes.
         size: image side in pixels, default: as the config resizes.
@@ -119,7 +119,7 @@ def image_size(cfg: Config) -> int:
 
 
 def _fingerprint(cfg: Config) -> str:
-    """Differs between any two configs whose contents differ."""
+    """A hash of a config's content."""
     content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
 

@@ -21,7 +21,7 @@ FULL_CONFIG = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py'
 
 
 def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '') -> str:
-    """An AP in per cent; a dash where there is none: no such objects, or nothing was found at all.
+    """An AP in per cent; a dash without one: there are no such objects, or nothing was found.
 
     Args:
         metrics: mmdet's COCO metrics, fractions; COCO marks a missing one by -1.
@@ -125,13 +125,13 @@ def command_path(path: Path) -> str:
 
 
 def _command(name: str) -> str:
-    """How a command is called: the script of a clone, or the package's own."""
+    """The call of a command: by the script of a clone, or by the package."""
     script, python = TOOLS / f'{name}.py', command_path(Path(sys.executable))
     return f'{python} {command_path(script)}' if script.is_file() else f'{python} -m mmagg {name}'
 
 
 def _full_config() -> Path:
-    """A config of full size, as a clone has it where this installation has none."""
+    """A config of full size; without the shipped configs, its place in a clone."""
     try:
         return shipped_config(FULL_CONFIG)
     except InputError:
@@ -166,7 +166,7 @@ The other config's metrics are in [compare/test/metrics.json](compare/test/metri
 
 
 def _representations(unshown: str | None) -> str:
-    """The picture of what masks are made of, or why there is none."""
+    """The picture of the masks' parts, or the reason why there is none."""
     if unshown:
         return f'There is no picture of what its masks are made of: {unshown}.'
     return """What a mask is made of (AggMask, Fig. 5), a row per instance of one held-out scene: the instance and its

@@ -1,4 +1,4 @@
-"""The steps of a demo: train a model, evaluate it, draw what it predicts."""
+"""The steps of a demo: train a model, evaluate it, draw its predictions."""
 
 import json
 import sys
@@ -40,8 +40,8 @@ class Trial:
     """A config that is trained and evaluated on a demo's scenes.
 
     Attributes:
-        config: its file.
-        options: changes to it, by dotted key.
+        config: the config file.
+        options: changes to it, dotted keys.
         shapes: the scenes, a folder in COCO format.
         folder: gets the folders ``train`` and ``test``.
         seed: of the training.
@@ -65,9 +65,7 @@ class Trial:
 
     @property
     def checkpoint(self) -> Path | None:
-        """The last one; None where training cannot go on from any, also if it was killed between deleting a checkpoint
-        and writing the next.
-        """
+        """The last one; None without any, or if training was killed between deleting one and writing the next."""
         try:
             return latest_checkpoint(self.folder / 'train')
         except InputError:
@@ -75,12 +73,12 @@ class Trial:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What `evaluate` measured: mmdet's COCO metrics, fractions."""
+        """mmdet's COCO metrics, fractions, as `evaluate` measured them."""
         return json.loads((self.folder / 'test' / 'metrics.json').read_text(encoding='utf-8'))
 
     @property
     def budget(self) -> dict[str, Any]:
-        """What two trained models must have in common for a fair comparison, by name."""
+        """Conditions, by name, that two trained models must share for a fair comparison."""
         cfg = deepcopy(self.cfg)
         use_coco_folder(cfg, self.shapes)
         return {
@@ -101,9 +99,9 @@ class Trial:
             test(self.config, self.checkpoint, report=self.folder / 'report', **self._common('test'))
 
     def _common(self, name: str) -> dict[str, Any]:
-        """What training and testing have in common; ``name`` is the work dir's."""
+        """Arguments that training and testing share; ``name`` is the work dir's."""
         work_dir = self.folder / name
-        # mmengine keeps visualizers by name in the process; under names of their own, runs leave each other's alone.
+        # mmengine keeps visualizers by name in the process: without names of their own, runs would share one.
         options = {**self.options, 'visualizer.name': str(work_dir)}
         return {'coco': self.shapes, 'work_dir': work_dir, 'cfg_options': options}
 
