@@ -69,19 +69,15 @@ def name_of(config: str | Path | Config) -> str:
 
 
 def shipped_config(name: str) -> Path:
-    """The file of one of this project's configs: in a clone, or in the package's ``.mim`` where it was installed so.
-
-    Args:
-        name: its path below ``configs``.
+    """The file of one of this project's configs, by its path below ``configs``, in the clone that the package lies in.
 
     Raises:
-        InputError: it is in neither place.
+        InputError: there is no such file; an installed package has no configs.
     """
-    package = Path(__file__).resolve().parents[1]
-    found = [path for path in (package.parent / 'configs' / name, package / '.mim/configs' / name) if path.is_file()]
-    if not found:
-        raise InputError(f'configs/{name}: not beside the package {package}; call it from a clone of the repository')
-    return found[0]
+    path = Path(__file__).resolve().parents[2] / 'configs' / name
+    if not path.is_file():
+        raise InputError(f'configs/{name}: not at {path}; name another config, or call this from a clone of mmagg')
+    return path
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:
@@ -101,8 +97,9 @@ def check_options(cfg: Config, options: dict) -> None:
         merged.merge_from_dict(options)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f'--cfg-options: {_brief(error)}') from error
+    old, new = cfg.to_dict(), merged.to_dict()
     for key in options:
-        _check_key(key, cfg.to_dict(), merged.to_dict())
+        _check_key(key, old, new)
 
 
 def _check_key(key: str, old: object, new: object) -> None:
@@ -163,10 +160,8 @@ def _registered(type_name: str) -> Iterator[type]:
     import mmdet.registry
 
     for registry in vars(mmdet.registry).values():
-        if isinstance(registry, Registry):
-            found = registry.get(type_name)
-            if found is not None:
-                yield found
+        if isinstance(registry, Registry) and (found := registry.get(type_name)) is not None:
+            yield found
 
 
 def _brief(what: object) -> str:

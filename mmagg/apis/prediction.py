@@ -11,7 +11,7 @@ from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, one_line
-from mmagg.io.files import write_json
+from mmagg.io.files import check_folder, write_json
 from mmagg.io.images import find_images, read_image, write_image
 from mmagg.visualization.predictions import confident, draw_predictions
 
@@ -62,8 +62,7 @@ def predict_folder(
     root = images if images.is_dir() else images.parent
     if out_dir.resolve() == root.resolve():
         raise InputError(f'--out-dir {out_dir}: is the folder of the images; results would overwrite them')
-    if out_dir.exists() and not out_dir.is_dir():
-        raise InputError(f'--out-dir {out_dir}: is a file')
+    check_folder(out_dir, '--out-dir')
     paths = find_images(images, exclude=out_dir)
     model = load_model(config, checkpoint, device, cfg_options)
     classes = model.dataset_meta['classes']

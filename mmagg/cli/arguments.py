@@ -8,11 +8,6 @@ from typing import Any
 from mmagg.io.errors import TRUST_FLAG
 
 
-def positive(text: str) -> int:
-    """An argument type: an integer of at least 1."""
-    return at_least(1)(text)
-
-
 def at_least(least: int) -> Callable[[str], int]:
     """An argument type: an integer that is not below ``least``."""
 
@@ -22,6 +17,9 @@ def at_least(least: int) -> Callable[[str], int]:
         return int(text)
 
     return integer
+
+
+positive = at_least(1)
 
 
 def fraction(text: str) -> float:

@@ -94,7 +94,13 @@ def _carry_out(journal: Journal, trials: dict[str, Trial], out: Path, data: dict
         with journal.step('shapes', scenes):
             write_shapes(ours.shapes, **data, overwrite=True)
     for which, trial in trials.items():
-        _train(journal, f'train{which}', trial)
+        resume = trial.checkpoint is not None
+        if not (resume and f'train{which}' in journal.done):
+            journal.resumed |= resume
+            start = 'going on from the last checkpoint' if resume else 'from scratch'
+            description = f'{trial.config.stem}, {start} (if interrupted, the same command goes on)'
+            with journal.step(f'train{which}', description):
+                trial.train(resume=resume)
     for which, trial in trials.items():
         with journal.step(f'evaluate{which}', f'{trial.config.stem}, {trial.checkpoint.name} on the held-out scenes'):
             trial.evaluate()
@@ -122,14 +128,3 @@ def _fingerprint(cfg: Config) -> str:
     """A hash of a config's content."""
     content = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return hashlib.sha256(content.encode()).hexdigest()
-
-
-def _train(journal: Journal, step: str, trial: Trial) -> None:
-    """Train a config unless that is done, from its last checkpoint if there is one."""
-    resume = trial.checkpoint is not None
-    if resume and step in journal.done:
-        return
-    journal.resumed |= resume
-    first = 'going on from the last checkpoint' if resume else 'from scratch'
-    with journal.step(step, f'{trial.config.stem}, {first} (if interrupted, the same command goes on)'):
-        trial.train(resume=resume)

@@ -12,6 +12,7 @@ from mmagg.demo.journal import DATA, Journal
 from mmagg.demo.shapes import CLASSES
 from mmagg.demo.steps import Trial
 from mmagg.io.errors import InputError
+from mmagg.io.tables import percent
 
 COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
 NAMES = {'box': 'bbox', 'mask': 'segm'}
@@ -29,7 +30,7 @@ def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '')
         suffix: of mmdet's name, e.g. ``_50``.
     """
     value = metrics.get(f'coco/{kind}_mAP{suffix}', -1)
-    return f'{100 * value:.1f}' if value >= 0 else NONE
+    return percent(value if value >= 0 else None)
 
 
 def duration(seconds: float) -> str:
