@@ -67,7 +67,7 @@ def _environment(launcher: str) -> list[str]:
     if missing:
         raise InputError(
             f'--launcher {launcher}: {missing[0]} is not set; start with tools/dist_train.sh, '
-            'tools/dist_test.sh or tools/slurm_*.sh, or leave --launcher away'
+            'tools/dist_test.sh or tools/slurm_*.sh, or leave out --launcher'
         )
     return [os.environ[name] for name in VARIABLES[launcher]]
 
