@@ -1,4 +1,4 @@
-"""What the data pipeline feeds to the network, as pictures; see --help."""
+"""Show the images and annotations that the data pipeline feeds to the network; see --help."""
 
 import sys
 from pathlib import Path

@@ -27,12 +27,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 
 def enable_amp(cfg: Config) -> None:
-    """Make the config's optimiser run in mixed precision.
-
-    On CUDA float16 with a dynamic loss scale, on the CPU bfloat16.
+    """Let a config train in mixed precision: float16 with a dynamic loss scale on CUDA, bfloat16 on the CPU.
 
     Raises:
-        InputError: the config has an optimiser wrapper of its own kind.
+        InputError: the config's optimiser wrapper is not mmengine's.
     """
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):

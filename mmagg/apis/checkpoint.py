@@ -1,13 +1,14 @@
 """Checkpoints: read without running code, and refused when they do not fit the model.
 
-``torch.load`` without ``weights_only`` executes whatever a file's pickle asks for. mmengine tries the safe
-way first but falls back to the other one (mmengine#1650, #1655). `secure_loading` closes that door for the
-whole process.
+``torch.load`` without ``weights_only`` runs any code that a file's pickle names. mmengine tries the safe way first, but
+falls back to the other one (mmengine#1650, #1655). `secure_loading` rules that out for the whole process.
 """
 
 import os
 import pickle
 import re
+from collections.abc import Collection, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,20 @@ from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
-SHOWN = 3  # so many keys are named in a message
+SHOWN = 3  # keys that a message names
 
-_forced_here = False  # whether it was `secure_loading` that set `FORCE`, not the user
+_forced_here = False  # True if `secure_loading` has set `FORCE`, not the user
 
 
 def _history_method(owner: type, name: str) -> Any:
-    """Stands in for `getattr` while reading: mmengine pickles HistoryBuffer's methods as its attributes."""
+    """A `getattr` for HistoryBuffer's methods alone, which mmengine pickles as attributes."""
     if owner is not HistoryBuffer or name.startswith('_'):
         raise pickle.UnpicklingError(f'GLOBAL builtins.getattr({owner!r}, {name!r}) is not allowed')
     return getattr(owner, name)
 
 
 def _safe_globals() -> list:
-    """What a training checkpoint of mmengine holds besides tensors: the log history, as NumPy arrays."""
+    """The types and functions that restore the log history, NumPy arrays, in a training checkpoint of mmengine."""
     core = np._core if hasattr(np, '_core') else np.core
     rebuild = [core.multiarray._reconstruct, core.multiarray.scalar]
     # The same two functions under the name that the other major version of NumPy writes.
@@ -77,10 +78,10 @@ def _why_refused(message: str) -> str:
 
 
 def secure_loading(*, trust: bool = False) -> None:
-    """From now on, read checkpoints in this process as data only, or trust them, until the next call.
+    """Read checkpoints in this process as data only, or trust them, from now on until the next call.
 
     Args:
-        trust: load as mmengine does it, falling back to executing the file's code.
+        trust: load as mmengine does, which runs a file's code where it cannot be read otherwise.
 
     Raises:
         InputError: the environment forbids to trust.
@@ -117,11 +118,33 @@ def load_checkpoint(source: str | Path) -> dict:
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
+    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+
+
+def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, str]]:
+    """The weights that do not fit a model: by kind of misfit their keys, each with how a message names it.
+
+    A BatchNorm's count of batches may be missing: frozen ones have none.
+    """
+    own = model.state_dict()
     return {
-        **(content if 'state_dict' in content else {}),
-        'state_dict': state,
-        'meta': content.get('meta') or {},
+        'of another shape': {
+            key: f'{key} is {tuple(state[key].shape)} there and {tuple(value.shape)} here'
+            for key, value in own.items()
+            if key in state and state[key].shape != value.shape
+        },
+        'missing': {key: key for key in own if key not in state and not key.endswith('num_batches_tracked')},
+        'unknown to the model': {key: key for key in state if key not in own},
     }
+
+
+def listed(names: Mapping[str, Collection[str]]) -> str:
+    """The number of each kind, and the names of the first."""
+    return '; '.join(
+        f'{len(found)} {kind} ({", ".join(islice(found, SHOWN))}{", …" if len(found) > SHOWN else ""})'
+        for kind, found in names.items()
+        if found
+    )
 
 
 def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
@@ -131,26 +154,9 @@ def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None
         InputError: names the first keys that are missing, unknown or of another shape.
     """
     state = checkpoint['state_dict']
-    own = model.state_dict()
-    wrong = [
-        f'{key} is {tuple(state[key].shape)} there and {tuple(own[key].shape)} here'
-        for key in own
-        if key in state and state[key].shape != own[key].shape
-    ]
-    missing = [key for key in own if key not in state and not key.endswith('num_batches_tracked')]
-    unknown = [key for key in state if key not in own]
-    problems = [
-        f'{len(keys)} {kind} ({", ".join(keys[:SHOWN])}{", …" if len(keys) > SHOWN else ""})'
-        for kind, keys in (
-            ('of another shape', wrong),
-            ('missing', missing),
-            ('unknown to the model', unknown),
-        )
-        if keys
-    ]
+    problems = listed({kind: found.values() for kind, found in misfits(model, state).items()})
     if problems:
-        hint = _class_hint(model, checkpoint)
-        raise InputError(f'checkpoint {source} does not fit the model{hint}: {"; ".join(problems)}')
+        raise InputError(f'checkpoint {source} does not fit the model{_class_hint(model, checkpoint)}: {problems}')
     model.load_state_dict(state, strict=False)
 
 
@@ -163,7 +169,7 @@ def checkpoint_classes(checkpoint: dict) -> tuple[str, ...] | None:
 
 
 def number_of_classes(model: nn.Module) -> int | None:
-    """How many classes the model's head tells apart, or None if no module says."""
+    """The number of classes of the model's head, or None if no module says."""
     return next(
         (
             module.num_classes

@@ -1,4 +1,4 @@
-"""`torch.compile` for the parts of a detector that it pays for."""
+"""`torch.compile` for the parts of a detector that gain from it."""
 
 from torch import nn
 
@@ -8,7 +8,7 @@ from mmagg.models.layers import ConvTower
 def compile_parts(model: nn.Module, backend: str = 'inductor') -> list[nn.Module]:
     """Compile a detector's backbone, neck and conv towers, in place; its state dict stays the same.
 
-    The rest chooses cells, chunks and candidates by the data; compiling it would gain little.
+    The rest depends on the data (cells, chunks, candidates), and would gain little.
 
     Args:
         model: a detector.

@@ -1,9 +1,8 @@
-"""Reading a config and changing it from the command line, with typos refused.
+"""Configs: read, and changed by options, of which misspelt ones are refused.
 
-mmengine merges ``--cfg-options`` silently: ``model.mask_hed.num_classes=3`` creates a key that nobody reads,
-and the run goes on with the old value. Here a key that does not exist yet must be one that somebody takes: an
-argument of the class named by the dict's ``type``, or of the Runner at the top level. Dicts without a type
-accept new keys unless they look like a misspelt old one.
+mmengine merges ``--cfg-options`` silently: ``model.mask_hed.num_classes=3`` creates a key that nobody reads, and the
+run goes on with the old value. Here a new key must be an argument of the class named by the dict's ``type``, or of the
+Runner at the top level. Dicts without a type accept new keys unless they look like a misspelt old one.
 """
 
 import difflib
@@ -30,15 +29,7 @@ TOP_LEVEL_KEYS = {
     'tta_model',
     'tta_pipeline',
 }
-BUILDER_KEYS = {
-    'type',
-    '_scope_',
-    '_delete_',
-    'priority',
-    'constructor',
-    'paramwise_cfg',
-    'convert_to_iter_based',
-}
+BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
 
 
 def load_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:
@@ -73,23 +64,20 @@ def load_config(config: str | Path | Config, cfg_options: dict | None = None) ->
 
 
 def name_of(config: str | Path | Config) -> str:
-    """What messages call a config, and what its results are named after: its file."""
+    """The name of a config in messages and of its results: its file."""
     return str(config.filename or 'config') if isinstance(config, Config) else str(config)
 
 
 def shipped_config(name: str) -> Path:
-    """The file of a config of this project, by its name below ``configs``.
-
-    They are in a clone beside the package, and in its folder ``.mim`` where an installation brings them.
+    """The file of one of this project's configs, by its path below ``configs``, in the clone that the package lies in.
 
     Raises:
-        InputError: they are not there.
+        InputError: there is no such file; an installed package has no configs.
     """
-    package = Path(__file__).resolve().parents[1]
-    found = [path for path in (package.parent / 'configs' / name, package / '.mim/configs' / name) if path.is_file()]
-    if not found:
-        raise InputError(f'configs/{name}: not beside the package {package}; call it from a clone of the repository')
-    return found[0]
+    path = Path(__file__).resolve().parents[2] / 'configs' / name
+    if not path.is_file():
+        raise InputError(f'configs/{name}: not at {path}; name another config, or call this from a clone of mmagg')
+    return path
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:
@@ -109,12 +97,13 @@ def check_options(cfg: Config, options: dict) -> None:
         merged.merge_from_dict(options)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f'--cfg-options: {_brief(error)}') from error
+    old, new = cfg.to_dict(), merged.to_dict()
     for key in options:
-        _check_key(key, cfg.to_dict(), merged.to_dict())
+        _check_key(key, old, new)
 
 
 def _check_key(key: str, old: object, new: object) -> None:
-    """Follow the dotted ``key`` through the config before and after the merge until a part of it is new."""
+    """Follow the dotted ``key`` through the config before (``old``) and after the merge until a part of it is new."""
     parts = key.split('.')
     for depth, part in enumerate(parts):
         if isinstance(old, (list, tuple)) and part.isdigit() and int(part) < len(old):
@@ -126,7 +115,7 @@ def _check_key(key: str, old: object, new: object) -> None:
             if not isinstance(old, dict):
                 raise InputError(f'--cfg-options {key}: `{where}` is {_brief(repr(old))}, it has no `{part}`')
             _check_new_key(key, part, where, old, new)
-            return  # whatever lies below a new key is new, too
+            return  # all below a new key is new, too
 
 
 def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> None:
@@ -144,9 +133,9 @@ def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> Non
 
 
 def _arguments_of(type_name: object) -> set[str] | None:
-    """The arguments of the class registered as ``type_name``; of its bases where it passes ``**kwargs`` on.
+    """The arguments of the class registered as ``type_name``, and of its bases where it passes ``**kwargs`` on.
 
-    None if there is no such class, or if it takes anything.
+    None if there is no such class, or if it takes any argument.
     """
     classes = list(_registered(type_name)) if isinstance(type_name, str) else []
     known: set[str] = set()
@@ -171,10 +160,8 @@ def _registered(type_name: str) -> Iterator[type]:
     import mmdet.registry
 
     for registry in vars(mmdet.registry).values():
-        if isinstance(registry, Registry):
-            found = registry.get(type_name)
-            if found is not None:
-                yield found
+        if isinstance(registry, Registry) and (found := registry.get(type_name)) is not None:
+            yield found
 
 
 def _brief(what: object) -> str:

@@ -1,4 +1,4 @@
-"""``--coco DIR``: pointing a config to a folder in COCO format, and looking at the data before training."""
+"""``--coco DIR``: a config is pointed to a folder in COCO format, and the data are checked before training."""
 
 import sys
 from pathlib import Path
@@ -15,7 +15,7 @@ SPLITS = ('train', 'val')
 
 
 def use_coco_folder(cfg: Config, folder: str | Path) -> None:
-    """Read images, classes and their number from ``folder`` instead of what the config names, in place.
+    """Let a config read images, classes and their number from ``folder``; it is changed in place.
 
     Raises:
         InputError: the folder is missing, or an annotation file is not COCO format.
@@ -29,10 +29,9 @@ def use_coco_folder(cfg: Config, folder: str | Path) -> None:
 
 
 def check_annotations(cfg: Config, launcher: str) -> None:
-    """Check what the config trains and validates on; print every finding.
+    """Check the data that the config trains and validates on, and print every finding.
 
-    Only the main process looks. The others wait in `mmagg.apis.launch.start_processes` until it is through,
-    or end with it.
+    The main process alone does it. The others wait in `mmagg.apis.launch.start_processes`, or end with it.
 
     Raises:
         InputError: something fatal was found.
@@ -54,7 +53,7 @@ def check_annotations(cfg: Config, launcher: str) -> None:
 
 
 def check_semantic_maps(cfg: Config) -> None:
-    """HTC's semantic branch learns from maps beside the COCO annotations."""
+    """Refuse a training that loads semantic maps, as HTC's semantic branch needs them, from data that have none."""
     dataset = unwrapped((cfg.get('train_dataloader') or {}).get('dataset') or {})
     wanted = any(step.get('with_seg') for step in dataset.get('pipeline') or [])
     if wanted and not (dataset.get('data_prefix') or {}).get('seg'):

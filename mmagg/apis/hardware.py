@@ -1,4 +1,4 @@
-"""The device to compute on, and the hardware that it is.
+"""The device to compute on, and its hardware.
 
 PyTorch alone is imported: operators are measured where MMDetection is not installed.
 """
@@ -14,10 +14,10 @@ from mmagg.io.errors import InputError
 
 
 def usable_device(device: str | None = None) -> torch.device:
-    """The device of that name, tried with an empty tensor; by default the first GPU, the CPU where there is none.
+    """A device, tried with an empty tensor.
 
     Args:
-        device: e.g. ``cpu`` or ``cuda:0``.
+        device: e.g. ``cpu`` or ``cuda:0``; by default the first GPU, or the CPU where there is none.
 
     Raises:
         InputError: there is no such device, or PyTorch cannot use it.

@@ -25,11 +25,10 @@ def load_model(
 ) -> nn.Module:
     """Build a model and load its weights, all of them.
 
-    mmdet's ``init_detector`` loads what fits and assumes COCO's class names otherwise; here both are errors
-    or known.
+    mmdet's ``init_detector`` skips weights that do not fit and assumes COCO's class names where it finds none.
 
     Args:
-        config: a config file, its name or a loaded config.
+        config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
         checkpoint: a .pth file or a URL.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
@@ -59,8 +58,8 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
         images: files, or (H, W, 3) uint8 BGR arrays.
 
     Returns:
-        A sample each, with ``pred_instances``: labels (N,), scores (N,), bboxes (N, 4), and masks, (N, H, W)
-        bool or a list of N RLE dicts.
+        A sample each, with ``pred_instances``: labels (N,), scores (N,), bboxes (N, 4) in pixels, and masks,
+        (N, H, W) bool or a list of N RLE dicts.
 
     Raises:
         InputError: an image cannot be read.
@@ -72,15 +71,14 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 
 
 def for_inference(model: nn.Module) -> nn.Module:
-    """Merge and lay out the weights for the device; results stay the same to rounding.
+    """Merge and lay out a model's weights for its device, in place; results stay the same to rounding.
 
-    Batch normalisation with fixed statistics is a part of the convolution before it. That is done in a ResNet only: in
-    heads, convolutions may be shared by levels that have a normalisation of their own each. On the CPU, convolutions of
-    channels_last weights need no reordering of their inputs and outputs. Models with operators of mmcv
-    stay as they are: its deformable convolution reads such weights as if they were contiguous, and gives wrong results.
+    A ResNet's batch normalisation is merged into the convolutions; in heads, levels may share a convolution but not its
+    normalisation. On the CPU, weights become channels_last, which saves reordering inputs and outputs, unless the model
+    has operators of mmcv: its deformable convolution reads such weights as contiguous ones, with wrong results.
 
     Args:
-        model: on its device, with its weights, in evaluation mode; it is changed.
+        model: on its device, with its weights, in evaluation mode.
     """
     if isinstance(getattr(model, 'backbone', None), ResNet):
         fuse_conv_bn(model.backbone)
@@ -90,13 +88,13 @@ def for_inference(model: nn.Module) -> nn.Module:
 
 
 def ask_for_rle(cfg: Config) -> None:
-    """Where the model can return its masks as RLE, let it: dense masks of large images fill the memory."""
+    """Let a model return RLE masks, if it can: dense masks of large images fill the memory."""
     if 'mask_format' in (cfg.model.get('test_cfg') or {}):
         cfg.model.test_cfg.mask_format = 'rle'
 
 
 def _classes_of(cfg: Config, number: int | None) -> tuple[str, ...]:
-    """The config's class names, or plain numbers where they cannot be meant."""
+    """The class names of the config's test data, or numbers if the model has another number of classes."""
     dataset = dict((cfg.get('test_dataloader') or {}).get('dataset') or {})
     names = tuple(DATASETS.build({**dataset, 'lazy_init': True}).metainfo.get('classes', ())) if dataset else ()
     return names if number in (None, len(names)) else tuple(f'class {i}' for i in range(number))

@@ -1,7 +1,7 @@
-"""Starting the processes' common group, on GPUs and on CPUs.
+"""The process group of distributed training and testing, on GPUs and on CPUs.
 
-mmengine's launcher calls ``torch.cuda.set_device`` and fails on a CPU build of PyTorch. There the gloo group
-is started here, before the Runner, which leaves an existing group alone.
+mmengine's launcher calls ``torch.cuda.set_device`` and fails on a CPU build of PyTorch. Without GPUs, a gloo group is
+started here, before the Runner, which leaves an existing group alone.
 """
 
 import os
@@ -14,7 +14,7 @@ from torch import distributed
 
 from mmagg.io.errors import InputError
 
-# Where each launcher leaves rank, number of processes and the rank on this machine.
+# The environment variables of each launcher: rank, number of processes, rank on this machine.
 VARIABLES = {
     'pytorch': ('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
@@ -23,15 +23,15 @@ VARIABLES = {
 
 
 def is_main(launcher: str) -> bool:
-    """Whether this is the process that reports and writes; known before the group exists."""
+    """True in the process that reports and writes; known before the group exists."""
     return launcher == 'none' or int(_environment(launcher)[0]) == 0
 
 
 def start_processes(cfg: Config, launcher: str) -> None:
-    """Join the process group and prepare ``cfg`` for it; nothing to do for the launcher ``none``.
+    """Join the process group and prepare ``cfg`` for it; for the launcher ``none`` there is none to join.
 
     Raises:
-        InputError: the launcher's environment variables are missing, i.e. the tool was started by hand.
+        InputError: the launcher is unknown, or its environment variables are missing: it was not what started this.
     """
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
@@ -51,7 +51,7 @@ def start_processes(cfg: Config, launcher: str) -> None:
 
 
 def _wrap_on_cpu(cfg: Config) -> None:
-    """Without GPUs, DistributedDataParallel wants no device ids; mmengine passes the local rank."""
+    """Pass no device ids to DistributedDataParallel, as it wants on CPUs; mmengine passes the local rank."""
     wrapper = cfg.setdefault('model_wrapper_cfg', {}) or {}
     wrapper.setdefault('type', 'MMDistributedDataParallel')
     wrapper.setdefault('broadcast_buffers', False)
@@ -67,23 +67,20 @@ def _environment(launcher: str) -> list[str]:
     if missing:
         raise InputError(
             f'--launcher {launcher}: {missing[0]} is not set; start with tools/dist_train.sh, '
-            'tools/dist_test.sh or tools/slurm_*.sh, or leave --launcher away'
+            'tools/dist_test.sh or tools/slurm_*.sh, or leave out --launcher'
         )
     return [os.environ[name] for name in VARIABLES[launcher]]
 
 
 def _first_slurm_host() -> str:
     hosts = subprocess.run(
-        ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']],
-        capture_output=True,
-        text=True,
-        check=True,
+        ['scontrol', 'show', 'hostnames', os.environ['SLURM_NODELIST']], capture_output=True, text=True, check=True
     )
     return hosts.stdout.split()[0]
 
 
 def end_processes() -> None:
-    """Leave the group of processes together: a thread that still serves it would abort a process at its end."""
+    """Leave the process group, all at once: a thread that still serves it would abort its process at the end."""
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()

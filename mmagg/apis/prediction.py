@@ -1,4 +1,4 @@
-"""The instances in a folder of images."""
+"""Prediction for a folder of images."""
 
 import sys
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, one_line
-from mmagg.io.files import write_json
+from mmagg.io.files import check_folder, write_json
 from mmagg.io.images import find_images, read_image, write_image
 from mmagg.visualization.predictions import confident, draw_predictions
 
 
 @dataclass
 class FolderPredictions:
-    """What was found in a folder of images.
+    """The instances in a folder of images.
 
     Attributes:
         coco: images, annotations and categories in COCO's format, as in predictions.json.
@@ -40,7 +40,7 @@ def predict_folder(
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
 ) -> FolderPredictions:
-    """Find the instances in images: a picture of each and one predictions.json (COCO format) in a folder.
+    """Find the instances in images, and write a picture of each and one predictions.json (COCO format).
 
     An image that cannot be read is named on stderr and skipped.
 
@@ -48,7 +48,7 @@ def predict_folder(
         images: an image, or a folder that is searched for images.
         config: a config file, or ``mmdet::<path>`` for one of mmdet.
         checkpoint: a .pth file or a URL.
-        out_dir: where the results go.
+        out_dir: a folder for the results.
         score_thr: less certain instances are left out.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
@@ -62,8 +62,7 @@ def predict_folder(
     root = images if images.is_dir() else images.parent
     if out_dir.resolve() == root.resolve():
         raise InputError(f'--out-dir {out_dir}: is the folder of the images; results would overwrite them')
-    if out_dir.exists() and not out_dir.is_dir():
-        raise InputError(f'--out-dir {out_dir}: is a file')
+    check_folder(out_dir, '--out-dir')
     paths = find_images(images, exclude=out_dir)
     model = load_model(config, checkpoint, device, cfg_options)
     classes = model.dataset_meta['classes']
@@ -90,7 +89,7 @@ def predict_folder(
 
 
 def _annotation(annotation_id: int, image: dict, record: dict, classes: tuple[str, ...]) -> dict:
-    """A prediction as a COCO annotation, which annotation tools can open, with readable names."""
+    """A prediction as a COCO annotation, with readable names, for annotation tools."""
     rle = record.get('segmentation')
     width, height = record['bbox'][2:]
     return {

@@ -61,8 +61,7 @@ class Segmenter:
             images: a file or an (H, W, 3) uint8 BGR array, or a sequence of them.
 
         Returns:
-            A sample, or a list of them, with ``pred_instances``: labels (N,), scores (N,), bboxes (N, 4) in pixels, and
-            masks, (N, H, W) bool or a list of N RLE dicts.
+            A sample as of `infer`, or a list of them.
 
         Raises:
             InputError: an image cannot be read.
@@ -76,7 +75,7 @@ class Segmenter:
 
         Args:
             image: a file or an (H, W, 3) uint8 BGR array; it is not changed.
-            prediction: of this image.
+            prediction: the sample of this image.
             score_thr: less certain instances are not drawn.
 
         Returns:

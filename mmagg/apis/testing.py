@@ -1,4 +1,4 @@
-"""Testing a model: its metrics, and what else is to be written of its predictions."""
+"""Testing a model: its metrics, and files and pictures of its predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -55,18 +55,22 @@ def test(
         show_score_thr: predictions are drawn from this score on, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
         cfg_options: changes to the config, dotted keys.
-        compile: `torch.compile` for the backbone, the neck and the towers.
-        launcher: of several processes: none, pytorch, slurm or mpi.
+        compile: compile the backbone, the neck and the towers, see `compile_parts`.
+        launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
 
     Returns:
-        value by the name of a metric, fractions; empty where the model found nothing in any image.
+        the metrics by name, fractions; empty where the model found nothing in any image.
 
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
     """
     out, show_dir, report = (path and Path(path) for path in (out, show_dir, report))
-    _check_outputs(out, show_dir, report)
+    if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
+        raise InputError(f'--out {out}: the name must end in .json or .pkl')
+    for flag, folder in (('--out', out and out.parent), ('--show-dir', show_dir), ('--report', report)):
+        if folder is not None:
+            check_folder(folder, flag)
     secure_loading(trust=trust_checkpoint)
     name, cfg = name_of(config), load_config(config, cfg_options)
     if coco:
@@ -115,21 +119,8 @@ def test(
     return metrics
 
 
-def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None) -> None:
-    """Make sure that the results can be written.
-
-    Raises:
-        InputError: one of them cannot.
-    """
-    if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
-        raise InputError(f'--out {out}: the name must end in .json or .pkl')
-    for flag, folder in (('--out', out and out.parent), ('--show-dir', show_dir), ('--report', report)):
-        if folder is not None:
-            check_folder(folder, flag)
-
-
 def _runner_for_testing(cfg: Config) -> Runner:
-    """A runner that knows nothing of training: no optimiser is built, no training data read."""
+    """A runner without training and validation: no optimiser is built, no other data are read."""
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler'):
         cfg[part] = None
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
@@ -153,7 +144,7 @@ def _compare_classes(runner: Runner, trained: tuple[str, ...] | None) -> None:
 
 
 def _add_outputs(runner: Runner, *, out: Path | None, show_dir: Path | None, score_thr: float) -> None:
-    """A file and pictures of the predictions, where they are asked for."""
+    """Let the runner write a file and pictures of the predictions, as asked for."""
     dataset = runner.test_dataloader.dataset
     if out is not None and out.suffix == '.json':
         if not hasattr(dataset, 'cat_ids'):
@@ -168,12 +159,11 @@ def _add_outputs(runner: Runner, *, out: Path | None, show_dir: Path | None, sco
 
 
 def _add_report(runner: Runner, folder: Path, *, compiled: bool) -> LatencyHook:
-    """What a report needs of the run: the predictions, and the time that they take."""
+    """Let the runner write the predictions that a report needs, and measure their time."""
     dataset = runner.test_dataloader.dataset
     if not hasattr(dataset, 'cat_ids'):
         raise InputError(f'--report: {type(dataset).__name__} is not in COCO format')
-    results = CocoResults(path=folder / 'results.json', category_ids=dataset.cat_ids)
-    runner.test_evaluator.metrics.append(results)
+    runner.test_evaluator.metrics.append(CocoResults(path=folder / 'results.json', category_ids=dataset.cat_ids))
     latency = LatencyHook(model=unwrapped(runner), compiled=compiled)
     runner.register_hook(latency)
     return latency

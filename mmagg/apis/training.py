@@ -42,16 +42,16 @@ def train(
     Args:
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
         coco: a folder in COCO format to train on instead of what the config names.
-        work_dir: default: the config's, else ``work_dirs/<config name>``.
-        resume: a checkpoint to go on from; True: the last one in the work dir, if there is one.
+        work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
+        resume: a checkpoint to go on from; True for the last one in the work dir, if there is one.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
-        val_loss: after each validation also the losses of its images, a second pass.
+        val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
-        seed: of all random numbers.
-        skip_check: with ``coco``: do not look at the data first.
+        seed: the seed of all random numbers.
+        skip_check: with ``coco``, do not check the data first.
         cfg_options: changes to the config, dotted keys.
-        compile: `torch.compile` for the backbone, the neck and the towers.
-        launcher: of several processes: none, pytorch, slurm or mpi.
+        compile: compile the backbone, the neck and the towers, see `compile_parts`.
+        launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read checkpoints that hold code; see `secure_loading`, which decides for the whole process.
 
     Returns:
@@ -87,7 +87,6 @@ def train(
         compile_parts(model)
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(model, checkpoint, cfg.load_from)
-    runner.register_hook(ProgressHook())
     curves = _watch(runner, val_loss=val_loss)
     try:
         runner.train()
@@ -120,11 +119,7 @@ def unwrapped(runner: Runner) -> nn.Module:
 
 
 def _use_tensorboard(cfg: Config) -> None:
-    """Let the visualizer write TensorBoard's event files beside its own.
-
-    Raises:
-        InputError: TensorBoard is not installed.
-    """
+    """Let the visualizer write TensorBoard's event files beside its own."""
     try:
         importlib.import_module('torch.utils.tensorboard')
     except ImportError as error:
@@ -136,10 +131,9 @@ def _use_tensorboard(cfg: Config) -> None:
 
 def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     """Add the hooks that every training has, unless the config has them; returns the one that draws the curves."""
-    wanted = [FiniteLossHook, *([ValidationLossHook] if val_loss else [])]
     present = {type(hook) for hook in runner.hooks}
     # Not by the config: it is saved for testing, where mmagg may be unknown.
-    for kind in wanted:
+    for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
         if kind not in present:
             runner.register_hook(kind())
     curves = LearningCurvesHook()
@@ -148,7 +142,7 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
 
 
 def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, launcher: str) -> dict | None:
-    """Set the config up to resume; returns the checkpoint to go on from, None to start from the beginning."""
+    """Set up the config to resume; returns the checkpoint to go on from, or None to start from the beginning."""
     if not resume:
         return None
     source = latest_checkpoint(work_dir) if resume is True else Path(resume)

@@ -15,10 +15,10 @@ FLIPS = (0.0, 1.0)  # RandomFlip's probability
 
 
 def use_tta(cfg: Config) -> None:
-    """Wrap the model and let the test data come in several views, in place.
+    """Change a config, in place, so that the model merges its predictions for several views of each test image.
 
     Raises:
-        InputError: the config has no `tta_pipeline`, and its test pipeline is not one that views can be made of.
+        InputError: the config has no `tta_pipeline`, and `pipeline_of_views` refuses its test pipeline.
     """
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:  # RepeatDataset and its like
@@ -28,7 +28,7 @@ def use_tta(cfg: Config) -> None:
     dataset['pipeline'] = cfg.tta_pipeline
     wrapper = cfg.get('tta_model') or {}
     if 'type' in wrapper and _kind(wrapper) == 'DetTTAModel' and _measures_masks(cfg):
-        wrapper = {}  # it drops masks; mmdet's RTMDet-Ins inherits it from the detector of boxes
+        wrapper = {}  # it drops masks; mmdet's RTMDet-Ins inherits it from RTMDet
     cfg.model = {'type': MaskTTAModel.__name__, **wrapper, 'module': cfg.model}
 
 
@@ -38,15 +38,15 @@ def _measures_masks(cfg: Config) -> bool:
 
 
 def detector_of(model: nn.Module) -> nn.Module:
-    """What a model with test-time augmentation asks for its views; another model is the detector itself."""
+    """The detector in a model with test-time augmentation; any other model is the detector itself."""
     return model.module if isinstance(model, BaseTTAModel) else model
 
 
 def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
-    """A test pipeline in which every image is resized to each of `FACTORS` times the size, as it is and mirrored.
+    """A test pipeline that yields every image at each of `FACTORS` times the size, as it is and mirrored.
 
     Args:
-        pipeline: the transforms of a test pipeline: one ``Resize``, nothing of a fixed size, ``PackDetInputs`` last.
+        pipeline: transforms with one ``Resize``, none to a fixed size, and ``PackDetInputs`` last.
 
     Raises:
         InputError: the pipeline is another.
@@ -59,7 +59,7 @@ def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
         )
     at = kinds.index('Resize')
     before, resize, after = pipeline[:at], pipeline[at], [deepcopy(dict(step)) for step in pipeline[at + 1 :]]
-    if 'meta_keys' in after[-1]:  # those of its default have the flip
+    if 'meta_keys' in after[-1]:  # the default ones include the flip
         after[-1]['meta_keys'] = (*after[-1]['meta_keys'], 'flip', 'flip_direction')
     views = [
         [_resized(resize, factor) for factor in FACTORS],
@@ -70,7 +70,7 @@ def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
 
 
 def _kind(step: dict) -> str:
-    """The name of a transform's class, whether it is given by name, with a scope, or as the class."""
+    """The name of a transform's class, which a config gives by name, with or without a scope, or as the class."""
     kind = step['type']
     return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
 

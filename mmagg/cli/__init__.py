@@ -1,1 +1,1 @@
-"""One file a command: arguments, a call, what is printed."""
+"""The commands, a file each: arguments, a call, printed results."""

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction, positive
+from mmagg.cli.arguments import add_result_files, fraction, positive, read_result_files
 from mmagg.io.errors import InputError
 
 FILES = 'calibration.csv', 'calibration.json', 'calibration.png'
@@ -30,18 +30,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure as the arguments of `parser` say."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    """Measure as the arguments say."""
     from mmagg.evaluation.calibration import calibration
-    from mmagg.io.files import check_folder
 
     if args.iou_thr == 0:
         raise InputError('--iou-thr 0: must be more than 0')
-    check_folder(args.out)
     if args.bins > MOST_BINS:
         raise InputError(f'--bins {args.bins}: at most {MOST_BINS} can be drawn')
-    truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth)
+    truth, detections = read_result_files(args, 'results')
     result = calibration(truth, detections, iou_thr=args.iou_thr, bins=args.bins)
     result.write(args.out)
     print(result)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.cli.arguments import add_result_files, fraction, read_result_files
 from mmagg.io.errors import InputError
 
 
@@ -27,16 +27,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Count as the arguments of `parser` say."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    """Count as the arguments say."""
     from mmagg.evaluation.confusion import confusion
-    from mmagg.io.files import check_folder
 
     if args.iou_thr == 0:
         raise InputError('--iou-thr 0: must be more than 0')
-    check_folder(args.out)
-    truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth)
+    truth, detections = read_result_files(args, 'results')
     result = confusion(truth, detections, score_thr=args.score_thr, iou_thr=args.iou_thr)
     result.write(args.out)
     print(result)

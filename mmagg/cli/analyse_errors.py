@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.cli.arguments import add_result_files, fraction, read_result_files
 from mmagg.io.errors import InputError
 
 
@@ -26,17 +26,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Analyse as the arguments of `parser` say."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    """Analyse as the arguments say."""
     from mmagg.evaluation.errors import error_analysis
-    from mmagg.io.files import check_folder
 
     if args.iou_thr <= 0.1:
         raise InputError(f'--iou-thr {args.iou_thr}: must be more than 0.1, below which a detection is background')
-    if args.out:
-        check_folder(args.out)
-    truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth)
+    truth, detections = read_result_files(args, 'results')
     result = error_analysis(truth, detections, iou_thr=args.iou_thr)
     print(result)
     if args.out:

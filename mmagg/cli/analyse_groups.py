@@ -4,7 +4,7 @@ import argparse
 from itertools import pairwise
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction
+from mmagg.cli.arguments import add_result_files, fraction, read_result_files
 from mmagg.io.errors import InputError
 
 FILES = 'ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png'
@@ -35,17 +35,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure as the arguments of `parser` say."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    """Measure as the arguments say."""
     from mmagg.evaluation.groups import ap_by_group
-    from mmagg.io.files import check_folder
 
     if any(low >= high for low, high in pairwise([*args.edges, 1])):
         raise InputError(f'--edges {" ".join(f"{edge:g}" for edge in args.edges)}: must ascend and be less than 1')
-    if args.out:
-        check_folder(args.out)
-    truth = read_truth(args.annotations, args.iou_type)
-    detections = read_detections(args.results, truth)
+    truth, detections = read_result_files(args, 'results')
     result = ap_by_group(truth, detections, edges=args.edges)
     print(result)
     if args.out:

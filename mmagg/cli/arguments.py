@@ -1,4 +1,4 @@
-"""Arguments that several commands have. Nothing heavy is imported: `--help` answers at once, on any machine."""
+"""Arguments that several commands share. Heavy modules are imported in functions: `--help` answers on any machine."""
 
 import argparse
 from collections.abc import Callable
@@ -6,11 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmagg.io.errors import TRUST_FLAG
-
-
-def positive(text: str) -> int:
-    """An argument type: an integer of at least 1."""
-    return at_least(1)(text)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -24,6 +19,9 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
+positive = at_least(1)
+
+
 def fraction(text: str) -> float:
     """An argument type: a number from 0 to 1."""
     value = float(text)
@@ -33,7 +31,7 @@ def fraction(text: str) -> float:
 
 
 class OptionsAction(argparse.Action):
-    """mmengine's ``KEY=VALUE`` arguments, with a word of help for what is none."""
+    """mmengine's ``KEY=VALUE`` arguments; any other text is refused by an error that names this form."""
 
     def __call__(
         self,
@@ -51,13 +49,26 @@ class OptionsAction(argparse.Action):
         DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
 
 
+def add_model(parser: argparse.ArgumentParser, config: str = 'config file, or mmdet::<path> for one of mmdet') -> None:
+    """The config file, with the help text ``config``, and the checkpoint."""
+    parser.add_argument('config', help=config)
+    parser.add_argument('checkpoint', help='.pth file')
+
+
+def add_model_options(parser: argparse.ArgumentParser, text: str = 'change the config') -> None:
+    """``--device``, ``--cfg-options`` with the help ``text``, and ``--trust-checkpoint``."""
+    add_device(parser)
+    add_cfg_options(parser, text)
+    add_trust_flag(parser)
+
+
 def add_cfg_options(parser: argparse.ArgumentParser, text: str) -> None:
     """``--cfg-options``; ``text`` is its help."""
     parser.add_argument('--cfg-options', nargs='+', action=OptionsAction, metavar='KEY=VALUE', help=text)
 
 
 def add_coco(parser: argparse.ArgumentParser, purpose: str) -> None:
-    """``--coco``, a folder to ``purpose`` on."""
+    """``--coco``; ``purpose`` is the verb of its help."""
     parser.add_argument(
         '--coco',
         type=Path,
@@ -91,7 +102,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_measured_device(parser: argparse.ArgumentParser) -> None:
-    """``--device`` and ``--threads`` of what is measured, by default the CPU."""
+    """``--device``, by default the CPU, and ``--threads``, for measurements."""
     parser.add_argument('--device', default='cpu', help='e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
 
@@ -114,3 +125,14 @@ def add_result_files(parser: argparse.ArgumentParser, *results: str) -> None:
     parser.add_argument(
         '--iou-type', choices=('segm', 'bbox'), default='segm', help='compare masks or boxes (%(default)s)'
     )
+
+
+def read_result_files(args: argparse.Namespace, *results: str) -> tuple[Any, ...]:
+    """The annotations, then each file of ``results``; before that, ``--out`` is refused if it cannot be written to."""
+    from mmagg.datasets.coco_reader import read_detections, read_truth
+    from mmagg.io.files import check_folder
+
+    if args.out:
+        check_folder(args.out)
+    truth = read_truth(args.annotations, args.iou_type)
+    return truth, *(read_detections(getattr(args, name), truth) for name in results)

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, positive
+from mmagg.cli.arguments import add_coco, add_model, add_model_options, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,10 +18,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/test.py FCOS_CONFIG FCOS_CHECKPOINT --out boxes.json && python '
         'tools/analysis/boxes_to_masks.py configs/a2fpn/mask-rcnn_r50_fpn_1x_coco.py CHECKPOINT boxes.json',
     )
-    parser.add_argument(
-        'config', help="config file of the model with the mask branch, or mmdet::<path> for one of mmdet's"
-    )
-    parser.add_argument('checkpoint', help='.pth file')
+    add_model(parser, "config file of the model with the mask branch, or mmdet::<path> for one of mmdet's")
     parser.add_argument(
         'boxes',
         type=Path,
@@ -47,9 +44,7 @@ def parser() -> argparse.ArgumentParser:
         metavar='N',
         help='only the N most certain boxes of an image (%(default)s)',
     )
-    add_device(parser)
-    add_cfg_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
-    add_trust_flag(parser)
+    add_model_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
     return parser
 
 

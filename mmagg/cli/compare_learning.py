@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmagg.cli.arguments import positive
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/analysis/compare_learning.py``."""
@@ -17,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare_learning'), metavar='DIR')
     parser.add_argument(
-        '--jobs', type=int, default=1, metavar='J', help='runs at a time, each on its share of the cores (%(default)s)'
+        '--jobs', type=positive, default=1, metavar='J', help='runs at a time, which share the cores (%(default)s)'
     )
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for all configs')
     return parser
@@ -27,5 +29,4 @@ def run(args: argparse.Namespace) -> None:
     """Train and test as the arguments of `parser` say."""
     from mmagg.experiments.compare_learning import compare_learning, table
 
-    runs = compare_learning(**vars(args))
-    print(table(runs))
+    print(table(compare_learning(**vars(args))))

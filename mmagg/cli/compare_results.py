@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction, positive
+from mmagg.cli.arguments import add_result_files, fraction, positive, read_result_files
 from mmagg.io.errors import InputError
 
 
@@ -40,18 +40,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Compare as the arguments of `parser` say."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    """Compare as the arguments say."""
     from mmagg.evaluation.comparison import compare
-    from mmagg.io.files import check_folder
 
-    check_folder(args.out)
     if args.images and not args.images.is_dir():
         raise InputError(f'--images {args.images}: no such folder')
     if args.seed < 0:
         raise InputError(f'--seed {args.seed}: must not be negative')
-    truth = read_truth(args.annotations, args.iou_type)
-    a, b = (read_detections(path, truth) for path in (args.results_a, args.results_b))
+    truth, a, b = read_result_files(args, 'results_a', 'results_b')
     result = compare(truth, a, b, samples=args.samples, seed=args.seed, top=args.top)
     if args.images:  # first, because images may be missing
         result.draw_images(args.images, args.out / 'images', score_thr=args.score_thr)

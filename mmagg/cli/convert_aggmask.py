@@ -17,6 +17,6 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Convert a released checkpoint as the arguments of `parser` say."""
-    from mmagg.convert.grid_masks import convert_aggmask
+    from mmagg.convert.grid_masks import convert_grid_masks
 
-    say(convert_aggmask(**vars(args)), args)
+    say(convert_grid_masks(origin='authors', **vars(args)), args)

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Convert as the arguments of `parser` say."""
+    """Convert as the arguments say."""
     from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
     from mmagg.io.files import write_json
 
@@ -27,10 +27,7 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f'{args.out} is a folder; name a file to write')
     if args.out.exists() and args.out.samefile(args.source):
         raise InputError(f'{args.out} is the LVIS file itself; name another file to write')
-    try:
-        content = read_lvis(args.source)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    content = read_lvis(args.source)
     try:
         kept = cocofied(content)
     except ValueError as error:

@@ -21,21 +21,15 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Convert mmdet's checkpoint as the arguments of `parser` say."""
-    from mmagg.convert.grid_masks import convert_mmdet
+    from mmagg.convert.grid_masks import convert_grid_masks
 
-    say(convert_mmdet(**vars(args)), args)
+    say(convert_grid_masks(origin='mmdet', **vars(args)), args)
 
 
 def converter_parser(
     what: str, *, example: str, option: str = 'model.mask_head.num_classes=20'
 ) -> argparse.ArgumentParser:
-    """The arguments of a converter.
-
-    Args:
-        what: it reads.
-        example: a command line.
-        option: an example of what to change in a config.
-    """
+    """The arguments of a converter that reads ``what``, with an example call and an example of ``--cfg-options``."""
     parser = argparse.ArgumentParser(
         description=f'Turn {what} into one for CONFIG. All weights must fit, or nothing is written; where CONFIG is '
         'another model than the weights show, a line for each difference names the option that it takes.',
@@ -50,7 +44,7 @@ def converter_parser(
 
 
 def say(done: 'Converted', args: argparse.Namespace) -> None:
-    """Print what was written, as every converter does."""
+    """Print the result of a conversion."""
     print(f'{done.tensors} tensors of {args.source} written to {args.target}')
     for note in done.notes:
         print(note)

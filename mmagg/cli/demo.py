@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag
+from mmagg.cli.arguments import add_model, add_model_options
 
 EXIT_SOME_UNREADABLE = 1
 
@@ -16,19 +16,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'images', type=Path, metavar='IMAGE|DIR', help='an image, or a folder that is searched for images'
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
-    parser.add_argument('checkpoint', help='.pth file')
+    add_model(parser)
     parser.add_argument('--out-dir', type=Path, required=True, metavar='DIR', help='where the results go')
     parser.add_argument(
-        '--score-thr',
-        type=float,
-        default=0.3,
-        metavar='S',
-        help='leave out less certain instances (%(default)s)',
+        '--score-thr', type=float, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
-    add_device(parser)
-    add_cfg_options(parser, 'change the config')
-    add_trust_flag(parser)
+    add_model_options(parser)
     return parser
 
 

@@ -21,7 +21,7 @@ MMCV_OPS = (
 
 @dataclass(frozen=True)
 class Package:
-    """A package to look for: the name it is imported by, whether training needs it, and how to install it."""
+    """A package: its name in Python, the command that installs it, and whether and for what training needs it."""
 
     module: str
     command: str
@@ -44,65 +44,58 @@ PACKAGES = (
 )
 
 
-@dataclass
-class Report:
-    """The lines printed so far, whether training is possible, and the commands that fix what is not."""
-
-    can_train: bool = True
-
-    def line(self, name: str, text: str) -> None:
-        """Print one fact."""
-        print(f'{name:<18}{text}')
-
-    def problem(self, name: str, text: str, command: str, *, fatal: bool) -> None:
-        """Print what is wrong and the command that fixes it."""
-        self.can_train &= not fatal
-        self.line(name, f'{"MISSING" if fatal else "note"}: {text}')
-        self.line('', f'  mend: {command}')
-
-
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/doctor.py``: none."""
     return argparse.ArgumentParser(
-        description='Say whether this environment can train (exit code 0, else 1), and what mends it.'
+        description='Say whether this environment can train (exit code 0, else 1), and how to fix it.'
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Look at everything that training needs and print what is there."""
-    report = Report()
-    report.line('python', f'{platform.python_version()} ({sys.executable})')
-    report.line('machine', f'{platform.system()} {platform.machine()}, {_cores()} cores, {_memory()} memory')
-    working = {package.module for package in PACKAGES if _look_at(package, report)}
+    _line('python', f'{platform.python_version()} ({sys.executable})')
+    _line('machine', f'{platform.system()} {platform.machine()}, {_cores()} cores, {_memory()} memory')
+    working = {package.module for package in PACKAGES if _works(package)}
+    can_train = all(package.module in working for package in PACKAGES if package.needed)
     if 'torch' in working:
-        _look_at_devices(report)
+        _show_devices()
     if {'torch', 'mmcv'} <= working:
-        _look_at_compiled_ops(report)
+        can_train &= _compiled_ops_work()
     print('\nbackend of each op')
     for op, backend in _backends().items():
-        report.line(f'  {op}', backend)
-    print(f'\n{"This environment can train." if report.can_train else "This environment cannot train yet."}')
-    return CAN_TRAIN if report.can_train else CANNOT_TRAIN
+        _line(f'  {op}', backend)
+    print(f'\n{"This environment can train." if can_train else "This environment cannot train yet."}')
+    return CAN_TRAIN if can_train else CANNOT_TRAIN
 
 
-def _look_at(package: Package, report: Report) -> bool:
-    """Import a package and print its version and the distribution that provides it."""
+def _line(name: str, text: str) -> None:
+    print(f'{name:<18}{text}')
+
+
+def _problem(name: str, text: str, command: str, *, fatal: bool) -> None:
+    """Print the problem and the command that fixes it."""
+    _line(name, f'{"MISSING" if fatal else "note"}: {text}')
+    _line('', f'  fix: {command}')
+
+
+def _works(package: Package) -> bool:
+    """Import a package and print its version and the distribution that provides it; False if that fails."""
     purpose = f' (for {package.purpose})' if package.purpose else ''
     if util.find_spec(package.module) is None:
-        report.problem(package.module, f'not installed{purpose}', package.command, fatal=package.needed)
+        _problem(package.module, f'not installed{purpose}', package.command, fatal=package.needed)
         return False
     try:
         module = import_module(package.module)
     except Exception as error:  # a broken installation may raise anything
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        report.problem(package.module, f'does not import{purpose}: {reason}', package.command, fatal=package.needed)
+        _problem(package.module, f'does not import{purpose}: {reason}', package.command, fatal=package.needed)
         return False
     providers = sorted(set(metadata.packages_distributions().get(package.module, ())))
     version = getattr(module, '__version__', None) or (metadata.version(providers[0]) if providers else '?')
-    report.line(package.module, f'{version} from {", ".join(providers) or package.module}')
+    _line(package.module, f'{version} from {", ".join(providers) or package.module}')
     surplus = [name for name in providers if not name.startswith('onedl-')]
     if package.module.startswith('mm') and len(providers) > len(surplus) > 0:
-        report.problem(
+        _problem(
             package.module,
             f'{len(providers)} distributions write to the same folder',
             f'{sys.executable} -m pip uninstall {surplus[0]}; {package.command} --force-reinstall --no-deps',
@@ -111,18 +104,18 @@ def _look_at(package: Package, report: Report) -> bool:
     return True
 
 
-def _look_at_devices(report: Report) -> None:
+def _show_devices() -> None:
     import torch
 
     if not torch.cuda.is_available():
         built = f'built for CUDA {torch.version.cuda}, but no GPU is usable' if torch.version.cuda else 'a CPU build'
-        report.line('CUDA', f'no ({built}); training runs on the CPU')
+        _line('CUDA', f'no ({built}); training runs on the CPU')
         return
     names = ', '.join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-    report.line('CUDA', f'{torch.version.cuda}: {names}')
+    _line('CUDA', f'{torch.version.cuda}: {names}')
 
 
-def _look_at_compiled_ops(report: Report) -> None:
+def _compiled_ops_work() -> bool:
     import torch
 
     try:
@@ -132,17 +125,16 @@ def _look_at_compiled_ops(report: Report) -> None:
         cuda = get_compiling_cuda_version()
     except Exception as error:  # an extension built for another PyTorch may raise anything
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        report.problem('mmcv ops', f'the compiled ops do not work: {reason}', MMCV_OPS, fatal=True)
-        return
-    report.line('mmcv ops', f'work (compiled with CUDA: {cuda})')
+        _problem('mmcv ops', f'the compiled ops do not work: {reason}', MMCV_OPS, fatal=True)
+        return False
+    _line('mmcv ops', f'work (compiled with CUDA: {cuda})')
     if torch.cuda.is_available() and cuda == 'not available':
-        report.problem(
-            'mmcv ops', 'compiled without CUDA, they fail on the GPU', f'FORCE_CUDA=1 {MMCV_OPS}', fatal=False
-        )
+        _problem('mmcv ops', 'compiled without CUDA, they fail on the GPU', f'FORCE_CUDA=1 {MMCV_OPS}', fatal=False)
+    return True
 
 
 def _backends() -> dict[str, str]:
-    """The backend of each op: what `mmagg.ops.BACKENDS` says, on top of what is always so."""
+    """The backend of each op: fixed ones, and those of `mmagg.ops.BACKENDS`."""
     backends: dict[str, Callable[[], str] | str] = {'nms': 'torch', 'resize': 'torch', 'rle': 'pycocotools'}
     try:
         backends |= getattr(import_module('mmagg.ops'), 'BACKENDS', {})

@@ -53,11 +53,7 @@ def parser() -> argparse.ArgumentParser:
         '--compare', action='store_true', help='measure the other codecs as well; trains an auto-encoder per dimension'
     )
     parser.add_argument(
-        '--iterations',
-        type=positive,
-        default=3000,
-        metavar='N',
-        help='of an auto-encoder, 256 masks each (%(default)s)',
+        '--iterations', type=positive, default=3000, metavar='N', help='auto-encoder steps of 256 masks (%(default)s)'
     )
     parser.add_argument('--seed', type=int, default=0, help='of what is random (%(default)s)')
     parser.add_argument('--workers', type=positive, metavar='N', help='processes that draw masks (one per core)')

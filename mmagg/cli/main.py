@@ -1,9 +1,9 @@
-"""``mmagg COMMAND …``: the table of contents, and how every command ends.
+"""``mmagg COMMAND …``: the table of contents, and the exit codes of all commands.
 
-Bad input ends with one line on stderr and exit code 2, never with a traceback; a training that diverges, with 3.
+Bad input ends with a line on stderr and exit code 2, never with a traceback; a training that diverges, with 3.
 
-A command is a module of this room with `parser()` and `run(args)`, which returns an exit code, or None for 0. Its top
-level imports nothing heavy; what it calls is imported in `run`, where a missing package is one line as well.
+A command is a module of this folder with `parser()` and `run(args)`, which returns an exit code, or None for 0. Heavy
+modules are imported in `run`, so that help is quick, and a missing package a line as other bad input is.
 """
 
 import difflib
@@ -81,7 +81,7 @@ GROUPS = {
 
 
 def name_of(command: ModuleType) -> str:
-    """What a command is called behind ``mmagg``."""
+    """A command's name, as in ``mmagg NAME``."""
     return command.__name__.rpartition('.')[2].replace('_', '-')
 
 
@@ -89,12 +89,12 @@ COMMANDS = {name_of(command): command for group in GROUPS.values() for command i
 
 
 def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
-    """Run a command and turn what bad input raises into one line.
+    """Run a command; errors at bad input become lines on stderr.
 
     Args:
-        command: a module of this room.
+        command: a module of this folder.
         argv: the arguments, default the process's own. With ``--traceback`` an error's trace is shown as well.
-        prog: what the help calls the command, default the process's name.
+        prog: the command's name in its help, default the process's.
 
     Returns:
         The exit code: the command's own, 2 for bad input, 3 if a training's loss is no longer finite
@@ -102,13 +102,13 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     """
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
-        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, each update of a bar is a line
     try:
         parser = command.parser()
         parser.prog = prog or parser.prog
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')
         args = parser.parse_args(argv)
-        del args.traceback  # what is left are the keyword arguments of what a command calls
+        del args.traceback  # the rest are the keyword arguments of the function that a command calls
         return command.run(args) or 0
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run as the arguments of `parser` say."""
+    """Run as the arguments say."""
     from mmagg.demo.make_demo import make_demo
     from mmagg.demo.report import average_precision, command_path
 

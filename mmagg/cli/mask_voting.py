@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_coco, add_device, add_trust_flag, fraction, positive
+from mmagg.cli.arguments import add_coco, add_model, add_model_options, fraction, positive
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -17,8 +17,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/mask_voting.py configs/solo/solo_r50_fpn_3x_coco.py CHECKPOINT '
         '--thresholds 0.6 0.7 0.8 --max-images 500',
     )
-    parser.add_argument('config', help='config file; its head ends in a MaskPostProcessor')
-    parser.add_argument('checkpoint', help='.pth file')
+    add_model(parser, 'config file; its head ends in a MaskPostProcessor')
     add_coco(parser, 'test')
     parser.add_argument(
         '--thresholds',
@@ -32,9 +31,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--out', type=Path, metavar='DIR', help='where the results go, default: mask_voting in the work dir'
     )
-    add_device(parser)
-    add_cfg_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
-    add_trust_flag(parser)
+    add_model_options(parser, 'change the config, e.g. test_dataloader.num_workers=4')
     return parser
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag, positive
+from mmagg.cli.arguments import add_model_options, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,9 +27,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--score-thr', type=float, default=0.3, metavar='T', help='leave out less certain detections (%(default)s)'
     )
-    add_device(parser)
-    add_cfg_options(parser, 'change CONFIG')
-    add_trust_flag(parser)
+    add_model_options(parser, 'change CONFIG')
     return parser
 
 
@@ -37,5 +35,4 @@ def run(args: argparse.Namespace) -> None:
     """Draw the picture."""
     from mmagg.inside.show_bases import show_bases
 
-    written = show_bases(**vars(args))
-    print(f'written to {written}')
+    print(f'written to {show_bases(**vars(args))}')

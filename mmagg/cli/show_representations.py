@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_device, add_trust_flag, positive
+from mmagg.cli.arguments import add_model, add_model_options, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,8 +17,7 @@ def parser() -> argparse.ArgumentParser:
         'aggmask-solo_r50_fpn_3x_coco.py CHECKPOINT street.jpg --plain configs/solo/solo_r50_fpn_3x_coco.py '
         'CHECKPOINT2',
     )
-    parser.add_argument('config', help='config file; its head is a GridMaskHead')
-    parser.add_argument('checkpoint', help='.pth file')
+    add_model(parser, 'config file; its head is a GridMaskHead')
     parser.add_argument('image', type=Path, metavar='IMAGE', help='image file')
     parser.add_argument(
         '--out',
@@ -41,9 +40,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--sheet', type=int, metavar='LEVEL', help='show the masks of all cells of this level (0, 1, ...) instead'
     )
-    add_device(parser)
-    add_cfg_options(parser, 'change CONFIG')
-    add_trust_flag(parser)
+    add_model_options(parser, 'change CONFIG')
     return parser
 
 
@@ -51,5 +48,4 @@ def run(args: argparse.Namespace) -> None:
     """Draw the picture."""
     from mmagg.inside.show_representations import show_representations
 
-    written = show_representations(**vars(args))
-    print(f'written to {written}')
+    print(f'written to {show_representations(**vars(args))}')

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_run_arguments
+from mmagg.cli.arguments import add_coco, add_model, add_run_arguments
 
 
 def parser() -> argparse.ArgumentParser:
@@ -11,15 +11,11 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Evaluate a model; the metrics are printed and written to metrics.json in the work dir.'
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
-    parser.add_argument('checkpoint', help='.pth file')
+    add_model(parser)
     add_coco(parser, 'test')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(
-        '--out',
-        type=Path,
-        metavar='FILE',
-        help='write predictions: COCO results (.json) or mmdet samples (.pkl)',
+        '--out', type=Path, metavar='FILE', help='write predictions: COCO results (.json) or mmdet samples (.pkl)'
     )
     parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write each image with its predictions here')
     parser.add_argument(
@@ -46,27 +42,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Test as the arguments of `parser` say."""
+    """Test as the arguments say."""
     from mmagg.apis.config import load_config, set_work_dir
     from mmagg.apis.launch import is_main
     from mmagg.apis.testing import test
 
     cfg = load_config(args.config, args.cfg_options)
     work_dir = set_work_dir(cfg, args.config, args.work_dir)
-    metrics = test(
-        cfg,
-        args.checkpoint,
-        coco=args.coco,
-        work_dir=work_dir,
-        out=args.out,
-        show_dir=args.show_dir,
-        report=args.report,
-        show_score_thr=args.show_score_thr,
-        tta=args.tta,
-        compile=args.compile,
-        launcher=args.launcher,
-        trust_checkpoint=args.trust_checkpoint,
-    )
+    options = {**vars(args), 'config': cfg, 'cfg_options': None, 'work_dir': work_dir}
+    metrics = test(**options)
     if not is_main(args.launcher):
         return
     width = max((len(name) for name in metrics), default=0)

@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train as the arguments of `parser` say."""
+    """Train as the arguments say."""
     from mmagg.apis.training import train
 
     train(**vars(args))

@@ -1,7 +1,7 @@
 """Checkpoints of AdelaiDet's BlendMask and MEInst."""
 
 from collections.abc import Mapping
-from operator import attrgetter
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +10,16 @@ import torch
 from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
-from mmagg.apis.checkpoint import SHOWN
+from mmagg.apis.checkpoint import listed, misfits
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
-from mmagg.convert.conversion import Converted, build_model, note_unseen, prepare, require_head, write_converted
+from mmagg.convert.conversion import Converted, model_for, require_head, write_converted
 from mmagg.convert.disagreements import as_arguments
 from mmagg.convert.safe_pickle import load_pickle
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
-# Parts of the model by the start of their keys, and the options below `model` that shape their weights. The first
-# that fits a key counts.
+# The starts of keys, the first that fits counts, and the options below `model` that shape these weights.
 PARTS = {
     'backbone.': 'backbone.{type,depth,dcn,stage_with_dcn,dcn_interval}',
     'neck.': 'neck.{start_level,num_outs,add_extra_convs}',
@@ -39,7 +38,7 @@ PARTS = {
     '': '',
 }
 CODEC = 'mask_head.masks.codec.'
-# Settings of the model that change its results, but no weight.
+# Settings that change a model's results, but no weight.
 UNSEEN = ('backbone.style', 'neck.relu_before_extra_convs', 'mask_head.masks.mask_size')
 
 
@@ -66,20 +65,22 @@ def convert_adelaidet(
         InputError: a file or the config cannot be used; or weights do not fit, with a line for each part of the model.
     """
     source, target = Path(source), Path(target)
-    cfg = prepare(source, target, config=config, cfg_options=cfg_options, trust=trust_checkpoint)
+    model = model_for(config, cfg_options, BoxedMaskHead, source=source, target=target, trust=trust_checkpoint)
     theirs = read_release(source, trust=trust_checkpoint)
     state = adelaidet_to_mmagg(theirs)
     require_head(state, 'mask_head.boxes.', source)
     if dictionary is not None:
         _add_dictionary(state, Path(dictionary), source)
-    model = build_model(cfg, config, BoxedMaskHead)
+    problems = _normalisation_differences(theirs, model) + _misfits(state, model)
+    if problems:
+        raise InputError(*problems)
     return write_converted(
         model,
         dict(state_dict=state, meta={}),
         source=source,
         target=target,
-        problems=_normalisation_differences(theirs, model) + _misfits(state, model),
-        notes=note_unseen(_settings(model), below='model'),
+        unseen=_settings(model),
+        below='model',
         cfg_options=cfg_options,
     )
 
@@ -103,20 +104,15 @@ def _add_dictionary(state: dict[str, Tensor], path: Path, source: Path) -> None:
 
 
 def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
-    """The weights in a checkpoint of Detectron2.
+    """The weights in a checkpoint of Detectron2, under the file's names.
 
     Args:
         path: a .pth of PyTorch, or a .pkl with NumPy arrays.
         trust: run the code that a .pkl asks for; for a .pth, `secure_loading` decides.
 
-    Returns:
-        tensors under the file's names.
-
     Raises:
         InputError: the file is missing, damaged, unsafe or no checkpoint.
     """
-    if not path.is_file():
-        raise InputError(f'checkpoint {path}: no such file')
     if path.suffix == '.pkl':
         content = load_pickle(path, trust=trust)
     else:
@@ -128,7 +124,7 @@ def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
 
 
 def _normalisation_differences(theirs: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """A line for the mean and one for the standard deviation of pixels, where the checkpoint has another."""
+    """A line each for the mean and the standard deviation of pixels, if the checkpoint has another."""
     lines = []
     for key, option in (('pixel_mean', 'mean'), ('pixel_std', 'std')):
         if key not in theirs:
@@ -144,49 +140,20 @@ def _normalisation_differences(theirs: Mapping[str, Tensor], model: nn.Module) -
 
 
 def _misfits(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """Where the weights do not fit a model.
-
-    Args:
-        state: the weights under our names.
-        model: of the config.
-
-    Returns:
-        a line for each part of the model with such weights: how many, the first of them, and the options that shape
-        them. The counter of a BatchNorm's batches may be missing: frozen ones have none.
-    """
-    own = model.state_dict()
-    kinds = {
-        'missing': {x: x for x in own if x not in state and not x.endswith('num_batches_tracked')},
-        'unknown to the config': {x: x for x in state if x not in own},
-        'of another shape': {
-            x: f'{x} is {tuple(state[x].shape)} there and {tuple(own[x].shape)} here'
-            for x in own
-            if x in state and state[x].shape != own[x].shape
-        },
-    }
-    lines = []
+    """A line for each part of the model with weights that do not fit, and the options that shape them."""
+    kinds, lines = misfits(model, state), []
     for part, options in PARTS.items():
         found = {kind: [text for key, text in keys.items() if _part(key) == part] for kind, keys in kinds.items()}
         if any(found.values()):
-            counts = '; '.join(
-                f'{len(x)} {kind} ({", ".join(x[:SHOWN])}{", …" if len(x) > SHOWN else ""})'
-                for kind, x in found.items()
-                if x
-            )
             hint = f': see model.{options}' if options else ''
-            lines.append(f'weights of {part.rstrip(".") or "other names"}: {counts}{hint}')
+            lines.append(f'weights of {part.rstrip(".") or "other names"}: {listed(found)}{hint}')
     return lines
 
 
 def _settings(model: nn.Module) -> dict[str, Any]:
-    """The values of `UNSEEN` that a model has."""
-    found = {}
-    for key in UNSEEN:
-        try:
-            found[key] = attrgetter(key)(model)
-        except AttributeError:  # of another type of that part
-            continue
-    return found
+    """The values of `UNSEEN` in a model, without those that its types do not have."""
+    values = {key: reduce(lambda part, name: getattr(part, name, None), key.split('.'), model) for key in UNSEEN}
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def _part(key: str) -> str:

@@ -1,7 +1,6 @@
-"""The weights of AdelaiDet's BlendMask and MEInst under our names.
+"""Our names for the weights of AdelaiDet's BlendMask and MEInst, by rules as in `key_maps`.
 
-The rules are those of `key_maps`: (pattern, replacement), the first that fits counts, a key that fits none keeps its
-name. Where the release numbers the members of an `nn.Sequential`, activations and resizing count there, not here.
+Where the release numbers the members of an `nn.Sequential`, activations and resizing count there, not here.
 """
 
 import re
@@ -70,13 +69,9 @@ NOT_WEIGHTS = ('pixel_mean', 'pixel_std')  # of the images, which our data prepr
 
 
 def adelaidet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of a BlendMask or MEInst of AdelaiDet.
+    """The weights of a BlendMask or MEInst of AdelaiDet under our names.
 
-    Args:
-        state: a state dict of the detector.
-
-    Returns:
-        the tensors under our names; a level's scale, (1,) there, is a number as mmcv's.
+    A level's scale, (1,) there, becomes a scalar tensor, as in mmcv.
     """
     levels, blocks = _ranks(state, FPN_LEVEL, 2), _ranks(state, BASIS_BLOCK, 1)
     rules = [
@@ -96,12 +91,12 @@ def adelaidet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _tower_key(theirs: str, tower: str, place: int, rest: str) -> str:
     """Our name of a weight in a head's tower, given its place among convolutions, normalisations and ReLUs."""
     layer, kind = divmod(place, 3)
-    if kind == 2:  # no ReLU: a tower without normalisation, which we do not have
+    if kind == 2:  # a ReLU has no weights: this is a tower without normalisation, which we do not have
         return theirs
     return f'mask_head.{tower}.{layer}.{rename(rest, (TOWER_CONV, TOWER_NORM)[kind])}'
 
 
 def _ranks(state: Mapping[str, Tensor], pattern: str, group: int) -> dict[int, int]:
-    """The numbers in the keys that fit `pattern`, each with its place in their order."""
+    """The numbers in the keys that fit `pattern`, each with its rank among them."""
     numbers = {int(found[group]) for key in state if (found := re.search(pattern, key))}
     return {number: rank for rank, number in enumerate(sorted(numbers))}

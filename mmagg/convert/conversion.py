@@ -1,13 +1,12 @@
-"""The course of every conversion: a config's model, the weights in it, a checkpoint of ours, or what does not fit."""
+"""Steps of every conversion: the config's model is built, the weights are loaded into it, the checkpoint is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import load_weights, secure_loading
@@ -24,31 +23,39 @@ class Converted:
     """A checkpoint that was written.
 
     Attributes:
-        tensors: how many the source has.
-        notes: what whoever uses it should know, a line each.
+        tensors: number of tensors in the source.
+        notes: hints for using it, a line each.
     """
 
     tensors: int
     notes: list[str]
 
 
-def prepare(source: Path, target: Path, *, config: str | Path, cfg_options: dict | None, trust: bool) -> Config:
-    """Decide how checkpoints are read and load the config.
+def model_for(
+    config: str | Path, cfg_options: dict | None, head: type[nn.Module], *, source: Path, target: Path, trust: bool
+) -> nn.Module:
+    """The model that a checkpoint is converted for; checkpoints are read as ``trust`` says from now on.
 
     Raises:
-        InputError: ``source`` and ``target`` are the same file, or the config cannot be used.
+        InputError: ``source`` is missing or the same file as ``target``, or the config cannot be used, or its mask head
+            is not a ``head``.
     """
     secure_loading(trust=trust)
     if target.resolve() == source.resolve():
         raise InputError(f'{target}: SRC and DST are the same file')
-    return load_config(config, cfg_options)
+    if not source.is_file():
+        raise InputError(f'checkpoint {source}: no such file')
+    model = MODELS.build(load_config(config, cfg_options).model)
+    if not isinstance(getattr(model, 'mask_head', None), head):
+        raise InputError(f'config {config}: its mask head is not the {head.__name__} that these weights are for')
+    return model
 
 
 def require_head(state: Mapping[str, Tensor], prefix: str, source: Path) -> None:
-    """Make sure that the renaming has recognised a checkpoint.
+    """Refuse a checkpoint of which no key, under our names, starts with ``prefix``.
 
     Raises:
-        InputError: no key under our names starts with ``prefix``.
+        InputError: the renaming has not recognised it.
     """
     if not any(key.startswith(prefix) for key in state):
         first = next(iter(state), 'it has no weights')
@@ -58,26 +65,14 @@ def require_head(state: Mapping[str, Tensor], prefix: str, source: Path) -> None
         )
 
 
-def build_model(cfg: Config, config: str | Path, head: type[nn.Module]) -> nn.Module:
-    """The model of a config.
-
-    Raises:
-        InputError: its mask head is not a ``head``.
-    """
-    model = MODELS.build(cfg.model)
-    if not isinstance(getattr(model, 'mask_head', None), head):
-        raise InputError(f'config {config}: its mask head is not the {head.__name__} that these weights are for')
-    return model
-
-
 def write_converted(
     model: nn.Module,
     checkpoint: dict,
     *,
     source: Path,
     target: Path,
-    problems: Sequence[str],
-    notes: Sequence[str],
+    unseen: Mapping[str, Any],
+    below: str,
     cfg_options: dict | None,
 ) -> Converted:
     """Write a converted checkpoint, or nothing.
@@ -87,25 +82,20 @@ def write_converted(
         checkpoint: with `state_dict`, under our names, and `meta`.
         source: where it was read.
         target: the file to write.
-        problems: what keeps the weights from fitting, a line each.
-        notes: what to know if all is well, a line each.
+        unseen: settings that no weight can vouch for, by key.
+        below: the part of the config that these keys are below.
         cfg_options: with which the config was loaded.
 
     Raises:
-        InputError: with the problems, or what weights do not fit.
+        InputError: weights do not fit.
     """
-    if problems:
-        raise InputError(*problems)
     load_weights(model, checkpoint, source)
     meta = {key: checkpoint['meta'][key] for key in KEPT_META if key in checkpoint['meta']}
     with written_whole(target) as temporary:
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, temporary)
-    same = [f'test.py and demo.py need the same --cfg-options {as_arguments(cfg_options)}'] if cfg_options else []
-    return Converted(len(checkpoint['state_dict']), [*notes, *same])
-
-
-def note_unseen(settings: Mapping[str, Any], *, below: str) -> list[str]:
-    """A line with the settings that no weight can vouch for, keys below ``below``; none without settings."""
-    if not settings:
-        return []
-    return [f'no weight shows these, they are as the config says (below {below}): {as_arguments(settings)}']
+    notes = []
+    if unseen:
+        notes.append(f'no weight shows these, they are as the config says (below {below}): {as_arguments(unseen)}')
+    if cfg_options:
+        notes.append(f'test.py and demo.py need the same --cfg-options {as_arguments(cfg_options)}')
+    return Converted(len(checkpoint['state_dict']), notes)

@@ -1,4 +1,4 @@
-"""What a checkpoint's weights show of their config, and where a config says otherwise."""
+"""Differences between a config and the config that a checkpoint's weights were trained with, as these show it."""
 
 import math
 import re
@@ -16,14 +16,14 @@ from mmagg.ops import DynamicConvSpec, num_neighbours
 from mmagg.ops.grid_neighbours import PATTERNS
 
 HEAD = 'mask_head.'
-PRESENT = 'present'  # of a part of the model that no single option can add
+PRESENT = 'present'  # a part of the model that no single option can add
 
 BRANCHES = {
     'convs.0.weight': 'StaticMaskBranch',
     'convs_x.0.weight': 'DecoupledMaskBranch',
     'conv_kernel.weight': 'DynamicMaskBranch',
 }
-# Key of the config: a weight and the dimension of it that has this size.
+# Key of the config: the weight, and its dimension, that has this size.
 SIZES = {
     'num_classes': ('conv_cls.weight', 0),
     'class_tower.channels': ('class_tower.0.conv.weight', 0),
@@ -57,23 +57,23 @@ NOUNS = {
     'aggregator.parameters.kernel_size': 'parameter convolution',
     'aggregator.parameters.channels': 'number of inputs of the parameter convolution',
 }
-# What the aggregation net may look like: the release's choices and one step beyond.
+# Shapes of the aggregation net that are tried: the release's and one step beyond.
 NET_CHANNELS, NET_LAYERS, NET_KERNELS = (2, 4, 8, 16), (1, 2, 3, 4), (1, 3, 5)
 
 
 def disagreements(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
-    """Where a checkpoint shows that the config of a model is another one.
+    """Compare the weights of a checkpoint with the model of a config.
 
     Args:
         state: the checkpoint's weights under our names.
         model: a detector with a `GridMaskHead`.
 
     Returns:
-        a line for each disagreement: the two values, and what to change in the config.
+        a line for each difference: the two values, and the change to the config.
     """
     theirs, ours = traits(state), traits(model.state_dict())
     differing = [key for key in theirs if key in ours and theirs[key] != ours[key]]
-    if 'mask_branch.type' in differing:  # another method: the rest says nothing then
+    if 'mask_branch.type' in differing:  # another method: the rest cannot be compared
         differing = ['mask_branch.type']
     lines = [
         f"the checkpoint's {NOUNS[key]} is {_words(key, theirs[key])}, the config's {_words(key, ours[key])}: "
@@ -87,7 +87,7 @@ def disagreements(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
 
 
 def traits(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What the weights of a head show of its config.
+    """The settings of a head that its weights show.
 
     Args:
         state: a detector's weights under our names.
@@ -130,11 +130,7 @@ def traits(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def unseen(head: GridMaskHead) -> dict[str, Any]:
-    """What a model does by its config alone: settings without a weight that would show a wrong one.
-
-    Returns:
-        value by key below `model.mask_head`.
-    """
+    """The settings of a head that its weights do not show: value by key below `model.mask_head`."""
     found = {'grids': list(head.grids)}
     if head.aggregator is not None:
         found['mask_branch.grids'] = list(head.mask_branch.grids)
@@ -182,7 +178,7 @@ def _words(key: str, value: Any) -> str:
 
 
 def _remedy(key: str, theirs: Mapping[str, Any]) -> str:
-    """What to do for the config to be as the checkpoint at `key`."""
+    """The change by which the config agrees with the checkpoint at `key`."""
     if key == 'mask_branch.type':
         return 'use a config of that method'
     if theirs[key] == PRESENT:
@@ -201,7 +197,7 @@ def _add(options: Mapping[str, Any]) -> str:
 def _net_disagreement(
     number: int, theirs: Mapping[str, Any], ours: Mapping[str, Any], now: DynamicConvSpec
 ) -> list[str]:
-    """The aggregation net that has the checkpoint's number of parameters, as the fewest changes of the config's."""
+    """The fewest changes to the config's aggregation net that give it the checkpoint's number of parameters."""
     context = theirs.get('aggregator.context.channels', 0)
     neighbours = now.in_channels - ours.get('aggregator.context.channels', 0)
     if replace(now, in_channels=neighbours + context).num_params == number:

@@ -1,6 +1,6 @@
-"""Checkpoints of other projects as ours: one renaming of keys per project.
+"""Our names for the weights of other projects.
 
-A renaming is a list of (pattern, replacement), tried in this order; a key that fits none keeps its name.
+Rules are pairs (pattern, replacement), tried in this order; a key that fits none keeps its name.
 """
 
 import re
@@ -18,10 +18,7 @@ MMDET = [
     (r'^conv_mask_list_([xy])\.', r'mask_branch.convs_\1.'),
     (r'^kernel_convs\.', 'mask_branch.tower.'),
     (r'^conv_kernel\.', 'mask_branch.conv_kernel.'),
-    (
-        r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.',
-        r'mask_branch.mask_features.branches.\1.\2.',
-    ),
+    (r'^mask_feature_head\.convs_all_levels\.(\d+)\.conv(\d+)\.', r'mask_branch.mask_features.branches.\1.\2.'),
     (r'^mask_feature_head\.conv_pred\.', 'mask_branch.mask_features.conv_pred.'),
 ]
 
@@ -36,10 +33,7 @@ RELEASED = [
     (r'^dsolo_ins_list_([xy])\.', r'mask_branch.convs_\1.'),
     (r'^kernel_convs\.', 'mask_branch.tower.'),
     (r'^solo_kernel\.', 'mask_branch.conv_kernel.'),
-    (
-        r'^(?:feature_convs|convs_all_levels)\.(\d+)\.conv(\d+)\.',
-        r'mask_branch.mask_features.branches.\1.\2.',
-    ),
+    (r'^(?:feature_convs|convs_all_levels)\.(\d+)\.conv(\d+)\.', r'mask_branch.mask_features.branches.\1.\2.'),
     (r'^(?:solo_mask|conv_pred\.0)\.', 'mask_branch.mask_features.conv_pred.'),
     (r'^kernel_convs_convcomb\.', 'aggregator.parameter_branch.tower.'),
     (r'^learned_weights\.', 'aggregator.parameter_branch.conv.'),
@@ -49,33 +43,19 @@ RELEASED = [
 
 
 def mmdet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of an mmdet SOLO, Decoupled SOLO or SOLOv2.
-
-    Args:
-        state: a state dict of the detector, or of its head alone.
-
-    Returns:
-        the same tensors under our names.
-    """
+    """The weights of an mmdet SOLO, Decoupled SOLO or SOLOv2, or of its head alone, under our names."""
     return renamed(state, MMDET, ('mask_head.',))
 
 
 def released_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the weights of the AggMask release, or of the SOLO authors' SOLO, Decoupled SOLO or SOLOv2.
-
-    Args:
-        state: a state dict of the detector, or of its head alone.
-
-    Returns:
-        the same tensors under our names.
-    """
+    """The weights of the AggMask release or of the SOLO authors' models, or of a head alone, under our names."""
     return renamed(state, RELEASED, ('bbox_head.', 'mask_feat_head.'))
 
 
 def renamed(
     state: Mapping[str, Tensor], rules: list[tuple[str, str | Callable]], heads: tuple[str, ...]
 ) -> dict[str, Tensor]:
-    """Apply `rules` to what follows the prefix of one of `heads`, which become ours, or to all of a key."""
+    """Apply `rules` to every key; a prefix among `heads` is left out of that, and becomes `mask_head.`."""
     result = {}
     for key, value in state.items():
         head = next((x for x in heads if key.startswith(x)), '')

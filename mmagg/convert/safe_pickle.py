@@ -1,6 +1,6 @@
-"""Pickles of NumPy arrays in plain containers, read without running code from them (Detectron2's ``.pkl`` files).
+"""Pickles of NumPy arrays in plain containers (Detectron2's ``.pkl`` files), read without running code from them.
 
-Unpickling calls whatever functions a file names; here a file may name those alone that rebuild arrays.
+Unpickling calls any function that a file names; here those alone that rebuild arrays.
 """
 
 import pickle
@@ -12,19 +12,19 @@ import numpy as np
 
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
-# What a damaged file makes the unpickler and NumPy raise.
+# Errors of the unpickler and of NumPy at a damaged file.
 DAMAGED = (pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, MemoryError)
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """Stands in for `codecs.encode`: Python 3 writes the bytes of an array so for readers in Python 2."""
+    """A `codecs.encode` for Latin-1 alone, by which Python 3 writes an array's bytes for Python 2."""
     if encoding != 'latin1':
         raise pickle.UnpicklingError(f'bytes in {encoding!r}')
     return text.encode(encoding)
 
 
 def _allowed() -> dict[tuple[str, str], Any]:
-    """What a file may name: the functions that NumPy names for arrays and numbers, in both of its major versions."""
+    """The functions that a file may name: those that NumPy 1 and 2 name for arrays and numbers, and containers."""
     rebuilders = [
         ('multiarray', np.empty(0).__reduce__()[0]),
         ('multiarray', np.float64(0).__reduce__()[0]),
@@ -49,7 +49,7 @@ class ArrayUnpickler(pickle.Unpickler):
     allowed = _allowed()
 
     def find_class(self, module: str, name: str) -> Any:
-        """What a file means by ``module.name``.
+        """The function ``module.name`` that a file names.
 
         Raises:
             InputError: it is none of those that rebuild arrays.
@@ -67,10 +67,10 @@ def load_pickle(path: Path, *, trust: bool = False) -> Any:
 
     Args:
         path: the file.
-        trust: run what the file asks for.
+        trust: call any function that the file names.
 
     Raises:
-        InputError: no such file, damaged, or one that holds more than arrays in plain containers.
+        InputError: the file is missing or damaged, or holds more than arrays in plain containers.
     """
     unpickler = pickle.Unpickler if trust else ArrayUnpickler
     try:

@@ -1,1 +1,1 @@
-"""The whole way on generated scenes."""
+"""A demo of everything on generated scenes, from data to a report."""

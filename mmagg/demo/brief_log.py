@@ -9,7 +9,7 @@ SHOWN = {'eta': 'eta', 'loss': 'loss', 'coco/bbox_mAP': 'box AP', 'coco/segm_mAP
 
 
 def brief_line(line: str) -> str | None:
-    """What is left of a console line: progress and errors; None for anything else."""
+    """A console line's progress or error message; None for any other line."""
     if ' - ERROR - ' in line:
         return f'  {line.rsplit(" - ", 1)[1]}'  # without the place in the source that precedes the message
     found = PROGRESS.search(line)
@@ -21,11 +21,7 @@ def brief_line(line: str) -> str | None:
 
 
 class BriefLog(io.TextIOBase):
-    """Stands in for stdout (`contextlib.redirect_stdout`) and passes on `brief_line` of each line.
-
-    Args:
-        target: where the lines go.
-    """
+    """A stand-in for stdout (`contextlib.redirect_stdout`) that writes the `brief_line` of each line to ``target``."""
 
     def __init__(self, target: TextIO) -> None:
         self.target, self.rest = target, ''

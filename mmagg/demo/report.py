@@ -4,13 +4,15 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from mmagg.apis import hardware
 from mmagg.apis.config import shipped_config
+from mmagg.apis.hardware import hardware, usable_device
+from mmagg.demo.journal import DATA, Journal
+from mmagg.demo.shapes import CLASSES
+from mmagg.demo.steps import Trial
 from mmagg.io.errors import InputError
+from mmagg.io.tables import percent
 
 COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
 NAMES = {'box': 'bbox', 'mask': 'segm'}
@@ -19,61 +21,8 @@ TOOLS = Path(__file__).resolve().parents[2] / 'tools'  # of a clone
 FULL_CONFIG = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py'
 
 
-@dataclass(frozen=True)
-class Trained:
-    """A model that a demo trained and evaluated.
-
-    Attributes:
-        config: the config file.
-        budget: what two models must have in common for a fair comparison, by name; ``epochs`` is None where the
-            training does not count in epochs.
-        metrics: mmdet's COCO metrics by name, fractions.
-        seconds: duration of the training.
-    """
-
-    config: Path
-    budget: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class DemoFacts:
-    """What a demo's report tells.
-
-    Attributes:
-        trained: the model.
-        compared: another one that was trained on the same scenes.
-        trained_config: the config as it was trained, in the training's work dir.
-        checkpoint: the weights that were evaluated.
-        out: the demo's folder.
-        images: number of training images.
-        val_images: number of held-out images.
-        size: image side in pixels.
-        seed: of scenes and training.
-        classes: their names.
-        seconds: duration by step.
-        resumed: whether a training was interrupted.
-        unshown: why there is no picture of what masks are made of; None if there is one.
-    """
-
-    trained: Trained
-    compared: Trained | None
-    trained_config: Path
-    checkpoint: Path
-    out: Path
-    images: int
-    val_images: int
-    size: int
-    seed: int
-    classes: tuple[str, ...]
-    seconds: Mapping[str, float]
-    resumed: bool
-    unshown: str | None
-
-
 def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '') -> str:
-    """An AP in per cent; a dash where there is none: no such objects, or nothing was found at all.
+    """An AP in per cent; a dash without one: there are no such objects, or nothing was found.
 
     Args:
         metrics: mmdet's COCO metrics, fractions; COCO marks a missing one by -1.
@@ -81,7 +30,7 @@ def average_precision(metrics: Mapping[str, float], kind: str, suffix: str = '')
         suffix: of mmdet's name, e.g. ``_50``.
     """
     value = metrics.get(f'coco/{kind}_mAP{suffix}', -1)
-    return f'{100 * value:.1f}' if value >= 0 else NONE
+    return percent(value if value >= 0 else None)
 
 
 def duration(seconds: float) -> str:
@@ -92,27 +41,33 @@ def duration(seconds: float) -> str:
 
 def machine() -> str:
     """The GPU that is used if any, the processor, its cores, and PyTorch's version."""
-    found = hardware.hardware(hardware.usable_device())
+    found = hardware(usable_device())
     gpu = f'{found["gpu"]}, ' if found['gpu'] else ''
     return f'{gpu}{found["cpu"]}, {found["cores"]} cores, PyTorch {found["torch"]}'
 
 
-def report(facts: DemoFacts) -> str:
-    """The report's text; pictures are linked as files beside it."""
-    number, metrics = facts.trained.budget['epochs'], facts.trained.metrics
+def report(ours: Trial, other: Trial | None, journal: Journal, *, unshown: str | None) -> str:
+    """The report's text; pictures are linked as files beside it.
+
+    Args:
+        ours: the demo's model.
+        other: the model of ``--compare``, if there is one.
+        journal: of the demo.
+        unshown: the reason why there is no picture of what masks are made of; None if there is one.
+    """
+    images, val_images, size, seed = (journal.arguments[name] for name in DATA)
+    number, metrics = ours.budget['epochs'], ours.metrics
     epochs = f', {number} epochs' if number else ''
-    resumed = ' Training was interrupted and went on from a checkpoint.' if facts.resumed else ''
+    resumed = ' Training was interrupted and went on from a checkpoint.' if journal.resumed else ''
     nothing = '' if metrics else ' It found nothing in any of them.'
-    config, checkpoint, trained = (
-        command_path(path) for path in (facts.trained.config, facts.checkpoint, facts.trained_config)
-    )
-    out, full = command_path(facts.out), command_path(_full_config())
+    config, checkpoint, trained = map(command_path, (ours.config, ours.checkpoint, ours.trained_config))
+    out, full = command_path(ours.folder), command_path(_full_config())
     return f"""# Demo: instance segmentation of generated shapes
 
-`{config}` was trained from scratch on {facts.images} generated scenes
-of {facts.size} × {facts.size} pixels{epochs}.{resumed}
-It was evaluated on {facts.val_images} held-out scenes, none of which it saw in training.{nothing}
-Classes: {', '.join(facts.classes)}. Seed of scenes and training: {facts.seed}.
+`{config}` was trained from scratch on {images} generated scenes
+of {size} × {size} pixels{epochs}.{resumed}
+It was evaluated on {val_images} held-out scenes, none of which it saw in training.{nothing}
+Classes: {', '.join(CLASSES)}. Seed of scenes and training: {seed}.
 
 ## Result
 
@@ -120,12 +75,12 @@ Classes: {', '.join(facts.classes)}. Seed of scenes and training: {facts.seed}.
 
 Average precision in per cent on the held-out scenes (COCO: mean over the IoU thresholds 0.50 to 0.95).
 Small objects have an area below 32² pixels, large ones above 96²; {NONE} where there are none.
-{_comparison(facts.trained, facts.compared) if facts.compared else ''}
+{'' if other is None else _comparison(ours, other, journal.seconds)}
 Held-out scenes, truth on the left, prediction on the right:
 
 ![ground truth beside prediction](overlays.png)
 
-{_representations(facts.unshown)}
+{_representations(unshown)}
 
 ![loss and validation AP over the iterations](curves.png)
 
@@ -135,7 +90,7 @@ crowds, kinds of errors, the best and the worst scenes, and where the time goes.
 
 ## Time
 
-{_table(['step', 'time'], [[name, duration(value)] for name, value in facts.seconds.items()])}
+{_table(['step', 'time'], [[name, duration(journal.seconds[name])] for name in journal.steps])}
 
 {machine()}.
 
@@ -171,20 +126,20 @@ def command_path(path: Path) -> str:
 
 
 def _command(name: str) -> str:
-    """How a command is called: the script of a clone, or the package's own."""
+    """The call of a command: by the script of a clone, or by the package."""
     script, python = TOOLS / f'{name}.py', command_path(Path(sys.executable))
     return f'{python} {command_path(script)}' if script.is_file() else f'{python} -m mmagg {name}'
 
 
 def _full_config() -> Path:
-    """A config of full size, as a clone has it where this installation has none."""
+    """A config of full size; without the shipped configs, its place in a clone."""
     try:
         return shipped_config(FULL_CONFIG)
     except InputError:
         return Path('configs') / FULL_CONFIG
 
 
-def _comparison(ours: Trained, other: Trained) -> str:
+def _comparison(ours: Trial, other: Trial, seconds: Mapping[str, float]) -> str:
     """Both models in a table, and whether they had the same budget."""
     header = ['', 'mask AP', 'AP50', 'AP75', 'box AP', 'epochs', 'training time']
     rows = [
@@ -193,9 +148,9 @@ def _comparison(ours: Trained, other: Trained) -> str:
             *(average_precision(model.metrics, 'segm', COLUMNS[name]) for name in ('AP', 'AP50', 'AP75')),
             average_precision(model.metrics, 'bbox'),
             str(model.budget['epochs'] or NONE),
-            duration(model.seconds),
+            duration(seconds[step]),
         ]
-        for model in (ours, other)
+        for model, step in ((ours, 'train'), (other, 'train compared'))
     ]
     differing = [name for name, value in ours.budget.items() if value != other.budget[name]]
     budget = 'Both had the same budget: scenes, their resizing and augmentation, length of the training, batch size.'
@@ -212,7 +167,7 @@ The other config's metrics are in [compare/test/metrics.json](compare/test/metri
 
 
 def _representations(unshown: str | None) -> str:
-    """The picture of what masks are made of, or why there is none."""
+    """The picture of the masks' parts, or the reason why there is none."""
     if unshown:
         return f'There is no picture of what its masks are made of: {unshown}.'
     return """What a mask is made of (AggMask, Fig. 5), a row per instance of one held-out scene: the instance and its

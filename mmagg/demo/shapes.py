@@ -1,8 +1,8 @@
 """Synthetic scenes for instance segmentation: textured, overlapping shapes in COCO format.
 
-Each class has its shape and, as many things have, a hue that is typical of it; brightness, saturation, texture, size
-and rotation vary freely. The objects are painted back to front into an owner map: pixel → object. An instance's mask is
-the pixels it owns, so masks are disjoint and equal to what is seen.
+Each class has its shape and a typical hue; brightness, saturation, texture, size and rotation vary. Objects are painted
+back to front into an owner map: pixel → object. A mask holds the pixels that its object owns, so masks are disjoint and
+show the visible parts alone.
 
 Shape shorthand: N objects, S image side, (h, w) a crop of the image.
 """
@@ -25,11 +25,11 @@ from mmagg.io.errors import InputError
 
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 
-# Diameters, as a share of the image side, and how much of an object must stay in sight.
+# Diameters as a share of the image side, and the share of an object that must stay visible.
 MIN_DIAMETER, MAX_DIAMETER = 0.28, 0.7
 MIN_VISIBLE = 0.4
 HUE_SPREAD = 20  # degrees to either side of a class's typical hue
-MAX_TILT = np.pi / 8  # rotation, radians; a square stays a square and no diamond
+MAX_TILT = np.pi / 8  # rotation, radians; a square does not become a diamond
 EMPTY_SHARE = 0.02  # of the images have no objects
 SPLIT_SEEDS = {'train': 0, 'val': 1}
 
@@ -73,7 +73,7 @@ _OUTLINES = (
 
 
 def _object_colour(rng: np.random.Generator, label: int, others: list[np.ndarray]) -> np.ndarray:
-    """Of four BGR colours of the class's hue the one farthest from `others`: seen, if not always easily."""
+    """Of four BGR colours of the class's hue the one farthest from `others`, so that the object can be seen."""
     degrees = 360 * label / len(CLASSES) + rng.uniform(-HUE_SPREAD, HUE_SPREAD, 4)
     hsv = np.stack([degrees % 360, rng.uniform(0.45, 1, 4), rng.uniform(0.4, 1, 4)], axis=1).astype(np.float32)
     colours = 255 * cv2.cvtColor(hsv[None], cv2.COLOR_HSV2BGR)[0].astype(np.float64)
@@ -184,7 +184,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
                 areas[-1] -= cv2.contourArea(rings[1].astype(np.float32))
             drawn = np.where(mask, len(areas), owner)
             visible = np.bincount(drawn.ravel(), minlength=len(areas) + 1)[1:]
-            # Neither cut off at the border nor hidden so far that nothing but a remnant is left.
+            # No object may be cut off by the border, or hidden by others, to a remnant.
             if (visible >= MIN_VISIBLE * np.array(areas)).all():
                 colour = _object_colour(rng, label, palette)
                 _paint(rng, image, mask, colour, diameter / 2)
@@ -199,7 +199,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
 
 
 def scene_generator(seed: int, split: str, index: int) -> np.random.Generator:
-    """The generator of one image: it depends on nothing but its place, so order and threads do not matter."""
+    """The random generator of one image; by its place alone, so that the order of drawing does not matter."""
     return np.random.default_rng([seed, SPLIT_SEEDS[split], index])
 
 
@@ -216,7 +216,7 @@ def coco_annotation(mask: np.ndarray, **fields: int) -> dict:
 
 
 def _in_order(function: Callable[[int], Scene], count: int, workers: int) -> Iterator[Scene]:
-    """`map` over `range(count)` on threads with a bounded number of results in memory."""
+    """A `map` over `range(count)` on threads, in order, with a bounded number of results in memory."""
     with ThreadPoolExecutor(workers) as pool:
         indices = iter(range(count))
         pending = [pool.submit(function, index) for index in islice(indices, 4 * workers)]
@@ -254,11 +254,7 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> No
 
 
 def check_numbers(*, images: int, val_images: int, size: int, seed: int) -> None:
-    """Make sure that a data set can be made.
-
-    Raises:
-        InputError: an argument of `write_shapes` is out of range.
-    """
+    """Refuse arguments of `write_shapes` that are out of range, by an `InputError`."""
     for name, value, least in (
         ('images', images, 1),
         ('val_images', val_images, 1),

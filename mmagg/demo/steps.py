@@ -1,9 +1,10 @@
-"""The steps of a demo: train a model, evaluate it, draw what it predicts."""
+"""The steps of a demo: train a model, evaluate it, draw its predictions."""
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,10 @@ from tqdm import tqdm
 
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
-from mmagg.apis.inference import infer, load_model
+from mmagg.apis.inference import infer
 from mmagg.apis.testing import test
 from mmagg.apis.training import latest_checkpoint, train
 from mmagg.demo.brief_log import BriefLog
-from mmagg.engine.learning_curves import write_curves
 from mmagg.inside.show_representations import show_representations
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
@@ -40,8 +40,8 @@ class Trial:
     """A config that is trained and evaluated on a demo's scenes.
 
     Attributes:
-        config: its file.
-        options: changes to it, by dotted key.
+        config: the config file.
+        options: changes to it, dotted keys.
         shapes: the scenes, a folder in COCO format.
         folder: gets the folders ``train`` and ``test``.
         seed: of the training.
@@ -65,9 +65,7 @@ class Trial:
 
     @property
     def checkpoint(self) -> Path | None:
-        """The last one; None where training cannot go on from any, also if it was killed between deleting a checkpoint
-        and writing the next.
-        """
+        """The last one; None without any, or if training was killed between deleting one and writing the next."""
         try:
             return latest_checkpoint(self.folder / 'train')
         except InputError:
@@ -75,13 +73,13 @@ class Trial:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """What `evaluate` measured: mmdet's COCO metrics, fractions."""
+        """mmdet's COCO metrics, fractions, as `evaluate` measured them."""
         return json.loads((self.folder / 'test' / 'metrics.json').read_text(encoding='utf-8'))
 
     @property
     def budget(self) -> dict[str, Any]:
-        """What two trained models must have in common for a fair comparison, by name."""
-        cfg = load_config(self.config, dict(self.options))
+        """Conditions, by name, that two trained models must share for a fair comparison."""
+        cfg = deepcopy(self.cfg)
         use_coco_folder(cfg, self.shapes)
         return {
             'epochs': cfg.train_cfg.get('max_epochs'),
@@ -101,16 +99,11 @@ class Trial:
             test(self.config, self.checkpoint, report=self.folder / 'report', **self._common('test'))
 
     def _common(self, name: str) -> dict[str, Any]:
-        """What training and testing have in common; ``name`` is the work dir's."""
+        """Arguments that training and testing share; ``name`` is the work dir's."""
         work_dir = self.folder / name
-        # mmengine keeps visualizers by name in the process; under names of their own, runs leave each other's alone.
+        # mmengine keeps visualizers by name in the process: without names of their own, runs would share one.
         options = {**self.options, 'visualizer.name': str(work_dir)}
         return {'coco': self.shapes, 'work_dir': work_dir, 'cfg_options': options}
-
-
-def load_trained(trial: Trial) -> nn.Module:
-    """The trained model, on the GPU if there is one."""
-    return load_model(trial.trained_config, trial.checkpoint)
 
 
 def draw_overlays(model: nn.Module, out: Path) -> None:
@@ -134,11 +127,6 @@ def draw_overlays(model: nn.Module, out: Path) -> None:
         )
     sheet = paired_sheet(pairs, ('ground truth', f'prediction (score from {SCORE_THR})'), COLUMNS)
     write_image(sheet, out / 'overlays.png')
-
-
-def draw_curves(out: Path) -> None:
-    """Write curves.png and curves.csv."""
-    write_curves(out / 'train', out)
 
 
 def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | None:
@@ -171,11 +159,7 @@ def _path(out: Path, record: dict) -> Path:
 
 
 def _overlay(
-    image: np.ndarray,
-    masks: Sequence,
-    labels: np.ndarray | Tensor,
-    scores: Tensor | None,
-    classes: Sequence[str],
+    image: np.ndarray, masks: Sequence, labels: np.ndarray | Tensor, scores: Tensor | None, classes: Sequence[str]
 ) -> np.ndarray:
     """`draw_instances`, with small images enlarged first."""
     factor = max(1, round(SHOWN_SIDE / max(image.shape[:2])))

@@ -1,4 +1,4 @@
-"""What takes part in training beside the model."""
+"""Hooks of training and testing: losses, progress, curves, pictures, and the time of stages."""
 
 from mmagg.engine.auxiliary_losses import AuxiliaryLossHook, add_auxiliary_losses
 from mmagg.engine.finite_losses import FiniteLossHook

@@ -1,4 +1,4 @@
-"""Losses of a detector's parts, for any detector."""
+"""Auxiliary losses of a detector's parts, such as a neck's, for any detector."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from torch.utils.hooks import RemovableHandle
 
 
 def add_auxiliary_losses(detector: nn.Module) -> RemovableHandle:
-    """From now on, the losses that a detector returns contain those of its parts.
+    """Add the losses of a detector's parts to those that it returns, from now on.
 
-    A part is any module with a method `auxiliary_losses() -> dict[str, Tensor]`, for instance `A2FPN`. They are losses
-    like the detector's own: summed, logged, scaled by AMP, averaged by DistributedDataParallel.
+    A part is any module with a method `auxiliary_losses() -> dict[str, Tensor]`, for instance `A2FPN`. Its losses are
+    treated as the detector's own: summed, logged, scaled by AMP, averaged by DistributedDataParallel.
 
     Args:
         detector: a detector of mmdet, not wrapped.
@@ -41,7 +41,7 @@ class AuxiliaryLossHook(Hook):
     """`add_auxiliary_losses` for a config: `custom_hooks = [dict(type='AuxiliaryLossHook')]`."""
 
     def before_train(self, runner: Runner) -> None:
-        """From the first iteration on."""
+        """Add the losses."""
         self._handle = add_auxiliary_losses(runner.model.module if is_model_wrapper(runner.model) else runner.model)
 
     def after_train(self, runner: Runner) -> None:

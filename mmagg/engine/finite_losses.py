@@ -1,4 +1,4 @@
-"""A training stops at the first loss that is not a finite number, and says at which images."""
+"""A hook that stops a training at the first loss that is not finite, and names the images."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,16 +19,16 @@ ADVICE = (
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stops before a checkpoint is saved: `custom_hooks = [dict(type='FiniteLossHook')]`.
+    """Stops a training at a loss that is not finite, before a checkpoint is saved.
 
-    `tools/train.py` has it always. mmdet's `CheckInvalidLossHook` looks at the total every 50 iterations, and names no
-    images.
+    `mmagg.apis.train` always has it; elsewhere `custom_hooks = [dict(type='FiniteLossHook')]`. mmdet's
+    `CheckInvalidLossHook` checks the total every 50 iterations, and names no images.
 
-    Losses are looked at in every iteration. That costs no wait for the device: mmengine's `RuntimeInfoHook` has brought
-    them to the host for its log just before. With `clip_grad` the gradient's norm is there as well, and looked at
-    unless a loss scaler uses infinite gradients to find its scale. Without it, a gradient that is not finite shows in
-    the next iteration's losses. Several processes stop together, as their common gradient is spoilt: they exchange one
-    number an iteration, and the one whose loss it was names its images.
+    Every iteration is checked without waiting for the device, as mmengine's `RuntimeInfoHook` has just brought the
+    losses to the host for its log. With `clip_grad` the gradient's norm is checked too, unless a loss scaler uses
+    infinite gradients to find its scale; without it, a gradient that is not finite shows in the next losses. Several
+    processes stop together, as they share the gradient: they exchange one number an iteration, and the process whose
+    loss it was names its images.
 
     Raises:
         FloatingPointError: names the iteration, the losses and the image files of the batch.
@@ -39,20 +39,20 @@ class FiniteLossHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Mapping[str, Any] | None = None
     ) -> None:
-        """Look at the iteration's losses."""
+        """Check the iteration's losses."""
         names = [name for name in outputs or () if 'loss' in name]
         if not hasattr(runner.optim_wrapper, 'loss_scaler'):
             names.append('grad_norm')
         logged = runner.message_hub.log_scalars
         values = {name: logged[f'train/{name}'].current() for name in names if f'train/{name}' in logged}
         bad = {name: value for name, value in values.items() if not math.isfinite(value)}
-        guilt = 2 if bad.keys() - {'grad_norm'} else len(bad)  # the gradient is everybody's
-        worst = torch.tensor(guilt)
+        severity = 2 if bad.keys() - {'grad_norm'} else len(bad)  # all processes share the gradient
+        worst = torch.tensor(severity)
         all_reduce(worst, 'max')
-        if guilt < worst:
+        if severity < worst:
             raise FloatingPointError(f'iteration {runner.iter + 1}: a loss of another process is not finite')
         if bad:
-            parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # not also their sum
+            parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # without their sum
             what = ', '.join(f'{name} is {value}' for name, value in parts.items())
             images = ', '.join(image_paths(data_batch)) or 'unknown'
             message = f'iteration {runner.iter + 1}: {what}; images of the batch: {images}. {ADVICE}'

@@ -1,4 +1,4 @@
-"""Learning curves of a training, kept up to date in its work dir."""
+"""Learning curves in a training's work dir."""
 
 from pathlib import Path
 
@@ -12,11 +12,7 @@ from mmagg.visualization.curves import plot_curves, read_scalars
 
 
 def write_curves(work_dir: Path, out: Path) -> None:
-    """Write curves.png and curves.csv.
-
-    Args:
-        work_dir: of the training.
-        out: the folder to write to.
+    """Write curves.png and curves.csv of the training in ``work_dir`` to the folder ``out``.
 
     Raises:
         FileNotFoundError: there is no log in ``work_dir``.
@@ -28,10 +24,7 @@ def write_curves(work_dir: Path, out: Path) -> None:
 
 
 class LearningCurvesHook(Hook):
-    """Draws curves into the work dir after each validation and at the end of training.
-
-    If that fails, the log says so and the training goes on.
-    """
+    """Draws curves after each validation; if that fails, the log says so and the training goes on."""
 
     priority = 'LOWEST'  # after LoggerHook
 
@@ -41,7 +34,7 @@ class LearningCurvesHook(Hook):
 
     @master_only
     def draw(self, runner: Runner) -> None:
-        """Draw; for the end of a training as well, which may come early."""
+        """Draw, in the main process; `mmagg.apis.train` calls it at the end as well, which may come early."""
         work_dir = Path(runner.work_dir)
         try:
             write_curves(work_dir, work_dir)

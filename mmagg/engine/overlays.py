@@ -15,7 +15,7 @@ class OverlayHook(Hook):
     """Writes a picture of each test image with its predictions.
 
     Args:
-        folder: where the pictures go; subfolders as below ``image_root``.
+        folder: for the pictures; they lie in subfolders as the images in ``image_root`` do.
         image_root: the data set's image folder.
         classes: names by class index.
         score_thr: less certain predictions are not drawn.
@@ -25,11 +25,7 @@ class OverlayHook(Hook):
         self.folder, self.image_root, self.classes, self.score_thr = folder, image_root, classes, score_thr
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: Any = None,
-        outputs: Sequence | None = None,
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Draw a batch."""
         for sample in outputs or ():

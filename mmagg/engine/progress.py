@@ -1,4 +1,4 @@
-"""A sign of life in time: mmengine's progress line with its ETA at least every ten seconds."""
+"""A hook for progress lines in slow trainings: mmengine's own, at least every ten seconds."""
 
 from time import monotonic
 from typing import Any
@@ -6,21 +6,20 @@ from typing import Any
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.runner import Runner
 
-SECONDS = 10  # without a line at most, unless a single iteration takes longer
+SECONDS = 10  # between lines, unless a single iteration takes longer
 
 
 class ProgressHook(Hook):
-    """Logs an iteration where `LoggerHook`, which counts iterations, has been silent for `SECONDS`.
+    """Logs an iteration when `LoggerHook`, which counts iterations, has been silent for `SECONDS`.
 
-    An iteration of a large model on a CPU takes seconds, and the first line would come after 50 of them. Lines go to
-    the console and the log file alone: what is recorded for curves stays what the config says, but for CUDA's peak
+    Lines go to the console and the log file alone. The records for curves stay as the config says, except CUDA's peak
     memory, which mmengine counts anew after each line.
     """
 
     priority = 'LOWEST'  # after what is logged has been gathered
 
     def before_run(self, runner: Runner) -> None:
-        """Find out when the other hook writes."""
+        """Note after how many iterations `LoggerHook` writes."""
         self.intervals = [hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)]
         self.last = monotonic()
 

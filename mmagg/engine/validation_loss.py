@@ -1,4 +1,4 @@
-"""Losses of the validation images, beside which those of training show what was learnt by heart."""
+"""Losses of the validation images; where they rise while those of training fall, the model overfits."""
 
 import copy
 import random
@@ -23,27 +23,27 @@ from tqdm import tqdm
 
 @HOOKS.register_module()
 class ValidationLossHook(Hook):
-    """The training's losses, over the validation images, after each validation.
+    """Computes the training's losses over the validation images after each validation.
 
-    `custom_hooks = [dict(type='ValidationLossHook')]`, or `tools/train.py --val-loss`. Logged as `val/loss`,
-    `val/loss_mask` and so on at the iteration reached. They are among the validation's metrics too, for
-    `save_best='val/loss'`, early stopping and schedules by plateau. The training goes on as if they had not been
-    computed; only what a model keeps outside of its buffers and changes in `loss` (Dynamic R-CNN) is not restored.
+    `custom_hooks = [dict(type='ValidationLossHook')]`, or `tools/train.py --val-loss`. They are logged as `val/loss`,
+    `val/loss_mask` and so on, and are among the validation's metrics, for `save_best='val/loss'`, early stopping and
+    schedules by plateau. The training goes on as if they had not been computed, except for state that a model changes
+    in `loss` and keeps outside of its buffers (Dynamic R-CNN).
 
-    Images are resized as for testing and not augmented. As losses are averages over the positives of a batch, batches
-    are as large as in training. Each counts by its images. Where several processes share the images and their number
-    does not divide, repeated ones have no weight; but a process that is left with nothing else computes the losses of
-    one, and its positives count where processes average over common positives.
+    Images are resized as for testing and not augmented. Batches are as large as in training, because losses are
+    averages over the positives of a batch; each counts by its number of images. Images that a sampler repeats, to give
+    several processes equal shares, have no weight. A process with repeated ones alone still computes the losses of one,
+    whose positives count where processes average over common positives.
     """
 
     priority = 'ABOVE_NORMAL'  # before EMAHook puts the weights back that were not validated
-    loader: DataLoader | None = None  # none outside of a training
+    loader: DataLoader | None = None  # None outside of a training
 
     def before_train(self, runner: Runner) -> None:
         """Prepare the data.
 
         Raises:
-            ValueError: the training does not validate, or the data lack what its losses need.
+            ValueError: the config has no validation, or its data lack annotations that the losses need.
         """
         if runner.val_loop is None:
             raise ValueError('validation losses: the config has no validation (val_dataloader, val_cfg, val_evaluator)')
@@ -65,14 +65,14 @@ class ValidationLossHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         losses = {f'val/{name}': x for name, x in mean_losses(model, self.loader, runner.optim_wrapper).items()}
         (metrics if metrics is not None else {}).update(losses)
-        # mmengine's own way to the log would average them over validations, as it averages losses over iterations.
+        # Not by mmengine's message hub: it would average them over validations, as it averages losses over iterations.
         runner.logger.info('  '.join(f'{name}: {value:.4f}' for name, value in losses.items()))
         log = f'{runner.timestamp}.json'
         runner.visualizer.add_scalars({**losses, 'iter': runner.iter}, step=runner.iter, file_path=log)
 
 
 def annotation_loaders(dataset: Dataset) -> list[LoadAnnotations]:
-    """The transforms with which a data set, maybe one made of others, loads its annotations.
+    """The transforms that load a data set's annotations; a wrapped or concatenated one's are those of its first part.
 
     Raises:
         ValueError: it has none.
@@ -86,12 +86,12 @@ def annotation_loaders(dataset: Dataset) -> list[LoadAnnotations]:
 
 
 def with_annotations(dataset: Dataset, loaders: Sequence[LoadAnnotations]) -> Dataset:
-    """A copy of a data set for testing that loads annotations as in training, before images are resized.
+    """A copy of a data set for testing that loads annotations before it resizes images, as in training.
 
-    For a metric, test pipelines load them after that, in the frame of the file.
+    Test pipelines load them after resizing, because metrics compare in the file's frame.
 
     Raises:
-        ValueError: semantic maps are wanted that the data set does not have.
+        ValueError: ``loaders`` load semantic maps, which the data set does not have.
     """
     dataset = copy.copy(dataset)
     if hasattr(dataset, 'datasets'):
@@ -116,7 +116,7 @@ def mean_losses(model: nn.Module, loader: DataLoader, optim_wrapper: OptimWrappe
     Args:
         model: a detector, not wrapped; it stays as it is.
         loader: of annotated images, with mmengine's `DefaultSampler`, not shuffled; each process takes its share.
-        optim_wrapper: knows the precision of training.
+        optim_wrapper: has the context of training, such as its precision.
 
     Returns:
         The total, `loss`, and its parts; the same in all processes.
@@ -130,7 +130,7 @@ def mean_losses(model: nn.Module, loader: DataLoader, optim_wrapper: OptimWrappe
             size = len(batch['inputs'])
             new = sum(rank + world * index < count for index in range(seen, seen + size))
             seen += size
-            # Losses may wait for those of the other processes: none can be left out.
+            # Every process computes losses, as they may average over all processes.
             batch = {key: part[: max(new, 1)] for key, part in batch.items()}
             with optim_wrapper.optim_context(model):
                 losses = model(**model.data_preprocessor(batch, True), mode='loss')
@@ -147,8 +147,7 @@ def computing_losses(model: nn.Module) -> Iterator[None]:
     """Let a detector compute losses, and leave it as it was.
 
     Layers work as in evaluation: statistics are used and not gathered, nothing is dropped, batches are not augmented.
-    But what has a method `loss` takes its way through training, as mmdet's heads may scale their predictions otherwise
-    or have more of them.
+    Modules with a method `loss` alone are in training mode, as mmdet's heads predict otherwise in evaluation mode.
     """
     modes = {module: module.training for module in model.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
@@ -170,7 +169,7 @@ def computing_losses(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers() -> Iterator[None]:
-    """Random numbers that are the same every time; those outside go on as if none had been drawn."""
+    """A fixed seed inside the block; the generators outside go on as if nothing had been drawn."""
     python, numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
         random.seed(0)

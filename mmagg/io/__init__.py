@@ -1,1 +1,1 @@
-"""Files and images in and out, whole or not at all, and the error that says what of it cannot be used."""
+"""Files and images, written whole or not at all, and the error for input that cannot be used."""

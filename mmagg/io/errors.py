@@ -1,23 +1,14 @@
-"""The error that says what of a user's input cannot be used; bad input never ends in a traceback."""
+"""The error for input that cannot be used, and errors as lines: bad input never ends in a traceback."""
 
-TRUST_FLAG = '--trust-checkpoint'  # which messages name
+TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 
-# What mmengine, mmdet and torch raise when a file, a config or a checkpoint is wrong. Failures of a running
-# computation (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
-EXPECTED = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ImportError,
-    SyntaxError,
-)
+# Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
+# (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
+EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used; the message says what, where and what to do.
+    """Input that cannot be used; the message says what, where and what to do.
 
     Args:
         problems: one message, or several that belong together.
@@ -31,7 +22,7 @@ class InputError(ValueError):
 
 
 def one_line(error: BaseException) -> str:
-    """``error`` as a single line; the type is named unless the message speaks for itself."""
+    """``error`` as a single line; with its type, unless it is an `InputError` or an OSError with a message."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
     text = ' '.join(str(error).split())

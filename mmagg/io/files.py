@@ -1,4 +1,4 @@
-"""Files: JSON in and out, and outputs that appear whole or not at all."""
+"""JSON files, and outputs that are written whole or not at all."""
 
 import json
 import os
@@ -13,15 +13,14 @@ from tqdm import tqdm
 
 from mmagg.io.errors import InputError
 
-LARGE = 100e6  # bytes; some seconds
+LARGE = 100e6  # bytes, which take some seconds to read
 
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path`` to write to; it becomes ``path`` when the block ends without an error.
+    """A temporary file beside ``path`` to write to; it becomes ``path`` when the block ends without an error.
 
-    The temporary name keeps the suffix, because image writers choose the format by it. Missing folders are
-    made.
+    It has the suffix of ``path``, by which image writers choose the format. Missing folders are made.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +57,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def check_folder(path: Path, flag: str = '--out') -> None:
-    """Make sure that results can be written to a folder, which need not be there yet.
+    """Refuse a folder for results, which need not exist yet, that cannot be written to.
 
     Raises:
         InputError: it, or a folder above it, is a file or cannot be written to.

@@ -33,7 +33,7 @@ def find_images(source: Path, exclude: Path) -> list[Path]:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """An image as mmdet's pipelines read it: (H, W, 3) uint8 BGR, turned as its EXIF data says.
+    """Read an image as mmdet's pipelines do: (H, W, 3) uint8 BGR, turned as its EXIF data says.
 
     Raises:
         InputError: missing, or not an image that OpenCV decodes.
@@ -49,7 +49,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def write_image(image: np.ndarray, path: Path) -> Path:
-    """Write ``image`` whole or not at all; returns its path: .png is added unless it is JPEG or PNG."""
+    """Write an (H, W, 3) uint8 BGR image, whole or not at all; returns its path, with .png added unless JPEG or PNG."""
     if path.suffix.lower() not in KEPT_SUFFIXES:
         path = path.with_name(path.name + '.png')
     with written_whole(path) as temporary:

@@ -1,4 +1,4 @@
-"""Numbers as tables, files and people read them."""
+"""Numbers for tables and files, and CSV files."""
 
 import csv
 import math
@@ -17,7 +17,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def plain(values: np.ndarray | float) -> Any:
-    """Nested lists of numbers, or one number; None where it is nan."""
+    """An array as nested lists, or a number as it is; None for nan, as JSON needs it."""
     return np.where(np.isnan(values), None, values).tolist()
 
 
@@ -30,6 +30,6 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) ->
 
 
 def write_records(records: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write a CSV file, whole or not at all: a row a record, a field left empty where a record lacks the column."""
+    """Write a CSV file, whole or not at all: a row for each record, an empty field where it lacks a column."""
     columns = list(dict.fromkeys(key for record in records for key in record))
     write_table(columns, ([record.get(key) for key in columns] for record in records), path)

@@ -1,4 +1,4 @@
-"""What is refused before a training begins."""
+"""Data that are refused before a training begins."""
 
 from mmagg.cli.main import COMMANDS, run
 from mmagg.demo.shapes import write_shapes

@@ -1,4 +1,4 @@
-"""What is done to a model before it is used changes nothing but its speed."""
+"""The preparation of a model for inference changes its speed alone."""
 
 from copy import deepcopy
 

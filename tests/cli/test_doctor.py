@@ -22,7 +22,7 @@ def test_names_what_is_here(capsys) -> None:
     assert all(package.module in out for package in PACKAGES)
 
 
-def test_names_what_mends_a_bare_python(root: Path, tmp_path: Path) -> None:
+def test_names_the_commands_that_fix_a_bare_python(root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [*BARE, str(root / 'tools/doctor.py')],
         capture_output=True,

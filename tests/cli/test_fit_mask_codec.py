@@ -43,7 +43,7 @@ def last_line(capsys: pytest.CaptureFixture) -> str:
 
 
 def config_printed(capsys: pytest.CaptureFixture) -> dict:
-    """What the tool says to write into a config."""
+    """The codec that the tool prints for a config."""
     out = capsys.readouterr().out
     return eval(out[out.index('codec=') + len('codec=') :])
 

@@ -1,4 +1,4 @@
-"""How commands end, and how they are found."""
+"""The exit codes of commands, and their table of contents."""
 
 import argparse
 import errno

@@ -23,7 +23,7 @@ def read(checkpoint: Path) -> dict:
 
 
 def logged_losses(checkpoint: dict) -> int:
-    """How many iterations' losses the log in a training checkpoint holds."""
+    """The number of iterations whose losses the log in a training checkpoint holds."""
     return len(checkpoint['message_hub']['log_scalars']['train/loss'].data[0])
 
 

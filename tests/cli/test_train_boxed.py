@@ -66,7 +66,7 @@ def config(request: pytest.FixtureRequest, root: Path, tmp_path: Path) -> Path:
 
 
 def fit_dictionary(config: Path, folder: Path) -> None:
-    """What MEInst needs first."""
+    """MEInst's dictionary, which must be fitted before training."""
     if config.stem == 'meinst':
         file = config.parent / 'codec.npz'
         options = ['--dims', '6', '--workers', '1', '--curve', '6']

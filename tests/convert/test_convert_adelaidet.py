@@ -290,7 +290,7 @@ DIFFERENCES = {
     'depth of a tower': (
         {HEAD + 'class_tower.num_convs': 3},
         [
-            'weights of mask_head.boxes.class_tower: 4 unknown to the config ('
+            'weights of mask_head.boxes.class_tower: 4 unknown to the model ('
             'mask_head.boxes.class_tower.2.conv.weight, '
             'mask_head.boxes.class_tower.2.conv.bias, mask_head.boxes.class_tower.2.gn.weight, …): see '
             'model.mask_head.boxes.class_tower.{num_convs,num_levels,dcn_cfg}'
@@ -342,7 +342,7 @@ def test_another_normalisation_is_named_and_its_option_helps(tmp_path, convert):
 def test_unknown_names_are_refused(tmp_path, convert):
     state = random_state(BLENDMASK)
     code, _, err = convert(BLENDMASK, released(state) | {'sem_seg_head.predictor.bias': torch.ones(1)})
-    assert (code, err) == (2, ['error: weights of other names: 1 unknown to the config (sem_seg_head.predictor.bias)'])
+    assert (code, err) == (2, ['error: weights of other names: 1 unknown to the model (sem_seg_head.predictor.bias)'])
     code, _, err = convert(BLENDMASK, {'roi_heads.x': torch.ones(1)})
     assert (code, len(err)) == (2, 1)
     assert 'no head under the names that this converter knows' in err[0]

@@ -1,4 +1,4 @@
-"""What is left of mmengine's console output."""
+"""mmengine's console output, reduced to progress and errors."""
 
 import io
 

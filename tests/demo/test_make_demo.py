@@ -16,8 +16,8 @@ from mmagg.apis.config import load_config
 from mmagg.apis.inference import load_model
 from mmagg.cli.main import COMMANDS, run
 from mmagg.demo import steps
-from mmagg.demo.make_demo import Journal
-from mmagg.demo.report import DemoFacts, Trained, average_precision, command_path, duration, report
+from mmagg.demo.journal import STEPS, Journal
+from mmagg.demo.report import average_precision, command_path, duration, report
 from mmagg.demo.steps import Trial
 
 SMALL = ('--images', '8', '--val-images', '3', '--size', '64')
@@ -199,12 +199,20 @@ def test_the_same_budget_is_not_claimed_of_others(demo, root, tmp_path, change, 
     out, other = demo[0], tmp_path / 'other.py'
     other.write_text(f"_base_ = '{root / SOLO}'\n{change}\n")
     metrics = {'coco/segm_mAP': 0.411, 'coco/segm_mAP_50': 0.622, 'coco/segm_mAP_75': 0.433, 'coco/bbox_mAP': 0.544}
-    models = [
-        Trained(config, Trial(config, {}, out / 'shapes', tmp_path, 0).budget, *measured)
-        for config, measured in ((root / SOLO, ({}, 61.0)), (other, (metrics, 1.0)))
-    ]
-    scenes = {'images': 8, 'val_images': 3, 'size': 64, 'seed': 0, 'classes': ()}
-    text = report(DemoFacts(*models, out, out, out, **scenes, seconds={}, resumed=False, unshown=None))
+    trials = []
+    for config, measured in ((root / SOLO, {}), (other, metrics)):
+        trials.append(Trial(config, {}, out / 'shapes', tmp_path / config.stem, 0))
+        for name, content in (
+            ('test/metrics.json', json.dumps(measured)),
+            ('train/last_checkpoint', 'epoch_1.pth'),
+            ('train/epoch_1.pth', ''),
+        ):
+            path = trials[-1].folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+    arguments = {'images': 8, 'val_images': 3, 'size': 64, 'seed': 0, 'compare': 'another'}
+    seconds = dict.fromkeys(STEPS, 0.0) | {'train': 61.0, 'train compared': 1.0}
+    text = report(*trials, Journal(tmp_path / 'demo.json', arguments, seconds=seconds), unshown=None)
     assert text.count(' budget') == 1
     assert said in ' '.join(text.split())
     assert f'| `{command_path(root / SOLO)}` | – | – | – | – | 14 | 1 min 1 s |' in text

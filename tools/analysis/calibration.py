@@ -1,4 +1,4 @@
-"""Whether scores are probabilities of being right; see --help."""
+"""Measure whether scores are probabilities of being right; see --help."""
 
 import sys
 from pathlib import Path

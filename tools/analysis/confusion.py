@@ -1,4 +1,4 @@
-"""Which classes are taken for which, on masks; see --help."""
+"""Count which classes are taken for which; see --help."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where AP is lost: masks replaced by the truth, kinds of errors; see --help."""
+"""Show where AP is lost, by true outlines and by kinds of errors; see --help."""
 
 import sys
 from pathlib import Path
