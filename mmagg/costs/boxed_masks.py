@@ -1,4 +1,4 @@
-"""What masks add to boxes (BlendMask, MEInst): coefficients at a few places or everywhere, masks of N detections.
+"""The masks that BlendMask and MEInst add to boxes, alone: coefficients at a few places, masks of N detections.
 
 Shape shorthand: N detections or places, C channels, (h, w) size of a level, D coefficients.
 """
@@ -81,7 +81,7 @@ def benchmark_boxed_masks(
     }
 
 
-# What goes in
+# Inputs
 
 
 @torch.no_grad()
@@ -95,13 +95,10 @@ def random_pyramid(model: nn.Module, shape: tuple[int, int]) -> list[Tensor]:
 def random_detections(
     head: BoxedMaskHead, number: int, shape: tuple[int, int], sizes: Sequence[tuple[int, int]]
 ) -> DetectedBoxes:
-    """Detections of all sizes in random places of an image.
+    """`number` detections of all sizes in random places of an image of `shape` (H, W).
 
-    Args:
-        head: whose locations they are found at: of the level that learns boxes of their size, in their middle.
-        number: N.
-        shape: (H, W) of the image.
-        sizes: (h, w) of the levels.
+    Each is found at a location of the head in its middle, on the level that learns boxes of its size; `sizes` are the
+    (h, w) of the levels.
     """
     generator = torch.Generator().manual_seed(number)
     limits = min(shape) * torch.tensor([SMALLEST, LARGEST])
@@ -121,20 +118,14 @@ def random_detections(
     scores = torch.linspace(0.95, 0.05, number)
     labels = torch.randint(head.boxes.num_classes, (number,), generator=generator)
     device = next(head.parameters()).device
-    return DetectedBoxes(boxes.to(device), scores.to(device), labels.to(device), places.to(device))
+    return DetectedBoxes(*(x.to(device) for x in (boxes, scores, labels, places)))
 
 
 # Coefficients
 
 
 def coefficients_everywhere(coefficients: Coefficients, features: Sequence[Tensor], places: Tensor) -> Tensor:
-    """What `Coefficients.at` returns, from a convolution of all levels.
-
-    Args:
-        coefficients: the layer.
-        features: its input, (1, C, h, w) per level.
-        places: (N,) long, ascending.
-    """
+    """The result of `Coefficients.at` for one image and ascending places, from a convolution of all levels."""
     found, start = [], 0
     for x in features:
         y = coefficients.conv(x)
@@ -145,19 +136,13 @@ def coefficients_everywhere(coefficients: Coefficients, features: Sequence[Tenso
 
 
 def compare_coefficients(
-    head: BoxedMaskHead,
-    feats: Sequence[Tensor],
-    shape: tuple[int, int],
-    number: int,
-    *,
-    backward: bool,
-    runs: int,
+    head: BoxedMaskHead, feats: Sequence[Tensor], shape: tuple[int, int], number: int, *, backward: bool, runs: int
 ) -> dict:
     """Coefficients at the places of some detections, against all of them of which these are taken.
 
     Args:
         head: in evaluation mode; it has coefficients.
-        feats: what the neck returns, of one image.
+        feats: the maps that the neck returns, of one image.
         shape: (H, W) of the image.
         number: N.
         backward: go back to features, weights and bias as well.
@@ -184,19 +169,16 @@ def compare_coefficients(
             out = form(inputs, places)
             return [out.detach(), *torch.autograd.grad(out, wanted, upstream)] if backward else [out]
 
-    forms = {'dense': lambda *args: coefficients_everywhere(coefficients, *args), 'sparse': coefficients.at}
+    forms = {'dense': partial(run, partial(coefficients_everywhere, coefficients))}
+    forms['sparse'] = partial(run, coefficients.at)
     difference = max(
         ((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item()
-        for a, b in zip(run(forms['sparse']), run(forms['dense']), strict=True)
+        for a, b in zip(forms['sparse'](), forms['dense'](), strict=True)
     )
     if not difference <= TOLERANCE:
         raise ArithmeticError(f'coefficients at {len(places)} places are not those of the convolution: {difference}')
-    return {
-        'places': len(places),
-        'pass': PASSES[backward],
-        **measured({name: partial(run, form) for name, form in forms.items()}, places.device, runs),
-        'difference': difference,
-    }
+    timed = measured(forms, places.device, runs)
+    return {'places': len(places), 'pass': PASSES[backward], **timed, 'difference': difference}
 
 
 # Masks
@@ -210,7 +192,7 @@ def time_masks(
 
     Args:
         head: in evaluation mode; its masks are to be bitmaps.
-        feats: what the neck returns, of one image.
+        feats: the maps that the neck returns, of one image.
         shape: (H, W) of the image.
         numbers: of detections.
         runs: timed runs of each.
@@ -239,16 +221,10 @@ def time_masks(
 def measured(
     forms: Mapping[Any, Callable[[], object]], device: torch.device, runs: int, *, stages: bool = False
 ) -> dict:
-    """Time and memory of several forms of a computation, in turns.
+    """Several forms of a computation, by name, in turns: of each `mib`, `ms` and `stages_ms`.
 
-    Args:
-        forms: by name.
-        device: where they run.
-        runs: timed runs of each.
-        stages: tell those apart that are marked.
-
-    Returns:
-        per form `mib`, the peak memory above that at its start; `ms`, the median time; `stages_ms`, that of its stages.
+    These are its peak memory above that at its start, its median time, and that of its marked stages, which are told
+    apart with `stages`.
     """
 
     def clocked(form: Callable[[], object]) -> StageClock:
@@ -258,17 +234,11 @@ def measured(
         return clock
 
     mib = {name: peak_mib(form, device) for name, form in forms.items()}
-    clocks = in_turns({name: partial(clocked, form) for name, form in forms.items()}, runs)
-    return {
-        name: {
-            'mib': mib[name],
-            'ms': 1e3 * median(clock.total for clock in clocks[name]),
-            'stages_ms': {
-                stage: 1e3 * median(clock.seconds[stage] for clock in clocks[name]) for stage in clocks[name][0].seconds
-            },
-        }
-        for name in forms
-    }
+    found = {}
+    for name, clocks in in_turns({name: partial(clocked, form) for name, form in forms.items()}, runs).items():
+        stages_ms = {stage: 1e3 * median(clock.seconds[stage] for clock in clocks) for stage in clocks[0].seconds}
+        found[name] = {'mib': mib[name], 'ms': 1e3 * median(x.total for x in clocks), 'stages_ms': stages_ms}
+    return found
 
 
 def table(report: dict[str, Any]) -> str:
@@ -287,8 +257,7 @@ def table(report: dict[str, Any]) -> str:
             dense, sparse = row['dense'][unit], row['sparse'][unit]
             numbers += f'{dense:>12.1f}{sparse:>12.1f}{dense / sparse:>12.1f}'
         lines.append(f'{row["places"]:>3} places, {row["pass"]:<20}{numbers}{row["difference"]:>12.1e}')
-    columns = (*STAGES, 'all ms', 'MiB')
-    lines += ['', f'{"masks":<32}' + ''.join(f'{name:>13}' for name in columns)]
+    lines += ['', f'{"masks":<32}' + ''.join(f'{name:>13}' for name in (*STAGES, 'all ms', 'MiB'))]
     for number, row in report['masks'].items():
         values = (*(row['stages_ms'].get(stage, 0) for stage in STAGES), row['ms'], row['mib'])
         lines.append(f'{number:>3} detections{"":<18}' + ''.join(f'{value:>13.1f}' for value in values))

@@ -16,12 +16,6 @@ Key = TypeVar('Key', bound=Hashable)
 Result = TypeVar('Result')
 
 
-def use_threads(number: int | None) -> None:
-    """Let PyTorch use so many threads of the CPU in this process; None: as many as it does."""
-    if number:
-        torch.set_num_threads(number)
-
-
 def heading(machine: Mapping[str, Any]) -> str:
     """The first line of a report, from `hardware`."""
     return f'hardware  {machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, torch {machine["torch"]}'
@@ -46,14 +40,10 @@ def peak_mib(run: Callable[[], object], device: torch.device) -> float:
 
 
 def in_turns(forms: Mapping[Key, Callable[[], Result]], runs: int) -> dict[Key, list[Result]]:
-    """What several forms of a computation return, run after run.
+    """The results of several forms of a computation, by name, a list of as many as there are `runs`.
 
     They take turns, and each run follows one of the same form that does not count: nobody alternates between two forms,
     and what the other one left in caches and allocator is not to be measured.
-
-    Args:
-        forms: by name.
-        runs: that count, of each.
     """
     results: dict[Key, list[Result]] = {name: [] for name in forms}
     for _ in tqdm(range(runs), desc='benchmark', unit='turn', leave=False):

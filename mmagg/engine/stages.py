@@ -111,18 +111,3 @@ class _OwnGraph(torch.autograd.Function):
             del ctx.graph
             torch.autograd.backward(y, grad)
         return x.grad, None, None
-
-
-@contextmanager
-def replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
-    """Within the block ``owner.attribute`` is ``value``."""
-    own = attribute in vars(owner)  # else it is the class's
-    before = getattr(owner, attribute)
-    setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, attribute, before)
-        else:
-            delattr(owner, attribute)
