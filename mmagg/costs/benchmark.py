@@ -75,7 +75,7 @@ def benchmark(
         also `instances` found, and `candidates` where they can be set.
 
     Raises:
-        InputError: a config cannot be used, or with what else is asked for; or there is no such device.
+        InputError: a config cannot be used, or not with the other arguments; or there is no such device.
     """
     if any(side % 32 for side in shape):
         raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')

@@ -3,11 +3,9 @@
 Shape shorthand: N detections or places, C channels, (h, w) size of a level, D coefficients.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
-from statistics import median
 from typing import Any
 
 import torch
@@ -17,12 +15,11 @@ from tqdm import tqdm
 from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.random_model import random_model
-from mmagg.costs.timing import heading, in_turns, peak_mib
+from mmagg.costs.timing import heading, measure
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
 from mmagg.models.postprocess import DetectedBoxes
-from mmagg.ops.stage import StageClock
 
 PLACES = (100, 200)
 DETECTIONS = (1, 10, 50, 100)
@@ -149,7 +146,7 @@ def compare_coefficients(
         runs: timed runs of both, in turns.
 
     Returns:
-        `places`, their number; `pass`; `dense` and `sparse`, what `measured` says of them; `difference`, the largest
+        `places`, their number; `pass`; `dense` and `sparse`, what `measure` says of them; `difference`, the largest
         one of results and gradients, relative to the largest value.
 
     Raises:
@@ -158,8 +155,7 @@ def compare_coefficients(
     coefficients = head.coefficients
     with torch.no_grad():
         _, features = head.find(feats)
-    found = random_detections(head, number, shape, [x.shape[-2:] for x in features])
-    places = found.places.sort().values
+    places = random_detections(head, number, shape, [x.shape[-2:] for x in features]).places.sort().values
     inputs = [x.detach().requires_grad_(backward) for x in features]
     wanted = [*inputs, *coefficients.conv.parameters()]
     upstream = torch.randn(len(places), coefficients.conv.out_channels).to(inputs[0])
@@ -177,8 +173,8 @@ def compare_coefficients(
     )
     if not difference <= TOLERANCE:
         raise ArithmeticError(f'coefficients at {len(places)} places are not those of the convolution: {difference}')
-    timed = measured(forms, places.device, runs)
-    return {'places': len(places), 'pass': PASSES[backward], **timed, 'difference': difference}
+    found = measure(forms, places.device, runs)
+    return {'places': len(places), 'pass': PASSES[backward], **found, 'difference': difference}
 
 
 # Masks
@@ -198,8 +194,8 @@ def time_masks(
         runs: timed runs of each.
 
     Returns:
-        per number what `measured` says. The `STAGES` are: shared, what all masks of an image share (bases);
-        coefficients, with their tower if they have one; merging, what makes masks in boxes of these; pasting.
+        per number what `measure` says. The `STAGES` are: shared, all that the masks of an image share (bases);
+        coefficients, with their tower if they have one; merging, the masks in boxes made of these; pasting.
     """
     pyramid = [feats[level] for level in head.levels]
     maps = head.boxes(pyramid)
@@ -212,33 +208,7 @@ def time_masks(
         head.post_process.paste(logits, detections, img_shape=shape, out_size=shape)
 
     forms = {number: partial(run, random_detections(head, number, shape, sizes)) for number in numbers}
-    return measured(forms, feats[0].device, runs, stages=True)
-
-
-# Both
-
-
-def measured(
-    forms: Mapping[Any, Callable[[], object]], device: torch.device, runs: int, *, stages: bool = False
-) -> dict:
-    """Several forms of a computation, by name, in turns: of each `mib`, `ms` and `stages_ms`.
-
-    These are its peak memory above that at its start, its median time, and that of its marked stages, which are told
-    apart with `stages`.
-    """
-
-    def clocked(form: Callable[[], object]) -> StageClock:
-        clock = StageClock(device)
-        with clock.listening() if stages else nullcontext(), clock.stage('rest'):
-            form()
-        return clock
-
-    mib = {name: peak_mib(form, device) for name, form in forms.items()}
-    found = {}
-    for name, clocks in in_turns({name: partial(clocked, form) for name, form in forms.items()}, runs).items():
-        stages_ms = {stage: 1e3 * median(clock.seconds[stage] for clock in clocks) for stage in clocks[0].seconds}
-        found[name] = {'mib': mib[name], 'ms': 1e3 * median(x.total for x in clocks), 'stages_ms': stages_ms}
-    return found
+    return measure(forms, feats[0].device, runs, stages=True)
 
 
 def table(report: dict[str, Any]) -> str:

@@ -41,16 +41,16 @@ def last_convs(part: nn.Module) -> list[nn.Conv2d]:
 
 
 def is_solo(model: nn.Module) -> bool:
-    """Whether the detector's head is of the SOLO family, ours or mmdet's."""
+    """True if the detector's head is of the SOLO family, ours or mmdet's."""
     return isinstance(getattr(model, 'mask_head', None), (GridMaskHead, SOLOHead))
 
 
 @torch.no_grad()
 def prepare_masks(model: nn.Module, seed: int = 0) -> None:
-    """Give a freshly initialised head of the SOLO family masks that cover a part of the image.
+    """Give a freshly initialised head of the SOLO family masks that cover a part of the image, and are not all empty.
 
-    The usual initialisation lets every mask start empty. Here the last convolutions of the masks get no bias and such
-    weights that the logits are spread around zero by about `MASK_SPREAD` after a tower with GroupNorm and ReLU.
+    The last convolutions of the masks get no bias and such weights that the logits are spread around zero by about
+    `MASK_SPREAD` after a tower with GroupNorm and ReLU.
     """
     generator = torch.Generator().manual_seed(seed)
     head = model.mask_head
@@ -72,7 +72,7 @@ def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
         wanted: pairs that pass the score threshold after points-NMS.
 
     Returns:
-        How many do.
+        The number of pairs that pass.
 
     Raises:
         ValueError: there are not so many cells and classes, or every score passes the threshold.
@@ -97,7 +97,7 @@ def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
 
 
 def has_fcos_boxes(model: nn.Module) -> bool:
-    """Whether the detector's boxes come from FCOS, ours (`BoxedMaskHead`) or mmdet's (also in CondInst)."""
+    """True if the detector's boxes come from FCOS, ours (`BoxedMaskHead`) or mmdet's (also in CondInst)."""
     heads = getattr(model, 'mask_head', None), getattr(model, 'bbox_head', None)
     return isinstance(heads[0], BoxedMaskHead) or isinstance(heads[1], FCOSHead)
 
@@ -116,7 +116,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
         wanted: detections of an image.
 
     Returns:
-        How many pairs pass the threshold, in all images.
+        The number of pairs that pass, in all images.
 
     Raises:
         ValueError: there are not so many locations and classes, or every score passes the threshold.
@@ -141,7 +141,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
     standardise(head.conv_centerness, centerness, mean=CERTAIN, spread=0)
     for conv, outputs in zip(masks, mask_logits, strict=True):
         standardise(conv, outputs, mean=0, spread=MASK_SPREAD)
-    if in_logs:  # of pixels; the learnt factor of a level brings its stride in
+    if in_logs:  # of pixels; the trained factor of a level brings its stride in
         first = log(MEDIAN * head.strides[0])
         standardise(conv_box, distances, mean=first, spread=LOG_SPREAD)
         for scale, stride in zip(head.scales, head.strides, strict=True):
@@ -158,7 +158,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
 
 
 def _threshold(settings: object) -> float:
-    """The score threshold of a head's post-processing; a ValueError if every score passes it, or none."""
+    """The score threshold of a head's post-processing; a `ValueError` if every score passes it, or none."""
     threshold = settings.score_thr
     if not 0 < threshold < 1:
         raise ValueError(f'score_thr is {threshold}: the number of candidates can be set for thresholds in (0, 1) only')
@@ -179,16 +179,9 @@ def outputs_of(convs: Sequence[nn.Conv2d], run: Callable[[], object]) -> list[li
 
 
 def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spread: float) -> Tensor:
-    """Scale and shift a convolution, each channel so that its outputs have this mean and standard deviation.
+    """Scale and shift a convolution with bias so that the outputs of each channel have this mean and deviation.
 
-    Args:
-        conv: has a bias.
-        outputs: those that it returned, (B, C, h, w) per level.
-        mean: wanted, of each channel.
-        spread: standard deviation wanted; 0 for a constant.
-
-    Returns:
-        (C, Q), its outputs from now on.
+    `outputs` are those that it returned, (B, C, h, w) per level; those that it would return now, (C, Q), are returned.
     """
     values = torch.cat([x.transpose(0, 1).flatten(1) for x in outputs], dim=1).float()
     scale = spread / values.std(1).clamp(min=1e-12)
@@ -199,11 +192,7 @@ def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spre
 
 
 def let_pass(conv: nn.Conv2d, logits: Tensor, wanted: int, threshold: float) -> int:
-    """Shift a convolution's logits (N,) so that the probabilities of `wanted` of them, fewer than N, pass a threshold.
-
-    Returns:
-        How many do.
-    """
+    """Shift a convolution's logits (N,) so that `wanted` < N probabilities pass a threshold; returns how many do."""
     best = logits.topk(wanted + 1).values
     shift = torch.logit(best.new_tensor(threshold)) - best[-2:].mean()
     conv.bias.add_(shift)

@@ -109,7 +109,7 @@ def count_costs(
     Raises:
         ValueError: unknown convention, or not between one candidate and one per cell.
         TypeError: a head that `forward_pass` does not know how to run.
-        Exception: whatever the model raises; on 'meta' also if one of its operations needs values.
+        Exception: the model fails; on 'meta' also if one of its operations needs values.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f'convention is {convention!r}; it must be one of {CONVENTIONS}')
@@ -120,7 +120,7 @@ def count_costs(
         forward_pass(model, images, dense=paper, candidates=candidates)
     for name, number in macs.items():
         parts[name] += Cost(macs=number)
-    workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, (_ConvNd, nn.Linear))]
+    workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)]
     return Costs(
         parts={name: cost for name, cost in parts.items() if cost != Cost()},
         uncounted=dict(uncounted),
@@ -148,10 +148,11 @@ def parameters(model: nn.Module) -> defaultdict[str, Cost]:
     return parts
 
 
-# Counters: within the block `macs` by part, also 0 where a part was called; and the calls of modules, by type, that
-# count nothing though they work or have parameters of their own.
+# Counters
 
 Counts = tuple[Counter[str], Counter[str]]
+"""Multiply-adds by part, also 0 of those that were called; and by type how often modules ran that count nothing, though
+they work or have parameters of their own."""
 
 
 @contextmanager

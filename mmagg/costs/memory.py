@@ -13,9 +13,8 @@ class MemoryMeter:
     """The memory of tensors while it is entered, allocation by allocation.
 
     On the CPU the profiler reports each allocation and release, and their running sum gives the peak; that slows the
-    computation down, so time is to be measured in a run of its own. On CUDA the allocator keeps the peak. Not seen are
-    memory that does not belong to PyTorch (NumPy, OpenCV, pycocotools) and, on the CPU, the release of what was
-    allocated before the meter started.
+    computation down, so time is to be measured in a run of its own. On CUDA the allocator keeps the peak. Memory of
+    NumPy, OpenCV and pycocotools is not seen, nor on the CPU the release of tensors from before the meter started.
 
         with MemoryMeter() as meter:
             first()
@@ -58,11 +57,10 @@ class MemoryMeter:
             self._read_profile()
 
     def peak(self, since: str = 'start', until: str | None = None) -> int:
-        """Highest memory between two marks, in bytes above what was held at the first.
+        """Highest memory from the first mark of a name to that of another, or to the end (None).
 
-        Args:
-            since: name of a mark; the first one of this name.
-            until: name of a later mark; None for the end.
+        Returns:
+            Bytes above those that were held at the first mark.
 
         Raises:
             ValueError: no such mark.

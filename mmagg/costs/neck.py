@@ -88,6 +88,6 @@ def table(report: dict[str, Any]) -> str:
         f'{"":<24}{"s":>8}{"MiB":>8}{"mmagg / it":>20}',
     ]
     for name, x in reversed(forms.items()):
-        ratios = f'{ours["seconds"] / x["seconds"]:>12.2f}{ours["mib"] / x["mib"]:>8.2f}'
-        lines.append(f'{name:<24}{x["seconds"]:>8.3f}{x["mib"]:>8.0f}{ratios}')
+        ratios = f'{ours["ms"] / x["ms"]:>12.2f}{ours["mib"] / x["mib"]:>8.2f}'
+        lines.append(f'{name:<24}{x["ms"] / 1e3:>8.3f}{x["mib"]:>8.0f}{ratios}')
     return '\n'.join(lines)

@@ -80,7 +80,7 @@ def random_batch(
         shape: (H, W), multiples of 32, which is also the original images' size.
         num_classes: labels are below this.
         objects: per image.
-        device: where everything but the masks lies.
+        device: of everything but the masks.
         seed: of all random numbers.
 
     Returns:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware, usable_device
-from mmagg.costs.timing import compare, heading, timed
+from mmagg.costs.timing import clocked, compare, heading
 from mmagg.ops import reassemble_down, reassemble_up, reassembly
 
 CHANNELS, K, STEP = 256, 5, 2  # A2-FPN's
@@ -65,7 +65,7 @@ def benchmark_reassembly(
         kernels = torch.randn(batch, K**2, pixels, *sizes[coarse], generator=generator).softmax(1).flatten(1, 2)
         inputs = tuple(t.to(place, dtype).requires_grad_() for t in (x, kernels))
         case = {'op': op, 'levels': f'{start} → {end}', 'dtype': str(dtype).removeprefix('torch.'), 'run': passed}
-        found = measure(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
+        found = measured(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
         report['results'] += [case | result for result in found]
     return report
 
@@ -123,7 +123,7 @@ def bare_carafe(x: Tensor, kernels: Tensor) -> Tensor:
 # Measuring
 
 
-def measure(
+def measured(
     forms: dict[str, Form], inputs: tuple[Tensor, Tensor], runs: int, *, backward: bool
 ) -> list[dict[str, Any]]:
     """`form`, `ms`, `mib`, `difference` and `gib_per_s` of every form in one pass."""
@@ -140,15 +140,11 @@ def measure(
         moved += sum(t.nbytes for t in (*inputs, results[0]))
     del results
     calls = CALLS_ON_GPU if device.type == 'cuda' else 1
-    found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls)
+    found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls=calls)
     return [
-        {
-            'form': name,
-            'ms': 1e3 * x['seconds'],
-            'mib': x['mib'],
-            'difference': x['difference'],
-            'gib_per_s': moved / 2**30 / x['seconds'],
-        }
+        {'form': name}
+        | {key: x[key] for key in ('ms', 'mib', 'difference')}
+        | {'gib_per_s': 1e3 * moved / 2**30 / x['ms']}
         for name, x in found.items()
     ]
 
@@ -158,8 +154,8 @@ def copy_speed(device: torch.device) -> float:
     source = torch.ones(2**28 if device.type == 'cuda' else 2**24, device=device)
     target = torch.zeros_like(source)
     calls = CALLS_ON_GPU if device.type == 'cuda' else 3
-    best = min(timed(lambda: target.copy_(source), device, calls) for _ in range(3))
-    return 2 * source.nbytes / 2**30 / best
+    best = min(clocked(lambda: target.copy_(source), device, calls)['rest'] for _ in range(3))
+    return 1e3 * 2 * source.nbytes / 2**30 / best
 
 
 def table(report: dict[str, Any]) -> str:

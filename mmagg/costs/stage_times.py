@@ -66,8 +66,8 @@ def _predict(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> 
 def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
     """Seconds of each of the `TRAINING_STAGES`; together they are a step without the optimiser.
 
-    towers: the layers of convolution, normalisation and activation of all heads; after towers: what else the heads and
-    losses do, forward and backward (maps, targets, losses). See `own_graphs` for how they are told apart.
+    towers: the layers of convolution, normalisation and activation of all heads; after towers: the rest of heads and
+    losses, forward and backward (maps, targets, losses). `own_graphs` tells them apart.
     """
     clock = StageClock(inputs.device)
 
