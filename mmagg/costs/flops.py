@@ -58,17 +58,11 @@ IN_PLACE = {torch.ops.aten.baddbmm_: _baddbmm_flops}  # PyTorch has formulas for
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of a part.
+    """The cost of a part."""
 
-    Attributes:
-        params: number of parameters, without buffers.
-        trainable: those of them that are trained. The frozen stem and first stage of a ResNet are not.
-        macs: multiply-adds of one image.
-    """
-
-    params: int = 0
-    trainable: int = 0
-    macs: int = 0
+    params: int = 0  # without buffers
+    trainable: int = 0  # those of them that are trained; the frozen stem and first stage of a ResNet are not
+    macs: int = 0  # multiply-adds of one image
 
     def __add__(self, other: 'Cost') -> 'Cost':
         return Cost(self.params + other.params, self.trainable + other.trainable, self.macs + other.macs)
@@ -76,17 +70,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """The costs of a detector.
+    """The costs of a detector."""
 
-    Attributes:
-        parts: by name of the part, in the detector's order; see `part_name`.
-        uncounted: types of modules that ran and that the paper convention leaves out, and how often each ran.
-        idle: parts with convolutions or linear layers of which nothing ran: the count is not all of the detector.
-    """
-
-    parts: dict[str, Cost]
-    uncounted: dict[str, int]
-    idle: list[str]
+    parts: dict[str, Cost]  # by name, see `part_name`, in the detector's order
+    uncounted: dict[str, int]  # how often modules ran that the paper convention leaves out, by type
+    idle: list[str]  # parts with convolutions or linear layers of which nothing ran: the count is not complete
 
     @property
     def total(self) -> Cost:

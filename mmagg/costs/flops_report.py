@@ -81,10 +81,8 @@ def _candidates(
     head = getattr(model, 'mask_head', None)
     if convention != 'modern' or not isinstance(head, GridMaskHead | BoxedMaskHead):
         if wanted is not None:
-            raise InputError(
-                "--candidates: only the modern convention and mmagg's own heads have them, "
-                f'not {config} by the {convention} one'
-            )
+            what = "--candidates: only the modern convention and mmagg's own heads have them"
+            raise InputError(f'{what}, not {config} by the {convention} one')
         return None
     if isinstance(head, GridMaskHead):
         default, places, what = CANDIDATES, sum(grid**2 for grid in head.grids), 'grid cells'

@@ -23,8 +23,6 @@ from mmagg.models.masks import MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 UNITS = {'': 1, 'M': 1e6, 'G': 1e9}
-
-
 Numbers = dict[str | None, dict[str, int]]
 """`params`, `trainable` and `macs` by part of a model, under None of all of it, which also has what is `stored`."""
 

@@ -2,7 +2,8 @@
 
 import torch
 
-from mmagg.costs.timing import clocked, compare, in_turns
+from mmagg.costs.timing import clocked, compare, in_turns, measure
+from mmagg.ops.stage import stage
 
 CPU = torch.device('cpu')
 
@@ -27,3 +28,15 @@ def test_time_is_that_of_one_call():
     calls = []
     assert clocked(lambda: calls.append(1), CPU, calls=5)['rest'] > 0
     assert len(calls) == 5
+
+
+def test_marked_stages_are_told_apart_where_that_is_asked_for():
+    @stage('inner')
+    def form():
+        return torch.ones(1024).sum()
+
+    for stages, names in (True, {'inner', 'rest'}), (False, {'rest'}):
+        found = measure({1: form}, CPU, runs=3, stages=stages)[1]
+        assert set(found['stages_ms']) == names
+        assert found['ms'] > 0
+        assert found['mib'] >= 4096 / 2**20
