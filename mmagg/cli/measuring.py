@@ -37,7 +37,7 @@ def print_report(
         table: the report as text.
 
     Raises:
-        InputError: ``--json`` is a folder; or what ``measure`` raises.
+        InputError: ``--json`` is a folder, or ``measure`` raises it.
     """
     options = vars(args) | {'shape': tuple(args.shape)}
     file, threads = options.pop('json', None), options.pop('threads', None)

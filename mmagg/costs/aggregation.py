@@ -26,8 +26,8 @@ def benchmark_aggregation(
         device: e.g. cuda:0.
 
     Returns:
-        `hardware`, `candidates`, `shape`, `gmacs` (multiply-adds needed, in 10⁹), and in `forms` what `compare` says of
-        'release' and 'mmagg'.
+        `hardware`, `candidates`, `shape`, `gmacs` (multiply-adds needed, in 10⁹), and in `forms` the results of
+        `compare` for 'release' and 'mmagg'.
 
     Raises:
         InputError: more candidates than the grid has cells, or no such device.

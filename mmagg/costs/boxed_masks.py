@@ -146,8 +146,8 @@ def compare_coefficients(
         runs: timed runs of both, in turns.
 
     Returns:
-        `places`, their number; `pass`; `dense` and `sparse`, what `measure` says of them; `difference`, the largest
-        one of results and gradients, relative to the largest value.
+        `places`, their number; `pass`; `dense` and `sparse`, each as from `measure`; `difference`, the largest one of
+        results and gradients, relative to the largest value.
 
     Raises:
         ArithmeticError: the results differ.
@@ -194,7 +194,7 @@ def time_masks(
         runs: timed runs of each.
 
     Returns:
-        per number what `measure` says. The `STAGES` are: shared, all that the masks of an image share (bases);
+        per number a result of `measure`. The `STAGES` are: shared, all that the masks of an image share (bases);
         coefficients, with their tower if they have one; merging, the masks in boxes made of these; pasting.
     """
     pyramid = [feats[level] for level in head.levels]

@@ -32,7 +32,7 @@ from mmagg.costs.plain_a2fpn import plainly
 from mmagg.ops.stage import StageMeter
 
 CONVENTIONS = ('paper', 'modern')
-OTHER = 'other'  # what no part has or does
+OTHER = 'other'  # of no part
 PART_OF_MARK = {
     'head': 'mask_head',
     'decode': 'mask_head.decode',
@@ -42,7 +42,7 @@ PART_OF_MARK = {
     'merging': 'mask_head.masks',
     'coefficients': 'mask_head.coefficients',
 }
-"""The stages that a head marks in its code, and whose work they are: what it calls as functions is charged so."""
+"""The part that does the work of a stage that a head marks in its code: functions are charged by these marks."""
 
 NOTHING = (nn.Identity, _DropoutNd)  # does nothing when a detector is used
 POOLINGS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
@@ -183,9 +183,9 @@ def paper_macs(module: nn.Module, inputs: tuple, output: Any) -> int | None:
 def modern_counter(model: nn.Module) -> Iterator[Counts]:
     """Count the multiply-adds of convolutions and matrix products, wherever they are called; nothing is left out.
 
-    Biases, normalisation, activations, pooling and interpolation count nothing. `FlopCounterMode` counts what a module
-    calls for all modules around it; here it is charged to the innermost part, since a lazy head runs its towers in the
-    middle of decoding. What a part calls of another one is the other one's.
+    Biases, normalisation, activations, pooling and interpolation count nothing. `FlopCounterMode` charges a call to all
+    modules around it; here it is charged to the innermost part, since a lazy head runs its towers in the middle of
+    decoding.
     """
     macs: Counter[str] = Counter()
     # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.

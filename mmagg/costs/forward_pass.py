@@ -66,7 +66,7 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
         model(images, samples, mode='tensor')
 
 
-# Heads that decode only what is asked for
+# Heads that decode masks on demand
 
 
 def evenly_spread(number: int | None, places: int) -> np.ndarray:
@@ -113,7 +113,7 @@ def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
 
 
 def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int | None, *, dense: bool) -> None:
-    """Run a head that makes masks in boxes on what the neck returns; `dense` and `candidates` as in `forward_pass`."""
+    """Run a head that makes masks in boxes, given the neck's outputs; `dense` and `candidates` as in `forward_pass`."""
     maps, features, shared = head(feats)
     if dense:
         if head.coefficients is not None and not head.coefficients.dense:

@@ -38,8 +38,8 @@ def benchmark_neck(
         cfg_options: changes to the config, dotted keys.
 
     Returns:
-        `hardware`, `config`, `shape`, `train`, and in `forms` what `compare` says of each: 'mmagg', with our reassembly
-        and other equations as the paper writes them, and all of them so ('plain').
+        `hardware`, `config`, `shape`, `train`, and in `forms` the results of `compare` for our neck ('mmagg'), the
+        paper's equations as they are written ('plain'), and these with our reassembly ('plain, our reassembly').
 
     Raises:
         InputError: the config cannot be used, its neck is another one, or there is no such device.

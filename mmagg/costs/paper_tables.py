@@ -24,7 +24,7 @@ from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 UNITS = {'': 1, 'M': 1e6, 'G': 1e9}
 Numbers = dict[str | None, dict[str, int]]
-"""`params`, `trainable` and `macs` by part of a model, under None of all of it, which also has what is `stored`."""
+"""`params`, `trainable` and `macs` of a model by part; under None those of all of it, and also `stored`."""
 
 
 def paper_tables(*, only: Sequence[str] = PAPERS, codec: Path | None = None, ann: Path | None = None) -> str:

@@ -1,7 +1,7 @@
 """A2-FPN's equations as the paper writes them, with the weights of our layers.
 
-The layers compute the same in cheaper ways. These forms are what they are tested against, what is counted by the
-paper's convention, and what time and memory are compared with.
+The layers compute the same in cheaper ways. They are tested against these forms, and compared with them in time and
+memory; the paper's convention counts these forms.
 """
 
 import copy

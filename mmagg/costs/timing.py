@@ -81,7 +81,7 @@ def compare(
     """Time, memory and results of several forms of a computation; the results are compared with the first form's.
 
     Returns:
-        per form what `measure` says, the `largest` of its values and the largest `difference`.
+        per form the result of `measure`, and the `largest` of its values and the largest `difference`.
     """
     found, expected = {}, next(iter(forms.values()))()
     for name, form in forms.items():

@@ -99,7 +99,7 @@ class StageClock(StageMeter):
         self.seconds = self.spent
 
     def now(self) -> float:
-        """The time when the device has done what was launched."""
+        """The time, once the device is idle."""
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
         return perf_counter()
