@@ -1,10 +1,9 @@
 """Time one model or two, stage by stage."""
 
 import argparse
-from pathlib import Path
 
 from mmagg.cli.arguments import add_cfg_options, add_compile_flag, add_measured_device, positive
-from mmagg.io.errors import InputError
+from mmagg.cli.measuring import add_json, add_runs, add_shape, print_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,14 +16,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
     parser.add_argument('--vs', metavar='CONFIG2', help='compare with this config; ratios are CONFIG / CONFIG2')
-    parser.add_argument(
-        '--shape',
-        type=positive,
-        nargs=2,
-        default=(800, 1216),
-        metavar=('H', 'W'),
-        help='size of the images, multiples of 32 (800 1216)',
-    )
+    add_shape(parser, (800, 1216), 'size of the images, multiples of 32')
     parser.add_argument(
         '--candidates',
         type=positive,
@@ -43,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--objects', type=positive, default=10, metavar='N', help='objects per training image (%(default)s)'
     )
-    parser.add_argument('--runs', type=positive, default=5, metavar='R', help='timed runs of each model (%(default)s)')
+    add_runs(parser, 'timed runs of each model', 5)
     parser.add_argument(
         '--layout',
         choices=['tool', 'contiguous', 'channels_last'],
@@ -51,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         help="memory layout of the weights; 'tool': as each project's own tools run the model, which is contiguous, "
         'but channels_last for inference on the CPU with ours (%(default)s)',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write everything measured here as well')
+    add_json(parser)
     add_measured_device(parser)
     add_cfg_options(parser, 'change the configs (both of them), e.g. model.backbone.depth=18')
     add_compile_flag(parser)
@@ -60,28 +52,6 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
-    if args.json is not None and args.json.is_dir():
-        raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.benchmark import benchmark, table
-    from mmagg.costs.timing import use_threads
-    from mmagg.io.files import write_json
 
-    use_threads(args.threads)
-    report = benchmark(
-        args.config,
-        vs=args.vs,
-        shape=tuple(args.shape),
-        candidates=args.candidates,
-        train=args.train,
-        batch_size=args.batch_size,
-        objects=args.objects,
-        runs=args.runs,
-        layout=args.layout,
-        device=args.device,
-        cfg_options=args.cfg_options,
-        compiled=args.compile,
-    )
-    print(table(report))
-    if args.json is not None:
-        write_json(report, args.json)
-        print(f'written to {args.json}')
+    print_report(args, benchmark, table)

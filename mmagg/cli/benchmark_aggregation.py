@@ -3,6 +3,7 @@
 import argparse
 
 from mmagg.cli.arguments import add_measured_device, positive
+from mmagg.cli.measuring import add_runs, add_shape, print_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,12 +17,8 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--candidates', type=positive, default=300, metavar='N', help='masks to aggregate (%(default)s)'
     )
-    parser.add_argument(
-        '--shape', type=positive, nargs=2, default=(200, 336), metavar=('H', 'W'), help='size of a mask (200 336)'
-    )
-    parser.add_argument(
-        '--runs', type=positive, default=3, metavar='R', help='timed runs of each, in turns (%(default)s)'
-    )
+    add_shape(parser, (200, 336), 'size of a mask')
+    add_runs(parser)
     add_measured_device(parser)
     return parser
 
@@ -29,13 +26,5 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.aggregation import benchmark_aggregation, table
-    from mmagg.costs.timing import use_threads
 
-    use_threads(args.threads)
-    report = benchmark_aggregation(
-        candidates=args.candidates,
-        shape=tuple(args.shape),
-        runs=args.runs,
-        device=args.device,
-    )
-    print(table(report))
+    print_report(args, benchmark_aggregation, table)

@@ -1,10 +1,9 @@
 """Time masks in boxes (BlendMask, MEInst) alone."""
 
 import argparse
-from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_measured_device, positive
-from mmagg.io.errors import InputError
+from mmagg.cli.arguments import add_cfg_options, add_measured_device
+from mmagg.cli.measuring import add_json, add_runs, add_shape, print_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,13 +16,9 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/benchmark_boxed_masks.py configs/blendmask/blendmask_r50_fpn_1x_coco.py',
     )
     parser.add_argument('config', help='config file of a detector with a BoxedMaskHead')
-    parser.add_argument(
-        '--shape', type=positive, nargs=2, default=(800, 1216), metavar=('H', 'W'), help='image size (800 1216)'
-    )
-    parser.add_argument(
-        '--runs', type=positive, default=3, metavar='R', help='timed runs of each, in turns (%(default)s)'
-    )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write everything measured here as well')
+    add_shape(parser, (800, 1216), 'image size')
+    add_runs(parser)
+    add_json(parser)
     add_measured_device(parser)
     add_cfg_options(parser, 'change the config, e.g. model.mask_head.masks.mask_size=28')
     return parser
@@ -31,21 +26,6 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
-    if args.json is not None and args.json.is_dir():
-        raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.boxed_masks import benchmark_boxed_masks, table
-    from mmagg.costs.timing import use_threads
-    from mmagg.io.files import write_json
 
-    use_threads(args.threads)
-    report = benchmark_boxed_masks(
-        args.config,
-        shape=tuple(args.shape),
-        runs=args.runs,
-        device=args.device,
-        cfg_options=args.cfg_options,
-    )
-    print(table(report))
-    if args.json is not None:
-        write_json(report, args.json)
-        print(f'written to {args.json}')
+    print_report(args, benchmark_boxed_masks, table)

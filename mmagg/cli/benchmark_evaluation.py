@@ -3,6 +3,7 @@
 import argparse
 
 from mmagg.cli.arguments import positive
+from mmagg.cli.measuring import add_shape, print_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -12,7 +13,7 @@ def parser() -> argparse.ArgumentParser:
         "ours and MMDetection's, on the same generated detections, one run; and in how many pixels the masks differ.",
     )
     parser.add_argument('--images', type=positive, default=500, metavar='N', help='some 50 masks each (%(default)s)')
-    parser.add_argument('--shape', type=positive, nargs=2, default=(480, 640), metavar=('H', 'W'), help='(480 640)')
+    add_shape(parser, (480, 640), '')
     parser.add_argument('--seed', type=int, default=0, metavar='S', help='of what is generated (%(default)s)')
     parser.add_argument('--device', default='cpu', help='where the masks lie, e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
@@ -22,13 +23,5 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.evaluation import benchmark_evaluation, table
-    from mmagg.costs.timing import use_threads
 
-    use_threads(args.threads)
-    report = benchmark_evaluation(
-        images=args.images,
-        shape=tuple(args.shape),
-        seed=args.seed,
-        device=args.device,
-    )
-    print(table(report))
+    print_report(args, benchmark_evaluation, table)

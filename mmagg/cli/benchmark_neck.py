@@ -2,7 +2,8 @@
 
 import argparse
 
-from mmagg.cli.arguments import add_cfg_options, add_measured_device, positive
+from mmagg.cli.arguments import add_cfg_options, add_measured_device
+from mmagg.cli.measuring import add_runs, add_shape, print_report
 
 
 def parser() -> argparse.ArgumentParser:
@@ -13,13 +14,9 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/benchmark_neck.py configs/a2fpn/mask-rcnn_r50_a2fpn_1x_coco.py',
     )
     parser.add_argument('config', help='config file with an A2FPN neck')
-    parser.add_argument(
-        '--shape', type=positive, nargs=2, default=(800, 1344), metavar=('H', 'W'), help='image size (800 1344)'
-    )
+    add_shape(parser, (800, 1344), 'image size')
     parser.add_argument('--train', action='store_true', help='forward and backward instead of inference')
-    parser.add_argument(
-        '--runs', type=positive, default=3, metavar='R', help='timed runs of each, in turns (%(default)s)'
-    )
+    add_runs(parser)
     add_measured_device(parser)
     add_cfg_options(parser, 'change the config, e.g. model.neck.joint_level=False')
     return parser
@@ -28,15 +25,5 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.neck import benchmark_neck, table
-    from mmagg.costs.timing import use_threads
 
-    use_threads(args.threads)
-    report = benchmark_neck(
-        args.config,
-        shape=tuple(args.shape),
-        train=args.train,
-        runs=args.runs,
-        device=args.device,
-        cfg_options=args.cfg_options,
-    )
-    print(table(report))
+    print_report(args, benchmark_neck, table)

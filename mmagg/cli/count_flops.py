@@ -1,10 +1,9 @@
 """Count parameters and multiply-adds."""
 
 import argparse
-from pathlib import Path
 
 from mmagg.cli.arguments import add_cfg_options, positive
-from mmagg.io.errors import InputError
+from mmagg.cli.measuring import add_json, add_shape, print_report
 
 DESCRIPTION = """\
 Parameters and FLOPs of a detector, part by part, for one image. A multiply-add is one FLOP.
@@ -35,14 +34,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
-    parser.add_argument(
-        '--shape',
-        type=positive,
-        nargs=2,
-        default=(800, 1216),
-        metavar=('H', 'W'),
-        help='size of the padded image; a multiple of 32 is safe (800 1216)',
-    )
+    add_shape(parser, (800, 1216), 'size of the padded image; a multiple of 32 is safe')
     parser.add_argument('--convention', choices=('paper', 'modern'), default='modern', help='what counts (%(default)s)')
     parser.add_argument(
         '--candidates',
@@ -50,26 +42,13 @@ def parser() -> argparse.ArgumentParser:
         metavar='N',
         help='masks that a head of mmagg decodes, modern convention only (300; boxes: max_per_img)',
     )
-    parser.add_argument('--json', type=Path, metavar='FILE', help='write the numbers here as well')
+    add_json(parser, 'the numbers')
     add_cfg_options(parser, 'change the config, e.g. model.backbone.depth=18')
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Count as the arguments of `parser` say."""
-    if args.json is not None and args.json.is_dir():
-        raise InputError(f'--json {args.json}: is a folder, name a file')
     from mmagg.costs.flops_report import count_flops, table
-    from mmagg.io.files import write_json
 
-    report = count_flops(
-        args.config,
-        shape=tuple(args.shape),
-        convention=args.convention,
-        candidates=args.candidates,
-        cfg_options=args.cfg_options,
-    )
-    print(table(report))
-    if args.json is not None:
-        write_json(report, args.json)
-        print(f'written to {args.json}')
+    print_report(args, count_flops, table)

@@ -49,7 +49,7 @@ def benchmark(
     layout: str = 'tool',
     device: str = 'cpu',
     cfg_options: dict | None = None,
-    compiled: bool = False,
+    compile: bool = False,
 ) -> dict[str, Any]:
     """Median time of each stage and peak memory of a model, or of two in turns, with the same weights where they fit.
 
@@ -67,7 +67,7 @@ def benchmark(
             contiguous, but channels_last for inference on the CPU with ours.
         device: e.g. cuda:0.
         cfg_options: changes to the configs, both of them, dotted keys.
-        compiled: `torch.compile` backbone, neck and towers.
+        compile: `torch.compile` for the backbone, the neck and the towers.
 
     Returns:
         `hardware`, `mode`, `batch_size`, `shape`, `objects`, `runs`, `weights` (whether they are the same), and per
@@ -75,32 +75,33 @@ def benchmark(
         also `instances` found, and `candidates` where they can be set.
 
     Raises:
-        InputError: a config cannot be used, or with what else is asked for; or there is no such device.
+        InputError: a config cannot be used, or not with the other arguments; or there is no such device.
     """
     if any(side % 32 for side in shape):
         raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
     place = usable_device(device)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     configs = [config] + ([vs] if vs else [])
-    models = [
-        _build(name, cfg_options, wanted=None if train else candidates).to(place).train(train) for name in configs
-    ]
+    models = [_build(name, cfg_options, wanted=None if train else candidates) for name in configs]
+    models = [model.to(place).train(train) for model in models]
     weights = _give_weights(models)
     for i, (name, model) in enumerate(zip(configs, models, strict=True)):
         if not train and not name.startswith('mmdet::'):
             model = for_inference(model)
-        if compiled:
+        if compile:
             compile_parts(model)
         models[i] = model if layout == 'tool' else model.to(memory_format=LAYOUTS[layout])
-    entries = [{'config': name, 'layout': _layout(model)} for name, model in zip(configs, models, strict=True)]
     images = batch_size if train else 1
-    batches = [
-        random_batch(images, shape, num_classes=number_of_classes(model) or 1, objects=objects, device=place, seed=SEED)
-        for model in models
-    ]
+    work = []
+    for name, model in zip(configs, models, strict=True):
+        classes = number_of_classes(model) or 1
+        batch = random_batch(images, shape, num_classes=classes, objects=objects, device=place, seed=SEED)
+        contiguous = all(p.is_contiguous() for p in model.parameters())
+        work.append((model, batch, {'config': name, 'layout': 'contiguous' if contiguous else 'channels_last'}))
     if not train:
-        _set_candidates(models, batches, entries, candidates)
-    _measure(models, batches, entries, runs, train=train)
+        for model, (inputs, _), entry in tqdm(work, desc='candidates', unit='model', leave=False):
+            _set_candidates(model, inputs, entry, candidates)
+    _measure(work, runs, train=train)
     return {
         'hardware': hardware(place),
         'mode': 'training step' if train else 'inference',
@@ -109,7 +110,7 @@ def benchmark(
         'objects': objects if train else None,
         'runs': runs,
         'weights': weights,
-        'models': entries,
+        'models': [entry for _, _, entry in work],
     }
 
 
@@ -124,11 +125,6 @@ def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> nn.M
     return model
 
 
-def _layout(model: nn.Module) -> str:
-    """The memory layout of a model's weights."""
-    return 'contiguous' if all(p.is_contiguous() for p in model.parameters()) else 'channels_last'
-
-
 def _give_weights(models: Sequence[nn.Module]) -> str | None:
     """Prepare the heads, and give both models the same weights if they fit strictly; returns in words what was done."""
     for model in models:
@@ -136,47 +132,38 @@ def _give_weights(models: Sequence[nn.Module]) -> str | None:
             scores.prepare_masks(model, SEED)
     if len(models) == 1:
         return None
-    ours, theirs = models
-    for target, source in ((ours, theirs), (theirs, ours)):
-        for state, how in (
-            (source.state_dict(), 'the same in both'),
-            (mmdet_to_mmagg(source.state_dict()), "the same in both (mmdet's, renamed)"),
-        ):
-            if _shapes(state) == _shapes(target.state_dict()):
-                target.load_state_dict(state, strict=True)
+
+    def shapes(state: dict) -> dict:
+        return {name: value.shape for name, value in state.items()}
+
+    for target, source in (models, models[::-1]):
+        state = source.state_dict()
+        renamed = mmdet_to_mmagg(state)
+        for given, how in ((state, 'the same in both'), (renamed, "the same in both (mmdet's, renamed)")):
+            if shapes(given) == shapes(target.state_dict()):
+                target.load_state_dict(given, strict=True)
                 return how
     return "not the same: one model's do not fit the other"
 
 
-def _shapes(state: dict) -> dict:
-    return {name: value.shape for name, value in state.items()}
+def _set_candidates(model: nn.Module, inputs: torch.Tensor, entry: dict[str, Any], wanted: int | None) -> None:
+    """Set the number of candidates where that is possible, and note it in the model's entry."""
+    try:
+        if scores.is_solo(model):
+            entry['candidates'] = scores.set_candidates(model, inputs, wanted or CANDIDATES)
+        elif scores.has_fcos_boxes(model):
+            entry['candidates'] = scores.set_detections(model, inputs, wanted or DETECTIONS)
+    except ValueError as error:
+        raise InputError(f'--candidates, {entry["config"]}: {error}') from error
 
 
-def _set_candidates(
-    models: Sequence[nn.Module], batches: Sequence[tuple], entries: list[dict], wanted: int | None
-) -> None:
-    """Set the number of candidates where that is possible, and note it in ``entries``."""
-    work = list(zip(models, batches, entries, strict=True))
-    for model, (inputs, _), entry in tqdm(work, desc='candidates', unit='model', leave=False):
-        try:
-            if scores.is_solo(model):
-                entry['candidates'] = scores.set_candidates(model, inputs, wanted or CANDIDATES)
-            elif scores.has_fcos_boxes(model):
-                entry['candidates'] = scores.set_detections(model, inputs, wanted or DETECTIONS)
-        except ValueError as error:
-            raise InputError(f'--candidates, {entry["config"]}: {error}') from error
-
-
-def _measure(
-    models: Sequence[nn.Module], batches: Sequence[tuple], entries: list[dict], runs: int, *, train: bool
-) -> None:
-    """Fill the models' entries: memory first; then times, the models taking turns."""
+def _measure(work: Sequence[tuple[nn.Module, tuple, dict[str, Any]]], runs: int, *, train: bool) -> None:
+    """Fill the entry of each (model, batch, entry): memory first; then times, the models taking turns."""
     memory = stage_times.training_memory if train else stage_times.inference_memory
-    work = list(zip(models, batches, entries, strict=True))
     for model, batch, entry in tqdm(work, desc='memory', unit='model', leave=False):
         entry['memory_mib'] = {part: size / MIB for part, size in memory(model, *batch).items()}
 
-    def run(model: nn.Module, batch: tuple, entry: dict) -> dict[str, float]:
+    def run(model: nn.Module, batch: tuple, entry: dict[str, Any]) -> dict[str, float]:
         if train:
             seconds, sums = stage_times.time_training(model, *batch), TRAINING_SUMS
         else:
@@ -185,12 +172,9 @@ def _measure(
         return stages | {name: sum(stages[part] for part in of) for name, of in sums.items()}
 
     measured = in_turns({i: partial(run, *one) for i, one in enumerate(work)}, runs)
-    for i, entry in enumerate(entries):
+    for i, (_, _, entry) in enumerate(work):
         entry['runs_ms'] = measured[i]
         entry['median_ms'] = {stage: median(run[stage] for run in measured[i]) for stage in measured[i][0]}
-
-
-# Printing
 
 
 def table(report: dict[str, Any]) -> str:
@@ -207,26 +191,24 @@ def table(report: dict[str, Any]) -> str:
     ]
     for letter, model in zip(letters, models, strict=True):
         found = [f'{model[what]} {what}' for what in ('candidates', 'instances') if what in model]
-        found.append(model['layout'])
-        lines.append(f'{letter}         {model["config"]}: {", ".join(found)}')
+        lines.append(f'{letter}         {model["config"]}: {", ".join([*found, model["layout"]])}')
     if report['weights']:
         lines.append(f'weights   {report["weights"]}')
     title = f'{report["mode"]} [ms], median of {report["runs"]}'
-    lines += ['', *_rows(title, letters, [model['median_ms'] for model in models])]
-    lines += ['', *_rows('peak memory [MiB]', letters, [model['memory_mib'] for model in models])]
+    for name, key in ((title, 'median_ms'), ('peak memory [MiB]', 'memory_mib')):
+        heads = ''.join(f'{letter:>12}' for letter in letters) + (f'{"A / B":>10}' if len(models) == 2 else '')
+        lines += ['', f'{name:<36}{heads}', *_rows([model[key] for model in models])]
     return '\n'.join(lines)
 
 
-def _rows(title: str, letters: str, columns: Sequence[dict[str, float]]) -> list[str]:
-    """A heading and a row per key; with two columns their ratio as well."""
-    ratio = len(columns) == 2
-    lines = [f'{title:<36}' + ''.join(f'{letter:>12}' for letter in letters) + (f'{"A / B":>10}' if ratio else '')]
+def _rows(columns: Sequence[dict[str, float]]) -> list[str]:
+    """A row per key that any column has a value of; with two columns their ratio as well."""
+    lines = []
     for key in columns[0]:
         values = [column[key] for column in columns]
-        if not any(values):  # a stage that none of them has
-            continue
-        line = f'{key:<36}' + ''.join(f'{value:>12.1f}' for value in values)
-        if ratio:
-            line += f'{values[0] / values[1]:>10.2f}' if values[1] else f'{"–":>10}'
-        lines.append(line)
+        if any(values):
+            line = f'{key:<36}' + ''.join(f'{value:>12.1f}' for value in values)
+            if len(values) == 2:
+                line += f'{values[0] / values[1]:>10.2f}' if values[1] else f'{"–":>10}'
+            lines.append(line)
     return lines

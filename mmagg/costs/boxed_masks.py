@@ -1,13 +1,11 @@
-"""What masks add to boxes (BlendMask, MEInst): coefficients at a few places or everywhere, masks of N detections.
+"""The masks that BlendMask and MEInst add to boxes, alone: coefficients at a few places, masks of N detections.
 
 Shape shorthand: N detections or places, C channels, (h, w) size of a level, D coefficients.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import accumulate
-from statistics import median
 from typing import Any
 
 import torch
@@ -17,12 +15,11 @@ from tqdm import tqdm
 from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.random_model import random_model
-from mmagg.costs.timing import heading, in_turns, peak_mib
+from mmagg.costs.timing import heading, measure
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
 from mmagg.models.postprocess import DetectedBoxes
-from mmagg.ops.stage import StageClock
 
 PLACES = (100, 200)
 DETECTIONS = (1, 10, 50, 100)
@@ -81,7 +78,7 @@ def benchmark_boxed_masks(
     }
 
 
-# What goes in
+# Inputs
 
 
 @torch.no_grad()
@@ -95,13 +92,10 @@ def random_pyramid(model: nn.Module, shape: tuple[int, int]) -> list[Tensor]:
 def random_detections(
     head: BoxedMaskHead, number: int, shape: tuple[int, int], sizes: Sequence[tuple[int, int]]
 ) -> DetectedBoxes:
-    """Detections of all sizes in random places of an image.
+    """`number` detections of all sizes in random places of an image of `shape` (H, W).
 
-    Args:
-        head: whose locations they are found at: of the level that learns boxes of their size, in their middle.
-        number: N.
-        shape: (H, W) of the image.
-        sizes: (h, w) of the levels.
+    Each is found at a location of the head in its middle, on the level that learns boxes of its size; `sizes` are the
+    (h, w) of the levels.
     """
     generator = torch.Generator().manual_seed(number)
     limits = min(shape) * torch.tensor([SMALLEST, LARGEST])
@@ -121,20 +115,14 @@ def random_detections(
     scores = torch.linspace(0.95, 0.05, number)
     labels = torch.randint(head.boxes.num_classes, (number,), generator=generator)
     device = next(head.parameters()).device
-    return DetectedBoxes(boxes.to(device), scores.to(device), labels.to(device), places.to(device))
+    return DetectedBoxes(*(x.to(device) for x in (boxes, scores, labels, places)))
 
 
 # Coefficients
 
 
 def coefficients_everywhere(coefficients: Coefficients, features: Sequence[Tensor], places: Tensor) -> Tensor:
-    """What `Coefficients.at` returns, from a convolution of all levels.
-
-    Args:
-        coefficients: the layer.
-        features: its input, (1, C, h, w) per level.
-        places: (N,) long, ascending.
-    """
+    """The result of `Coefficients.at` for one image and ascending places, from a convolution of all levels."""
     found, start = [], 0
     for x in features:
         y = coefficients.conv(x)
@@ -145,27 +133,21 @@ def coefficients_everywhere(coefficients: Coefficients, features: Sequence[Tenso
 
 
 def compare_coefficients(
-    head: BoxedMaskHead,
-    feats: Sequence[Tensor],
-    shape: tuple[int, int],
-    number: int,
-    *,
-    backward: bool,
-    runs: int,
+    head: BoxedMaskHead, feats: Sequence[Tensor], shape: tuple[int, int], number: int, *, backward: bool, runs: int
 ) -> dict:
     """Coefficients at the places of some detections, against all of them of which these are taken.
 
     Args:
         head: in evaluation mode; it has coefficients.
-        feats: what the neck returns, of one image.
+        feats: the maps that the neck returns, of one image.
         shape: (H, W) of the image.
         number: N.
         backward: go back to features, weights and bias as well.
         runs: timed runs of both, in turns.
 
     Returns:
-        `places`, their number; `pass`; `dense` and `sparse`, what `measured` says of them; `difference`, the largest
-        one of results and gradients, relative to the largest value.
+        `places`, their number; `pass`; `dense` and `sparse`, each as from `measure`; `difference`, the largest one of
+        results and gradients, relative to the largest value.
 
     Raises:
         ArithmeticError: the results differ.
@@ -173,8 +155,7 @@ def compare_coefficients(
     coefficients = head.coefficients
     with torch.no_grad():
         _, features = head.find(feats)
-    found = random_detections(head, number, shape, [x.shape[-2:] for x in features])
-    places = found.places.sort().values
+    places = random_detections(head, number, shape, [x.shape[-2:] for x in features]).places.sort().values
     inputs = [x.detach().requires_grad_(backward) for x in features]
     wanted = [*inputs, *coefficients.conv.parameters()]
     upstream = torch.randn(len(places), coefficients.conv.out_channels).to(inputs[0])
@@ -184,19 +165,16 @@ def compare_coefficients(
             out = form(inputs, places)
             return [out.detach(), *torch.autograd.grad(out, wanted, upstream)] if backward else [out]
 
-    forms = {'dense': lambda *args: coefficients_everywhere(coefficients, *args), 'sparse': coefficients.at}
+    forms = {'dense': partial(run, partial(coefficients_everywhere, coefficients))}
+    forms['sparse'] = partial(run, coefficients.at)
     difference = max(
         ((a - b).abs().max() / b.abs().max().clamp(min=1e-12)).item()
-        for a, b in zip(run(forms['sparse']), run(forms['dense']), strict=True)
+        for a, b in zip(forms['sparse'](), forms['dense'](), strict=True)
     )
     if not difference <= TOLERANCE:
         raise ArithmeticError(f'coefficients at {len(places)} places are not those of the convolution: {difference}')
-    return {
-        'places': len(places),
-        'pass': PASSES[backward],
-        **measured({name: partial(run, form) for name, form in forms.items()}, places.device, runs),
-        'difference': difference,
-    }
+    found = measure(forms, places.device, runs)
+    return {'places': len(places), 'pass': PASSES[backward], **found, 'difference': difference}
 
 
 # Masks
@@ -210,14 +188,14 @@ def time_masks(
 
     Args:
         head: in evaluation mode; its masks are to be bitmaps.
-        feats: what the neck returns, of one image.
+        feats: the maps that the neck returns, of one image.
         shape: (H, W) of the image.
         numbers: of detections.
         runs: timed runs of each.
 
     Returns:
-        per number what `measured` says. The `STAGES` are: shared, what all masks of an image share (bases);
-        coefficients, with their tower if they have one; merging, what makes masks in boxes of these; pasting.
+        per number a result of `measure`. The `STAGES` are: shared, all that the masks of an image share (bases);
+        coefficients, with their tower if they have one; merging, the masks in boxes made of these; pasting.
     """
     pyramid = [feats[level] for level in head.levels]
     maps = head.boxes(pyramid)
@@ -230,45 +208,7 @@ def time_masks(
         head.post_process.paste(logits, detections, img_shape=shape, out_size=shape)
 
     forms = {number: partial(run, random_detections(head, number, shape, sizes)) for number in numbers}
-    return measured(forms, feats[0].device, runs, stages=True)
-
-
-# Both
-
-
-def measured(
-    forms: Mapping[Any, Callable[[], object]], device: torch.device, runs: int, *, stages: bool = False
-) -> dict:
-    """Time and memory of several forms of a computation, in turns.
-
-    Args:
-        forms: by name.
-        device: where they run.
-        runs: timed runs of each.
-        stages: tell those apart that are marked.
-
-    Returns:
-        per form `mib`, the peak memory above that at its start; `ms`, the median time; `stages_ms`, that of its stages.
-    """
-
-    def clocked(form: Callable[[], object]) -> StageClock:
-        clock = StageClock(device)
-        with clock.listening() if stages else nullcontext(), clock.stage('rest'):
-            form()
-        return clock
-
-    mib = {name: peak_mib(form, device) for name, form in forms.items()}
-    clocks = in_turns({name: partial(clocked, form) for name, form in forms.items()}, runs)
-    return {
-        name: {
-            'mib': mib[name],
-            'ms': 1e3 * median(clock.total for clock in clocks[name]),
-            'stages_ms': {
-                stage: 1e3 * median(clock.seconds[stage] for clock in clocks[name]) for stage in clocks[name][0].seconds
-            },
-        }
-        for name in forms
-    }
+    return measure(forms, feats[0].device, runs, stages=True)
 
 
 def table(report: dict[str, Any]) -> str:
@@ -287,8 +227,7 @@ def table(report: dict[str, Any]) -> str:
             dense, sparse = row['dense'][unit], row['sparse'][unit]
             numbers += f'{dense:>12.1f}{sparse:>12.1f}{dense / sparse:>12.1f}'
         lines.append(f'{row["places"]:>3} places, {row["pass"]:<20}{numbers}{row["difference"]:>12.1e}')
-    columns = (*STAGES, 'all ms', 'MiB')
-    lines += ['', f'{"masks":<32}' + ''.join(f'{name:>13}' for name in columns)]
+    lines += ['', f'{"masks":<32}' + ''.join(f'{name:>13}' for name in (*STAGES, 'all ms', 'MiB'))]
     for number, row in report['masks'].items():
         values = (*(row['stages_ms'].get(stage, 0) for stage in STAGES), row['ms'], row['mib'])
         lines.append(f'{number:>3} detections{"":<18}' + ''.join(f'{value:>13.1f}' for value in values))

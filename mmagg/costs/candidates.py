@@ -1,4 +1,4 @@
-"""What a detector with random weights finds: a certain number of masks of moderate size.
+"""Heads with random weights that find a certain number of masks of moderate size.
 
 Random weights find nothing, and there would be nothing to decode, suppress and encode. So the last convolutions of a
 head are scaled and shifted until its outputs spread like those of a trained one and the right number of scores passes.
@@ -37,31 +37,20 @@ def last_convs(part: nn.Module) -> list[nn.Conv2d]:
     return [module for module in part.modules() if isinstance(module, nn.Conv2d) and module not in inner]
 
 
-def score_threshold(threshold: float) -> float:
-    """The threshold.
-
-    Raises:
-        ValueError: every score passes it, or none.
-    """
-    if not 0 < threshold < 1:
-        raise ValueError(f'score_thr is {threshold}: the number of candidates can be set for thresholds in (0, 1) only')
-    return threshold
-
-
 # Heads of the SOLO family
 
 
 def is_solo(model: nn.Module) -> bool:
-    """Whether the detector's head is of the SOLO family, ours or mmdet's."""
+    """True if the detector's head is of the SOLO family, ours or mmdet's."""
     return isinstance(getattr(model, 'mask_head', None), (GridMaskHead, SOLOHead))
 
 
 @torch.no_grad()
 def prepare_masks(model: nn.Module, seed: int = 0) -> None:
-    """Give a freshly initialised head of the SOLO family masks that cover a part of the image.
+    """Give a freshly initialised head of the SOLO family masks that cover a part of the image, and are not all empty.
 
-    The usual initialisation lets every mask start empty. Here the last convolutions of the masks get no bias and such
-    weights that the logits are spread around zero by about `MASK_SPREAD` after a tower with GroupNorm and ReLU.
+    The last convolutions of the masks get no bias and such weights that the logits are spread around zero by about
+    `MASK_SPREAD` after a tower with GroupNorm and ReLU.
     """
     generator = torch.Generator().manual_seed(seed)
     head = model.mask_head
@@ -83,15 +72,13 @@ def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
         wanted: pairs that pass the score threshold after points-NMS.
 
     Returns:
-        How many do.
+        The number of pairs that pass.
 
     Raises:
         ValueError: there are not so many cells and classes, or every score passes the threshold.
     """
     head = model.mask_head
-    threshold = score_threshold(
-        head.post_process.score_thr if isinstance(head, GridMaskHead) else head.test_cfg.score_thr
-    )
+    threshold = _threshold(head.post_process if isinstance(head, GridMaskHead) else head.test_cfg)
     conv = head.conv_cls
     conv.bias.zero_()
     (logits,) = outputs_of([conv], lambda: head(model.extract_feat(inputs)))
@@ -103,18 +90,16 @@ def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
         )
     scale = SPREAD / peaks.std()
     conv.weight.mul_(scale)
-    conv.bias.fill_(shift_to_pass(scale * peaks, wanted, threshold))
-    return passing(scale * peaks + conv.bias[0], threshold)
+    return let_pass(conv, scale * peaks, wanted, threshold)
 
 
 # Boxes from FCOS
 
 
 def has_fcos_boxes(model: nn.Module) -> bool:
-    """Whether the detector's boxes come from FCOS, ours (`BoxedMaskHead`) or mmdet's (also in CondInst)."""
-    return isinstance(getattr(model, 'mask_head', None), BoxedMaskHead) or isinstance(
-        getattr(model, 'bbox_head', None), FCOSHead
-    )
+    """True if the detector's boxes come from FCOS, ours (`BoxedMaskHead`) or mmdet's (also in CondInst)."""
+    heads = getattr(model, 'mask_head', None), getattr(model, 'bbox_head', None)
+    return isinstance(heads[0], BoxedMaskHead) or isinstance(heads[1], FCOSHead)
 
 
 @torch.no_grad()
@@ -131,7 +116,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
         wanted: detections of an image.
 
     Returns:
-        How many pairs pass the threshold, in all images.
+        The number of pairs that pass, in all images.
 
     Raises:
         ValueError: there are not so many locations and classes, or every score passes the threshold.
@@ -144,7 +129,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
     else:
         head = run = model.bbox_head
         settings, conv_box, in_logs, masks = head.test_cfg, head.conv_reg, not head.norm_on_bbox, []
-    threshold = score_threshold(settings.score_thr)
+    threshold = _threshold(settings)
     convs = [head.conv_cls, conv_box, head.conv_centerness, *masks]
     logits, distances, centerness, *mask_logits = outputs_of(convs, lambda: run(feats))
     pairs, there = PAIRS_PER_DETECTION * wanted * len(inputs), sum(x.numel() for x in logits)
@@ -156,7 +141,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
     standardise(head.conv_centerness, centerness, mean=CERTAIN, spread=0)
     for conv, outputs in zip(masks, mask_logits, strict=True):
         standardise(conv, outputs, mean=0, spread=MASK_SPREAD)
-    if in_logs:  # of pixels; the learnt factor of a level brings its stride in
+    if in_logs:  # of pixels; the trained factor of a level brings its stride in
         first = log(MEDIAN * head.strides[0])
         standardise(conv_box, distances, mean=first, spread=LOG_SPREAD)
         for scale, stride in zip(head.scales, head.strides, strict=True):
@@ -164,42 +149,39 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
     else:
         values = standardise(conv_box, distances, mean=0, spread=DISTANCE_SPREAD)
         conv_box.bias.add_(NEAREST - values.amin(1))
-    values = standardise(head.conv_cls, logits, mean=0, spread=SPREAD).flatten()
-    shift = shift_to_pass(values, pairs, threshold)
-    head.conv_cls.bias.add_(shift)
+    values = standardise(head.conv_cls, logits, mean=0, spread=SPREAD)
     settings.max_per_img = wanted
-    return passing(values + shift, threshold)
+    return let_pass(head.conv_cls, values.flatten(), pairs, threshold)
 
 
 # Both
 
 
+def _threshold(settings: object) -> float:
+    """The score threshold of a head's post-processing; a `ValueError` if every score passes it, or none."""
+    threshold = settings.score_thr
+    if not 0 < threshold < 1:
+        raise ValueError(f'score_thr is {threshold}: the number of candidates can be set for thresholds in (0, 1) only')
+    return threshold
+
+
 def outputs_of(convs: Sequence[nn.Conv2d], run: Callable[[], object]) -> list[list[Tensor]]:
-    """What each convolution returns while something runs, call by call."""
+    """The outputs of each convolution while something runs, call by call."""
     outputs = [[] for _ in convs]
     hooks = [
         conv.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out))
         for conv, kept in zip(convs, outputs, strict=True)
     ]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run()
+    for hook in hooks:
+        hook.remove()
     return outputs
 
 
 def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spread: float) -> Tensor:
-    """Scale and shift a convolution, each channel so that its outputs have this mean and standard deviation.
+    """Scale and shift a convolution with bias so that the outputs of each channel have this mean and deviation.
 
-    Args:
-        conv: has a bias.
-        outputs: what it returned, (B, C, h, w) per level.
-        mean: wanted, of each channel.
-        spread: standard deviation wanted; 0 for a constant.
-
-    Returns:
-        (C, Q) what it would return now.
+    `outputs` are those that it returned, (B, C, h, w) per level; those that it would return now, (C, Q), are returned.
     """
     values = torch.cat([x.transpose(0, 1).flatten(1) for x in outputs], dim=1).float()
     scale = spread / values.std(1).clamp(min=1e-12)
@@ -209,12 +191,9 @@ def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spre
     return scale[:, None] * values + shift[:, None]
 
 
-def shift_to_pass(logits: Tensor, wanted: int, threshold: float) -> Tensor:
-    """What to add to logits (N,) so that the probabilities of `wanted` of them, fewer than N, pass a threshold."""
+def let_pass(conv: nn.Conv2d, logits: Tensor, wanted: int, threshold: float) -> int:
+    """Shift a convolution's logits (N,) so that `wanted` < N probabilities pass a threshold; returns how many do."""
     best = logits.topk(wanted + 1).values
-    return torch.logit(best.new_tensor(threshold)) - best[-2:].mean()
-
-
-def passing(logits: Tensor, threshold: float) -> int:
-    """How many logits' probabilities pass a threshold."""
-    return int((logits.sigmoid() > threshold).sum())
+    shift = torch.logit(best.new_tensor(threshold)) - best[-2:].mean()
+    conv.bias.add_(shift)
+    return int(((logits + shift).sigmoid() > threshold).sum())

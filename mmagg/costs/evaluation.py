@@ -29,7 +29,7 @@ from mmagg.ops.stage import StageClock
 
 STAGES = ('post-processing', 'RLE', 'collecting', 'evaluation')
 CLASSES = tuple(f'class {i}' for i in range(80))
-OBJECTS, MAX_DETECTIONS = 7.3, 100  # COCO's mean number an image; what the heads keep of one
+OBJECTS, MAX_DETECTIONS = 7.3, 100  # COCO's mean number an image; the most that the heads keep of one
 SIDES = (10, 320)  # pixels, drawn on a log scale: COCO's three sizes all occur often
 CORNERS = 24
 FOUND = 0.7  # part of the detections that are of an object
@@ -40,18 +40,14 @@ SCALE, STRIDE, MAP_STRIDE = (1333, 800), 32, 4  # the network's input: most pixe
 
 
 def benchmark_evaluation(
-    *,
-    images: int = 500,
-    shape: tuple[int, int] = (480, 640),
-    seed: int = 0,
-    device: str = 'cpu',
+    *, images: int = 500, shape: tuple[int, int] = (480, 640), seed: int = 0, device: str = 'cpu'
 ) -> dict[str, Any]:
     """Time from soft masks to mask and box AP: what follows NMS in a SOLO head, RLE and the metric; one run.
 
     Args:
         images: some 50 masks each.
         shape: (H, W) of an image.
-        seed: of what is generated.
+        seed: of everything generated.
         device: where the masks lie.
 
     Returns:
@@ -68,10 +64,8 @@ def benchmark_evaluation(
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
         ann_file = f'{folder}/annotations.json'
         write_json(annotations(images, shape, seed), ann_file)
-        metrics = {
-            name: metric(ann_file=ann_file, metric=['bbox', 'segm'])
-            for name, metric in (('mmdet', CocoMetric), ('mmagg', COCOInstanceMetric))
-        }
+        kinds = {'mmdet': CocoMetric, 'mmagg': COCOInstanceMetric}
+        metrics = {name: kind(ann_file=ann_file, metric=['bbox', 'segm']) for name, kind in kinds.items()}
         for i in tqdm(range(images), desc='masks', leave=False):
             sample, probs = detections(i, shape, seed)
             probs = probs.to(place)
@@ -125,6 +119,9 @@ def table(report: dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
+# After NMS
+
+
 def sizes(shape: tuple[int, int]) -> dict[str, tuple[int, int]]:
     """(height, width) of an image (H, W) as a network gets it: `map_size`, `upsampled_size` (padded), `img_shape`."""
     factor = min(max(SCALE) / max(shape), min(SCALE) / min(shape))
@@ -134,7 +131,7 @@ def sizes(shape: tuple[int, int]) -> dict[str, tuple[int, int]]:
 
 
 def binary_masks(probs: Tensor, kept: Tensor, shape: tuple[int, int]) -> Tensor:
-    """What mmdet's SOLO head does after NMS: soft masks (n, h, w), indices of those to keep -> (n, H, W) bool."""
+    """The masks of mmdet's SOLO head: soft masks (n, h, w), indices of those to keep -> (n, H, W) bool."""
     frame = sizes(shape)
     height, width = frame['img_shape']
     probs = probs[kept]
@@ -143,7 +140,7 @@ def binary_masks(probs: Tensor, kept: Tensor, shape: tuple[int, int]) -> Tensor:
 
 
 def _finished(post_process: MaskPostProcessor, probs: Tensor, kept: Tensor, shape: tuple[int, int]) -> list[dict]:
-    """What our heads do after NMS, up to RLE."""
+    """The masks of our heads, as RLE."""
     frame = sizes(shape)
     none = probs.new_zeros(len(probs))  # scores and labels of the candidates are those of the sample
     suppressed = Suppressed(probs, iou=none, scores=none, labels=none.long(), kept=kept, final_scores=none, index=kept)
@@ -151,33 +148,30 @@ def _finished(post_process: MaskPostProcessor, probs: Tensor, kept: Tensor, shap
     return post_process.finish(suppressed, None, **options).masks
 
 
+# Generated objects and detections
+
+
 def annotations(images: int, shape: tuple[int, int], seed: int) -> dict:
     """COCO-format annotations of generated images: `OBJECTS` polygons each on average, none in some."""
     height, width = shape
-    content = {
-        'images': [{'id': i, 'height': height, 'width': width, 'file_name': f'{i}.png'} for i in range(images)],
-        'categories': [{'id': i, 'name': name} for i, name in enumerate(CLASSES, 1)],
-        'annotations': [],
-    }
+    found = []
     for i in range(images):
         for label, polygon in _objects(i, shape, seed):
             low, high = polygon.min(axis=0), polygon.max(axis=0)
-            content['annotations'].append(
-                {
-                    'id': len(content['annotations']) + 1,
-                    'image_id': i,
-                    'category_id': label + 1,
-                    'segmentation': [polygon.flatten().tolist()],
-                    'bbox': [*low.tolist(), *(high - low).tolist()],
-                    'area': float(cv2.contourArea(polygon.astype(np.float32))),
-                    'iscrowd': 0,
-                }
-            )
-    return content
+            annotation = {'id': len(found) + 1, 'image_id': i, 'category_id': label + 1, 'iscrowd': 0}
+            annotation['segmentation'] = [polygon.flatten().tolist()]
+            annotation['bbox'] = [*low.tolist(), *(high - low).tolist()]
+            annotation['area'] = float(cv2.contourArea(polygon.astype(np.float32)))
+            found.append(annotation)
+    return {
+        'images': [{'id': i, 'height': height, 'width': width, 'file_name': f'{i}.png'} for i in range(images)],
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(CLASSES, 1)],
+        'annotations': found,
+    }
 
 
 def detections(image: int, shape: tuple[int, int], seed: int) -> tuple[dict, Tensor]:
-    """What a model may find in an image: imprecise copies of the objects, and other things.
+    """Detections that a model may find in an image: imprecise copies of the objects, and other things.
 
     Args:
         image: its id.

@@ -11,10 +11,11 @@ Only shapes matter, so a model is best counted on PyTorch's meta device: nothing
 """
 
 import copy
-from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -31,7 +32,7 @@ from mmagg.costs.plain_a2fpn import plainly
 from mmagg.ops.stage import StageMeter
 
 CONVENTIONS = ('paper', 'modern')
-OTHER = 'other'  # what no part has or does
+OTHER = 'other'  # of no part
 PART_OF_MARK = {
     'head': 'mask_head',
     'decode': 'mask_head.decode',
@@ -41,7 +42,7 @@ PART_OF_MARK = {
     'merging': 'mask_head.masks',
     'coefficients': 'mask_head.coefficients',
 }
-"""The stages that a head marks in its code, and whose work they are: what it calls as functions is charged so."""
+"""The part that does the work of a stage that a head marks in its code: functions are charged by these marks."""
 
 NOTHING = (nn.Identity, _DropoutNd)  # does nothing when a detector is used
 POOLINGS = (_AvgPoolNd, _MaxPoolNd, _AdaptiveAvgPoolNd, _AdaptiveMaxPoolNd)
@@ -57,17 +58,11 @@ IN_PLACE = {torch.ops.aten.baddbmm_: _baddbmm_flops}  # PyTorch has formulas for
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part has and does.
+    """The cost of a part."""
 
-    Attributes:
-        params: number of parameters, without buffers.
-        trainable: those of them that are trained. The frozen stem and first stage of a ResNet are not.
-        macs: multiply-adds of one image.
-    """
-
-    params: int = 0
-    trainable: int = 0
-    macs: int = 0
+    params: int = 0  # without buffers
+    trainable: int = 0  # those of them that are trained; the frozen stem and first stage of a ResNet are not
+    macs: int = 0  # multiply-adds of one image
 
     def __add__(self, other: 'Cost') -> 'Cost':
         return Cost(self.params + other.params, self.trainable + other.trainable, self.macs + other.macs)
@@ -75,17 +70,11 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a detector has and does.
+    """The costs of a detector."""
 
-    Attributes:
-        parts: by name of the part, in the detector's order; see `part_name`.
-        uncounted: types of modules that ran and that the paper convention leaves out, and how often each ran.
-        idle: parts with convolutions or linear layers of which nothing ran: the count is not all of the detector.
-    """
-
-    parts: dict[str, Cost]
-    uncounted: dict[str, int]
-    idle: list[str]
+    parts: dict[str, Cost]  # by name, see `part_name`, in the detector's order
+    uncounted: dict[str, int]  # how often modules ran that the paper convention leaves out, by type
+    idle: list[str]  # parts with convolutions or linear layers of which nothing ran: the count is not complete
 
     @property
     def total(self) -> Cost:
@@ -103,28 +92,27 @@ def count_costs(
         model: a detector of ours or mmdet's, on any device, also 'meta'. A copy of it is run.
         shape: (H, W) of the image as the backbone sees it, that is, padded.
         convention: 'paper' or 'modern', see the top of this file.
-        candidates: how many masks a `GridMaskHead` decodes in the modern convention.
+        candidates: masks that a head of ours decodes in the modern convention.
 
     Raises:
         ValueError: unknown convention, or not between one candidate and one per cell.
         TypeError: a head that `forward_pass` does not know how to run.
-        Exception: whatever the model raises; on 'meta' also if one of its operations needs values.
+        Exception: the model fails; on 'meta' also if one of its operations needs values.
     """
     if convention not in CONVENTIONS:
         raise ValueError(f'convention is {convention!r}; it must be one of {CONVENTIONS}')
-    parts = parameters(model)
-    paper = convention == 'paper'
-    model = without_values(copy.deepcopy(model).eval().requires_grad_(False))
+    parts, paper = parameters(model), convention == 'paper'
+    model = without_values(plainly(model) if paper else copy.deepcopy(model)).eval().requires_grad_(False)
     images = torch.zeros(1, 3, *shape, device=next(model.parameters()).device)
-    with PaperCounter(model) if paper else ModernCounter(model) as counter, plainly(model) if paper else nullcontext():
+    with paper_counter(model) if paper else modern_counter(model) as (macs, uncounted):
         forward_pass(model, images, dense=paper, candidates=candidates)
-    for name, macs in counter.macs.items():
-        parts[name] = parts.get(name, Cost()) + Cost(macs=macs)
-    workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, (_ConvNd, nn.Linear))]
+    for name, number in macs.items():
+        parts[name] += Cost(macs=number)
+    workers = [part_name(path) for path, module in model.named_modules() if isinstance(module, _ConvNd | nn.Linear)]
     return Costs(
         parts={name: cost for name, cost in parts.items() if cost != Cost()},
-        uncounted=dict(counter.uncounted),
-        idle=[name for name in dict.fromkeys(workers) if name not in counter.called],
+        uncounted=dict(uncounted),
+        idle=[name for name in dict.fromkeys(workers) if name not in macs],
     )
 
 
@@ -139,52 +127,37 @@ def part_name(path: str) -> str:
     return '.'.join(words[:depth]) or OTHER
 
 
-def parameters(model: nn.Module) -> dict[str, Cost]:
+def parameters(model: nn.Module) -> defaultdict[str, Cost]:
     """Number of parameters by part; a shared one counts once."""
-    parts: dict[str, Cost] = {}
+    parts = defaultdict(Cost)
     for path, parameter in model.named_parameters():
-        name = part_name(path.rpartition('.')[0])
         size = parameter.numel()
-        parts[name] = parts.get(name, Cost()) + Cost(size, size * parameter.requires_grad)
+        parts[part_name(path.rpartition('.')[0])] += Cost(size, size * parameter.requires_grad)
     return parts
 
 
 # Counters
 
+Counts = tuple[Counter[str], Counter[str]]
+"""Multiply-adds by part, also 0 of those that were called; and by type how often modules ran that count nothing, though
+they work or have parameters of their own."""
 
-class PaperCounter:
-    """Counts modules while it is entered, as MMDetection v1 does; see `paper_macs`.
 
-    Attributes:
-        macs: by part.
-        called: parts of which a module was called.
-        uncounted: calls of modules that count nothing though they work or have parameters of their own, by type.
-    """
+@contextmanager
+def paper_counter(model: nn.Module) -> Iterator[Counts]:
+    """Count modules as MMDetection v1 does, see `paper_macs`."""
+    macs, uncounted = Counter(), Counter()
 
-    def __init__(self, model: nn.Module) -> None:
-        self.macs: Counter[str] = Counter()
-        self.called: set[str] = set()
-        self.uncounted: Counter[str] = Counter()
-        self._model, self._stack = model, ExitStack()
+    def count(part: str, module: nn.Module, inputs: tuple, output: Any) -> None:
+        number = paper_macs(module, inputs, output)
+        macs[part] += number or 0
+        if number is None and (module._parameters or not (any(module.children()) or isinstance(module, NOTHING))):
+            uncounted[type(module).__name__] += 1
 
-    def __enter__(self) -> 'PaperCounter':
-        for path, module in self._model.named_modules():
-            self._stack.callback(module.register_forward_hook(self._hook(part_name(path))).remove)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def _hook(self, part: str) -> Callable:
-        def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-            self.called.add(part)
-            macs = paper_macs(module, inputs, output)
-            if macs is not None:
-                self.macs[part] += macs
-            elif module._parameters or not (any(module.children()) or isinstance(module, NOTHING)):
-                self.uncounted[type(module).__name__] += 1
-
-        return hook
+    with ExitStack() as hooks:
+        for path, module in model.named_modules():
+            hooks.callback(module.register_forward_hook(partial(count, part_name(path))).remove)
+        yield macs, uncounted
 
 
 def paper_macs(module: nn.Module, inputs: tuple, output: Any) -> int | None:
@@ -203,52 +176,27 @@ def paper_macs(module: nn.Module, inputs: tuple, output: Any) -> int | None:
         return inputs[0].numel() * (2 if module.affine else 1)
     if isinstance(module, POOLINGS):
         return inputs[0].numel()
-    if isinstance(module, PER_ELEMENT):
-        return output.numel()
-    return None
+    return output.numel() if isinstance(module, PER_ELEMENT) else None
 
 
-class ModernCounter:
-    """Counts the multiply-adds of convolutions and matrix products while it is entered, wherever they are called.
+@contextmanager
+def modern_counter(model: nn.Module) -> Iterator[Counts]:
+    """Count the multiply-adds of convolutions and matrix products, wherever they are called; nothing is left out.
 
-    Biases, normalisation, activations, pooling and interpolation are left out.
-
-    `FlopCounterMode` counts what a module calls for all modules around it; here it is charged to the innermost part,
-    since a lazy head runs its towers in the middle of decoding.
-
-    Attributes:
-        macs: by part. What a part calls of another one is the other one's.
-        called: parts of which a module was called.
-        uncounted: empty.
+    Biases, normalisation, activations, pooling and interpolation count nothing. `FlopCounterMode` charges a call to all
+    modules around it; here it is charged to the innermost part, since a lazy head runs its towers in the middle of
+    decoding.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.macs: Counter[str] = Counter()
-        self.uncounted: Counter[str] = Counter()
-        self._model, self._stack = model, ExitStack()
-
-    @property
-    def called(self) -> set[str]:
-        """The parts that did anything, if only what counts nothing."""
-        return set(self.macs)
-
-    def __enter__(self) -> 'ModernCounter':
-        # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.
-        self._stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        flops = self._stack.enter_context(FlopCounterMode(display=False, custom_mapping=IN_PLACE))
+    macs: Counter[str] = Counter()
+    # PyTorch has no formula for the attention kernel of the CPU; the plain form is two matrix products.
+    with ExitStack() as stack, sdpa_kernel(SDPBackend.MATH):
+        flops = stack.enter_context(FlopCounterMode(display=False, custom_mapping=IN_PLACE))
         meter = StageMeter(flops.get_total_flops)
-        self._stack.callback(self._read, meter)
-        for path, module in self._model.named_modules():
+        for path, module in model.named_modules():
             part = part_name(path)
-            self._stack.callback(module.register_forward_pre_hook(lambda *_, part=part: meter.begin(part)).remove)
-            self._stack.callback(module.register_forward_hook(lambda *_: meter.end()).remove)
-        self._stack.enter_context(meter.listening())
-        self._stack.enter_context(meter.stage(OTHER))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def _read(self, meter: StageMeter) -> None:
-        for name, flops in meter.spent.items():
-            self.macs[PART_OF_MARK.get(name, name)] += int(flops) // 2
+            stack.callback(module.register_forward_pre_hook(lambda *_, part=part: meter.begin(part)).remove)
+            stack.callback(module.register_forward_hook(lambda *_: meter.end()).remove)
+        with meter.listening(), meter.stage(OTHER):
+            yield macs, Counter()
+        for name, number in meter.spent.items():
+            macs[PART_OF_MARK.get(name, name)] += int(number) // 2

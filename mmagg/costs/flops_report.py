@@ -2,8 +2,6 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from math import ceil, prod
 from textwrap import shorten
@@ -69,7 +67,7 @@ def count_flops(
 
 
 def _build(cfg: ConfigDict) -> nn.Module:
-    """The model; its `init_weights` is not called, so nothing is downloaded."""
+    """Build a model without calling its `init_weights`, so that nothing is downloaded."""
     torch.manual_seed(SEED)
     model = MODELS.build(cfg)
     assume_dictionaries(model)
@@ -79,14 +77,12 @@ def _build(cfg: ConfigDict) -> nn.Module:
 def _candidates(
     model: nn.Module, config: str, shape: tuple[int, int], convention: str, wanted: int | None
 ) -> int | None:
-    """How many masks to decode; None where that is no question."""
+    """The number of masks to decode; None where it does not matter."""
     head = getattr(model, 'mask_head', None)
     if convention != 'modern' or not isinstance(head, GridMaskHead | BoxedMaskHead):
         if wanted is not None:
-            raise InputError(
-                "--candidates: only the modern convention and mmagg's own heads have them, "
-                f'not {config} by the {convention} one'
-            )
+            what = "--candidates: only the modern convention and mmagg's own heads have them"
+            raise InputError(f'{what}, not {config} by the {convention} one')
         return None
     if isinstance(head, GridMaskHead):
         default, places, what = CANDIDATES, sum(grid**2 for grid in head.grids), 'grid cells'
@@ -109,17 +105,6 @@ def _count(model: nn.Module, cfg: ConfigDict, config: str, **options: Any) -> tu
         reason = shorten(one_line(error), 100, placeholder=' …')
         tqdm.write(f'shapes do not suffice ({reason}); computing on the CPU', file=sys.stderr)
     model = _build(cfg)
-    try:
-        with _progress(model):
-            return count_costs(model, **options), 'cpu'
-    except Exception as error:
-        height, width = options['shape']
-        raise InputError(f'config {config} does not run on 1 × 3 × {height} × {width}: {one_line(error)}') from error
-
-
-@contextmanager
-def _progress(model: nn.Module) -> Iterator[None]:
-    """A bar that advances with every layer of the model."""
     layers = [module for module in model.modules() if not any(module.children())]
     with tqdm(total=len(layers), desc='layers', leave=False) as bar:
 
@@ -128,7 +113,12 @@ def _progress(model: nn.Module) -> Iterator[None]:
 
         for layer in layers:
             layer.register_forward_hook(advance)
-        yield
+        try:
+            return count_costs(model, **options), 'cpu'
+        except Exception as error:
+            height, width = options['shape']
+            what = f'config {config} does not run on 1 × 3 × {height} × {width}'
+            raise InputError(f'{what}: {one_line(error)}') from error
 
 
 def table(report: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ Shape shorthand: C channels, S grid side, Q cells or locations of all levels, N 
 """
 
 from collections.abc import Sequence
-from functools import partial, singledispatch
+from functools import partial
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
         model(images, samples, mode='tensor')
 
 
-# Heads that decode only what is asked for
+# Heads that decode masks on demand
 
 
 def evenly_spread(number: int | None, places: int) -> np.ndarray:
@@ -81,73 +81,39 @@ def evenly_spread(number: int | None, places: int) -> np.ndarray:
 
 
 def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
-    """Call the modules that the forward of a head puts off, for all cells."""
-    levels = head.resize(feats)
-    call_for_all_cells(head.mask_branch, levels, head.grids)
-    if head.aggregator is not None:
-        # The aggregation itself is a function.
-        call_for_all_cells(head.aggregator.parameter_branch, levels, head.grids)
-        if head.aggregator.context is not None:
-            # The original upsamples and concatenates all levels before it convolves.
-            channels = head.aggregator.context.fuse.in_channels
-            head.aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
+    """Call the modules that the forward of a head puts off, for all cells; the head was called before.
 
-
-@singledispatch
-def call_for_all_cells(part: nn.Module, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    """Call the modules that the forward of a mask branch, or of an aggregator's parameters, puts off, for all cells.
-
-    Other types are added with `@call_for_all_cells.register`.
-
-    Args:
-        part: the mask branch or parameters; its `forward` was called before.
-        levels: the pyramid at the head's strides.
-        grids: S of each level, of the classes.
+    Raises:
+        TypeError: the mask branch, or the aggregator's parameters, are of a kind that is not known here.
     """
-    raise TypeError(f'how to run a {type(part).__name__} for all cells is not known: register it in call_for_all_cells')
-
-
-@call_for_all_cells.register
-def _(part: SOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv in zip(levels, part.convs, strict=True):
-        conv(F.interpolate(part.features(level), scale_factor=2))  # the original upsamples before it convolves
-
-
-@call_for_all_cells.register
-def _(part: DecoupledSOLOMaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, conv_x, conv_y in zip(levels, part.convs_x, part.convs_y, strict=True):
-        maps = [part.features(level, axes) for axes in part.towers]
-        conv_x(maps[0])
-        conv_y(maps[-1])
-
-
-@call_for_all_cells.register
-def _(part: SOLOv2MaskBranch, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, grid in zip(levels, part.grids, strict=True):
-        part.conv_kernel(part.tower_output(level, grid))  # the dynamic convolution itself is a function
-
-
-@call_for_all_cells.register
-def _(part: DynamicParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    for level, grid in zip(levels, grids, strict=True):
-        given = level.new_zeros(1, part.conv.in_channels, grid, grid)
-        part.conv(given if part.tower is None else part.tower_output(level, (grid, grid)))
-
-
-@call_for_all_cells.register
-def _(part: StaticParameters, levels: Sequence[Tensor], grids: Sequence[int]) -> None:
-    """They are just there."""
+    levels = head.resize(feats)
+    aggregator = head.aggregator
+    for part in [head.mask_branch] if aggregator is None else [head.mask_branch, aggregator.parameter_branch]:
+        if isinstance(part, SOLOMaskBranch):
+            for level, conv in zip(levels, part.convs, strict=True):
+                conv(F.interpolate(part.features(level), scale_factor=2))  # the original upsamples first
+        elif isinstance(part, DecoupledSOLOMaskBranch):
+            for level, conv_x, conv_y in zip(levels, part.convs_x, part.convs_y, strict=True):
+                maps = [part.features(level, axes) for axes in part.towers]
+                conv_x(maps[0])
+                conv_y(maps[-1])
+        elif isinstance(part, SOLOv2MaskBranch):  # the dynamic convolution itself is a function, as the aggregation is
+            for level, grid in zip(levels, part.grids, strict=True):
+                part.conv_kernel(part.tower_output(level, grid))
+        elif isinstance(part, DynamicParameters):
+            for level, grid in zip(levels, head.grids, strict=True):
+                given = level.new_zeros(1, part.conv.in_channels, grid, grid)
+                part.conv(given if part.tower is None else part.tower_output(level, (grid, grid)))
+        elif not isinstance(part, StaticParameters):
+            raise TypeError(f'how to run a {type(part).__name__} for all cells is not known: add it to run_densely')
+    if aggregator is not None and aggregator.context is not None:
+        # The original upsamples and concatenates all levels before it convolves.
+        channels = aggregator.context.fuse.in_channels
+        aggregator.context.fused([feats[0].new_zeros(1, channels, *feats[0].shape[-2:])])
 
 
 def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int | None, *, dense: bool) -> None:
-    """Run a head that makes masks in boxes.
-
-    Args:
-        head: the head.
-        feats: what the neck returns.
-        candidates: N masks to decode, with their coefficients at places that are evenly spread over all levels.
-        dense: convolve all levels with the coefficients' weights instead, as the original does.
-    """
+    """Run a head that makes masks in boxes, given the neck's outputs; `dense` and `candidates` as in `forward_pass`."""
     maps, features, shared = head(feats)
     if dense:
         if head.coefficients is not None and not head.coefficients.dense:
@@ -195,16 +161,20 @@ def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
 def without_values(model: nn.Module) -> nn.Module:
     """Let a model compute shapes where its operations need values; it is of no other use afterwards.
 
-    Regions are pooled to zeros of the right shape: pooling counts nothing. Deformable convolutions are plain ones: as
-    many multiply-adds, apart from the sampling.
+    Regions, and bases in boxes, are pooled to zeros of the right shape: pooling counts nothing. Deformable convolutions
+    are plain ones: as many multiply-adds, apart from the sampling.
     """
     for module in model.modules():
         if isinstance(module, DeformConv2d | ModulatedDeformConv2d):
             module.forward = partial(undeformed, module)
         elif type(module) is SingleRoIExtractor:
-            module.forward = partial(extracted, module)
+            size = module.roi_layers[0].output_size
+            module.forward = lambda feats, rois, *_, channels=module.out_channels, size=size: feats[0].new_zeros(
+                len(rois), channels, *size
+            )
         elif isinstance(module, BlendMaskMasks):
-            module.pool = partial(pooled, module)
+            size = module.mask_size
+            module.pool = lambda bases, rois, size=size: bases.new_zeros(len(rois), bases.shape[1], size, size)
     return model
 
 
@@ -214,13 +184,3 @@ def undeformed(conv: DeformConv2d | ModulatedDeformConv2d, x: Tensor, *_: Tensor
         conv.conv_offset(x)
     options = conv.stride, conv.padding, conv.dilation, conv.groups
     return F.conv2d(x, conv.weight, getattr(conv, 'bias', None), *options)
-
-
-def extracted(extractor: SingleRoIExtractor, feats: Sequence[Tensor], rois: Tensor, *_: float) -> Tensor:
-    """Zeros instead of the features of regions."""
-    return feats[0].new_zeros(len(rois), extractor.out_channels, *extractor.roi_layers[0].output_size)
-
-
-def pooled(masks: BlendMaskMasks, bases: Tensor, rois: Tensor) -> Tensor:
-    """Zeros instead of bases in boxes."""
-    return bases.new_zeros(len(rois), bases.shape[1], masks.mask_size, masks.mask_size)

@@ -1,29 +1,20 @@
 """Peak memory of parts of a computation, exact on the CPU as well."""
 
-from types import TracebackType
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from torch.autograd import profiler
 
 MIB = 2**20
-
-
-class Segment(NamedTuple):
-    """What happened between two marks, in bytes."""
-
-    name: str
-    start: int
-    peak: int
+MARK = 'memory mark: '
 
 
 class MemoryMeter:
-    """Follows the memory of tensors, every allocation of it.
+    """The memory of tensors while it is entered, allocation by allocation.
 
     On the CPU the profiler reports each allocation and release, and their running sum gives the peak; that slows the
-    computation down, so time is to be measured in a run of its own. On CUDA the allocator keeps the peak. Not seen are
-    memory that does not belong to PyTorch (NumPy, OpenCV, pycocotools) and, on the CPU, the release of what was
-    allocated before the meter started.
+    computation down, so time is to be measured in a run of its own. On CUDA the allocator keeps the peak. Memory of
+    NumPy, OpenCV and pycocotools is not seen, nor on the CPU the release of tensors from before the meter started.
 
         with MemoryMeter() as meter:
             first()
@@ -37,7 +28,7 @@ class MemoryMeter:
 
     def __init__(self, device: str | torch.device = 'cpu') -> None:
         self.device = torch.device(device)
-        self._segments: list[Segment] = []
+        self._segments: list[tuple[str, int, int]] = []  # name, bytes held at its mark, highest
 
     def __enter__(self) -> 'MemoryMeter':
         if self.device.type == 'cuda':
@@ -54,38 +45,35 @@ class MemoryMeter:
             self._close_segment()
             self._open = (name, torch.cuda.memory_allocated(self.device))
         else:
-            with profiler.record_function(_MARK + name):
+            with profiler.record_function(MARK + name):
                 pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         if self.device.type == 'cuda':
             self._close_segment()
             return
-        self._profile.__exit__(kind, error, trace)
-        if kind is None:
+        self._profile.__exit__(*error)
+        if error[0] is None:
             self._read_profile()
 
     def peak(self, since: str = 'start', until: str | None = None) -> int:
-        """Highest memory between two marks, in bytes above what was held at the first.
+        """Highest memory from the first mark of a name to that of another, or to the end (None).
 
-        Args:
-            since: name of a mark; the first one of this name.
-            until: name of a later mark; None for the end.
+        Returns:
+            Bytes above those that were held at the first mark.
 
         Raises:
             ValueError: no such mark.
         """
-        names = [segment.name for segment in self._segments]
+        names = [name for name, _, _ in self._segments]
         for name in (since, until):
             if name is not None and name not in names:
                 raise ValueError(f'no mark {name!r}; there are {names}')
         part = self._segments[names.index(since) : None if until is None else names.index(until)]
-        return max(segment.peak for segment in part) - part[0].start
+        return max(peak for _, _, peak in part) - part[0][1]
 
     def _close_segment(self) -> None:
-        self._segments.append(Segment(*self._open, torch.cuda.max_memory_allocated(self.device)))
+        self._segments.append((*self._open, torch.cuda.max_memory_allocated(self.device)))
         torch.cuda.reset_peak_memory_stats(self.device)
 
     def _read_profile(self) -> None:
@@ -95,10 +83,7 @@ class MemoryMeter:
             if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU:
                 held += event.nbytes()
                 peak = max(peak, held)
-            elif event.name().startswith(_MARK):
-                self._segments.append(Segment(name, start, peak))
-                name, start, peak = event.name().removeprefix(_MARK), held, held
-        self._segments.append(Segment(name, start, peak))
-
-
-_MARK = 'memory mark: '
+            elif event.name().startswith(MARK):
+                self._segments.append((name, start, peak))
+                name, start, peak = event.name().removeprefix(MARK), held, held
+        self._segments.append((name, start, peak))

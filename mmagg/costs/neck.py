@@ -1,7 +1,5 @@
 """A2-FPN's neck alone, on random features: by the paper's equations as they are written, and as mmagg computes it."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -17,11 +15,7 @@ from mmagg.costs.timing import compare, heading
 from mmagg.io.errors import InputError
 from mmagg.models.necks import A2FPN
 
-FORMS: dict[str, Callable[[nn.Module], AbstractContextManager]] = {
-    'plain': partial(plainly, unfold=True),
-    'plain, our reassembly': plainly,
-    'mmagg': lambda _: nullcontext(),
-}
+STRIDES = (4, 8, 16, 32)  # of a backbone's four stages
 
 
 def benchmark_neck(
@@ -44,7 +38,8 @@ def benchmark_neck(
         cfg_options: changes to the config, dotted keys.
 
     Returns:
-        `hardware`, `config`, `shape`, `train`, and in `forms` what `compare` says of each of `FORMS`.
+        `hardware`, `config`, `shape`, `train`, and in `forms` the results of `compare` for our neck ('mmagg'), the
+        paper's equations as they are written ('plain'), and these with our reassembly ('plain, our reassembly').
 
     Raises:
         InputError: the config cannot be used, its neck is another one, or there is no such device.
@@ -57,11 +52,18 @@ def benchmark_neck(
         raise InputError(f'{config}: the neck is a {type(neck).__name__}, not an A2FPN')
     neck = neck.to(place)
     neck = neck if train else for_inference(neck)
-    stages = random_stages(settings.in_channels, shape, place)
+    forms = {'mmagg': neck, 'plain, our reassembly': plainly(neck), 'plain': plainly(neck, unfold=True)}
+    # Non-negative, as behind a ReLU.
+    generator = torch.Generator().manual_seed(0)
+    layout = torch.channels_last if place.type == 'cpu' else torch.contiguous_format
+    stages = []
+    for channels, stride in zip(settings.in_channels, STRIDES, strict=True):
+        x = torch.randn(1, channels, *(-(-side // stride) for side in shape), generator=generator).relu()
+        stages.append(x.to(place).contiguous(memory_format=layout))
 
-    def levels(form: str) -> list[Tensor]:
-        with FORMS[form](neck), torch.set_grad_enabled(train):
-            out = neck(stages)
+    def levels(form: nn.Module) -> list[Tensor]:
+        with torch.set_grad_enabled(train):
+            out = form(stages)
             if train:
                 sum(x.sum() for x in out).backward()
         return [x.detach() for x in out]
@@ -71,32 +73,21 @@ def benchmark_neck(
         'config': config,
         'shape': list(shape),
         'train': train,
-        'forms': compare({name: partial(levels, name) for name in reversed(FORMS)}, place, runs),
+        'forms': compare({name: partial(levels, form) for name, form in forms.items()}, place, runs),
     }
-
-
-def random_stages(channels: Sequence[int], shape: tuple[int, int], device: torch.device) -> list[Tensor]:
-    """The outputs of a backbone's four stages, non-negative as behind a ReLU."""
-    generator = torch.Generator().manual_seed(0)
-    sizes = [(-(-shape[0] // stride), -(-shape[1] // stride)) for stride in (4, 8, 16, 32)]
-    maps = [torch.randn(1, c, *size, generator=generator).relu() for c, size in zip(channels, sizes, strict=True)]
-    layout = torch.channels_last if device.type == 'cpu' else torch.contiguous_format
-    return [x.to(device).contiguous(memory_format=layout) for x in maps]
 
 
 def table(report: dict[str, Any]) -> str:
     """The report as text."""
-    forms, ours = report['forms'], report['forms']['mmagg']
-    largest = forms['plain']['largest']
+    forms, ours, (height, width) = report['forms'], report['forms']['mmagg'], report['shape']
     lines = [
         heading(report['hardware']),
-        f'work      {report["config"]}, {report["shape"][0]} x {report["shape"][1]}, '
-        f'{"training" if report["train"] else "inference"}; largest difference '
-        f'{max(x["difference"] for x in forms.values()):.1e} of {largest:.1e}',
+        f'work      {report["config"]}, {height} x {width}, {"training" if report["train"] else "inference"}; largest '
+        f'difference {max(x["difference"] for x in forms.values()):.1e} of {forms["plain"]["largest"]:.1e}',
         '',
         f'{"":<24}{"s":>8}{"MiB":>8}{"mmagg / it":>20}',
     ]
     for name, x in reversed(forms.items()):
-        ratios = f'{ours["seconds"] / x["seconds"]:>12.2f}{ours["mib"] / x["mib"]:>8.2f}'
-        lines.append(f'{name:<24}{x["seconds"]:>8.3f}{x["mib"]:>8.0f}{ratios}')
+        ratios = f'{ours["ms"] / x["ms"]:>12.2f}{ours["mib"] / x["mib"]:>8.2f}'
+        lines.append(f'{name:<24}{x["ms"] / 1e3:>8.3f}{x["mib"]:>8.0f}{ratios}')
     return '\n'.join(lines)

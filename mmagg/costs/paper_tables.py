@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,16 +12,10 @@ from tqdm import tqdm
 
 from mmagg.apis.config import load_config, shipped_config
 from mmagg.costs.flops import Cost, count_costs, parameters
-from mmagg.costs.published import (
-    PAPERS,
-    RECONSTRUCTION_DIMS,
-    RECONSTRUCTION_ERROR,
-    RECONSTRUCTION_SIZE,
-    TABLES,
-    Count,
-    Figure,
-    Table,
-)
+from mmagg.costs.published import PAPERS, TABLES, Count, Figure, Table
+from mmagg.costs.published import RECONSTRUCTION_DIMS as DIMS
+from mmagg.costs.published import RECONSTRUCTION_ERROR as ERROR
+from mmagg.costs.published import RECONSTRUCTION_SIZE as SIZE
 from mmagg.experiments.object_masks import read_masks
 from mmagg.experiments.reconstruction_error import reconstruction_errors
 from mmagg.io.errors import InputError
@@ -29,19 +23,8 @@ from mmagg.models.masks import MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 UNITS = {'': 1, 'M': 1e6, 'G': 1e9}
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What was counted of a model.
-
-    Attributes:
-        parts: cost by part.
-        dictionary: numbers in the buffers of mask codecs.
-    """
-
-    parts: dict[str, Cost]
-    dictionary: int
+Numbers = dict[str | None, dict[str, int]]
+"""`params`, `trainable` and `macs` of a model by part; under None those of all of it, and also `stored`."""
 
 
 def paper_tables(*, only: Sequence[str] = PAPERS, codec: Path | None = None, ann: Path | None = None) -> str:
@@ -74,7 +57,7 @@ def paper_tables(*, only: Sequence[str] = PAPERS, codec: Path | None = None, ann
 # Measuring
 
 
-def measure(count: Count) -> Measured:
+def measure(count: Count) -> Numbers:
     """Build a model without values and count it."""
     cfg = load_config(shipped_config(count.config), dict(count.options)).model
     with torch.device('meta'):
@@ -86,7 +69,10 @@ def measure(count: Count) -> Measured:
     else:
         parts = count_costs(model, count.shape, convention=count.convention, candidates=count.candidates).parts
     codecs = [module for module in model.modules() if isinstance(module, MaskCodec)]
-    return Measured(parts, sum(buffer.numel() for codec in codecs for buffer in codec.buffers()))
+    dictionary = sum(buffer.numel() for codec in codecs for buffer in codec.buffers())
+    numbers = {name: asdict(cost) for name, cost in (*parts.items(), (None, sum(parts.values(), Cost())))}
+    numbers[None]['stored'] = numbers[None]['params'] + dictionary
+    return numbers
 
 
 def add_background(model: nn.Module) -> None:
@@ -97,17 +83,12 @@ def add_background(model: nn.Module) -> None:
     masks.conv_logits = nn.Conv2d(masks.conv_logits.in_channels, classes, 1, device='meta')
 
 
-def value(figure: Figure, measured: Mapping[Count, Measured]) -> float:
+def value(figure: Figure, measured: Mapping[Count, Numbers]) -> float:
     """A figure as measured, in its unit."""
-    number = _number(figure, measured[figure.count])
+    number = measured[figure.count][figure.part][figure.what]
     if figure.over is not None:
-        number -= _number(figure, measured[figure.over])
+        number -= measured[figure.over][figure.part][figure.what]
     return number / UNITS[figure.unit]
-
-
-def _number(figure: Figure, measured: Measured) -> int:
-    cost = sum(measured.parts.values(), Cost()) if figure.part is None else measured.parts[figure.part]
-    return cost.params + measured.dictionary if figure.what == 'stored' else getattr(cost, figure.what)
 
 
 def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskCodec | None:
@@ -123,11 +104,8 @@ def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskC
             raise InputError(f'{file}: no such file')
     try:
         dictionary = Dictionary.read(path)
-        codec = PCAMaskCodec(
-            mask_size=RECONSTRUCTION_SIZE,
-            num_codes=RECONSTRUCTION_DIMS,
-            sigmoid='constant' if dictionary.sigmoid else 'none',
-        )
+        sigmoid = 'constant' if dictionary.sigmoid else 'none'
+        codec = PCAMaskCodec(mask_size=SIZE, num_codes=DIMS, sigmoid=sigmoid)
         codec.take(dictionary, source=str(path))
     except ValueError as error:
         raise InputError(str(error)) from error
@@ -137,7 +115,7 @@ def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskC
 # Printing
 
 
-def section(table: Table, measured: Mapping[Count, Measured]) -> str:
+def section(table: Table, measured: Mapping[Count, Numbers]) -> str:
     """A table in Markdown, with its title, convention and remark."""
     rows = [
         (figure.row, figure.count.config, figure.value, value(figure, measured), figure.digits, figure.unit)
@@ -153,20 +131,16 @@ def reconstruction(codec: PCAMaskCodec, path: Path, ann: Path) -> str:
     Raises:
         InputError: no masks can be read.
     """
-    try:
-        masks = read_masks(ann, size=RECONSTRUCTION_SIZE)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    masks = read_masks(ann, size=SIZE)
     (errors,) = reconstruction_errors(codec, masks)
     if errors['all'] is None:
         raise InputError(f'{ann}: its masks are all empty or all full, there is no error to measure')
-    row = (f'error at {RECONSTRUCTION_DIMS} dimensions', path, RECONSTRUCTION_ERROR, 100 * errors['all'], 1, '%')
     return '\n\n'.join(
         (
             '## MEInst, Sec. 4.1: reconstruction error',
             f'1 - mIoU of foreground and background over all pixels of {len(masks)} masks of `{ann}` at '
-            f'{RECONSTRUCTION_SIZE} × {RECONSTRUCTION_SIZE}; the paper fits and measures on train2017.',
-            markdown([row], 'paper'),
+            f'{SIZE} × {SIZE}; the paper fits and measures on train2017.',
+            markdown([(f'error at {DIMS} dimensions', path, ERROR, 100 * errors['all'], 1, '%')], 'paper'),
         )
     )
 

@@ -1,24 +1,21 @@
 """A2-FPN's equations as the paper writes them, with the weights of our layers.
 
-The layers compute the same in cheaper ways. These forms are what they are tested against, what is counted where the
-paper counted, and what time and memory are compared with. The reassembly is that of the layers, or an unfolding, too.
+The layers compute the same in cheaper ways. They are tested against these forms, and compared with them in time and
+memory; the paper's convention counts these forms.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import copy
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
-from mmagg.engine.stages import replaced
+from mmagg.costs.reassembly import Form, unfolded_down, unfolded_up
 from mmagg.models.layers import GACAP, GACARAFE, MultiLevelGlobalContext, normalised
 from mmagg.models.layers.global_context import ContextGCN
 from mmagg.ops import reassemble_down, reassemble_up
-
-Reassembly = Callable[[Tensor, Tensor], Tensor]
 
 
 def compatibility(queries: Tensor, keys: Tensor, *, dim: int, norm_query: bool = False) -> Tensor:
@@ -62,7 +59,7 @@ def reweighted(fusion: GACARAFE | GACAP, pair: Tensor) -> tuple[Tensor, Tensor]:
     return fusion.gate((pair.flatten(2) @ mask.transpose(1, 2))[..., None])
 
 
-def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Reassembly = reassemble_up) -> Tensor:
+def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Form = reassemble_up) -> Tensor:
     """A2-FPN, Eqs. 7 to 10."""
     pair = torch.cat([coarse, F.max_pool2d(fine, 2, ceil_mode=True)], dim=1)
     kernels = fusion.predictor(fusion.encoder.reduce(pair))
@@ -71,7 +68,7 @@ def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Reassembly = re
     return weights[0] * large + weights[1] * fine
 
 
-def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Reassembly = reassemble_down) -> Tensor:
+def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Form = reassemble_down) -> Tensor:
     """A2-FPN, Eqs. 9 and 11 to 13."""
     pair = torch.cat([fine, F.interpolate(coarse, size=fine.shape[2:], mode='bilinear', align_corners=False)], dim=1)
     small = down(fine, fusion.predictor(fusion.encoder.reduce(pair)))
@@ -83,12 +80,10 @@ PLAIN = {MultiLevelGlobalContext: global_context, GACARAFE: gacarafe, GACAP: gac
 UNFOLDED = PLAIN | {GACARAFE: partial(gacarafe, up=unfolded_up), GACAP: partial(gacap, down=unfolded_down)}
 
 
-@contextmanager
-def plainly(model: nn.Module, *, unfold: bool = False) -> Iterator[None]:
-    """Within, the model's layers of A2-FPN compute the plain forms; `unfold`: those of the reassembly as well."""
-    forms = UNFOLDED if unfold else PLAIN
-    with ExitStack() as stack:
-        for module in model.modules():
-            if type(module) in forms:
-                stack.enter_context(replaced(module, 'forward', partial(forms[type(module)], module)))
-        yield
+def plainly(model: nn.Module, *, unfold: bool = False) -> nn.Module:
+    """A copy of a model whose layers of A2-FPN compute the plain forms; `unfold`: those of the reassembly as well."""
+    model, forms = copy.deepcopy(model), UNFOLDED if unfold else PLAIN
+    for module in model.modules():
+        if type(module) in forms:
+            module.forward = partial(forms[type(module)], module)
+    return model

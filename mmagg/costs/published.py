@@ -13,69 +13,40 @@ RECONSTRUCTION_DIMS, RECONSTRUCTION_SIZE, RECONSTRUCTION_ERROR = 100, 28, 2.5
 
 @dataclass(frozen=True)
 class Count:
-    """A model, and how its parameters and multiply-adds are counted.
+    """A model, and how its parameters and multiply-adds are counted."""
 
-    Attributes:
-        config: path below configs/.
-        convention: 'paper' or 'modern'; None: parameters alone.
-        shape: (H, W) of the padded image; None: parameters alone.
-        candidates: masks decoded in the modern convention.
-        options: keys of the config and their values.
-        background: whether a background class is added to box regression and masks, as MMDetection v1 has it.
-    """
-
-    config: str
-    convention: str | None = None
-    shape: tuple[int, int] | None = None
-    candidates: int | None = None
-    options: tuple[tuple[str, int | None], ...] = ()
-    background: bool = False
+    config: str  # path below configs/
+    convention: str | None = None  # 'paper' or 'modern'; None: parameters alone
+    shape: tuple[int, int] | None = None  # (H, W) of the padded image; None: parameters alone
+    candidates: int | None = None  # masks decoded in the modern convention
+    options: tuple[tuple[str, int | None], ...] = ()  # keys of the config and their values
+    background: bool = False  # add a background class to box regression and masks, as MMDetection v1 has it
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A published figure.
+    """A published figure."""
 
-    Attributes:
-        row: what it is.
-        count: what is counted.
-        what: 'params', 'trainable' (parameters), 'stored' (parameters and a mask codec's dictionary) or 'macs'.
-        value: in `unit`.
-        digits: printed after the point.
-        unit: 'G', 'M' or '' for 1.
-        part: of the model, see `part_name`; None: all of it.
-        over: a count to subtract, for a published difference.
-    """
-
-    row: str
+    row: str  # its name
     count: Count
-    what: str
-    value: float
-    digits: int
-    unit: str
-    part: str | None = None
-    over: Count | None = None
+    what: str  # 'params', 'trainable' (parameters), 'stored' (parameters and a mask codec's dictionary) or 'macs'
+    value: float  # in `unit`
+    digits: int  # printed after the point
+    unit: str  # 'G', 'M' or '' for 1
+    part: str | None = None  # of the model, see `part_name`; None: all of it
+    over: Count | None = None  # a count to subtract, for a published difference
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures of one table.
+    """Figures of one table, in its order."""
 
-    Attributes:
-        paper: one of `PAPERS`.
-        title: where it is.
-        source: who says so: 'paper', 'release', or 'by hand' for what follows from published sizes.
-        convention: in words.
-        figures: in the table's order.
-        remark: what cannot be matched, and why.
-    """
-
-    paper: str
-    title: str
-    source: str = 'paper'
-    convention: str = ''
+    paper: str  # one of `PAPERS`
+    title: str  # its place
+    source: str = 'paper'  # or 'release', or 'by hand' for what follows from published sizes
+    convention: str = ''  # in words
     figures: tuple[Figure, ...] = ()
-    remark: str = ''
+    remark: str = ''  # what cannot be matched, and why
 
 
 # A²-FPN
@@ -152,21 +123,31 @@ AGGMASK_TABLE = Table(
 
 # BlendMask
 
+AFFINE = 'All parameters, the affine ones of frozen batch normalisations included'
+
+
+def _released(folder: str, what: str, rows: tuple[tuple[str, str, int], ...]) -> tuple[Figure, ...]:
+    return tuple(
+        Figure(f'{row}, parameters', Count(f'{folder}/{name}_coco.py'), what, value, 0, '') for row, name, value in rows
+    )
+
+
 BLENDMASK_PARAMETERS = Table(
     'blendmask',
     "BlendMask, the release's models",
     source='release',
-    convention='All parameters, the affine ones of frozen batch normalisations included. The paper prints none.',
-    figures=tuple(
-        Figure(f'{row}, parameters', Count(f'blendmask/{name}_coco.py'), 'params', value, 0, '')
-        for row, name, value in (
+    convention=f'{AFFINE}. The paper prints none.',
+    figures=_released(
+        'blendmask',
+        'params',
+        (
             ('R-50, 1x', 'blendmask_r50_fpn_1x', 36_034_682),
             ('R-50, 3x', 'blendmask_r50_fpn_3x', 36_034_682),
             ('R-101, 3x', 'blendmask_r101_fpn_3x', 55_026_810),
             ('R-101, dcni3, 5x', 'blendmask_r101-dcni3_fpn_5x', 55_711_395),
             ('550, R-50, 3x', 'blendmask-550_r50_fpn_3x', 32_343_930),
             ('RT, R-50, 4x', 'blendmask-rt_r50_fpn_4x', 31_753_850),
-        )
+        ),
     ),
 )
 BASE, TOP_LAYER = 'blendmask/blendmask_r50_fpn_1x_coco.py', 'mask_head.coefficients'
@@ -189,16 +170,16 @@ MEINST = Table(
     'meinst',
     "MEInst, the release's models",
     source='release',
-    convention='All parameters, the affine ones of frozen batch normalisations included, and the 47,884 numbers of the '
-    'dictionary. The paper prints none.',
-    figures=tuple(
-        Figure(f'{row}, parameters', Count(f'meinst/{name}_coco.py'), 'stored', value, 0, '')
-        for row, name, value in (
+    convention=f'{AFFINE}, and the 47,884 numbers of the dictionary. The paper prints none.',
+    figures=_released(
+        'meinst',
+        'stored',
+        (
             ('R-50, none, 1x', 'meinst-none_r50_fpn_1x', 34_845_922),
             ('R-50, 1x', 'meinst_r50_fpn_1x', 34_969_624),
             ('R-50, 3x', 'meinst_r50_fpn_3x', 34_969_624),
             ('512, R-50, 3x', 'meinst-512_r50_fpn_3x', 34_969_624),
-        )
+        ),
     ),
 )
 

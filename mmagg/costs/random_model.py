@@ -1,8 +1,6 @@
 """A detector with random weights, and random images for it."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,42 +35,33 @@ def random_model(config: str, cfg_options: dict | None) -> nn.Module:
     cfg = load_config(config, cfg_options).model
     _forget_pretrained(cfg)
     torch.manual_seed(SEED)
-    with _quiet():
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # no line per initialised parameter
+    try:
         model = revert_sync_batchnorm(MODELS.build(cfg))
         for part in ('backbone', 'extract_feat', 'predict'):
             if not hasattr(model, part):
-                raise InputError(
-                    f'config {config}: a {type(model).__name__} has no `{part}`; only detectors can be measured'
-                )
+                kind = type(model).__name__
+                raise InputError(f'config {config}: a {kind} has no `{part}`; only detectors can be measured')
         model.init_weights()
+    finally:
+        logger.setLevel(level)
     assume_dictionaries(model)
     return model
 
 
 def _forget_pretrained(cfg: Any) -> None:
     """Drop references to pretrained weights anywhere in a model's config."""
-    if isinstance(cfg, (list, tuple)):
-        for item in cfg:
-            _forget_pretrained(item)
-    elif isinstance(cfg, ConfigDict):
+    if isinstance(cfg, ConfigDict):
         if cfg.get('pretrained'):
             cfg.pretrained = None
         if isinstance(cfg.get('init_cfg'), dict) and cfg.init_cfg.get('type') == 'Pretrained':
             cfg.init_cfg = None
-        for value in cfg.values():
-            _forget_pretrained(value)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without mmengine's line per initialised parameter."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+        cfg = list(cfg.values())
+    if isinstance(cfg, list | tuple):
+        for item in cfg:
+            _forget_pretrained(item)
 
 
 def random_batch(
@@ -82,7 +71,7 @@ def random_batch(
     num_classes: int,
     objects: int,
     device: str | torch.device,
-    seed: int = 0,
+    seed: int = SEED,
 ) -> tuple[Tensor, list[DetDataSample]]:
     """Smooth random images with elliptic objects of all scales.
 
@@ -91,7 +80,7 @@ def random_batch(
         shape: (H, W), multiples of 32, which is also the original images' size.
         num_classes: labels are below this.
         objects: per image.
-        device: where everything but the masks lies.
+        device: of everything but the masks.
         seed: of all random numbers.
 
     Returns:
@@ -100,9 +89,8 @@ def random_batch(
     generator = torch.Generator().manual_seed(seed)
     height, width = shape
     coarse = torch.randn(batch_size, 3, height // 32, width // 32, generator=generator)
-    images = F.interpolate(coarse, size=shape, mode='bilinear') + 0.1 * torch.randn(
-        batch_size, 3, *shape, generator=generator
-    )
+    noise = torch.randn(batch_size, 3, *shape, generator=generator)
+    images = F.interpolate(coarse, size=shape, mode='bilinear') + 0.1 * noise
     rng = np.random.default_rng(seed)
     sizes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), shape)
     samples = []

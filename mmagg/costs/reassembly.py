@@ -1,8 +1,9 @@
 """Content-aware reassembly, form by form, at the sizes of A2-FPN. PyTorch alone is imported."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
+from math import isqrt
 from typing import Any
 
 import torch
@@ -11,8 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware, usable_device
-from mmagg.costs.timing import compare, heading, timed
-from mmagg.costs.unfolded_reassembly import unfolded_down, unfolded_up
+from mmagg.costs.timing import clocked, compare, heading
 from mmagg.ops import reassemble_down, reassemble_up, reassembly
 
 CHANNELS, K, STEP = 256, 5, 2  # A2-FPN's
@@ -24,11 +24,7 @@ Form = Callable[[Tensor, Tensor], Tensor]
 
 
 def benchmark_reassembly(
-    *,
-    shape: tuple[int, int] = (800, 1344),
-    batch: int = 2,
-    runs: int = 3,
-    device: str = 'cpu',
+    *, shape: tuple[int, int] = (800, 1344), batch: int = 2, runs: int = 3, device: str = 'cpu'
 ) -> dict[str, Any]:
     """Time and peak memory of `reassemble_up` and `reassemble_down` between all levels.
 
@@ -58,50 +54,33 @@ def benchmark_reassembly(
         'absent': absent(place),
         'results': [],
     }
-    work = [(*case, passed) for case in cases(shape, place) for passed in PASSES]
-    for op, levels, dtype, (size, grid), passed in tqdm(work, desc='cases', leave=False):
-        inputs = random_inputs(op, batch, size, grid, place, dtype)
-        case = {'op': op, 'levels': levels, 'dtype': str(dtype).removeprefix('torch.'), 'run': passed}
-        found = measure(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
+    sizes = {name: tuple(-(-side // stride) for side in shape) for name, stride in LEVELS.items()}
+    dtypes = (torch.float32, torch.float16, torch.bfloat16) if place.type == 'cuda' else (torch.float32,)
+    work = list(product(dtypes, pairwise(LEVELS), ('up', 'down'), PASSES))
+    for dtype, (fine, coarse), op, passed in tqdm(work, desc='cases', leave=False):
+        start, end = (coarse, fine) if op == 'up' else (fine, coarse)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randn(batch, CHANNELS, *sizes[start], generator=generator)
+        pixels = STEP**2 if op == 'up' else 1
+        kernels = torch.randn(batch, K**2, pixels, *sizes[coarse], generator=generator).softmax(1).flatten(1, 2)
+        inputs = tuple(t.to(place, dtype).requires_grad_() for t in (x, kernels))
+        case = {'op': op, 'levels': f'{start} → {end}', 'dtype': str(dtype).removeprefix('torch.'), 'run': passed}
+        found = measured(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
         report['results'] += [case | result for result in found]
     return report
-
-
-def cases(
-    shape: tuple[int, int], device: torch.device
-) -> Iterator[tuple[str, str, torch.dtype, tuple[tuple[int, int], tuple[int, int]]]]:
-    """Op, levels, dtype, size of the features and size of the grid of kernels."""
-    names = list(LEVELS)
-    sizes = {name: tuple(-(-side // stride) for side in shape) for name, stride in LEVELS.items()}
-    for dtype in (torch.float32, torch.float16, torch.bfloat16) if device.type == 'cuda' else (torch.float32,):
-        for fine, coarse in pairwise(names):
-            yield 'up', f'{coarse} → {fine}', dtype, (sizes[coarse], sizes[coarse])
-            yield 'down', f'{fine} → {coarse}', dtype, (sizes[fine], sizes[coarse])
-
-
-def random_inputs(
-    op: str, batch: int, size: tuple[int, int], grid: tuple[int, int], device: torch.device, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Features and normalised kernels that want gradients."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = STEP**2 if op == 'up' else 1
-    x = torch.randn(batch, CHANNELS, *size, generator=generator)
-    kernels = torch.randn(batch, K**2, pixels, *grid, generator=generator).softmax(1).flatten(1, 2)
-    return tuple(t.to(device, dtype).requires_grad_() for t in (x, kernels))
 
 
 # The forms
 
 
 def forms(op: str, device: torch.device, dtype: torch.dtype) -> dict[str, Form]:
-    """What is compared; ours comes first."""
+    """The forms to compare, by name; ours comes first."""
     ours = reassemble_up if op == 'up' else reassemble_down
     if device.type != 'cuda':
-        others = {'unfold + einsum': unfolded_up if op == 'up' else unfolded_down}
-        return {'mmagg': ours} | others | ({} if op == 'up' else {'full resolution, slice': sliced_down})
-    found = {name: None for name in ('triton', 'mmcv', 'torch') if name not in absent(device)}
-    for name in found:
-        found[name] = lambda x, kernels, name=name: ours(x, kernels, backend=name)
+        if op == 'up':
+            return {'mmagg': ours, 'unfold + einsum': unfolded_up}
+        return {'mmagg': ours, 'unfold + einsum': unfolded_down, 'full resolution, slice': sliced_down}
+    found = {name: partial(ours, backend=name) for name in ('triton', 'mmcv', 'torch') if name not in absent(device)}
     if 'mmcv' in found and op == 'up' and dtype != torch.bfloat16:  # which mmcv's op does not know
         found['mmcv'] = bare_carafe  # as mmcv's own users call it, without a conversion to float32
     return found
@@ -111,6 +90,21 @@ def absent(device: torch.device) -> dict[str, str]:
     """Backends that cannot run, and why."""
     reasons = {name: reassembly.objection(name, device, torch.float32, 0) for name in ('triton', 'mmcv')}
     return {name: reason for name, reason in reasons.items() if reason}
+
+
+def unfolded_up(x: Tensor, kernels: Tensor) -> Tensor:
+    """`reassemble_up` with all neighbourhoods as one tensor (A2-FPN, Eq. 8): unfold, a product, a pixel shuffle."""
+    k = isqrt(kernels.shape[1] // STEP**2)
+    columns = F.unfold(x, k, padding=k // 2).view(*x.shape[:2], k**2, *x.shape[2:])
+    kernels = kernels.unflatten(1, (k**2, STEP**2))
+    return F.pixel_shuffle(torch.einsum('bckhw,bkshw->bcshw', columns, kernels).flatten(1, 2), STEP)
+
+
+def unfolded_down(x: Tensor, kernels: Tensor) -> Tensor:
+    """`reassemble_down` with all neighbourhoods as one tensor (A2-FPN, Eq. 12): unfold with a stride, a product."""
+    k = isqrt(kernels.shape[1])
+    columns = F.unfold(x, k, padding=k // 2, stride=STEP).view(*x.shape[:2], k**2, *kernels.shape[2:])
+    return torch.einsum('bckhw,bkhw->bchw', columns, kernels)
 
 
 def sliced_down(x: Tensor, kernels: Tensor) -> Tensor:
@@ -129,7 +123,7 @@ def bare_carafe(x: Tensor, kernels: Tensor) -> Tensor:
 # Measuring
 
 
-def measure(
+def measured(
     forms: dict[str, Form], inputs: tuple[Tensor, Tensor], runs: int, *, backward: bool
 ) -> list[dict[str, Any]]:
     """`form`, `ms`, `mib`, `difference` and `gib_per_s` of every form in one pass."""
@@ -146,15 +140,11 @@ def measure(
         moved += sum(t.nbytes for t in (*inputs, results[0]))
     del results
     calls = CALLS_ON_GPU if device.type == 'cuda' else 1
-    found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls)
+    found = compare({name: partial(call, form) for name, form in forms.items()}, device, runs, calls=calls)
     return [
-        {
-            'form': name,
-            'ms': 1e3 * x['seconds'],
-            'mib': x['mib'],
-            'difference': x['difference'],
-            'gib_per_s': moved / 2**30 / x['seconds'],
-        }
+        {'form': name}
+        | {key: x[key] for key in ('ms', 'mib', 'difference')}
+        | {'gib_per_s': 1e3 * moved / 2**30 / x['ms']}
         for name, x in found.items()
     ]
 
@@ -164,11 +154,8 @@ def copy_speed(device: torch.device) -> float:
     source = torch.ones(2**28 if device.type == 'cuda' else 2**24, device=device)
     target = torch.zeros_like(source)
     calls = CALLS_ON_GPU if device.type == 'cuda' else 3
-    best = min(timed(lambda: target.copy_(source), device, calls) for _ in range(3))
-    return 2 * source.nbytes / 2**30 / best
-
-
-# Printing
+    best = min(clocked(lambda: target.copy_(source), device, calls)['rest'] for _ in range(3))
+    return 1e3 * 2 * source.nbytes / 2**30 / best
 
 
 def table(report: dict[str, Any]) -> str:
@@ -183,11 +170,12 @@ def table(report: dict[str, Any]) -> str:
         '| op | levels | dtype | pass | form | ms | × first | MiB | × first | largest difference | of a copy |',
         '|---|---|---|---|---|---:|---:|---:|---:|---:|---:|',
     ]
+    firsts = {}
     for r in report['results']:
-        case = [r[key] for key in ('op', 'levels', 'dtype', 'run')]
-        first = next(x for x in report['results'] if case == [x[key] for key in ('op', 'levels', 'dtype', 'run')])
+        case = ' | '.join(r[key] for key in ('op', 'levels', 'dtype', 'run'))
+        first = firsts.setdefault(case, r)
         lines.append(
-            f'| {" | ".join(case)} | {r["form"]} | {r["ms"]:.3g} | {r["ms"] / first["ms"]:.2f} | {r["mib"]:.1f} '
+            f'| {case} | {r["form"]} | {r["ms"]:.3g} | {r["ms"] / first["ms"]:.2f} | {r["mib"]:.1f} '
             f'| {r["mib"] / first["mib"]:.2f} | {r["difference"]:.1e} '
             f'| {100 * r["gib_per_s"] / report["copy_gib_per_s"]:.0f} % |'
         )

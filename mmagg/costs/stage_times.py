@@ -35,8 +35,7 @@ def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample
     """
     clock = StageClock(inputs.device)
     with clock.listening(), marked_detector(model):
-        results = model(inputs, samples, mode='predict')
-        _encode(results)
+        results = _predict(model, inputs, samples)
     seconds = Counter(dict.fromkeys(INFERENCE_STAGES, 0.0))
     for name, value in clock.seconds.items():
         seconds[PARTS_OF.get(name, name)] += value
@@ -48,25 +47,27 @@ def inference_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSamp
     """Peak memory of an inference in bytes: above what was held at the end of the backbone, and above the start."""
     with MemoryMeter(inputs.device) as meter:
         hook = model.backbone.register_forward_hook(lambda *_: meter.mark('after the backbone'))
-        _encode(model(inputs, samples, mode='predict'))
+        _predict(model, inputs, samples)
     hook.remove()
     return {'above the backbone': meter.peak('after the backbone'), 'all': meter.peak()}
 
 
-def _encode(results: list[DetDataSample]) -> None:
-    """Encode masks that are none yet, as mmdet's metrics do."""
+def _predict(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> list[DetDataSample]:
+    """The predictions; masks that are no RLE yet are encoded, as mmdet's metrics do."""
+    results = model(inputs, samples, mode='predict')
     for result in results:
         masks = result.pred_instances.get('masks')
         if isinstance(masks, Tensor):
             with stage('RLE'):
                 encode_mask_results(masks.cpu().numpy())
+    return results
 
 
 def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
     """Seconds of each of the `TRAINING_STAGES`; together they are a step without the optimiser.
 
-    towers: the layers of convolution, normalisation and activation of all heads; after towers: what else the heads and
-    losses do, forward and backward (maps, targets, losses). See `own_graphs` for how they are told apart.
+    towers: the layers of convolution, normalisation and activation of all heads; after towers: the rest of heads and
+    losses, forward and backward (maps, targets, losses). `own_graphs` tells them apart.
     """
     clock = StageClock(inputs.device)
 
@@ -79,9 +80,9 @@ def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]
         clock.begin(FORWARD)
         _training_step(model, inputs, samples, begin)
         clock.end()
-    others = {name: clock.seconds[name] for name in TRAINING_STAGES if name != AFTER}
-    seconds = others | {AFTER: clock.total - sum(others.values())}  # with the heads' own marks
-    return {name: seconds[name] for name in TRAINING_STAGES}
+    seconds = {name: clock.seconds[name] for name in TRAINING_STAGES}
+    # The heads mark stages of their own, which are neither towers nor backbone.
+    return seconds | {AFTER: seconds[AFTER] + clock.total - sum(seconds.values())}
 
 
 def training_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
@@ -94,13 +95,9 @@ def training_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSampl
 def _training_step(
     model: nn.Module, inputs: Tensor, samples: list[DetDataSample], begin: Callable[[str], None]
 ) -> None:
-    """Forward and backward; the pyramid is cut out of the graph so that its two sides can be measured apart.
+    """Forward and backward; ``begin`` is called with `AFTER` and `BACKWARD` when these parts begin.
 
-    Args:
-        model: the detector.
-        inputs: the images.
-        samples: what is on them.
-        begin: called with `AFTER` and `BACKWARD` when these parts begin.
+    The pyramid is cut out of the graph so that its two sides can be measured apart.
     """
     pyramid, leaves = [], []
 
@@ -117,9 +114,8 @@ def _training_step(
         hook.remove()
     loss.backward()
     begin(BACKWARD)
-    used = [
-        (x, leaf.grad) for x, leaf in zip(pyramid, leaves, strict=True) if leaf.grad is not None and x.requires_grad
-    ]
+    used = [(x, leaf.grad) for x, leaf in zip(pyramid, leaves, strict=True) if leaf.grad is not None]
+    used = [(x, grad) for x, grad in used if x.requires_grad]
     if used:
         torch.autograd.backward(*zip(*used, strict=True))
     model.zero_grad(set_to_none=True)

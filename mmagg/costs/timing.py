@@ -1,9 +1,9 @@
 """Time and memory of forms of a computation that take turns. PyTorch alone is imported."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import nullcontext
 from functools import partial
 from statistics import median
-from time import perf_counter
 from typing import Any, TypeVar
 
 import torch
@@ -11,15 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.costs.memory import MIB, MemoryMeter
+from mmagg.ops.stage import StageClock
 
 Key = TypeVar('Key', bound=Hashable)
 Result = TypeVar('Result')
-
-
-def use_threads(number: int | None) -> None:
-    """Let PyTorch use so many threads of the CPU in this process; None: as many as it does."""
-    if number:
-        torch.set_num_threads(number)
 
 
 def heading(machine: Mapping[str, Any]) -> str:
@@ -27,33 +22,22 @@ def heading(machine: Mapping[str, Any]) -> str:
     return f'hardware  {machine["gpu"] or machine["cpu"]}, {machine["threads"]} threads, torch {machine["torch"]}'
 
 
-def timed(run: Callable[[], object], device: torch.device, calls: int = 1) -> float:
-    """Seconds of a call, of several in a row."""
-    wait = torch.cuda.synchronize if device.type == 'cuda' else lambda: None
-    wait()
-    start = perf_counter()
-    for _ in range(calls):
-        run()
-    wait()
-    return (perf_counter() - start) / calls
-
-
-def peak_mib(run: Callable[[], object], device: torch.device) -> float:
-    """Peak memory of a call above that at its start, in MiB."""
-    with MemoryMeter(device) as meter:
-        run()
-    return meter.peak() / MIB
+def clocked(
+    run: Callable[[], object], device: torch.device, calls: int = 1, *, stages: bool = False
+) -> dict[str, float]:
+    """Milliseconds of a call, of several in a row: of its marked `stages` if these are to be told apart, and 'rest'."""
+    clock = StageClock(device)
+    with clock.listening() if stages else nullcontext(), clock.stage('rest'):
+        for _ in range(calls):
+            run()
+    return {name: 1e3 * seconds / calls for name, seconds in clock.seconds.items()}
 
 
 def in_turns(forms: Mapping[Key, Callable[[], Result]], runs: int) -> dict[Key, list[Result]]:
-    """What several forms of a computation return, run after run.
+    """The results of several forms of a computation, by name, a list of as many as there are `runs`.
 
-    They take turns, and each run follows one of the same form that does not count: nobody alternates between two forms,
-    and what the other one left in caches and allocator is not to be measured.
-
-    Args:
-        forms: by name.
-        runs: that count, of each.
+    They take turns, and each run follows one of the same form that does not count: what another form left in caches and
+    allocator is not to be measured.
     """
     results: dict[Key, list[Result]] = {name: [] for name in forms}
     for _ in tqdm(range(runs), desc='benchmark', unit='turn', leave=False):
@@ -63,19 +47,41 @@ def in_turns(forms: Mapping[Key, Callable[[], Result]], runs: int) -> dict[Key, 
     return results
 
 
-def compare(
-    forms: Mapping[str, Callable[[], Sequence[Tensor]]], device: torch.device, runs: int, calls: int = 1
-) -> dict[str, dict[str, float]]:
-    """Time, memory and results of several forms of a computation.
+def measure(
+    forms: Mapping[Key, Callable[[], object]], device: torch.device, runs: int, *, calls: int = 1, stages: bool = False
+) -> dict[Key, dict[str, Any]]:
+    """Time and memory of several forms of a computation.
 
     Args:
-        forms: by name; the results of the first are what the others' are compared with.
+        forms: by name.
         device: where they run.
         runs: timed runs of each, in turns.
         calls: of a form, in a run.
+        stages: tell those apart that are marked.
 
     Returns:
-        per form `seconds` of a call (median), peak `mib`, the `largest` of its values and the largest `difference`.
+        per form its peak memory `mib`, the median time of a call `ms`, and that of its stages, `stages_ms`.
+    """
+    mib = {}
+    for name, form in forms.items():
+        with MemoryMeter(device) as meter:
+            form()
+        mib[name] = meter.peak() / MIB
+    found = {}
+    timed = {name: partial(clocked, form, device, calls, stages=stages) for name, form in forms.items()}
+    for name, times in in_turns(timed, runs).items():
+        stages_ms = {stage: median(each[stage] for each in times) for stage in times[0]}
+        found[name] = {'mib': mib[name], 'ms': median(sum(each.values()) for each in times), 'stages_ms': stages_ms}
+    return found
+
+
+def compare(
+    forms: Mapping[str, Callable[[], Sequence[Tensor]]], device: torch.device, runs: int, *, calls: int = 1
+) -> dict[str, dict[str, Any]]:
+    """Time, memory and results of several forms of a computation; the results are compared with the first form's.
+
+    Returns:
+        per form the result of `measure`, and the `largest` of its values and the largest `difference`.
     """
     found, expected = {}, next(iter(forms.values()))()
     for name, form in forms.items():
@@ -84,8 +90,6 @@ def compare(
             'largest': max(x.abs().max().item() for x in values),
             'difference': max((a - b).abs().max().item() for a, b in zip(expected, values, strict=True)),
         }
-        del values
-        found[name]['mib'] = peak_mib(form, device)
-    del expected
-    seconds = in_turns({name: partial(timed, form, device, calls) for name, form in forms.items()}, runs)
-    return {name: found[name] | {'seconds': median(seconds[name])} for name in forms}
+    del expected, values
+    measured = measure(forms, device, runs, calls=calls)
+    return {name: found[name] | measured[name] for name in forms}

@@ -1,4 +1,4 @@
-"""How long an image takes, stage by stage, while a model is tested on real data."""
+"""Time of an image, stage by stage, while a model is tested on real data."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -23,14 +23,14 @@ class LatencyHook(Hook):
     On a GPU the clock waits for the device whenever a stage begins or ends, which makes testing a little slower.
 
     Args:
-        model: what is tested, without the wrapper of distributed training.
+        model: the tested model, without the wrapper of distributed training.
         compiled: its parts are compiled; then it is one stage, because a part would not be with a hook in it.
 
     Attributes:
         batches: images, and seconds by stage, of each.
     """
 
-    priority = 'HIGHEST'  # what other hooks do after a batch, as drawing it, is no part of it
+    priority = 'HIGHEST'  # the work of other hooks after a batch, as drawing it, is no part of it
 
     def __init__(self, *, model: nn.Module, compiled: bool = False) -> None:
         self.model, self.compiled = model, compiled
@@ -47,7 +47,7 @@ class LatencyHook(Hook):
         runner.register_hook(self._waiting)
 
     def before_test_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """The data are here; whatever is no other stage collects the results."""
+        """The data are here; the time of no other stage goes to collecting the results."""
         self.clock.seconds.clear()
         self.clock.seconds[WAITING] = perf_counter() - self._waiting.since
         self._batch = ExitStack()
@@ -81,7 +81,7 @@ class LatencyHook(Hook):
 
 
 class _WaitingHook(Hook):
-    """Knows since when the next batch is waited for."""
+    """Notes in `since` when all hooks are done with a batch: from then on the next one is waited for."""
 
     priority = 'LOWEST'
 
@@ -89,5 +89,5 @@ class _WaitingHook(Hook):
         self.since = perf_counter()
 
     def after_test_iter(self, *_: Any, **__: Any) -> None:
-        """All other hooks are done with the batch."""
+        """All other hooks are done."""
         self.since = perf_counter()

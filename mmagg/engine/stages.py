@@ -1,4 +1,4 @@
-"""Stages of a detector whose parts may be mmdet's: where its code has no marks, hooks of its modules set them."""
+"""Stages of a detector whose parts may be mmdet's: hooks mark the modules whose code has no marks."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -39,11 +39,11 @@ def marked_detector(model: nn.Module) -> Iterator[None]:
     """Within the block an inference by ``model(inputs, samples, mode='predict')`` has these stages:
 
     - backbone, neck;
-    - head: the towers (of a lazy head: those that were needed). Where boxes come from FCOS, what finds them before NMS;
+    - head: the towers (of a lazy head: those that were needed). With boxes from FCOS, all that finds them before NMS;
       from other box heads of mmdet, all from the neck to the masks, or to the end where there is no mask head;
     - decode: the masks of the candidates, which mmdet's heads make partly in 'head', partly in 'post'; context and
       aggregation of an aggregator are stages of their own. With FCOS, all that masks add to the boxes up to pasting or
-      upsampling them: bases or mask features, coefficients (CondInst's at all locations) and what is made of both;
+      upsampling them: bases or mask features, coefficients (CondInst's at all locations), and the masks made of both;
     - RLE: encoding the final masks, where the detector does it;
     - post: everything else.
     """
@@ -97,7 +97,7 @@ def own_graphs(modules: Iterable[nn.Module], forward: str, backward: str) -> Ite
 
 
 class _OwnGraph(torch.autograd.Function):
-    """The node that stands for a graph, (input, output), given in a tuple so that autograd does not look into it."""
+    """A node that stands for a graph, (input, output), which is a tuple so that autograd does not look into it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, graph: tuple[Tensor, Tensor], backward: str) -> Tensor:
@@ -111,18 +111,3 @@ class _OwnGraph(torch.autograd.Function):
             del ctx.graph
             torch.autograd.backward(y, grad)
         return x.grad, None, None
-
-
-@contextmanager
-def replaced(owner: Any, attribute: str, value: Any) -> Iterator[None]:
-    """Within the block ``owner.attribute`` is ``value``."""
-    own = attribute in vars(owner)  # else it is the class's
-    before = getattr(owner, attribute)
-    setattr(owner, attribute, value)
-    try:
-        yield
-    finally:
-        if own:
-            setattr(owner, attribute, before)
-        else:
-            delattr(owner, attribute)

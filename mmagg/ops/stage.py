@@ -1,4 +1,4 @@
-"""Stages of a program: marked where they happen, and measured by what passes in them.
+"""Stages of a program: marked where they happen, and measured in time or anything else that grows.
 
 A lazy head runs its towers in the middle of decoding. So a stage is charged exclusively: while a nested stage is open,
 the outer one is charged nothing, and all stages add up to the outermost ones.
@@ -26,13 +26,13 @@ def stage(name: str) -> Iterator[None]:
 
 
 class StageMeter:
-    """What passes in each stage, without the stages within it.
+    """Charges the growth of a quantity, e.g. the time, to the innermost stage that is open.
 
     Args:
-        read: returns what grows, e.g. the time.
+        read: returns the quantity.
 
     Attributes:
-        spent: by stage name, in the order in which the stages were first left.
+        spent: growth by stage name, in the order in which the stages were first left.
     """
 
     def __init__(self, read: Callable[[], float]) -> None:
@@ -58,7 +58,7 @@ class StageMeter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Charge what passes in the block to ``name``."""
+        """Within the block ``name`` is charged."""
         self.begin(name)
         try:
             yield
@@ -75,7 +75,7 @@ class StageMeter:
             _listening.remove(self)
 
     def _charge(self) -> None:
-        """Charge what has passed since the last change to the innermost open stage."""
+        """Charge the growth since the last change to the innermost open stage."""
         now = self.read()
         if self._open:
             self.spent[self._open[-1]] += now - self._last
@@ -86,8 +86,8 @@ class StageClock(StageMeter):
     """Exclusive seconds per stage.
 
     Args:
-        device: on CUDA the clock waits for the device whenever a stage begins or ends: what the host launches in a
-            stage is charged to it, not to whoever waits for it later.
+        device: on CUDA the clock waits for the device whenever a stage begins or ends: a kernel is charged to the stage
+            that launched it, not to the one that waits for it.
 
     Attributes:
         seconds: by stage name.
@@ -99,7 +99,7 @@ class StageClock(StageMeter):
         self.seconds = self.spent
 
     def now(self) -> float:
-        """The time when the device has done what was launched."""
+        """The time, once the device is idle."""
         if self.device.type == 'cuda':
             torch.cuda.synchronize(self.device)
         return perf_counter()

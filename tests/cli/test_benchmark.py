@@ -118,6 +118,12 @@ def test_a_hundred_detections_where_nothing_else_is_said(boxed_configs, capsys) 
     assert ': 1000 candidates, 100 instances, ' in capsys.readouterr().out
 
 
+def test_the_layout_of_the_weights_can_be_chosen(configs, capsys) -> None:
+    for argv, layout in ([], 'channels_last'), (['--layout', 'contiguous'], 'contiguous'):
+        assert run(command, [configs[0], *SMALL, '--runs', '1', *argv]) == 0
+        assert f' instances, {layout}\n' in capsys.readouterr().out
+
+
 def test_training(configs, capsys) -> None:
     argv = [configs[0], '--vs', configs[1], *SMALL, '--train', '--batch-size', '1', '--objects', '3']
     assert run(command, argv) == 0

@@ -2,7 +2,8 @@
 
 import torch
 
-from mmagg.costs.timing import compare, in_turns, timed
+from mmagg.costs.timing import clocked, compare, in_turns, measure
+from mmagg.ops.stage import stage
 
 CPU = torch.device('cpu')
 
@@ -20,10 +21,22 @@ def test_forms_are_compared_with_the_first():
     assert [found[name]['difference'] for name in found] == [0, 0.5]
     assert [found[name]['largest'] for name in found] == [2, 2.5]
     assert found['two']['mib'] > found['one']['mib'] >= 4096 / 2**20
-    assert all(each['seconds'] > 0 for each in found.values())
+    assert all(each['ms'] > 0 for each in found.values())
 
 
 def test_time_is_that_of_one_call():
     calls = []
-    assert timed(lambda: calls.append(1), CPU, calls=5) > 0
+    assert clocked(lambda: calls.append(1), CPU, calls=5)['rest'] > 0
     assert len(calls) == 5
+
+
+def test_marked_stages_are_told_apart_where_that_is_asked_for():
+    @stage('inner')
+    def form():
+        return torch.ones(1024).sum()
+
+    for stages, names in (True, {'inner', 'rest'}), (False, {'rest'}):
+        found = measure({1: form}, CPU, runs=3, stages=stages)[1]
+        assert set(found['stages_ms']) == names
+        assert found['ms'] > 0
+        assert found['mib'] >= 4096 / 2**20

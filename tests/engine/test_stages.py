@@ -1,13 +1,12 @@
 """Stages set by hooks, and training with modules in graphs of their own."""
 
 import copy
-import types
 
 import pytest
 import torch
 from torch import nn
 
-from mmagg.engine.stages import marked, own_graphs, replaced
+from mmagg.engine.stages import marked, own_graphs
 from mmagg.ops import stage as stages
 from mmagg.ops.stage import StageClock
 
@@ -64,20 +63,6 @@ def test_a_module_that_fails_is_closed(time):
             net('no tensor')
         time.sleep(3)
     assert clock.seconds == {'inner': 10, 'outer': 1, 'rest': 3}
-
-
-def test_replaced_attributes_of_an_instance_come_back():
-    owner = types.SimpleNamespace(value=None)
-    with replaced(owner, 'value', 3):
-        assert owner.value == 3
-    assert owner.value is None
-
-
-def test_replaced_attributes_of_a_class_come_back_after_an_error():
-    net = nn.Linear(2, 2)
-    with pytest.raises(TypeError), replaced(net, 'forward', len):
-        raise TypeError
-    assert 'forward' not in vars(net)
 
 
 class Net(nn.Module):

@@ -1,4 +1,4 @@
-"""What is measured of a detector, on tiny ones: ours and mmdet's SOLO, and one without a mask head."""
+"""Times and memory of tiny detectors: ours and mmdet's SOLO, and one without a mask head."""
 
 from time import perf_counter
 
