@@ -33,7 +33,7 @@ def test_it_is_a_convolution_of_the_concatenated_pyramid(
     context = net(hidden_channels=hidden)
     feats = [x.contiguous(memory_format=memory_format) for x in pyramid()]
     together = torch.cat([feats[0], *(upsampled(x, SIZES[0]) for x in feats[1:])], 1)
-    want = context.fuse(together)
+    want = F.conv2d(together, context.fuse.weight, context.fuse.bias)
     if hidden:
         gn, _, last = context.reduce
         want = last(F.group_norm(want, 2, gn.weight, gn.bias, gn.eps).relu())
@@ -75,7 +75,7 @@ def test_the_mask_features_of_solov2_may_be_the_source() -> None:
     feats = [torch.randn(1, 3, 8, 12).double(), torch.randn(1, 3, 4, 6).double()]
     masks = branch(feats, feats[1:])
     context = net(in_channels=6, hidden_channels=None, source='mask_features')
-    want = context.fuse(masks[0].mask_features).relu()
+    want = F.conv2d(masks[0].mask_features, context.fuse.weight, context.fuse.bias).relu()
     torch.testing.assert_close(context(feats, masks).at(0, (8, 12)), want[0])
 
 
