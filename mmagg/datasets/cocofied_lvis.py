@@ -7,7 +7,7 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 
 from pathlib import Path
 
-from mmagg.datasets.coco_file import check_codes, read_coco_json
+from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, read_coco_json
 from mmagg.io.errors import InputError
 
 # COCO's category id, its name there (mmdet's class name) and the synset of LVIS. Names do not do: LVIS v0.5 calls
@@ -160,10 +160,10 @@ def read_cocofied(path: Path) -> dict:
 
     Raises:
         OSError: the file cannot be read.
-        InputError: it is not LVIS, its categories have other ids than COCO's, or a run-length code is cut off.
+        InputError: it is not LVIS, its categories have other ids than COCO's, or `check_annotations` refuses it.
     """
     content = read_lvis(path)
-    check_codes(path, content['annotations'])
+    check_annotations(CocoFile(Path(path), *(content[part] for part in PARTS)))
     for category in content['categories']:
         if ID_OF_SYNSET.get(category['synset']) != category['id']:
             raise InputError(

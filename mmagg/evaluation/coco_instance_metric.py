@@ -106,17 +106,14 @@ class COCOInstanceMetric(BaseMetric):
 
     def _category_ids(self) -> list[int]:
         """Category id by label."""
-        categories = self.annotations.categories
         classes = (self.dataset_meta or {}).get('classes')
-        if classes is None:
-            return [category['id'] for category in categories]
-        lacking = set(classes) - {category['name'] for category in categories}
+        lacking = set(classes or ()) - {category['name'] for category in self.annotations.categories}
         if lacking:
             raise ValueError(
                 f'{self.ann_file} has no category {", ".join(sorted(lacking))}, which the data set names; '
                 'set metainfo.classes to the categories of the file'
             )
-        return [category['id'] for category in categories if category['name'] in classes]
+        return self.annotations.category_ids(classes)
 
     def _rles(self, masks: Tensor | np.ndarray | Sequence[dict]) -> Iterator[dict]:
         """n dicts of RLE."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_codes, coco_format, is_crowd, read_coco
+from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, is_crowd, read_coco
 from mmagg.ops.rle import outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
@@ -28,15 +28,10 @@ def read_annotations(path: str | Path) -> CocoFile:
 
     Raises:
         OSError: it cannot be read.
-        InputError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
+        InputError: it is not JSON, has no `images` or `categories`, or `check_annotations` refuses it.
     """
     content = read_coco(path)
-    check_codes(path, content.annotations)
-    with coco_format(path):  # the scores come hours later: ids must be there, and be of one kind
-        for ids in (content.image_by_id, content.category_by_id):
-            sorted(ids)
-        for annotation in content.annotations:
-            hash((annotation['image_id'], annotation['category_id']))
+    check_annotations(content)
     return content
 
 

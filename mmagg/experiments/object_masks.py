@@ -15,11 +15,10 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, coco_format, is_crowd, read_coco
+from mmagg.datasets.coco_file import BAD, Entry, check_annotations, coco_format, is_crowd, read_coco
 from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
 from mmagg.ops.rle import decode_mask
-from mmagg.ops.rle_lengths import rle_lengths
 
 CHUNK = 64  # masks that a process makes at once; those of run-length codes are as large as their image
 
@@ -75,7 +74,8 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
     """
     content = read_coco(ann_file, needed=('annotations', 'categories'))
     with coco_format(ann_file):
-        label_of = {category['id']: label for label, category in enumerate(content.categories)}
+        check_annotations(content)
+        label_of = {category_id: label for label, category_id in enumerate(content.category_ids())}
         classes = tuple(category['name'] for category in content.categories)
         objects = [
             (outline, annotation['bbox'], float(annotation['area']), label_of[annotation['category_id']])
@@ -133,7 +133,4 @@ def _as_mmdet(outline: list | dict) -> PolygonMasks | BitmapMasks:
     """One object's mask; polygons know no image size, as they are drawn in the box alone."""
     if isinstance(outline, list):
         return PolygonMasks([[np.array(polygon, dtype=float) for polygon in outline]], 1, 1)
-    length = rle_lengths([outline['counts']]).item()
-    if length != np.prod(outline['size']):  # decoding would not end
-        raise ValueError(f'a run-length code of {length} pixels for a mask of {outline["size"]}')
     return BitmapMasks(decode_mask(outline)[None].view(np.uint8), *outline['size'])

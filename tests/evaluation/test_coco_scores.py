@@ -216,6 +216,24 @@ def test_codes_of_another_length_are_refused_by_everybody(counts: str | list, tm
 
 
 @pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda content: content['annotations'][2].update(image_id='1'), "annotation 2: its image_id is '1'"),
+        (lambda content: content['images'].append(content['images'][0]), 'an id occurs twice'),
+        (lambda content: content['annotations'][2].update(segmentation={'size': [1, 1], 'counts': [1]}), 'size of its'),
+    ],
+)
+def test_everybody_refuses_the_same_annotations(change: Callable, message: str, tmp_path: Path) -> None:
+    content, path = truth(), tmp_path / 'truth.json'
+    change(content)
+    path.write_text(json.dumps(content))
+    for read in (read_annotations, read_truth, lambda path: read_masks(path, size=14, workers=1)):
+        with pytest.raises(InputError, match=rf'truth\.json.*{message}'):
+            read(path)
+    assert any(finding.severity == 'fatal' for finding in check_coco(path, tmp_path, decode_images=False))
+
+
+@pytest.mark.parametrize(
     'change',
     [
         lambda content: content['annotations'][0].pop('image_id'),
