@@ -1,4 +1,4 @@
-"""COCO's average precision from matches, also where images count several times or not at all.
+"""COCO's average precision from matches, also of samples that hold an image several times or not at all.
 
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
@@ -17,8 +17,8 @@ def average_precision(
 ) -> np.ndarray:
     """AP, interpolated at 101 recalls, for each sample of images.
 
-    An image with weight 2 is what two copies of it would be. Nothing is matched again: the counts at a right detection
-    are sums of weights, and the number of recalls that it answers for follows from its own recall and the last one's.
+    An image of weight 2 counts as two copies of it. Nothing is matched again: precision and recall at a right detection
+    follow from sums of weights, and each right detection gives the precision of the recalls since the last one.
 
     Args:
         truth: I images, K classes, G objects.
@@ -46,7 +46,7 @@ def average_precision(
 
 
 def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """(S,) AP of n detections in order: (n,) which are right, (S, n) weights, (S,) objects to find."""
+    """(S,) AP of n detections in order: (n,) bool that are right, (S, n) weights, (S,) numbers of objects to find."""
     right = np.flatnonzero(true)
     if not len(right):
         return np.zeros(len(totals))
@@ -60,12 +60,12 @@ def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarr
 
 
 def samples_at_once(detections: Detections) -> int:
-    """How many samples of images stay within the byte budget."""
+    """The number of samples of images that stay within the byte budget."""
     largest = np.bincount(detections.labels).max(initial=1)
     return int(max(1, BUDGET // (8 * largest)))
 
 
 def mean_over_classes(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without nan; nan where there is nothing else."""
+    """Mean over the last axis without nan, as of classes without objects; nan where there is nothing else."""
     present = ~np.isnan(values)
     return np.where(present, values, 0).sum(axis=-1) / np.where(present.any(axis=-1), present.sum(axis=-1), np.nan)

@@ -1,9 +1,8 @@
-"""Coverage: how much of an object's box other objects cover.
+"""Coverage: the share of an object's box that other objects cover.
 
-An object's coverage is the share of its own bounding box that the masks of all other annotated objects of the image
-cover together, of whatever class, crowd regions too: what is in front of it, behind it or close beside it. So a cup on
-an annotated table counts as crowded: what surrounds it belongs to something else. Where boxes are compared, the others'
-boxes take the place of their masks.
+The masks of all other annotated objects of the image cover together, of whatever class, crowd regions too: those in
+front of the object, behind it or close beside it. So a cup on an annotated table counts as crowded: the pixels around
+it belong to the table. Where boxes are compared, the others' boxes take the place of their masks.
 
 Shape shorthand: N boxes, G objects.
 """
@@ -24,7 +23,7 @@ def coverage(boxes: np.ndarray, images: np.ndarray, own: np.ndarray, objects: Ob
     Args:
         boxes: (N, 4) x, y, width, height; whole pixels where objects are masks.
         images: (N,) int.
-        own: (N,) int, the object that does not count as another, or -1.
+        own: (N,) int, the object that a box belongs to and that does not cover it, or -1.
         objects: G.
 
     Returns:
@@ -61,7 +60,7 @@ def boxes_of(outlines: np.ndarray) -> np.ndarray:
 
 
 def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rows and columns begin and end: pixels of masks, or cells between the sides of all boxes."""
+    """The edges of rows and columns: those of pixels for masks, for boxes the sides of all boxes."""
     if outlines.ndim == 1:
         return tuple(np.arange(side + 1.0) for side in outlines[0]['size'])
     low, size = np.split(np.concatenate([outlines, boxes]), 2, axis=1)
@@ -70,7 +69,7 @@ def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _windows(boxes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[slice, slice]]:
-    """The part of the grid that is each box."""
+    """The rows and columns of the grid in each box."""
     x, y, right, low = (*boxes[:, :2].T, *(boxes[:, :2] + boxes[:, 2:]).T)
     ends = (
         np.searchsorted(edges, values).tolist()

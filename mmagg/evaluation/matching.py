@@ -27,17 +27,17 @@ class Pairs(NamedTuple):
     ious: np.ndarray
 
     def where(self, chosen: np.ndarray) -> 'Pairs':
-        """The pairs that a mask (P,) chooses."""
+        """The pairs that `chosen`, (P,) bool or indices, selects."""
         return Pairs(*(values[chosen] for values in self))
 
 
 class Outcome(NamedTuple):
-    """Detections and objects judged.
+    """The detections that are right, those that are wrong, and the objects to be found.
 
     Attributes:
         matches: (A, T, D) int32, the object of each detection, or -1.
         true: (A, T, D) bool: right.
-        false: (A, T, D) bool: wrong. What is neither is not counted: in a crowd region, or of another size.
+        false: (A, T, D) bool: wrong. A detection in a crowd region or of another size may be neither: it doesn't count.
         expected: (A, G) bool: objects to be found.
     """
 
@@ -63,7 +63,7 @@ def overlaps(detections: Detections, objects: Objects) -> Pairs:
 
 
 def by_image(images: np.ndarray) -> Mapping[int, np.ndarray]:
-    """Indices of the entries of each image, in order."""
+    """The indices of the entries of each image, in order, from the (N,) images of all entries."""
     order = np.argsort(images, kind='stable')
     names, starts = np.unique(images[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else {}
@@ -93,10 +93,10 @@ def match(
 
     Args:
         pairs: P of them; detections with the same turn have no object in common.
-        turns: (D,) when a detection chooses: its rank in its image and class.
+        turns: (D,) the round in which a detection chooses: its rank in its image and class.
         ignored: (A, G) bool, crowd regions included.
         crowd: (G,) bool.
-        thresholds: (T,) IoU that is enough.
+        thresholds: (T,) least IoU of a match.
 
     Returns:
         (A, T, D) int32, objects, or -1.
@@ -130,14 +130,14 @@ def evaluate(
     sizes: Sequence[tuple[float, float]] = (SIZES['all'],),
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Outcome:
-    """Match detections to objects of their class and see which are right.
+    """Match detections to objects of their class, for ranges of size.
 
     Args:
-        detections: as `Detections.counted` gives them.
+        detections: D, as `Detections.counted` gives them.
         objects: G of them.
         pairs: from `overlaps`.
         sizes: A ranges of areas in pixels, both ends included.
-        thresholds: (T,).
+        thresholds: (T,) IoU of a right detection.
     """
     low, high = np.array(sizes, float).T[..., None]
     outside, strange = ((things.areas < low) | (things.areas > high) for things in (objects, detections))
@@ -153,15 +153,12 @@ def evaluate_groups(
     strange: np.ndarray,
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Outcome:
-    """As `evaluate` with any groups of objects in the place of sizes.
+    """`evaluate` with A groups of objects instead of ranges of size.
 
     Args:
-        detections: as `Detections.counted` gives them.
-        objects: G of them.
-        pairs: from `overlaps`.
-        outside: (A, G) bool, objects that a group is not about. What is matched to them is not counted.
-        strange: (A, D) bool, detections that a group does not count where they are matched to nothing.
-        thresholds: (T,).
+        detections, objects, pairs, thresholds: as of `evaluate`.
+        outside: (A, G) bool, objects that are not in a group. Detections matched to them do not count in it.
+        strange: (A, D) bool, detections that do not count in a group if they are matched to nothing.
     """
     ignored = objects.crowd | outside
     turns = ranks(detections.images, detections.labels)

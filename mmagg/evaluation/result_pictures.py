@@ -21,16 +21,16 @@ SAME = 0.5  # IoU from which a detection has the colour of an object
 def side_by_side(
     image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, score_thr: float
 ) -> np.ndarray:
-    """An image with what is annotated, and once more for each of ``detections``.
+    """An image with its annotated objects, and once more with each of ``detections``.
 
-    A detection has the colour of the object of its class that it overlaps most, if it does by `SAME`.
+    A detection has the colour of the object of its class that it overlaps most, if their IoU is at least `SAME`.
 
     Args:
         image: its index.
         truth: the annotations.
         detections: results, from left to right.
         folder: of the images.
-        score_thr: less certain detections are not drawn.
+        score_thr: detections with a lower score are not drawn.
 
     Returns:
         (height, width, 3) uint8, BGR.
@@ -64,7 +64,7 @@ def side_by_side(
 
 
 def _colours(found: Detections, mine: np.ndarray, objects: Objects, annotated: np.ndarray) -> np.ndarray:
-    """(n,) numbers of the detections ``mine``: places in ``annotated``, and others where there is no such object."""
+    """(n,) colour numbers of the detections ``mine``: that of their object in ``annotated``, or one of their own."""
     others = len(annotated) + np.arange(len(mine))
     if not len(mine) or not len(annotated):
         return others

@@ -25,12 +25,13 @@ from mmagg.io.files import written_whole
 from mmagg.io.tables import percent, write_records
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
+from mmagg.visualization.chart import write_chart
 
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
 CURVE = (20, 40, 60, 80, 100)
 FIT, HELD_OUT = 'fit', 'held out'
 COLUMNS = ('all', *SIZES)
-SIZE, DPI = (11, 4), 110  # inches, dots per inch
+SIZE = 11, 4  # inches
 
 Row = dict[str, str | int | float | None]
 Fitted = tuple[MaskCodec, list[int], Dictionary | AutoEncoderMaskCodec]
@@ -70,8 +71,7 @@ class CodecReport:
     def write(self, path: Path) -> None:
         """Write the codec to an .npz file, and the errors to .csv and .png beside it."""
         write_records(self.rows, path.with_suffix('.csv'))
-        with written_whole(path.with_suffix('.png')) as temporary:
-            plot(self.rows, self.codec, temporary)
+        plot(self.rows, self.codec, path.with_suffix('.png'))
         with written_whole(path) as temporary:
             self.content.write(temporary)
 
@@ -261,7 +261,7 @@ def plot(rows: Sequence[Row], codec: str, path: Path) -> None:
         if any(row['masks'] == HELD_OUT for row in rows):
             axes.plot([], [], '--', color='grey', label=HELD_OUT)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=DPI)
+    write_chart(figure, path)
 
 
 def _curves(axes: Axes, rows: Sequence[Row], column: str, label: str, colour: str) -> None:

@@ -16,15 +16,16 @@ from mmagg.evaluation.coco_scores import average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.voting_search import VotingSearch
 from mmagg.io.errors import InputError
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, write_records
 from mmagg.models.postprocess import MaskPostProcessor
 from mmagg.ops.mask_voting import WEIGHTS
+from mmagg.visualization.chart import write_chart
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 METRICS = ('AP', 'AP50', 'AP75')
 NAMES = {'avg': '+avg. v.', 'score': '+score v.', 'iou': '+IoU v.'}  # as in the paper's Table 1
-SIZE, DPI = (6, 4), 110  # inches, dots per inch
+SIZE = 6, 4  # inches
 
 Row = dict[str, str | float | None]
 
@@ -71,8 +72,7 @@ class VotingReport:
         """Write results.json, results.csv and curves.png."""
         write_json(vars(self), folder / 'results.json')
         write_records(self.grid, folder / 'results.csv')
-        with written_whole(folder / 'curves.png') as temporary:
-            plot(self.grid, temporary)
+        plot(self.grid, folder / 'curves.png')
 
 
 def mask_voting(
@@ -180,4 +180,4 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes.legend(frameon=False)
     axes.set(title='mask voting', xlabel='IoU threshold', ylabel='mask AP (%)')
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=DPI)
+    write_chart(figure, path)
