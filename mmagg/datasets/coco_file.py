@@ -163,6 +163,19 @@ def read_coco_json(path: str | Path) -> Any:
         raise InputError(f'{path} is not JSON, so it is not COCO format: {error}') from error
 
 
+def read_records(path: str | Path) -> list[Entry]:
+    """The records of a COCO result file; they are not checked.
+
+    Raises:
+        OSError: it cannot be read.
+        InputError: it is not JSON, or no list.
+    """
+    content = read_coco_json(path)
+    if not isinstance(content, list):
+        raise InputError(f'{path} is no COCO result file; it must hold a list of detections')
+    return content
+
+
 def is_crowd(annotation: Entry) -> int:
     """1 for a region of many objects, in which detections are neither right nor wrong; 0 where nothing is said."""
     return int(bool(int(annotation.get('iscrowd') or 0)))

@@ -17,7 +17,7 @@ from mmagg.datasets.coco_file import (
     coco_format,
     is_crowd,
     read_coco,
-    read_coco_json,
+    read_records,
 )
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
@@ -72,9 +72,7 @@ def read_detections(path: Path, truth: Truth) -> Detections:
         InputError: it is no result file, or not one of these annotations.
     """
     with _there(path):
-        content = read_coco_json(path)
-    if not isinstance(content, list):
-        raise InputError(f'{path} is no COCO result file; it must hold a list of detections')
+        content = read_records(path)
     entries, ids = dict(enumerate(content)), (truth.image_ids, truth.category_ids)
     images, labels, outlines, areas = _columns(path, entries, 'detection', ids, truth.sizes, truth.iou_type)
     if truth.iou_type == 'segm':

@@ -24,7 +24,7 @@ def average_precision(
         truth: I images, K classes, G objects.
         detections: D, the most certain first.
         outcome: of `evaluate` for all images.
-        weights: (S, I) int, how often an image counts; None for one sample, the data set itself.
+        weights: (S, I) int, copies of each image; None for one sample, the data set itself.
 
     Returns:
         (S, A, T, K); nan where a sample has no object of a class.

@@ -192,12 +192,7 @@ def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pair
     object of its class by ``iou_thr``, which a more certain one has found, is a duplicate; one that overlaps nothing
     by `BACKGROUND` is background; the rest is both.
 
-    Args:
-        outcome: of `evaluate` at ``iou_thr`` alone.
-        detections: D.
-        objects: G.
-        pairs: from `overlaps`.
-        iou_thr: IoU of a right detection.
+    ``outcome`` is that of `evaluate` at the IoU ``iou_thr`` alone, ``pairs`` the result of `overlaps`.
     """
     wrong, matches = outcome.false[0, 0], outcome.matches[0, 0]
     pairs = pairs.where(~objects.crowd[pairs.objects])

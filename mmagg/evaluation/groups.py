@@ -156,13 +156,8 @@ def ap_by_group(
         pairs: the result of `overlaps`, if it is known already.
     """
     pairs = overlaps(detections, truth.objects) if pairs is None else pairs
-    return ApByGroup(
-        scope=scope_of(truth, detections),
-        classes=truth.classes,
-        edges=edges,
-        size=by_size(truth, detections, pairs),
-        coverage=by_coverage(truth, detections, pairs, edges=edges),
-    )
+    size, cover = by_size(truth, detections, pairs), by_coverage(truth, detections, pairs, edges=edges)
+    return ApByGroup(scope_of(truth, detections), truth.classes, edges, size, cover)
 
 
 def by_size(truth: Truth, detections: Detections, pairs: Pairs) -> GroupScores:
@@ -193,13 +188,7 @@ def by_coverage(truth: Truth, detections: Detections, pairs: Pairs, *, edges: Se
 
 
 def group_scores(truth: Truth, detections: Detections, outcome: Outcome) -> GroupScores:
-    """Scores from the outcome of `evaluate` or `evaluate_groups` at the thresholds of COCO.
-
-    Args:
-        truth: I images, K classes, G objects.
-        detections: D.
-        outcome: of A groups.
-    """
+    """Scores of A groups from their outcome, by `evaluate` or `evaluate_groups`, at the thresholds of COCO."""
     labels, classes = truth.objects.labels, len(truth.classes)
     ap = average_precision(truth, detections, outcome)[0]
     counts = np.array([np.bincount(labels[expected], minlength=classes) for expected in outcome.expected])

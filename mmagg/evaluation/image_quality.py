@@ -60,14 +60,9 @@ def image_quality(truth: Truth, detections: Detections, *, score_thr: float = 0.
 
 
 def extremes(quality: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    """Indices of images with the best, the median and the worst quality, each at most once.
+    """Indices of `count` images each with the `best`, the `median` and the `worst` quality (I,), none of them twice.
 
-    Args:
-        quality: (I,), nan for images that are left out.
-        count: how many of each; of few images, each gets a third.
-
-    Returns:
-        `best`, `median` and `worst`, each from the better to the worse.
+    Each list falls in quality. Images whose quality is nan are left out; if there are too few, each list has a third.
     """
     order = np.argsort(-quality, kind='stable')[: np.isfinite(quality).sum()]  # nan comes last
     if len(order) <= 3 * count:

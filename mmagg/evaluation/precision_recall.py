@@ -178,13 +178,7 @@ def precision_recall(
 
 
 def curves_of(truth: Truth, detections: Detections, outcome: Outcome) -> Curves:
-    """The curves of each class, as COCO's evaluation has them.
-
-    Args:
-        truth: K classes, G objects.
-        detections: D, the most certain first.
-        outcome: of `evaluate`; its first size range is taken.
-    """
+    """The curves of each class as in COCO's evaluation, from the first size range of an outcome of `evaluate`."""
     shape = outcome.true.shape[1], len(truth.classes), len(RECALLS)
     curves = Curves(np.full(shape, np.nan), np.full(shape, np.nan))
     totals = _totals(truth, outcome)
@@ -204,13 +198,7 @@ def curves_of(truth: Truth, detections: Detections, outcome: Outcome) -> Curves:
 
 
 def best_f1(truth: Truth, detections: Detections, outcome: Outcome) -> BestF1:
-    """The score thresholds with the best F1, the harmonic mean of precision and recall.
-
-    Args:
-        truth: K classes, G objects.
-        detections: D, the most certain first.
-        outcome: of `evaluate`; its first size range is taken.
-    """
+    """The best F1 (the harmonic mean of precision and recall) in the first size range of an outcome of `evaluate`."""
     thresholds, classes = np.arange(outcome.true.shape[1]), len(truth.classes)
     best = BestF1(*np.full((4, len(thresholds), classes + 1), np.nan))
     totals = _totals(truth, outcome)

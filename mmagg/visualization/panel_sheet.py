@@ -16,23 +16,14 @@ HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the tit
 
 
 class Panel(NamedTuple):
-    """A picture and what is shown below it."""
+    """A picture, and the line or the colour scale below it."""
 
     picture: np.ndarray
     below: str | Scale
 
 
 def panel_sheet(heading: str, titles: Sequence[str], rows: Sequence[Sequence[Panel]]) -> np.ndarray:
-    """Rows of panels under column titles.
-
-    Args:
-        heading: of the sheet.
-        titles: of the columns.
-        rows: at least one; each has a panel per column, all of one size.
-
-    Returns:
-        The sheet, (height, width, 3).
-    """
+    """The sheet, (height, width, 3), of at least one row of panels, all of one size, under the columns' titles."""
     height, width = rows[0][0].picture.shape[:2]
     pitch = max(width, COLUMN_WIDTH) + COLUMN_GAP
     top = MARGIN + HEADING + TITLE
