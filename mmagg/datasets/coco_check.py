@@ -124,9 +124,8 @@ def _repeated(values: Iterable[object]) -> list[object]:
 
 
 def _check_ids(findings: _Findings, images: list[dict], annotations: list[dict], categories: list[dict]) -> None:
-    findings.add('fatal', 'image ids used twice', _repeated(image['id'] for image in images))
-    findings.add('fatal', 'annotation ids used twice', _repeated(ann['id'] for ann in annotations))
-    findings.add('fatal', 'category ids used twice', _repeated(category['id'] for category in categories))
+    for kind, entries in (('image', images), ('annotation', annotations), ('category', categories)):
+        findings.add('fatal', f'{kind} ids used twice', _repeated(entry['id'] for entry in entries))
     findings.add('fatal', 'category names used twice', _repeated(category['name'] for category in categories))
 
     image_ids = {image['id'] for image in images}

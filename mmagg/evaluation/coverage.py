@@ -8,11 +8,11 @@ Shape shorthand: N boxes, G objects.
 """
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Objects
 from mmagg.evaluation.matching import by_image
+from mmagg.ops.rle import decode_mask, rle_boxes
 
 NOTHING, SEVERAL = -1, -2  # where no object is, and where more than one is
 
@@ -44,7 +44,7 @@ def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np
     holders = np.full((len(heights), len(widths)), NOTHING, np.int32)  # which object is where
     for index, outline, window in zip(others, outlines, _windows(boxes_of(outlines), rows, columns), strict=True):
         held = holders[window]
-        inside = coco_mask.decode(outline)[window] > 0 if outlines.ndim == 1 else np.s_[:]
+        inside = decode_mask(outline)[window] if outlines.ndim == 1 else np.s_[:]
         held[inside] = np.where(held[inside] == NOTHING, index, SEVERAL)
     covered, areas = np.zeros(len(boxes)), boxes[:, 2:].prod(axis=1)
     anything = holders != NOTHING
@@ -56,7 +56,7 @@ def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np
 
 def boxes_of(outlines: np.ndarray) -> np.ndarray:
     """(N, 4) x, y, width, height of masks or boxes."""
-    return coco_mask.toBbox(outlines.tolist()).reshape(-1, 4) if outlines.ndim == 1 else outlines
+    return rle_boxes(outlines) if outlines.ndim == 1 else outlines
 
 
 def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,6 +24,7 @@ from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, most
 from mmagg.evaluation.scope import Scope, scope_of
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.ops.rle import rle_area
 from mmagg.visualization.chart import write_chart
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
@@ -164,7 +164,7 @@ def with_true_outlines(detections: Detections, objects: Objects, pairs: Pairs) -
     outlines, areas = detections.outlines.copy(), detections.areas.copy()
     outlines[mine] = objects.outlines[best]
     if outlines.ndim == 1:
-        areas[mine] = [coco_mask.area(rle) for rle in outlines[mine]]
+        areas[mine] = [rle_area(rle) for rle in outlines[mine]]
     else:
         areas[mine] = outlines[mine, 2:].prod(axis=1)
     return replace(detections, outlines=outlines, areas=areas)

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Detections, Objects, ranks
+from mmagg.ops.rle import pairwise_iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 SIZES = {'all': (0, 1e10), 'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 1e10)}  # pixels
@@ -53,10 +53,7 @@ def overlaps(detections: Detections, objects: Objects) -> Pairs:
     predicted, annotated = by_image(detections.images), by_image(objects.images)
     for image in tqdm(sorted(predicted.keys() & annotated.keys()), 'overlaps', unit='image', delay=2, leave=False):
         some, others = predicted[image], annotated[image]
-        outlines = detections.outlines[some], objects.outlines[others]
-        if detections.outlines.ndim == 1:
-            outlines = tuple(part.tolist() for part in outlines)
-        ious = coco_mask.iou(*outlines, objects.crowd[others].astype(np.uint8))
+        ious = pairwise_iou(detections.outlines[some], objects.outlines[others], objects.crowd[others])
         rows, columns = ious.nonzero()
         found.append(Pairs(some[rows], others[columns], ious[rows, columns]))
     return Pairs(*map(np.concatenate, zip(*found, strict=True)))

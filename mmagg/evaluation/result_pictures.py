@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pycocotools.mask as coco_mask
 
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
-from mmagg.ops.rle import decode_mask
+from mmagg.ops.rle import decode_mask, pairwise_iou
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image
 from mmagg.visualization.overlay import draw_instances
 
@@ -68,10 +67,7 @@ def _colours(found: Detections, mine: np.ndarray, objects: Objects, annotated: n
     others = len(annotated) + np.arange(len(mine))
     if not len(mine) or not len(annotated):
         return others
-    outlines = found.outlines[mine], objects.outlines[annotated]
-    if found.outlines.ndim == 1:
-        outlines = tuple(part.tolist() for part in outlines)
-    ious = coco_mask.iou(*outlines, objects.crowd[annotated].astype(np.uint8))
+    ious = pairwise_iou(found.outlines[mine], objects.outlines[annotated], objects.crowd[annotated])
     ious = ious * (found.labels[mine][:, None] == objects.labels[annotated])
     return np.where(ious.max(axis=1) >= SAME, ious.argmax(axis=1), others)
 

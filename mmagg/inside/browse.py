@@ -58,6 +58,8 @@ def browse(
     Raises:
         InputError: the config has no such data, or an image is not there or cannot be read or transformed.
     """
+    if repeat and stages:
+        raise InputError('browse: either repeat or stages')
     cfg = load_config(config, cfg_options)
     if coco:
         use_coco_folder(cfg, Path(coco))

@@ -6,6 +6,7 @@ import numpy as np
 from mmengine.structures import InstanceData
 
 from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder
 from mmagg.io.images import read_image
 from mmagg.visualization.predictions import confident
 
@@ -14,10 +15,11 @@ def image_to_show(image: Path, out: Path) -> np.ndarray:
     """Read an image, (H, W, 3) uint8 BGR, of which a picture is to be written to `out`.
 
     Raises:
-        InputError: it cannot be read, or the picture would overwrite it.
+        InputError: it cannot be read, or the picture would overwrite it or cannot be written.
     """
     if out.resolve() == image.resolve():
         raise InputError(f'--out {out}: is IMAGE itself')
+    check_folder(out.parent)
     return read_image(image)
 
 
