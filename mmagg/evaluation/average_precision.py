@@ -50,7 +50,7 @@ def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarr
     right = np.flatnonzero(true)
     if not len(right):
         return np.zeros(len(totals))
-    length = right[-1] + 1  # what comes after the last right one changes nothing
+    length = right[-1] + 1  # detections after the last right one change nothing
     found = np.cumsum(weights[:, right], axis=1, dtype=float)
     seen = np.cumsum(weights[:, :length], axis=1, dtype=float)[:, right]
     precision = found / np.maximum(seen, np.spacing(1))

@@ -1,8 +1,8 @@
 """Coverage: the share of an object's box that other objects cover.
 
-The masks of all other annotated objects of the image cover together, of whatever class, crowd regions too: those in
-front of the object, behind it or close beside it. So a cup on an annotated table counts as crowded: the pixels around
-it belong to the table. Where boxes are compared, the others' boxes take the place of their masks.
+The others are all other annotated objects of the image, of any class, with crowd regions: their masks together may lie
+in front of the object, behind it or close beside it. So a cup on an annotated table counts as crowded: the pixels
+around it belong to the table. Where boxes are compared, the others' boxes take the place of their masks.
 
 Shape shorthand: N boxes, G objects.
 """

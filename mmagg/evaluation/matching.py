@@ -48,7 +48,7 @@ class Outcome(NamedTuple):
 
 
 def overlaps(detections: Detections, objects: Objects) -> Pairs:
-    """All pairs of an image that overlap, whatever their classes."""
+    """All pairs of a detection and an object of the same image that overlap, of any classes."""
     found = [Pairs(np.empty(0, int), np.empty(0, int), np.empty(0))]
     predicted, annotated = by_image(detections.images), by_image(objects.images)
     for image in tqdm(sorted(predicted.keys() & annotated.keys()), 'overlaps', unit='image', delay=2, leave=False):

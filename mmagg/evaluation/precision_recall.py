@@ -116,7 +116,7 @@ class PrecisionRecall:
     def _rows(self) -> Iterator[list[Any]]:
         """The CSV file's rows, as fractions: those of all classes (''), then those of each class that has objects."""
         precision = np.concatenate([self.mean()[:, None], self.curves.precision], axis=1)
-        f1 = np.roll(np.stack(self.best), 1, axis=-1)  # what is of all classes comes first here
+        f1 = np.roll(np.stack(self.best), 1, axis=-1)  # the numbers of all classes come first here
         for label, name in enumerate(['', *self.classes]):
             for place, threshold in enumerate(THRESHOLDS):
                 values = precision[place, label]

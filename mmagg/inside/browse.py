@@ -20,7 +20,7 @@ from mmagg.visualization.captioned_sheet import Captioned, captioned_sheet
 
 ROOM = 400, 530  # height and width of a picture on a sheet, in pixels
 COLUMNS, ROWS = 4, 5  # of a sheet; more columns where a row belongs to one image
-# A file is missing, broken or empty, or a transform cannot do what it is told.
+# A file is missing, broken or empty, or a transform cannot be applied to it.
 FAILURES = (*EXPECTED, NotImplementedError, cv2.error)
 
 

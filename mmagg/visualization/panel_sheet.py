@@ -12,7 +12,7 @@ from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas,
 
 TILE_GAP, COLUMN_GAP = 4, 24  # within a panel, between columns
 COLUMN_WIDTH = 420  # at least: texts have to fit
-HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the titles, of what is below a panel
+HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the titles, of the line below a panel
 
 
 class Panel(NamedTuple):

@@ -99,7 +99,7 @@ def by_metric(path: Path, records: list[dict], kind: str) -> list[float]:
 
 
 def by_analysis(path: Path, records: Path, kind: str) -> list[float]:
-    """What tools/analysis makes of two files."""
+    """AP of two files as tools/analysis computes it."""
     known = read_truth(path, kind)
     found = read_detections(records, known)
     outcome = evaluate(found, known.objects, overlaps(found, known.objects), sizes=list(SIZES.values()))
