@@ -41,7 +41,7 @@ class Finding:
 
     Attributes:
         severity: 'fatal' must be fixed before training, 'warning' is good to know.
-        message: One line: what, how many, examples.
+        message: one line: the kind of defect, how many there are, and examples.
     """
 
     severity: Severity
@@ -73,8 +73,8 @@ def check_coco(ann_file: Path, image_dir: Path, *, decode_images: bool = True) -
 
     Args:
         ann_file: COCO-format JSON.
-        image_dir: Folder that the `file_name`s are relative to.
-        decode_images: Decode every image and compare its size; otherwise only see that the files are there.
+        image_dir: folder that the `file_name`s are relative to.
+        decode_images: decode every image and compare its size; otherwise only see that the files are there.
 
     Returns:
         One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
@@ -124,9 +124,8 @@ def _repeated(values: Iterable[object]) -> list[object]:
 
 
 def _check_ids(findings: _Findings, images: list[dict], annotations: list[dict], categories: list[dict]) -> None:
-    findings.add('fatal', 'image ids used twice', _repeated(image['id'] for image in images))
-    findings.add('fatal', 'annotation ids used twice', _repeated(ann['id'] for ann in annotations))
-    findings.add('fatal', 'category ids used twice', _repeated(category['id'] for category in categories))
+    for kind, entries in (('image', images), ('annotation', annotations), ('category', categories)):
+        findings.add('fatal', f'{kind} ids used twice', _repeated(entry['id'] for entry in entries))
     findings.add('fatal', 'category names used twice', _repeated(category['name'] for category in categories))
 
     image_ids = {image['id'] for image in images}
@@ -175,7 +174,7 @@ def _check_annotations(findings: _Findings, images: list[dict], annotations: lis
 
 
 def _image_defect(image: dict, folder: Path, decode: bool) -> tuple[str, str]:
-    """(kind, example) of what is wrong with an image file; two empty strings if nothing."""
+    """Kind of defect of an image file, and the example to name; two empty strings where nothing is wrong."""
     name = image['file_name']
     try:
         if not decode:

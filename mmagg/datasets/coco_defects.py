@@ -1,7 +1,7 @@
-"""Defects of a COCO annotation's box and mask: how bad they are for training, and what kind they are.
+"""Defects of a COCO annotation's box and mask: their severity for training, and their kind.
 
-Fatal is what ends a run or quietly spoils it: mmdet's `CocoDataset` and `LoadAnnotations` or the evaluation of
-pycocotools raise, or masks and labels end up on the wrong object. A warning is what mmdet skips by itself.
+A fatal defect ends a run or quietly spoils it: mmdet's `CocoDataset` and `LoadAnnotations` or the evaluation of
+pycocotools raise, or masks and labels end up on the wrong object. Objects with a warning are skipped by mmdet itself.
 """
 
 import math
@@ -11,7 +11,7 @@ from mmagg.ops.rle import compressed, outline_to_rle, rle_area
 
 Severity = Literal['fatal', 'warning']
 Defect = tuple[Severity, str]
-"""How bad and what; ('warning', '') where nothing is wrong."""
+"""Severity and kind; ('warning', '') where nothing is wrong."""
 
 NONE: Defect = ('warning', '')
 BORDER = 1.0  # pixels that a box may reach beyond the image: rounding
@@ -19,13 +19,13 @@ FAR = 1e6  # pixels; pycocotools crashes on polygons with coordinates far beyond
 
 
 def box_defect(box: list, area: float, height: int, width: int) -> Defect:
-    """What is wrong with a box.
+    """The worst defect of a box.
 
     Args:
-        box: x, y, width, height in pixels, or anything.
+        box: x, y, width, height in pixels, or anything that stands in their place.
         area: of the object in pixels.
         height: of the image in pixels.
-        width: likewise.
+        width: of the image in pixels.
     """
     if len(box) != 4 or not _numbers(box):
         return 'fatal', 'boxes that are not four numbers (x, y, width, height)'
@@ -40,13 +40,13 @@ def box_defect(box: list, area: float, height: int, width: int) -> Defect:
 
 
 def mask_defect(segmentation: Any, length: int, height: int, width: int) -> Defect:
-    """What is wrong with a mask.
+    """The worst defect of a mask.
 
     Args:
-        segmentation: polygons or RLE, or anything.
-        length: its pixels if it is RLE, by `rle_lengths`.
+        segmentation: polygons or RLE, or anything that stands in their place.
+        length: pixels of the RLE by `rle_lengths`; not read for polygons.
         height: of the image in pixels.
-        width: likewise.
+        width: of the image in pixels.
     """
     if not segmentation:
         return 'fatal', 'annotations without a mask ("segmentation" is missing or empty)'
@@ -88,5 +88,5 @@ def _rle_defect(rle: dict, length: int, height: int, width: int) -> Defect:
 
 
 def _numbers(values: Any) -> bool:
-    """Whether a list holds nothing but finite numbers."""
+    """True if all values of a list are finite numbers."""
     return all(isinstance(v, int | float) and math.isfinite(v) for v in values)

@@ -1,4 +1,4 @@
-"""Points an mmdet config to a folder in COCO format.
+"""An mmdet config pointed to a folder in COCO format.
 
 The folder holds `annotations/instances_{train,val}.json` and `images/{train,val}`; without a validation split
 the training split stands in for it.
@@ -35,10 +35,10 @@ def image_folder(folder: Path, split: str) -> Path:
 
 
 def splits(folder: Path) -> dict[str, str]:
-    """Which split serves training and which validation: {'train': 'train', 'val': 'val' or 'train'}.
+    """The splits for training and for validation: {'train': 'train', 'val': 'val' or 'train'}.
 
     Raises:
-        FileNotFoundError: A file or folder is missing; the message names it and the layout.
+        FileNotFoundError: a file or folder is missing; the message names it and the layout.
     """
     folder = Path(folder)
     has_val = annotation_file(folder, 'val').exists()
@@ -56,11 +56,9 @@ def class_names(ann_file: Path) -> list[str]:
     """The category names of a COCO-format JSON, in the order of mmdet's labels.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        InputError: It is not JSON, has no categories, or lists a name or an id twice.
+        FileNotFoundError: there is no such file.
+        InputError: it is not JSON, has no categories, or lists a name or an id twice.
     """
-    if not Path(ann_file).is_file():
-        raise FileNotFoundError(f'{ann_file} is missing; it should be a COCO-format annotation file')
     categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
     with coco_format(ann_file):
         names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
@@ -72,20 +70,20 @@ def class_names(ann_file: Path) -> list[str]:
 
 
 def coco_folder_options(cfg: Config, folder: Path) -> None:
-    """Points the data loaders, evaluators and heads of a loaded config to a COCO-format folder, in place.
+    """Point the data loaders, evaluators and heads of a loaded config to a COCO-format folder, in place.
 
-    Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not),
-    `ann_file` of the evaluators, and `num_classes` of whatever in the model tells object classes apart.
-    Whatever else the config says stays, `filter_cfg` and pipelines included. Test means validation here.
+    Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not), `ann_file` of
+    the evaluators, and `num_classes` of all parts of the model that tell object classes apart. The rest of the config
+    stays, `filter_cfg` and pipelines included. Tests use the validation images.
 
     Args:
-        cfg: Config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
-        folder: The COCO-format folder.
+        cfg: config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
+        folder: the COCO-format folder.
 
     Raises:
-        FileNotFoundError: A file of the folder is missing.
-        ValueError: A JSON is broken, the splits list other classes, or the config's data set is not a
-            `CocoDataset` or its model has no `num_classes`.
+        FileNotFoundError: a file of the folder is missing.
+        ValueError: a JSON is broken, the splits list other classes, the config's data set is not a `CocoDataset`, or
+            its model has no `num_classes`.
     """
     folder = Path(folder)
     used = splits(folder)

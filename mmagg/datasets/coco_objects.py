@@ -1,4 +1,4 @@
-"""What a COCO annotation file and a result file hold, as arrays.
+"""Annotated objects and detections of COCO files, as arrays.
 
 Shape shorthand: I images, K classes, G objects, D detections.
 """
@@ -15,7 +15,7 @@ MAX_DETECTIONS = 100  # of an image and class, as COCO counts them
 
 @dataclass(frozen=True)
 class Objects:
-    """What is annotated, in the order of the file.
+    """Annotated objects, in the order of the file.
 
     Attributes:
         images: (G,) int, indices of images.
@@ -37,13 +37,13 @@ class Objects:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was predicted, the most certain first, equally certain ones by image.
+    """Predictions, the most certain first, equally certain ones by image.
 
     Attributes:
-        images: (D,) int.
-        labels: (D,) int.
+        images: (D,) int, indices of images.
+        labels: (D,) int, indices of classes.
         areas: (D,) in pixels, of the outlines.
-        scores: (D,).
+        scores: (D,), finite.
         outlines: as in `Objects`.
         path: of the result file, None where there is none.
     """
@@ -63,7 +63,7 @@ class Detections:
         return Detections(*(values[part] for values in arrays), path=self.path)
 
     def counted(self) -> 'Detections':
-        """Those that COCO counts: sorted, the `MAX_DETECTIONS` most certain of each image and class."""
+        """The detections that COCO counts: the `MAX_DETECTIONS` most certain ones of each image and class, sorted."""
         ordered = self[np.lexsort((self.images, -self.scores))]  # stable: the file's order is kept where all is equal
         return ordered[ranks(ordered.images, ordered.labels) < MAX_DETECTIONS]
 
@@ -79,7 +79,7 @@ class Truth:
         sizes: I (height, width) in pixels.
         category_ids: K of them, sorted.
         classes: K names.
-        objects: what is annotated.
+        objects: G of them.
         path: of the file, None where there is none.
     """
 
@@ -96,18 +96,12 @@ class Truth:
         """The same images with some of the categories only."""
         kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
         mine = kept[self.objects.labels]
-        objects = self.objects
+        objects = Objects(**{name: values[mine] for name, values in vars(self.objects).items()})
         return replace(
             self,
             category_ids=tuple(itertools.compress(self.category_ids, kept)),
             classes=tuple(itertools.compress(self.classes, kept)),
-            objects=Objects(
-                objects.images[mine],
-                (kept.cumsum() - 1)[objects.labels[mine]],
-                objects.areas[mine],
-                objects.crowd[mine],
-                objects.outlines[mine],
-            ),
+            objects=replace(objects, labels=(kept.cumsum() - 1)[objects.labels]),
         )
 
 

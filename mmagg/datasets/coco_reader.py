@@ -1,18 +1,29 @@
 """Annotations and results in COCO's format as arrays: ids, categories, sizes, types and run lengths checked once."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, coco_format, is_crowd, read_coco, read_coco_json
+from mmagg.datasets.coco_file import (
+    BAD,
+    Entry,
+    Id,
+    check_annotations,
+    check_codes,
+    coco_format,
+    is_crowd,
+    read_coco,
+    read_records,
+)
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.ops.rle import outline_to_rle, rle_area
-from mmagg.ops.rle_lengths import rle_lengths
+
+HINTS = {'segmentation': '--iou-type bbox compares boxes', 'bbox': '--iou-type segm compares masks'}
 
 
 def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
@@ -23,32 +34,31 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
         iou_type: 'segm' for masks, 'bbox' for boxes.
 
     Raises:
-        InputError: it is not COCO format, or an annotation has no mask or box.
+        InputError: it is not COCO format, `check_annotations` refuses it, or an annotation has no mask or box.
     """
     with _there(path):
         content = read_coco(path, filled=('images',))
+    check_annotations(content)
     with coco_format(path):
-        images = sorted(content.images, key=lambda image: image['id'])
-        categories = sorted(content.categories, key=lambda category: category['id'])
-        image_ids = tuple(image['id'] for image in images)
-        category_ids = tuple(category['id'] for category in categories)
-        names = tuple(str(image.get('file_name', image['id'])) for image in images)
-        sizes = tuple((int(image['height']), int(image['width'])) for image in images)
-        classes = tuple(str(category['name']) for category in categories)
-        index = _index(image_ids), _index(category_ids)
-        places = [
-            place
-            for place, entry in enumerate(content.annotations)
-            if entry['image_id'] in index[0] and entry['category_id'] in index[1]
-        ]
-    annotations = [content.annotations[place] for place in places]
-    images_of, labels, outlines, areas = _entries(path, annotations, 'annotation', places, index, sizes, iou_type)
+        images, categories = content.image_by_id, content.category_by_id
+        image_ids, category_ids = tuple(sorted(images)), tuple(sorted(categories))
+        names = tuple(str(images[one].get('file_name', one)) for one in image_ids)
+        sizes = tuple((int(images[one]['height']), int(images[one]['width'])) for one in image_ids)
+        classes = tuple(str(categories[one]['name']) for one in category_ids)
+    annotations = {
+        place: entry
+        for place, entry in enumerate(content.annotations)
+        if entry['image_id'] in images and entry['category_id'] in categories
+    }
+    columns = _columns(path, annotations, 'annotation', (image_ids, category_ids), sizes, iou_type)
+    images_of, labels, outlines, areas = columns
     try:
-        given = [entry.get('area') for entry in annotations]
-        areas = np.array([own if area is None else float(area) for own, area in zip(areas, given, strict=True)], float)
-        for place in np.flatnonzero(~np.isfinite(areas))[:1]:
-            raise ValueError(f'that of annotation {places[place]} is {areas[place]}')
-        crowd = np.array([is_crowd(entry) for entry in annotations], bool)
+        crowd = np.array([is_crowd(entry) for entry in annotations.values()], bool)
+        for i, (place, entry) in enumerate(annotations.items()):
+            if entry.get('area') is not None:
+                areas[i] = entry['area']
+            if not math.isfinite(areas[i]):
+                raise ValueError(f'that of annotation {place} is {areas[i]}')
     except BAD as error:
         raise InputError(f'{path}: an "area" or "iscrowd" is no number ({error})') from error
     objects = Objects(images_of, labels, areas, crowd, outlines)
@@ -62,18 +72,16 @@ def read_detections(path: Path, truth: Truth) -> Detections:
         InputError: it is no result file, or not one of these annotations.
     """
     with _there(path):
-        content = read_coco_json(path)
-    if not isinstance(content, list):
-        raise InputError(f'{path} is no COCO result file; it must hold a list of detections')
-    index = _index(truth.image_ids), _index(truth.category_ids)
-    places = range(len(content))
-    images, labels, outlines, areas = _entries(path, content, 'detection', places, index, truth.sizes, truth.iou_type)
-    scores = np.empty(len(content))
-    for place, entry in enumerate(content):
+        content = read_records(path)
+    entries, ids = dict(enumerate(content)), (truth.image_ids, truth.category_ids)
+    images, labels, outlines, areas = _columns(path, entries, 'detection', ids, truth.sizes, truth.iou_type)
+    if truth.iou_type == 'segm':
+        check_codes(path, outlines, range(len(outlines)), 'detection')
+    for place, entry in entries.items():
         score = entry.get('score')
         if not isinstance(score, int | float) or not math.isfinite(score):
             raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
-        scores[place] = score
+    scores = np.array([entry['score'] for entry in content], float)
     return Detections(images, labels, areas, scores, outlines, path).counted()
 
 
@@ -85,54 +93,37 @@ def _there(path: Path) -> Iterator[None]:
         raise InputError(f'{path}: {error.strerror}') from error
 
 
-def _index(ids: tuple) -> dict:
-    index = {name: place for place, name in enumerate(ids)}
-    if len(index) < len(ids):
-        raise ValueError('an id occurs twice')
-    return index
-
-
-def _entries(
+def _columns(
     path: Path,
-    entries: Sequence[Entry],
+    entries: Mapping[int, Entry],
     kind: str,
-    places: Sequence[int],
-    index: tuple[dict, dict],
-    sizes: tuple,
+    ids: tuple[Sequence[Id], Sequence[Id]],
+    sizes: Sequence[tuple[int, int]],
     iou_type: str,
 ) -> tuple[np.ndarray, ...]:
-    """Images (N,), labels (N,), outlines and areas (N,) of annotations or detections, by their places in the file."""
+    """Images (N,), labels (N,), outlines and areas (N,) of annotations or detections, given by place in the file."""
+    image_index, label_index = ({one: index for index, one in enumerate(part)} for part in ids)
     images, labels, areas = np.empty(len(entries), int), np.empty(len(entries), int), np.empty(len(entries))
     outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
-    outline = _mask if iou_type == 'segm' else _box
-    key, hint = (
-        ('segmentation', '--iou-type bbox compares boxes')
-        if iou_type == 'segm'
-        else ('bbox', '--iou-type segm compares masks')
-    )
-    for i, entry in enumerate(tqdm(entries, Path(path).name, unit=kind, delay=2, leave=False)):
-        where = f'{path}: {kind} {places[i]}'
+    key, outline = ('segmentation', _mask) if iou_type == 'segm' else ('bbox', _box)
+    items = tqdm(entries.items(), Path(path).name, unit=kind, delay=2, leave=False)
+    for i, (place, entry) in enumerate(items):
+        where = f'{path}: {kind} {place}'
         try:
             image_id, category_id, value = entry['image_id'], entry['category_id'], entry.get(key)
-            known = image_id in index[0], category_id in index[1]
+            image, label = image_index.get(image_id), label_index.get(category_id)
         except BAD as error:
             raise InputError(f'{where} is not COCO format ({type(error).__name__}: {error})') from error
-        if not all(known):
-            missing = f'category {category_id!r}' if known[0] else f'image {image_id!r}'
+        if image is None or label is None:
+            missing = f'image {image_id!r}' if image is None else f'category {category_id!r}'
             raise InputError(f'{where}: the annotations have no {missing}')
         if not value:
-            raise InputError(f'{where} has no "{key}" ({hint})')
-        images[i], labels[i] = index[0][image_id], index[1][category_id]
+            raise InputError(f'{where} has no "{key}" ({HINTS[key]})')
+        images[i], labels[i] = image, label
         try:
-            outlines[i], areas[i] = outline(value, *sizes[images[i]])
+            outlines[i], areas[i] = outline(value, *sizes[image])
         except BAD as error:
             raise InputError(f'{where}: its "{key}" cannot be used ({type(error).__name__}: {error})') from error
-    if iou_type == 'segm':
-        pixels = np.array([sizes[image][0] * sizes[image][1] for image in images], int)
-        lengths = rle_lengths([rle['counts'] for rle in outlines])
-        for i in np.flatnonzero(lengths != pixels)[:1]:
-            what = 'is cut off' if lengths[i] < 0 else f'is of {lengths[i]} pixels, not {pixels[i]}'
-            raise InputError(f'{path}: {kind} {places[i]}: its run-length code {what}')
     return images, labels, outlines, areas
 
 
@@ -143,12 +134,11 @@ def _mask(outline: list | Entry, height: int, width: int) -> tuple[Entry, float]
     rle = outline_to_rle(outline, height, width)
     if list(rle['size']) != [height, width]:
         raise ValueError(f'its size is {rle["size"]}, that of the image {[height, width]}')
-    if not rle['counts']:
-        raise ValueError('an empty run-length code')
     return rle, float(rle_area(rle))
 
 
 def _box(box: list[float], height: int, width: int) -> tuple[list[float], float]:
+    """A box x, y, width, height as it is, and its area."""
     if not all(math.isfinite(side) for side in box) or min(box[2:]) < 0:
         raise ValueError('not finite, or a side is negative')
     return box, float(box[2] * box[3])

@@ -7,94 +7,56 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 
 from pathlib import Path
 
-from mmagg.datasets.coco_file import check_codes, read_coco_json
+from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, read_coco_json
 from mmagg.io.errors import InputError
 
-# COCO's category id, its name there (mmdet's class name) and the synset of LVIS. Names do not do: LVIS v0.5 calls
-# person.n.01 "baby". LVIS has no frank.n.02, and v0.5 no oven.n.01.
-COCO_SYNSETS = (
-    (1, 'person', 'person.n.01'),
-    (2, 'bicycle', 'bicycle.n.01'),
-    (3, 'car', 'car.n.01'),
-    (4, 'motorcycle', 'motorcycle.n.01'),
-    (5, 'airplane', 'airplane.n.01'),
-    (6, 'bus', 'bus.n.01'),
-    (7, 'train', 'train.n.01'),
-    (8, 'truck', 'truck.n.01'),
-    (9, 'boat', 'boat.n.01'),
-    (10, 'traffic light', 'traffic_light.n.01'),
-    (11, 'fire hydrant', 'fireplug.n.01'),
-    (13, 'stop sign', 'stop_sign.n.01'),
-    (14, 'parking meter', 'parking_meter.n.01'),
-    (15, 'bench', 'bench.n.01'),
-    (16, 'bird', 'bird.n.01'),
-    (17, 'cat', 'cat.n.01'),
-    (18, 'dog', 'dog.n.01'),
-    (19, 'horse', 'horse.n.01'),
-    (20, 'sheep', 'sheep.n.01'),
-    (21, 'cow', 'beef.n.01'),
-    (22, 'elephant', 'elephant.n.01'),
-    (23, 'bear', 'bear.n.01'),
-    (24, 'zebra', 'zebra.n.01'),
-    (25, 'giraffe', 'giraffe.n.01'),
-    (27, 'backpack', 'backpack.n.01'),
-    (28, 'umbrella', 'umbrella.n.01'),
-    (31, 'handbag', 'bag.n.04'),
-    (32, 'tie', 'necktie.n.01'),
-    (33, 'suitcase', 'bag.n.06'),
-    (34, 'frisbee', 'frisbee.n.01'),
-    (35, 'skis', 'ski.n.01'),
-    (36, 'snowboard', 'snowboard.n.01'),
-    (37, 'sports ball', 'ball.n.06'),
-    (38, 'kite', 'kite.n.03'),
-    (39, 'baseball bat', 'baseball_bat.n.01'),
-    (40, 'baseball glove', 'baseball_glove.n.01'),
-    (41, 'skateboard', 'skateboard.n.01'),
-    (42, 'surfboard', 'surfboard.n.01'),
-    (43, 'tennis racket', 'tennis_racket.n.01'),
-    (44, 'bottle', 'bottle.n.01'),
-    (46, 'wine glass', 'wineglass.n.01'),
-    (47, 'cup', 'cup.n.01'),
-    (48, 'fork', 'fork.n.01'),
-    (49, 'knife', 'knife.n.01'),
-    (50, 'spoon', 'spoon.n.01'),
-    (51, 'bowl', 'bowl.n.03'),
-    (52, 'banana', 'banana.n.02'),
-    (53, 'apple', 'apple.n.01'),
-    (54, 'sandwich', 'sandwich.n.01'),
-    (55, 'orange', 'orange.n.01'),
-    (56, 'broccoli', 'broccoli.n.01'),
-    (57, 'carrot', 'carrot.n.01'),
-    (58, 'hot dog', 'frank.n.02'),
-    (59, 'pizza', 'pizza.n.01'),
-    (60, 'donut', 'doughnut.n.02'),
-    (61, 'cake', 'cake.n.03'),
-    (62, 'chair', 'chair.n.01'),
-    (63, 'couch', 'sofa.n.01'),
-    (64, 'potted plant', 'pot.n.04'),
-    (65, 'bed', 'bed.n.01'),
-    (67, 'dining table', 'dining_table.n.01'),
-    (70, 'toilet', 'toilet.n.02'),
-    (72, 'tv', 'television_receiver.n.01'),
-    (73, 'laptop', 'laptop.n.01'),
-    (74, 'mouse', 'mouse.n.04'),
-    (75, 'remote', 'remote_control.n.01'),
-    (76, 'keyboard', 'computer_keyboard.n.01'),
-    (77, 'cell phone', 'cellular_telephone.n.01'),
-    (78, 'microwave', 'microwave.n.02'),
-    (79, 'oven', 'oven.n.01'),
-    (80, 'toaster', 'toaster.n.02'),
-    (81, 'sink', 'sink.n.01'),
-    (82, 'refrigerator', 'electric_refrigerator.n.01'),
-    (84, 'book', 'book.n.01'),
-    (85, 'clock', 'clock.n.01'),
-    (86, 'vase', 'vase.n.01'),
-    (87, 'scissors', 'scissors.n.01'),
-    (88, 'teddy bear', 'teddy.n.01'),
-    (89, 'hair drier', 'hand_blower.n.01'),
-    (90, 'toothbrush', 'toothbrush.n.01'),
+# COCO numbers its classes from 1 and has left ten numbers out since 2014. The names are mmdet's class names.
+CLASSES = (
+    'person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, '
+    'parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, '
+    'handbag, tie, suitcase, frisbee, skis, snowboard, sports ball, kite, baseball bat, baseball glove, skateboard, '
+    'surfboard, tennis racket, bottle, wine glass, cup, fork, knife, spoon, bowl, banana, apple, sandwich, orange, '
+    'broccoli, carrot, hot dog, pizza, donut, cake, chair, couch, potted plant, bed, dining table, toilet, tv, '
+    'laptop, mouse, remote, keyboard, cell phone, microwave, oven, toaster, sink, refrigerator, book, clock, vase, '
+    'scissors, teddy bear, hair drier, toothbrush'
 )
-COCO_IDS = {name: coco_id for coco_id, name, _ in COCO_SYNSETS}
+UNUSED_IDS = 12, 26, 29, 30, 45, 66, 68, 69, 71, 83
+COCO_IDS = dict(zip(CLASSES.split(', '), (i for i in range(1, 91) if i not in UNUSED_IDS), strict=True))
+# The synsets that are not NAME.n.01. LVIS's own names differ: v0.5 calls person.n.01 "baby". LVIS has no frank.n.02,
+# and v0.5 no oven.n.01.
+OTHER_SYNSETS = {
+    'fire hydrant': 'fireplug.n.01',
+    'cow': 'beef.n.01',
+    'handbag': 'bag.n.04',
+    'tie': 'necktie.n.01',
+    'suitcase': 'bag.n.06',
+    'skis': 'ski.n.01',
+    'sports ball': 'ball.n.06',
+    'kite': 'kite.n.03',
+    'wine glass': 'wineglass.n.01',
+    'bowl': 'bowl.n.03',
+    'banana': 'banana.n.02',
+    'hot dog': 'frank.n.02',
+    'donut': 'doughnut.n.02',
+    'cake': 'cake.n.03',
+    'couch': 'sofa.n.01',
+    'potted plant': 'pot.n.04',
+    'toilet': 'toilet.n.02',
+    'tv': 'television_receiver.n.01',
+    'mouse': 'mouse.n.04',
+    'remote': 'remote_control.n.01',
+    'keyboard': 'computer_keyboard.n.01',
+    'cell phone': 'cellular_telephone.n.01',
+    'microwave': 'microwave.n.02',
+    'toaster': 'toaster.n.02',
+    'refrigerator': 'electric_refrigerator.n.01',
+    'teddy bear': 'teddy.n.01',
+    'hair drier': 'hand_blower.n.01',
+}
+COCO_SYNSETS = tuple(
+    (coco_id, name, OTHER_SYNSETS.get(name, f'{name.replace(" ", "_")}.n.01')) for name, coco_id in COCO_IDS.items()
+)
+"""Of each class its id and name in COCO, and its synset in LVIS."""
 ID_OF_SYNSET = {synset: coco_id for coco_id, _, synset in COCO_SYNSETS}
 CONVERTER = 'tools/dataset_converters/cocofy_lvis.py'
 
@@ -160,10 +122,10 @@ def read_cocofied(path: Path) -> dict:
 
     Raises:
         OSError: the file cannot be read.
-        InputError: it is not LVIS, its categories have other ids than COCO's, or a run-length code is cut off.
+        InputError: it is not LVIS, its categories have other ids than COCO's, or `check_annotations` refuses it.
     """
     content = read_lvis(path)
-    check_codes(path, content['annotations'])
+    check_annotations(CocoFile(Path(path), *(content[part] for part in PARTS)))
     for category in content['categories']:
         if ID_OF_SYNSET.get(category['synset']) != category['id']:
             raise InputError(

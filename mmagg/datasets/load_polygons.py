@@ -12,9 +12,9 @@ from mmagg.ops.rle import decode_mask
 class LoadPolygonAnnotations(LoadAnnotations):
     """mmdet's `LoadAnnotations` with boxes, labels and polygons.
 
-    mmdet drops run-length codes where polygons are wanted: crowds, which a semantic loss wants to see, and every object
-    of data sets that know nothing else. Here their outlines are traced. Holes are filled, and a hair's breadth of the
-    border is lost, as an outline goes through the centres of the pixels.
+    mmdet drops run-length codes where polygons are wanted: crowds, which a semantic loss needs, and every object of
+    data sets that have no polygons. Here their outlines are traced. Holes are filled, and half a pixel of the border
+    is lost, as an outline goes through the centres of the pixels.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -28,7 +28,7 @@ class LoadPolygonAnnotations(LoadAnnotations):
 
 
 def outlines(rle: dict) -> list[list[float]]:
-    """COCO's RLE, compressed or not -> its outer borders, one x0, y0, x1, y1, ... list each."""
+    """The outer borders of COCO's RLE, compressed or not: a list x0, y0, x1, y1, ... in pixels each."""
     found, _ = cv2.findContours(decode_mask(rle).view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     # The pixel (x, y) has its centre at x + 0.5 in COCO's polygons.
     return [(x.reshape(-1).astype(np.float64) + 0.5).tolist() for x in found]

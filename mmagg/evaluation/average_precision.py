@@ -1,4 +1,4 @@
-"""COCO's average precision from matches, also where images count several times or not at all.
+"""COCO's average precision from matches, also of samples that hold an image several times or not at all.
 
 Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T IoU thresholds, S samples of images.
 """
@@ -17,14 +17,14 @@ def average_precision(
 ) -> np.ndarray:
     """AP, interpolated at 101 recalls, for each sample of images.
 
-    An image with weight 2 is what two copies of it would be. Nothing is matched again: the counts at a right detection
-    are sums of weights, and the number of recalls that it answers for follows from its own recall and the last one's.
+    An image of weight 2 counts as two copies of it. Nothing is matched again: precision and recall at a right detection
+    follow from sums of weights, and each right detection gives the precision of the recalls since the last one.
 
     Args:
         truth: I images, K classes, G objects.
         detections: D, the most certain first.
         outcome: of `evaluate` for all images.
-        weights: (S, I) int, how often an image counts; None for one sample, the data set itself.
+        weights: (S, I) int, copies of each image; None for one sample, the data set itself.
 
     Returns:
         (S, A, T, K); nan where a sample has no object of a class.
@@ -46,11 +46,11 @@ def average_precision(
 
 
 def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """(S,) AP of n detections in order: (n,) which are right, (S, n) weights, (S,) objects to find."""
+    """(S,) AP of n detections in order: (n,) bool that are right, (S, n) weights, (S,) numbers of objects to find."""
     right = np.flatnonzero(true)
     if not len(right):
         return np.zeros(len(totals))
-    length = right[-1] + 1  # what comes after the last right one changes nothing
+    length = right[-1] + 1  # detections after the last right one change nothing
     found = np.cumsum(weights[:, right], axis=1, dtype=float)
     seen = np.cumsum(weights[:, :length], axis=1, dtype=float)[:, right]
     precision = found / np.maximum(seen, np.spacing(1))
@@ -60,12 +60,12 @@ def _area(true: np.ndarray, weights: np.ndarray, totals: np.ndarray) -> np.ndarr
 
 
 def samples_at_once(detections: Detections) -> int:
-    """How many samples of images stay within the byte budget."""
+    """The number of samples of images that stay within the byte budget."""
     largest = np.bincount(detections.labels).max(initial=1)
     return int(max(1, BUDGET // (8 * largest)))
 
 
 def mean_over_classes(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis without nan; nan where there is nothing else."""
+    """Mean over the last axis without nan, as of classes without objects; nan where there is nothing else."""
     present = ~np.isnan(values)
     return np.where(present, values, 0).sum(axis=-1) / np.where(present.any(axis=-1), present.sum(axis=-1), np.nan)

@@ -19,22 +19,22 @@ FEWEST_IMAGES = 5  # with objects: samples of fewer are too much alike, an inter
 
 @dataclass(frozen=True)
 class Judged:
-    """Detections and what became of them at all `SIZES` and thresholds; nothing is matched after this."""
+    """Detections and their `Outcome` at all of COCO's `SIZES` and thresholds."""
 
     detections: Detections
     outcome: Outcome
 
 
 class Differences(NamedTuple):
-    """AP of A and B; the last column of each array is the mean over the classes.
+    """AP of A and B in arrays (A, K + 1), whose last column is the mean over the classes.
 
     Attributes:
-        a: (A, K + 1), nan where there is no such object.
-        b: the same.
-        low: (A, K + 1), end of the 95 % interval of b − a, nan where less than `FEWEST_IMAGES` have such objects.
+        a: AP of the first result, nan where there is no such object.
+        b: AP of the second one.
+        low: end of the 95 % interval of b − a, nan where less than `FEWEST_IMAGES` have such objects.
         high: the other end.
-        above: (A, K + 1), share of the samples in which b is more than a.
-        images: (A, K + 1) int, images with such objects.
+        above: share of the samples in which b is more than a.
+        images: int, number of images with such objects.
     """
 
     a: np.ndarray
@@ -46,7 +46,7 @@ class Differences(NamedTuple):
 
 
 def judge(truth: Truth, detections: Detections) -> Judged:
-    """Match once, at all sizes and thresholds of COCO."""
+    """Match detections to objects at all sizes and thresholds of COCO."""
     pairs = overlaps(detections, truth.objects)
     return Judged(detections, evaluate(detections, truth.objects, pairs, sizes=list(SIZES.values())))
 
@@ -60,13 +60,13 @@ def ap_of_samples(truth: Truth, judged: Judged, weights: np.ndarray | None = Non
 def bootstrap(truth: Truth, a: Judged, b: Judged, *, samples: int, seed: int = 0) -> Differences:
     """ΔAP between two results with a 95 % percentile interval, from samples of I images with replacement.
 
-    Both results see the same images in each sample (paired), so that what is hard for both does not widen the
-    interval. A sample without an object of a class says nothing about that class.
+    Both results are scored on the same images in each sample (paired), so that images which are hard for both do not
+    widen the interval. A sample without an object of a class is left out for that class.
 
     Args:
         truth: I images, K classes, G objects.
         a: from `judge`.
-        b: on the same objects.
+        b: from `judge`, on the same objects.
         samples: S.
         seed: of the random samples.
     """
@@ -94,7 +94,7 @@ def bootstrap(truth: Truth, a: Judged, b: Judged, *, samples: int, seed: int = 0
 
 
 def _images_with(truth: Truth, outcome: Outcome) -> np.ndarray:
-    """(A, K + 1) images that have an object to be found of a class, or of any."""
+    """(A, K + 1) numbers of images that have an object to be found of a class, or of any class."""
     objects, classes = truth.objects, len(truth.classes)
     counts = np.zeros((len(outcome.expected), classes + 1), int)
     for size, expected in enumerate(outcome.expected):

@@ -1,4 +1,4 @@
-"""Calibration: are scores probabilities? Detections in bins of their score, against the share of them that is right.
+"""Calibration: the scores of detections against the share of them that is right, in bins of the score.
 
 >>> truth = read_truth(annotations)
 >>> result = calibration(truth, read_detections(results, truth), iou_thr=0.5)
@@ -19,32 +19,33 @@ from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.matching import Pairs, evaluate, overlaps
 from mmagg.evaluation.scope import Scope, scope_of
 from mmagg.io.errors import InputError
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.visualization.chart import write_chart
 
 COLUMNS = 'low', 'high', 'detections', 'score', 'precision', 'iou'
-SIZE, DPI = (6.4, 6.6), 110  # inches, dots per inch
+SIZE = 6.4, 6.6  # inches
 BAR, OVER, UNDER, IOU = '#4878a8', '#d1605e', '#6aa56e', '#e49444'
 LOWEST = 0.7  # where the axis of counts begins, so that a bar of one detection can be seen
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Detections by score. What is neither right nor wrong, as in a crowd region, is in no bin. As text: a line a bin.
+    """Detections by score. Those that count as neither right nor wrong are in no bin. As text: a line a bin.
 
     Attributes:
-        scope: what was analysed.
+        scope: the files, and how much is in them.
         iou_thr: IoU of a right detection.
         edges: (B + 1,) of the bins, from 0 to 1; a score on an edge is in the bin above it.
-        counts: (B,) int.
+        counts: (B,) int, detections in a bin.
         scores: (B,) mean score, nan in an empty bin.
         precision: (B,) share that is right, nan in an empty bin.
         ious: (B,) mean IoU of the right ones with their objects, nan where none is right.
-        error: expected calibration error (ECE), the mean over the detections of |mean score − precision| of their bin.
-        localisation_error: the same against precision × mean IoU: are scores the IoU that can be expected? It is the
-            localisation-aware ECE of Oksuz et al., "Towards Building Self-Aware Object Detectors via Reliable
-            Uncertainty Quantification and Calibration", CVPR 2023, with all classes taken together. Both errors are nan
-            without detections.
+        error: expected calibration error (ECE), the mean over the detections of |mean score − precision| of their bin;
+            nan without detections.
+        localisation_error: the same against precision × mean IoU, as the localisation-aware ECE (Oksuz et al., "Towards
+            Building Self-Aware Object Detectors via Reliable Uncertainty Quantification and Calibration", CVPR 2023),
+            with all classes taken together.
     """
 
     scope: Scope
@@ -68,7 +69,7 @@ class Calibration:
         return '\n'.join(lines)
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
-        """Of each bin the `COLUMNS`; None for nan."""
+        """The `COLUMNS` of each bin; None for nan."""
         columns = self.edges[:-1], self.edges[1:], self.counts, self.scores, self.precision, self.ious
         return zip(*map(plain, columns), strict=True)
 
@@ -86,7 +87,7 @@ class Calibration:
         self.draw(folder / 'calibration.png', f'right at IoU {self.iou_thr:g}')
 
     def draw(self, path: Path, title: str = 'score against precision') -> None:
-        """Draw precision by score, how far from the mean score it is, the IoU of right detections, and counts below.
+        """Draw the precision of each bin, its gap to the mean score, the IoU of right detections, and counts below.
 
         Args:
             path: the picture; its suffix chooses the format.
@@ -122,21 +123,20 @@ class Calibration:
             axes.grid(axis='y', alpha=0.35, linewidth=0.6)
             axes.set_axisbelow(True)
             axes.spines[['top', 'right']].set_visible(False)
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
 
 def calibration(
     truth: Truth, detections: Detections, *, iou_thr: float = 0.5, bins: int = 10, pairs: Pairs | None = None
 ) -> Calibration:
-    """Compare scores with what they promise.
+    """Compare the scores of detections with the share of them that is right.
 
     Args:
         truth: the annotations.
-        detections: D, with scores from 0 to 1.
+        detections: D, as `read_detections` gives them, with scores from 0 to 1.
         iou_thr: IoU of a right detection, more than 0.
         bins: B, of equal width.
-        pairs: from `overlaps`, where they are known.
+        pairs: the result of `overlaps`, if it is known already.
 
     Raises:
         InputError: a score is not from 0 to 1.

@@ -29,15 +29,15 @@ class COCOInstanceMetric(BaseMetric):
     `boundary`. Values are not rounded. All names are there in any case: with objects and no detections a value is 0,
     without objects (none annotated, or none of this size or class) -1, as COCO has it.
 
-    Labels count the categories of the annotation file that the data set's `classes` name, in the file's order, as
-    `CocoDataset` and `CocoMetric` have it. All images of the file count, whether predictions of them came or not.
+    Labels count the categories of the annotation file that the data set's `classes` name, in the file's order, as in
+    `CocoDataset` and `CocoMetric`. All images of the file count, also those without predictions.
 
     Args:
         ann_file: annotations in COCO format.
         metric: which of `'bbox'`, `'segm'` and `'boundary'` to measure; see `coco_scores`.
         classwise: also AP of each class, as `segm_<class>_precision`.
-        byte_budget: of mask copies while bitmaps become RLE.
-        collect_device: `'cpu'` or `'gpu'`: how processes exchange their results.
+        byte_budget: bytes for copies of masks while bitmaps are encoded as RLE.
+        collect_device: `'cpu'` or `'gpu'`: memory in which processes exchange their results.
         prefix: instead of `coco`.
 
     Raises:
@@ -65,7 +65,7 @@ class COCOInstanceMetric(BaseMetric):
         self.annotations = read_annotations(ann_file)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keeps a batch's predictions: arrays and RLE, one entry an image.
+        """Keep a batch's predictions: arrays and RLE, one entry an image.
 
         Args:
             data_batch: not read.
@@ -89,7 +89,7 @@ class COCOInstanceMetric(BaseMetric):
             self.results.append(kept)
 
     def compute_metrics(self, results: list[Kept]) -> dict[str, float]:
-        """Scores what `process` kept of all images; see the class for the names.
+        """Score the kept predictions of all images; see the class for the names.
 
         Raises:
             ValueError: the annotation file lacks classes of the data set.
@@ -106,17 +106,14 @@ class COCOInstanceMetric(BaseMetric):
 
     def _category_ids(self) -> list[int]:
         """Category id by label."""
-        categories = self.annotations.categories
         classes = (self.dataset_meta or {}).get('classes')
-        if classes is None:
-            return [category['id'] for category in categories]
-        lacking = set(classes) - {category['name'] for category in categories}
+        lacking = set(classes or ()) - {category['name'] for category in self.annotations.categories}
         if lacking:
             raise ValueError(
                 f'{self.ann_file} has no category {", ".join(sorted(lacking))}, which the data set names; '
                 'set metainfo.classes to the categories of the file'
             )
-        return [category['id'] for category in categories if category['name'] in classes]
+        return self.annotations.category_ids(classes)
 
     def _rles(self, masks: Tensor | np.ndarray | Sequence[dict]) -> Iterator[dict]:
         """n dicts of RLE."""

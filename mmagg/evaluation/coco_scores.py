@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_codes, coco_format, is_crowd, read_coco
+from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, is_crowd, read_coco
 from mmagg.ops.rle import outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
@@ -28,15 +28,10 @@ def read_annotations(path: str | Path) -> CocoFile:
 
     Raises:
         OSError: it cannot be read.
-        InputError: it is not JSON, or has no `images` or `categories`, or a run-length code is too short or too long.
+        InputError: it is not JSON, has no `images` or `categories`, or `check_annotations` refuses it.
     """
     content = read_coco(path)
-    check_codes(path, content.annotations)
-    with coco_format(path):  # the scores come hours later: ids must be there, and be of one kind
-        for ids in (content.image_by_id, content.category_by_id):
-            sorted(ids)
-        for annotation in content.annotations:
-            hash((annotation['image_id'], annotation['category_id']))
+    check_annotations(content)
     return content
 
 
@@ -56,10 +51,10 @@ def coco_scores(
     Args:
         annotations: of `read_annotations`.
         records: dicts as in COCO's result files, with image_id, category_id, score and `bbox` (x, y, width, height in
-            pixels) or, for masks, `segmentation` (RLE or polygons). They are not changed. Masks' sizes are
-            their areas even where a box is there too (mmdet does so as well; pycocotools takes the box's area).
-        kind: `'bbox'`, `'segm'` or `'boundary'`: what IoU is measured on. Boundary IoU (Cheng et al., 2021) is
-            the smaller of the mask's IoU and that of its contour, 2 % of the image's diagonal wide.
+            pixels) or, for masks, `segmentation` (RLE or polygons). They are not changed. The size of a mask is its
+            area even where a box is there too (mmdet does so as well; pycocotools takes the box's area).
+        kind: `'bbox'`, `'segm'` or `'boundary'`: IoU of boxes, masks or boundaries. Boundary IoU (Cheng et al., 2021)
+            is the smaller of the mask's IoU and that of its contour, 2 % of the image's diagonal wide.
         category_ids: the categories to score, default all.
         classwise: one more number a category: AP.
 
@@ -100,7 +95,7 @@ def average_precisions(
 
     Returns:
         By the names of `AP_NAMES`, in [0, 1]: mean over IoU 0.5 to 0.95, at 0.5, at 0.75, and of small, medium and
-        large objects. None where there is nothing to be found.
+        large objects. None where there is no object.
 
     Raises:
         ValueError: as of `coco_scores`.
@@ -158,7 +153,7 @@ def _evaluated(
 
 
 def _own_area(item: Entry, image: Entry, shape: str) -> float:
-    """That of the box or of the mask, in pixels."""
+    """The area of the item's box or mask in pixels."""
     if shape == 'bbox':
         return float(item['bbox'][2] * item['bbox'][3])
     return float(rle_area(outline_to_rle(item['segmentation'], image['height'], image['width'])))
@@ -169,7 +164,7 @@ def coco_evaluator(truth: dict, detections: Sequence[Entry], kind: str, *, lvis_
 
     Args:
         truth: annotations in COCO format; the evaluator adds its own fields to them.
-        detections: result records with `id`, `area` and `iscrowd`; likewise.
+        detections: result records with `id`, `area` and `iscrowd`; the evaluator adds fields to these, too.
         kind: one of `KINDS`.
         lvis_style: an image counts only for the categories that were looked for in it.
     """
@@ -178,6 +173,6 @@ def coco_evaluator(truth: dict, detections: Sequence[Entry], kind: str, *, lvis_
 
 
 def mean_precision(precision: np.ndarray) -> float:
-    """Mean over what there is, as COCO has it: a category without objects is -1, and so is the mean of nothing else."""
+    """COCO's mean: over values other than -1, which stands for a category without objects; -1 if there are none."""
     precision = precision[precision > -1]
     return float(precision.mean()) if precision.size else -1.0

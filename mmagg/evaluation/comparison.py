@@ -20,29 +20,30 @@ from mmagg.evaluation.bootstrap import Differences, Judged, bootstrap, judge
 from mmagg.evaluation.matching import SIZES
 from mmagg.evaluation.result_pictures import side_by_side
 from mmagg.evaluation.scope import scope_of
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.images import write_image
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.visualization.chart import write_chart
 
 CLASSES_DRAWN = 20  # those with the largest differences
-WIDTH, LINE, DPI = 8, 0.28, 110  # inches, inches, dots per inch
+WIDTH, LINE = 8, 0.28  # inches
 BETTER, WORSE, OPEN = '#2a7f3f', '#b3352b', '#666666'
 
 Row = dict[str, str | float | None]
 
 
 class Change(NamedTuple):
-    """How an image changed from A to B.
+    """The change of an image's detections from A to B.
 
     Attributes:
         image: its index.
-        change: how much: the difference of the scores with which each object is found, plus that of the sum of the
+        change: the absolute differences of the scores with which each object is found, plus that of the sum of the
             scores of wrong detections, both averaged over the IoU thresholds.
-        better: the same with signs: more than 0 where objects are found more surely or less is wrong.
-        gained: objects that only B finds, at IoU 0.5.
-        lost: objects that only A finds.
-        wrong_a: wrong detections of A, at IoU 0.5.
-        wrong_b: the same of B.
+        better: the same with signs: more than 0 where objects are found with higher scores or less is wrong.
+        gained: number of objects that only B finds, at IoU 0.5.
+        lost: number of objects that only A finds, at IoU 0.5.
+        wrong_a: number of wrong detections of A, at IoU 0.5.
+        wrong_b: number of wrong detections of B, at IoU 0.5.
     """
 
     image: int
@@ -58,15 +59,12 @@ class Change(NamedTuple):
 class Comparison:
     """Result B against result A. As text: AP by size with the intervals, and the images that changed most.
 
-    The bootstrap, which takes its time, is done when it is first asked for: by the text and by `write`.
+    The slow bootstrap runs when it is first needed: by the text and by `write`.
 
     Attributes:
-        truth: the annotations.
-        a: detections, judged.
-        b: the others.
-        samples: S, of images.
-        seed: of the samples.
-        top: how many changed images are named and drawn.
+        truth, samples, seed, top: the arguments of `compare`.
+        a: A's detections and their matches.
+        b: B's.
     """
 
     truth: Truth
@@ -78,7 +76,7 @@ class Comparison:
 
     @cached_property
     def changes(self) -> list[Change]:
-        """The images with a change, the largest first."""
+        """The images with a change, the largest change first."""
         return changed_images(self.truth, self.a, self.b)
 
     @cached_property
@@ -137,10 +135,10 @@ class Comparison:
     def draw(self, path: Path) -> None:
         """Draw the differences with their intervals: all classes by size, then the classes that differ most.
 
-        An interval without 0 is green above it and red below it.
+        An interval that does not hold 0 is green if it is above 0 and red if it is below.
 
         Args:
-            path: the picture; its suffix chooses the format.
+            path: of the picture; its suffix chooses the format.
         """
         whole = [row for row in self.rows[: len(SIZES)] if row['delta'] is not None]
         single = [row for row in self.rows[len(SIZES) :] if row['size'] == 'all' and row['low'] is not None]
@@ -163,16 +161,15 @@ class Comparison:
         axes.set_title(f'{b} − {a}', parse_math=False)
         axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis='x', alpha=0.3)
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
     def draw_images(self, images: Path, folder: Path, *, score_thr: float = 0.3) -> None:
         """Draw the images that changed most: annotated objects, A and B side by side.
 
         Args:
             images: the folder that they are in.
-            folder: for the drawings, named by their place and the image.
-            score_thr: less certain detections are not drawn.
+            folder: for the drawings, named by their rank and the image.
+            score_thr: detections with a lower score are not drawn.
 
         Raises:
             InputError: an image cannot be read, or has another size than the annotations say.
@@ -191,47 +188,35 @@ def compare(
     Args:
         truth: the annotations.
         a: as `read_detections` gives them.
-        b: the same.
+        b: as `read_detections` gives them.
         samples: S, of images.
         seed: of the samples, not negative.
-        top: how many changed images to name and draw.
+        top: number of changed images to name and draw.
     """
     return Comparison(truth, judge(truth, a), judge(truth, b), samples, seed, top)
 
 
 def changed_images(truth: Truth, a: Judged, b: Judged) -> list[Change]:
-    """The images with a change, the largest first."""
-    objects, images = truth.objects, len(truth.image_ids)
-    finds = [_scores_of_objects(judged, len(objects)) for judged in (a, b)]
-    wrong = [_wrong(judged, images) for judged in (a, b)]
-    more_found, more_wrong = finds[1] - finds[0], wrong[1][0] - wrong[0][0]
-    change = np.bincount(objects.images, abs(more_found), minlength=images) + abs(more_wrong)
-    better = np.bincount(objects.images, more_found, minlength=images) - more_wrong
-    found = [_found(judged, len(objects)) for judged in (a, b)]
-    gained = np.bincount(objects.images[found[1] & ~found[0]], minlength=images)
-    lost = np.bincount(objects.images[found[0] & ~found[1]], minlength=images)
+    """The images with a change, the largest change first."""
+    images = np.arange(len(truth.image_ids))
+
+    def count(of: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+        return np.bincount(of, weights, minlength=len(images))
+
+    def seen(judged: Judged) -> tuple[np.ndarray, ...]:
+        """Scores (G,) of found objects; found at IoU 0.5 (G,); scores (I,) and number (I,) of wrong detections."""
+        (matches, true, false), scores = (values[0] for values in judged.outcome[:3]), judged.detections.scores
+        of_pairs, where = np.broadcast_to(scores, true.shape)[true], judged.detections.images
+        found = np.bincount(matches[true], of_pairs, len(truth.objects)) / len(true)
+        found_first = np.isin(np.arange(len(truth.objects)), matches[0][true[0]])
+        return found, found_first, count(where, scores * false.mean(axis=0)), count(where[false[0]])
+
+    (scores_a, found_a, wrong_scores_a, wrong_a), (scores_b, found_b, wrong_scores_b, wrong_b) = seen(a), seen(b)
+    more_found, more_wrong, of = scores_b - scores_a, wrong_scores_b - wrong_scores_a, truth.objects.images
+    change = count(of, abs(more_found)) + abs(more_wrong)
+    better = count(of, more_found) - more_wrong
+    gained, lost = count(of[found_b & ~found_a]), count(of[found_a & ~found_b])
     order = np.argsort(-change, kind='stable')
     order = order[change[order] > 1e-9]
-    columns = np.arange(images), change, better, gained, lost, wrong[0][1], wrong[1][1]
-    return [Change(*values) for values in zip(*(column[order].tolist() for column in columns), strict=True)]
-
-
-def _scores_of_objects(judged: Judged, count: int) -> np.ndarray:
-    """(G,) score of the detection that finds an object, averaged over the thresholds; 0 where none does."""
-    matches, true = judged.outcome.matches[0], judged.outcome.true[0]
-    scores = np.broadcast_to(judged.detections.scores, true.shape)
-    return np.bincount(matches[true], scores[true], minlength=count) / len(true)
-
-
-def _found(judged: Judged, count: int) -> np.ndarray:
-    """(G,) bool, at the first threshold."""
-    found = np.zeros(count, bool)
-    found[judged.outcome.matches[0, 0][judged.outcome.true[0, 0]]] = True
-    return found
-
-
-def _wrong(judged: Judged, images: int) -> tuple[np.ndarray, np.ndarray]:
-    """(I,) scores of wrong detections, averaged over the thresholds, and (I,) their number at the first one."""
-    false, where = judged.outcome.false[0], judged.detections.images
-    scores = judged.detections.scores * false.mean(axis=0)
-    return np.bincount(where, scores, minlength=images), np.bincount(where[false[0]], minlength=images)
+    columns = (values[order].tolist() for values in (images, change, better, gained, lost, wrong_a, wrong_b))
+    return [Change(*values) for values in zip(*columns, strict=True)]

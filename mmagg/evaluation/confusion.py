@@ -1,4 +1,4 @@
-"""The confusion matrix: which classes are taken for which.
+"""The confusion matrix: objects by their class and the class that they are detected as.
 
 >>> truth = read_truth(annotations)
 >>> result = confusion(truth, read_detections(results, truth), score_thr=0.3)
@@ -16,11 +16,10 @@ from matplotlib.figure import Figure
 
 from mmagg.datasets.coco_objects import Detections, Truth, ranks
 from mmagg.evaluation.matching import match, overlaps
-from mmagg.io.files import written_whole
 from mmagg.io.tables import write_table
+from mmagg.visualization.chart import write_chart
 
 MOST_PRINTED = 10  # confusions
-DPI = 110  # dots per inch
 MOST_CLASSES = 80  # drawn: more cannot be read
 NUMBERED = 25  # up to here there is room for numbers in the cells
 CELL, SMALL_CELL = (0.24, None), (0.15, 7)  # inches, and size of the names in points; small ones where there are many
@@ -28,7 +27,7 @@ CELL, SMALL_CELL = (0.24, None), (0.15, 7)  # inches, and size of the names in p
 
 @dataclass(frozen=True)
 class Confusion:
-    """Objects by the class of the detection that lies on them. As text: totals and the most frequent confusions.
+    """Counts of objects and detections. As text: totals and the most frequent confusions.
 
     Attributes:
         matrix: (K + 1, K + 1) int. Row: class of the object, the last one for detections on background; column: class
@@ -57,12 +56,10 @@ class Confusion:
         self.draw(folder / 'confusion.png')
 
     def draw(self, path: Path) -> None:
-        """Draw each row in per cent of its sum: what becomes of the objects of a class.
-
-        Of more than 80 classes those with most entries are drawn.
+        """Draw each row in per cent of its sum; of more than 80 classes, those with most entries.
 
         Args:
-            path: the picture; its suffix chooses the format.
+            path: of the picture; its suffix chooses the format.
         """
         matrix, classes = self.matrix, self.classes
         entries = matrix.sum(axis=0) + matrix.sum(axis=1)
@@ -86,21 +83,20 @@ class Confusion:
                 ink = 'white' if value > 60 else 'black'
                 axes.text(column, row, f'{value:.0f}', ha='center', va='center', fontsize=7, color=ink)
         figure.colorbar(picture, ax=axes, label='%', shrink=0.6)
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
 
 def confusion(truth: Truth, detections: Detections, *, score_thr: float = 0.3, iou_thr: float = 0.5) -> Confusion:
-    """Count objects by their class and that of the detection that lies on them.
+    """Count objects by their class and that of the detection matched to them.
 
-    In each image the most certain detection chooses first, whatever the classes, the object that it overlaps most
-    among those left. Detections in a crowd region of their class are not counted.
+    In each image the most certain detection chooses first: of the objects that are left, whatever their class, it takes
+    the one that it overlaps most. Detections in a crowd region of their class are not counted.
 
     Args:
         truth: G objects, K classes.
         detections: D, as `read_detections` gives them.
-        score_thr: less certain detections are left out.
-        iou_thr: IoU from which a detection lies on an object, more than 0.
+        score_thr: detections with a lower score are left out.
+        iou_thr: least IoU of a match, more than 0.
     """
     objects, classes = truth.objects, len(truth.classes)
     detections = detections[detections.scores >= score_thr]

@@ -1,19 +1,18 @@
-"""Coverage: how much of an object's box other objects cover.
+"""Coverage: the share of an object's box that other objects cover.
 
-An object's coverage is the share of its own bounding box that the masks of all other annotated objects of the image
-cover together, of whatever class, crowd regions too: what is in front of it, behind it or close beside it. So a cup on
-an annotated table counts as crowded: what surrounds it belongs to something else. Where boxes are compared, the others'
-boxes take the place of their masks.
+The others are all other annotated objects of the image, of any class, with crowd regions: their masks together may lie
+in front of the object, behind it or close beside it. So a cup on an annotated table counts as crowded: the pixels
+around it belong to the table. Where boxes are compared, the others' boxes take the place of their masks.
 
 Shape shorthand: N boxes, G objects.
 """
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Objects
 from mmagg.evaluation.matching import by_image
+from mmagg.ops.rle import decode_mask, rle_boxes
 
 NOTHING, SEVERAL = -1, -2  # where no object is, and where more than one is
 
@@ -24,7 +23,7 @@ def coverage(boxes: np.ndarray, images: np.ndarray, own: np.ndarray, objects: Ob
     Args:
         boxes: (N, 4) x, y, width, height; whole pixels where objects are masks.
         images: (N,) int.
-        own: (N,) int, the object that does not count as another, or -1.
+        own: (N,) int, the object that a box belongs to and that does not cover it, or -1.
         objects: G.
 
     Returns:
@@ -45,7 +44,7 @@ def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np
     holders = np.full((len(heights), len(widths)), NOTHING, np.int32)  # which object is where
     for index, outline, window in zip(others, outlines, _windows(boxes_of(outlines), rows, columns), strict=True):
         held = holders[window]
-        inside = coco_mask.decode(outline)[window] > 0 if outlines.ndim == 1 else np.s_[:]
+        inside = decode_mask(outline)[window] if outlines.ndim == 1 else np.s_[:]
         held[inside] = np.where(held[inside] == NOTHING, index, SEVERAL)
     covered, areas = np.zeros(len(boxes)), boxes[:, 2:].prod(axis=1)
     anything = holders != NOTHING
@@ -57,11 +56,11 @@ def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np
 
 def boxes_of(outlines: np.ndarray) -> np.ndarray:
     """(N, 4) x, y, width, height of masks or boxes."""
-    return coco_mask.toBbox(outlines.tolist()).reshape(-1, 4) if outlines.ndim == 1 else outlines
+    return rle_boxes(outlines) if outlines.ndim == 1 else outlines
 
 
 def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rows and columns begin and end: pixels of masks, or cells between the sides of all boxes."""
+    """The edges of rows and columns: those of pixels for masks, for boxes the sides of all boxes."""
     if outlines.ndim == 1:
         return tuple(np.arange(side + 1.0) for side in outlines[0]['size'])
     low, size = np.split(np.concatenate([outlines, boxes]), 2, axis=1)
@@ -70,7 +69,7 @@ def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _windows(boxes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[slice, slice]]:
-    """The part of the grid that is each box."""
+    """The rows and columns of the grid in each box."""
     x, y, right, low = (*boxes[:, :2].T, *(boxes[:, :2] + boxes[:, 2:]).T)
     ends = (
         np.searchsorted(edges, values).tolist()

@@ -1,4 +1,4 @@
-"""Error analysis: where AP is lost. True outlines (SOLO, Table 7), and kinds of errors in the manner of TIDE.
+"""Error analysis: AP with true outlines (SOLO, Table 7), and the AP that each kind of error costs, much as in TIDE.
 
 >>> truth = read_truth(annotations)
 >>> result = error_analysis(truth, read_detections(results, truth), iou_thr=0.5)
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,16 +22,18 @@ from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, most_overlapped, overlaps, same_class
 from mmagg.evaluation.scope import Scope, scope_of
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.ops.rle import rle_area
+from mmagg.visualization.chart import write_chart
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')
-BACKGROUND = 0.1  # IoU below which a detection has to do with no object
-SIZE, DPI = (13, 4.2), 110  # inches, dots per inch
+BACKGROUND = 0.1  # IoU; a detection that overlaps no object by this is on background
+SIZE = 13, 4.2  # inches
 
 
 class KindOfError(NamedTuple):
-    """How often an error happens, and the AP that fixing it alone gains."""
+    """The number of errors of a kind, and the AP that fixing them alone gains."""
 
     count: int
     gain: float
@@ -40,15 +41,15 @@ class KindOfError(NamedTuple):
 
 @dataclass(frozen=True)
 class ErrorAnalysis:
-    """Two ways to see where AP is lost; AP as a fraction, nan where nothing is annotated. As text: a table of each.
+    """AP with true outlines, and kinds of errors. AP is a fraction, nan where nothing is annotated. As text: tables.
 
     Attributes:
-        scope: what was analysed.
+        scope: the files, and how much is in them.
         as_predicted: AP, AP50 and AP75.
         true_outlines: the same with each outline replaced by that of the object that it overlaps most.
-        iou_thr: IoU of a right detection for what follows.
-        ap: at it.
-        errors: for each of `KINDS` how often it happens, and what fixing it alone adds to ``ap``.
+        iou_thr: IoU of a right detection for ``ap`` and ``errors``.
+        ap: AP at ``iou_thr``.
+        errors: for each of `KINDS` its number, and the gain in ``ap`` if it alone is fixed.
     """
 
     scope: Scope
@@ -89,7 +90,7 @@ class ErrorAnalysis:
         """Draw AP with true outlines, and kinds of errors, as bars.
 
         Args:
-            path: the picture; its suffix chooses the format.
+            path: of the picture; its suffix chooses the format.
         """
         figure = Figure(figsize=SIZE, layout='constrained')
         replaced, counts, gains = figure.subplots(1, 3)
@@ -107,8 +108,7 @@ class ErrorAnalysis:
         counts.set(title='errors', xlabel='count')
         _bars(gains, {kind: 100 * np.nan_to_num(error.gain) for kind, error in self.errors.items()}, '%.1f')
         gains.set(title=f'gain if fixed alone (now {percent(self.ap)})', xlabel=f'AP at IoU {self.iou_thr:g} (%)')
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
 
 def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
@@ -121,13 +121,13 @@ def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
 def error_analysis(
     truth: Truth, detections: Detections, *, iou_thr: float = 0.5, pairs: Pairs | None = None
 ) -> ErrorAnalysis:
-    """Both analyses of ``detections``.
+    """AP with true outlines, and the kinds of errors of detections.
 
     Args:
         truth: the annotations.
         detections: D, as `read_detections` gives them.
-        iou_thr: IoU that is enough for kinds of errors, more than `BACKGROUND`.
-        pairs: from `overlaps`, where they are known.
+        iou_thr: IoU of a right detection for the kinds of errors, more than `BACKGROUND`.
+        pairs: the result of `overlaps`, if it is known already.
     """
     objects = truth.objects
     pairs = overlaps(detections, objects) if pairs is None else pairs
@@ -153,8 +153,8 @@ def summary(truth: Truth, detections: Detections, pairs: Pairs) -> dict[str, flo
 def with_true_outlines(detections: Detections, objects: Objects, pairs: Pairs) -> Detections:
     """Replace each outline by that of the object of its class that it overlaps most (SOLO, section 3.5).
 
-    What overlaps no such object keeps its own outline, and so does what lies in a crowd region more than on any
-    object: there it is not counted, as before.
+    A detection that overlaps no such object keeps its own outline, and so does one that lies in a crowd region more
+    than on any object: it does not count, with and without the replacement.
     """
     pairs = same_class(pairs, detections, objects)
     _, best = most_overlapped(pairs, len(detections))
@@ -164,7 +164,7 @@ def with_true_outlines(detections: Detections, objects: Objects, pairs: Pairs) -
     outlines, areas = detections.outlines.copy(), detections.areas.copy()
     outlines[mine] = objects.outlines[best]
     if outlines.ndim == 1:
-        areas[mine] = [coco_mask.area(rle) for rle in outlines[mine]]
+        areas[mine] = [rle_area(rle) for rle in outlines[mine]]
     else:
         areas[mine] = outlines[mine, 2:].prod(axis=1)
     return replace(detections, outlines=outlines, areas=areas)
@@ -185,19 +185,14 @@ class Errors(NamedTuple):
 
 
 def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pairs: Pairs, *, iou_thr: float) -> Errors:
-    """Sort what is wrong into kinds (TIDE, section 2.2).
+    """Sort wrong detections and missed objects into kinds (TIDE, section 2.2).
 
     A wrong detection that overlaps an object of its class by `BACKGROUND` to ``iou_thr`` at best is localisation;
     otherwise one that overlaps an object of another class by ``iou_thr`` is classification; one that overlaps an
     object of its class by ``iou_thr``, which a more certain one has found, is a duplicate; one that overlaps nothing
     by `BACKGROUND` is background; the rest is both.
 
-    Args:
-        outcome: of `evaluate` at ``iou_thr`` alone.
-        detections: D.
-        objects: G.
-        pairs: from `overlaps`.
-        iou_thr: IoU that is enough.
+    ``outcome`` is that of `evaluate` at the IoU ``iou_thr`` alone, ``pairs`` the result of `overlaps`.
     """
     wrong, matches = outcome.false[0, 0], outcome.matches[0, 0]
     pairs = pairs.where(~objects.crowd[pairs.objects])
@@ -225,17 +220,13 @@ def sort_errors(outcome: Outcome, detections: Detections, objects: Objects, pair
 def kinds_of_errors(
     truth: Truth, detections: Detections, pairs: Pairs, *, iou_thr: float
 ) -> tuple[float, dict[str, KindOfError]]:
-    """AP at one IoU threshold, and for each kind of errors its count and what fixing it alone adds to that AP.
+    """AP at one IoU threshold, and for each kind of errors its number and the gain in that AP if it alone is fixed.
 
-    Fixing (TIDE, section 2.3): a wrong class or place is corrected, where the object is not found yet, for the most
-    certain detection that was meant for it, and taken away otherwise; other wrong detections are taken away; missed
-    objects are no longer expected.
+    Fixing (TIDE, section 2.3): of the detections of a wrong class or place, the most certain one of each object that
+    is not found yet is corrected, and the others are removed; so are all other wrong detections; missed objects are no
+    longer to be found.
 
-    Args:
-        truth: the annotations.
-        detections: D.
-        pairs: from `overlaps`.
-        iou_thr: IoU that is enough.
+    Args: as of `error_analysis`.
     """
     outcome = evaluate(detections, truth.objects, pairs, thresholds=np.array([iou_thr]))
     errors = sort_errors(outcome, detections, truth.objects, pairs, iou_thr=iou_thr)

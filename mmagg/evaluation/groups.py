@@ -1,15 +1,14 @@
-"""AP of objects by their size, and by how much of their box others cover (crowded scenes: AggMask, Figure 6).
+"""AP of objects by their size, and by their coverage: AggMask, Figure 6, shows crowded scenes.
 
 >>> truth = read_truth(annotations)
 >>> result = ap_by_group(truth, read_detections(results, truth), edges=[0, 0.1, 0.3])
 >>> result.write(folder)  # print(result) shows a line a group
 
-`mmagg.evaluation.coverage` says what an object's coverage is. It is treated as COCO treats size. A group counts its own
-objects; what is matched to another object is neither right nor wrong there. A detection that is matched to nothing is
-wrong in one group alone, that of its own coverage by the same ruler: the share of its box that annotated objects cover,
-but for the one that it overlaps most, which it stands for. So a second detection of a lone object harms the group of
-lone objects, one in a crowd that of the crowd, and a small group does not drown in what is wrong elsewhere, as it would
-if unmatched detections counted in all groups.
+Coverage (`mmagg.evaluation.coverage`) is treated as COCO treats size. A group counts its own objects; a detection that
+is matched to an object of another group does not count in it. One that is matched to nothing is wrong in one group
+alone, that of its own coverage: the share of its box that annotated objects cover, except the one that it overlaps
+most. So a second detection of a lone object counts in the group of lone objects, and one in a crowd in that of the
+crowd. If unmatched detections counted in all groups, those of the large groups would dominate the AP of the small ones.
 
 Shape shorthand: I images, K classes, G objects, D detections, A groups.
 """
@@ -37,25 +36,26 @@ from mmagg.evaluation.matching import (
     overlaps,
 )
 from mmagg.evaluation.scope import Scope, scope_of
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.visualization.chart import write_chart
 
 EDGES = (0.0, 0.1, 0.3)
 LABELS = "size (COCO's areas)", "share of an object's box that others cover"
-HEIGHT, GROUP, MARGIN, DPI = 4.2, 1.5, 0.6, 110  # inches, inches a group, inches, dots per inch
+HEIGHT, GROUP, MARGIN = 4.2, 1.5, 0.6  # inches; GROUP is the width of one
 BARS = {'AP': '#2b6ca3', 'AP50': '#a9d3e5', 'AP75': '#6aaed6', 'AR': '#e8a66c'}
 WIDTH = 0.21  # of a bar; groups are 1 apart
 
 
 class GroupScores(NamedTuple):
-    """Scores of groups; the last column is the mean over the classes, or the sum of objects.
+    """Scores of groups in arrays (A, K + 1), whose last column is the mean over the classes, or the sum of objects.
 
     Attributes:
-        ap: (A, K + 1), nan where the group has no such object.
-        ap50: (A, K + 1), at IoU 0.5.
-        ap75: (A, K + 1), at IoU 0.75.
-        ar: (A, K + 1), the share of the objects that is found, mean over the thresholds.
-        objects: (A, K + 1) int.
+        ap: nan where the group has no such object.
+        ap50: AP at IoU 0.5.
+        ap75: AP at IoU 0.75.
+        ar: share of the objects that is found, mean over the thresholds.
+        objects: int, number of objects.
     """
 
     ap: np.ndarray
@@ -70,7 +70,7 @@ class ApByGroup:
     """Scores by size and by coverage. As text: a line a group.
 
     Attributes:
-        scope: what was analysed.
+        scope: the files, and how much is in them.
         classes: K names.
         edges: of the groups by coverage, as in `by_coverage`.
         size: scores of COCO's `SIZES`.
@@ -108,7 +108,7 @@ class ApByGroup:
         self.draw(folder / 'ap_by_group.png')
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
-        """Of each group the mean over the classes (''), then each class that it has; fractions."""
+        """The CSV file's rows, as fractions: of each group the mean over the classes (''), then each class in it."""
         for kind, (names, scores) in self.groups().items():
             for place, name in enumerate(names):
                 for label in (-1, *scores.objects[place, :-1].nonzero()[0]):
@@ -116,10 +116,10 @@ class ApByGroup:
                     yield kind, name, '' if label == -1 else self.classes[label], *values
 
     def draw(self, path: Path, labels: Sequence[str] = LABELS) -> None:
-        """Draw AP, AP50, AP75 and AR of each group, and how many objects are in it.
+        """Draw AP, AP50, AP75 and AR of each group, and the number of its objects.
 
         Args:
-            path: the picture; its suffix chooses the format.
+            path: of the picture; its suffix chooses the format.
             labels: of the axes by size and by coverage.
         """
         groups = self.groups().values()
@@ -141,8 +141,7 @@ class ApByGroup:
             axes.spines[['top', 'right']].set_visible(False)
         grid[0].set_ylabel('%')
         figure.legend(*grid[0].get_legend_handles_labels(), frameon=False, ncols=4, loc='outside upper center')
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
 
 def ap_by_group(
@@ -154,16 +153,11 @@ def ap_by_group(
         truth: I images, K classes, G objects.
         detections: D, as `read_detections` gives them.
         edges: of the groups by coverage, as in `by_coverage`.
-        pairs: from `overlaps`, where they are known.
+        pairs: the result of `overlaps`, if it is known already.
     """
     pairs = overlaps(detections, truth.objects) if pairs is None else pairs
-    return ApByGroup(
-        scope=scope_of(truth, detections),
-        classes=truth.classes,
-        edges=edges,
-        size=by_size(truth, detections, pairs),
-        coverage=by_coverage(truth, detections, pairs, edges=edges),
-    )
+    size, cover = by_size(truth, detections, pairs), by_coverage(truth, detections, pairs, edges=edges)
+    return ApByGroup(scope_of(truth, detections), truth.classes, edges, size, cover)
 
 
 def by_size(truth: Truth, detections: Detections, pairs: Pairs) -> GroupScores:
@@ -173,14 +167,14 @@ def by_size(truth: Truth, detections: Detections, pairs: Pairs) -> GroupScores:
 
 
 def by_coverage(truth: Truth, detections: Detections, pairs: Pairs, *, edges: Sequence[float] = EDGES) -> GroupScores:
-    """Scores by how much of an object's box others cover; see above.
+    """Scores by coverage, as the module's docstring explains.
 
     Args:
         truth: I images, K classes, G objects.
         detections: D, as `Detections.counted` gives them.
         pairs: from `overlaps`.
-        edges: ascending, A − 1 of them: up to the first (0: not at all), from there up to and with the second, …, more
-            than the last.
+        edges: A − 1 upper ends of the groups, in [0, 1), ascending; each belongs to its group, and the last group has
+            the objects with more coverage.
     """
     objects = truth.objects
     own = most_overlapped(pairs.where(~objects.crowd[pairs.objects]), len(detections))[1]
@@ -194,13 +188,7 @@ def by_coverage(truth: Truth, detections: Detections, pairs: Pairs, *, edges: Se
 
 
 def group_scores(truth: Truth, detections: Detections, outcome: Outcome) -> GroupScores:
-    """Scores of what `evaluate` or `evaluate_groups` has judged at the thresholds of COCO.
-
-    Args:
-        truth: I images, K classes, G objects.
-        detections: D.
-        outcome: of A groups.
-    """
+    """Scores of A groups from their outcome, by `evaluate` or `evaluate_groups`, at the thresholds of COCO."""
     labels, classes = truth.objects.labels, len(truth.classes)
     ap = average_precision(truth, detections, outcome)[0]
     counts = np.array([np.bincount(labels[expected], minlength=classes) for expected in outcome.expected])

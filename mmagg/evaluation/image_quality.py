@@ -1,6 +1,6 @@
-"""How well each image is segmented, in one number: the panoptic quality of its confident detections.
+"""The panoptic quality of each image's confident detections (Panoptic Segmentation, Eq. 1; Kirillov et al., CVPR 2019).
 
-Panoptic quality: Kirillov et al., "Panoptic Segmentation", CVPR 2019, Eq. 1; here of an image, over all classes.
+It is taken of an image, over all classes.
 
 Shape shorthand: I images, G objects, D detections.
 """
@@ -20,7 +20,7 @@ class ImageQuality(NamedTuple):
 
     Attributes:
         quality: (I,) sum of the IoU of found objects over (found + missed / 2 + wrong / 2), in [0, 1]; nan where there
-            is nothing to find and nothing was found.
+            is no object and no detection.
         found: (I,) int, objects that a detection of their class overlaps by 0.5.
         missed: (I,) int, the others, without crowd regions.
         wrong: (I,) int, detections of no object.
@@ -33,12 +33,12 @@ class ImageQuality(NamedTuple):
 
 
 def image_quality(truth: Truth, detections: Detections, *, score_thr: float = 0.3) -> ImageQuality:
-    """Judge each image by the detections that someone who looks at it would see.
+    """The quality of each image.
 
     Args:
         truth: I images, G objects.
         detections: D, as `Detections.counted` gives them.
-        score_thr: less certain detections are left out.
+        score_thr: detections with a lower score are left out.
     """
     objects, images = truth.objects, len(truth.image_ids)
     detections = detections[detections.scores >= score_thr]
@@ -60,14 +60,9 @@ def image_quality(truth: Truth, detections: Detections, *, score_thr: float = 0.
 
 
 def extremes(quality: np.ndarray, count: int) -> dict[str, np.ndarray]:
-    """Indices of images with the best, the median and the worst quality, each at most once.
+    """Indices of `count` images each with the `best`, the `median` and the `worst` quality (I,), none of them twice.
 
-    Args:
-        quality: (I,), nan for images that are left out.
-        count: how many of each; of few images, each gets a third.
-
-    Returns:
-        `best`, `median` and `worst`, each from the better to the worse.
+    Each list falls in quality. Images whose quality is nan are left out; if there are too few, each list has a third.
     """
     order = np.argsort(-quality, kind='stable')[: np.isfinite(quality).sum()]  # nan comes last
     if len(order) <= 3 * count:

@@ -43,8 +43,8 @@ class LVISStarMetric(BaseMetric):
     IoU 0.5 to 0.95), `lvis/segm_AP*50`, `*60`, `*70`, `*75`, `*80`, `*90`, and the same with `bbox`; not rounded. They
     are there in any case: with objects and no detections a value is 0, without objects or images in common -1.
 
-    As LVIS has it, a detection counts in images only that its category is annotated in or listed as negative; where
-    the category is not annotated exhaustively, a detection that meets no object is no error.
+    By LVIS's rules, a detection counts only in images in which its category is annotated or listed as negative; where
+    the category is not annotated exhaustively, a detection that overlaps no object is no error.
 
     An image of the run is LVIS's image of the same COCO file name (the numbers of 2014 and 2017 are the same), or,
     if its name is none of COCO's, the one of the same id and size. Others are left out, LVIS's images that are not in
@@ -56,7 +56,7 @@ class LVISStarMetric(BaseMetric):
             `tools/test.py --coco DIR` sets that of all evaluators to COCO's file.
         metric: `'bbox'`, `'segm'` or both.
         max_dets: detections of an image that count, those with the highest scores, of all categories together.
-        collect_device: `'cpu'` or `'gpu'`: how processes exchange their results.
+        collect_device: `'cpu'` or `'gpu'`: memory in which processes exchange their results.
         prefix: instead of `lvis`.
 
     Raises:
@@ -109,7 +109,7 @@ class LVISStarMetric(BaseMetric):
             self.results.append(None if image is None else (image['id'], self._records(found, category_ids)))
 
     def compute_metrics(self, results: list[Kept | None]) -> dict[str, float]:
-        """Score what `process` kept of all images; see the class for the names."""
+        """Score the kept predictions of all images; see the class for the names."""
         kept = dict(entry for entry in results if entry is not None)
         note = (
             f'AP*: {len(kept)} images; {results.count(None)} of the run are not in {self.lvis_file}, '
@@ -135,7 +135,7 @@ class LVISStarMetric(BaseMetric):
         return category_ids
 
     def _lvis_image(self, sample: dict) -> dict | None:
-        """LVIS's entry of an image."""
+        """LVIS's entry of an image; None if LVIS does not have it."""
         size, number = tuple(sample['ori_shape'][:2]), coco_number(sample.get('img_path') or '')
         image = self.by_id.get(sample.get('img_id')) if number is None else self.by_number.get(number)
         if image is None or size == (image['height'], image['width']):
@@ -191,7 +191,7 @@ class LVISStarMetric(BaseMetric):
         return evaluator.eval['precision'][..., 0, 0]
 
     def _detections(self, kept: dict[int, list[dict]], kind: str, judged: set[tuple[int, int]]) -> Iterator[dict]:
-        """What the evaluator reads of the predictions that count: those of the `judged` (image, category)."""
+        """Result records for the evaluator of the predictions that count: those of the `judged` (image, category)."""
         shape = 'bbox' if kind == 'bbox' else 'segmentation'
         number = 0
         for image_id, records in kept.items():

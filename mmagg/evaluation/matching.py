@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Detections, Objects, ranks
+from mmagg.ops.rle import pairwise_iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 SIZES = {'all': (0, 1e10), 'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 1e10)}  # pixels
@@ -27,17 +27,17 @@ class Pairs(NamedTuple):
     ious: np.ndarray
 
     def where(self, chosen: np.ndarray) -> 'Pairs':
-        """The pairs that a mask (P,) chooses."""
+        """The pairs that `chosen`, (P,) bool or indices, selects."""
         return Pairs(*(values[chosen] for values in self))
 
 
 class Outcome(NamedTuple):
-    """Detections and objects judged.
+    """The detections that are right, those that are wrong, and the objects to be found.
 
     Attributes:
         matches: (A, T, D) int32, the object of each detection, or -1.
         true: (A, T, D) bool: right.
-        false: (A, T, D) bool: wrong. What is neither is not counted: in a crowd region, or of another size.
+        false: (A, T, D) bool: wrong. A detection in a crowd region or of another size may be neither: it doesn't count.
         expected: (A, G) bool: objects to be found.
     """
 
@@ -48,22 +48,19 @@ class Outcome(NamedTuple):
 
 
 def overlaps(detections: Detections, objects: Objects) -> Pairs:
-    """All pairs of an image that overlap, whatever their classes."""
+    """All pairs of a detection and an object of the same image that overlap, of any classes."""
     found = [Pairs(np.empty(0, int), np.empty(0, int), np.empty(0))]
     predicted, annotated = by_image(detections.images), by_image(objects.images)
     for image in tqdm(sorted(predicted.keys() & annotated.keys()), 'overlaps', unit='image', delay=2, leave=False):
         some, others = predicted[image], annotated[image]
-        outlines = detections.outlines[some], objects.outlines[others]
-        if detections.outlines.ndim == 1:
-            outlines = tuple(part.tolist() for part in outlines)
-        ious = coco_mask.iou(*outlines, objects.crowd[others].astype(np.uint8))
+        ious = pairwise_iou(detections.outlines[some], objects.outlines[others], objects.crowd[others])
         rows, columns = ious.nonzero()
         found.append(Pairs(some[rows], others[columns], ious[rows, columns]))
     return Pairs(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def by_image(images: np.ndarray) -> Mapping[int, np.ndarray]:
-    """Indices of the entries of each image, in order."""
+    """The indices of the entries of each image, in order, from the (N,) images of all entries."""
     order = np.argsort(images, kind='stable')
     names, starts = np.unique(images[order], return_index=True)
     return dict(zip(names.tolist(), np.split(order, starts[1:]), strict=True)) if len(order) else {}
@@ -93,10 +90,10 @@ def match(
 
     Args:
         pairs: P of them; detections with the same turn have no object in common.
-        turns: (D,) when a detection chooses: its rank in its image and class.
+        turns: (D,) the round in which a detection chooses: its rank in its image and class.
         ignored: (A, G) bool, crowd regions included.
         crowd: (G,) bool.
-        thresholds: (T,) IoU that is enough.
+        thresholds: (T,) least IoU of a match.
 
     Returns:
         (A, T, D) int32, objects, or -1.
@@ -130,14 +127,14 @@ def evaluate(
     sizes: Sequence[tuple[float, float]] = (SIZES['all'],),
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Outcome:
-    """Match detections to objects of their class and see which are right.
+    """Match detections to objects of their class, for ranges of size.
 
     Args:
-        detections: as `Detections.counted` gives them.
+        detections: D, as `Detections.counted` gives them.
         objects: G of them.
         pairs: from `overlaps`.
         sizes: A ranges of areas in pixels, both ends included.
-        thresholds: (T,).
+        thresholds: (T,) IoU of a right detection.
     """
     low, high = np.array(sizes, float).T[..., None]
     outside, strange = ((things.areas < low) | (things.areas > high) for things in (objects, detections))
@@ -153,15 +150,12 @@ def evaluate_groups(
     strange: np.ndarray,
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Outcome:
-    """As `evaluate` with any groups of objects in the place of sizes.
+    """`evaluate` with A groups of objects instead of ranges of size.
 
     Args:
-        detections: as `Detections.counted` gives them.
-        objects: G of them.
-        pairs: from `overlaps`.
-        outside: (A, G) bool, objects that a group is not about. What is matched to them is not counted.
-        strange: (A, D) bool, detections that a group does not count where they are matched to nothing.
-        thresholds: (T,).
+        detections, objects, pairs, thresholds: as of `evaluate`.
+        outside: (A, G) bool, objects that are not in a group. Detections matched to them do not count in it.
+        strange: (A, D) bool, detections that do not count in a group if they are matched to nothing.
     """
     ignored = objects.crowd | outside
     turns = ranks(detections.images, detections.labels)

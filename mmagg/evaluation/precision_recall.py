@@ -20,12 +20,13 @@ from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.average_precision import RECALLS, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, overlaps
 from mmagg.evaluation.scope import Scope, scope_of
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
+from mmagg.visualization.chart import write_chart
 
-PANEL, DPI = (5.6, 3.9), 110  # inches, dots per inch
+PANEL = 5.6, 3.9  # inches
 COLUMNS = 3
-SHADES = 0.22, 0.95  # ends of the colour map: its first colours cannot be told from paper
+SHADES = 0.22, 0.95  # ends of the colour map: its first colours are too close to white
 
 
 class Curves(NamedTuple):
@@ -42,13 +43,13 @@ class Curves(NamedTuple):
 
 
 class BestF1(NamedTuple):
-    """Which detections to keep for the best F1; the last column counts those of all classes together.
+    """The best F1, in arrays (T, K + 1): the last column counts the detections of all classes together.
 
     Attributes:
-        scores: (T, K + 1), keep detections from this score on; nan where none is right.
-        f1: (T, K + 1), with these; nan where there is no object.
-        precision: (T, K + 1), as ``f1``.
-        recall: (T, K + 1), as ``f1``.
+        scores: the threshold; detections of this score or more are kept; nan where none is right.
+        f1: of the kept detections; nan where there is no object.
+        precision: of the kept detections; nan where there is no object.
+        recall: of the kept detections; nan where there is no object.
     """
 
     scores: np.ndarray
@@ -62,7 +63,7 @@ class PrecisionRecall:
     """Curves and best F1 at COCO's IoU thresholds. As text: a line a threshold.
 
     Attributes:
-        scope: what was analysed.
+        scope: the files, and how much is in them.
         classes: K names.
         curves: of each class.
         best: best F1 of each class and of all.
@@ -88,7 +89,7 @@ class PrecisionRecall:
         return '\n'.join(lines)
 
     def _shown(self) -> dict[str, int]:
-        """Names and places of the classes that are shown."""
+        """The label of each class that is shown, by name."""
         return {name: self.classes.index(name) for name in self.shown}
 
     def _best(self, threshold: int, label: int) -> str:
@@ -113,9 +114,9 @@ class PrecisionRecall:
         self.draw(folder / 'precision_recall.png')
 
     def _rows(self) -> Iterator[list[Any]]:
-        """All classes (''), then each that has objects; fractions."""
+        """The CSV file's rows, as fractions: those of all classes (''), then those of each class that has objects."""
         precision = np.concatenate([self.mean()[:, None], self.curves.precision], axis=1)
-        f1 = np.roll(np.stack(self.best), 1, axis=-1)  # what is of all classes comes first here
+        f1 = np.roll(np.stack(self.best), 1, axis=-1)  # the numbers of all classes come first here
         for label, name in enumerate(['', *self.classes]):
             for place, threshold in enumerate(THRESHOLDS):
                 values = precision[place, label]
@@ -127,7 +128,7 @@ class PrecisionRecall:
         """Draw the area below each curve, the strictest threshold on top, with its AP in the legend.
 
         Args:
-            path: the picture; its suffix chooses the format.
+            path: of the picture; its suffix chooses the format.
         """
         panels = {name: self.curves.precision[:, label] for name, label in self._shown().items()}
         panels = panels or {'all classes': self.mean()}
@@ -156,8 +157,7 @@ class PrecisionRecall:
                 axes.text(50, 50, 'no objects', ha='center', va='center', color='grey')
         for axes in grid[len(panels) :]:
             axes.remove()
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=DPI)
+        write_chart(figure, path)
 
 
 def precision_recall(
@@ -169,7 +169,7 @@ def precision_recall(
         truth: K classes, G objects.
         detections: D, as `read_detections` gives them.
         shown: names of classes to draw in the place of the mean.
-        pairs: from `overlaps`, where they are known.
+        pairs: the result of `overlaps`, if it is known already.
     """
     pairs = overlaps(detections, truth.objects) if pairs is None else pairs
     outcome = evaluate(detections, truth.objects, pairs)
@@ -178,13 +178,7 @@ def precision_recall(
 
 
 def curves_of(truth: Truth, detections: Detections, outcome: Outcome) -> Curves:
-    """The curves of each class, as COCO's evaluation has them.
-
-    Args:
-        truth: K classes, G objects.
-        detections: D, the most certain first.
-        outcome: of `evaluate`; its first size range is taken.
-    """
+    """The curves of each class as in COCO's evaluation, from the first size range of an outcome of `evaluate`."""
     shape = outcome.true.shape[1], len(truth.classes), len(RECALLS)
     curves = Curves(np.full(shape, np.nan), np.full(shape, np.nan))
     totals = _totals(truth, outcome)
@@ -204,13 +198,7 @@ def curves_of(truth: Truth, detections: Detections, outcome: Outcome) -> Curves:
 
 
 def best_f1(truth: Truth, detections: Detections, outcome: Outcome) -> BestF1:
-    """The score thresholds with the best F1, the harmonic mean of precision and recall.
-
-    Args:
-        truth: K classes, G objects.
-        detections: D, the most certain first.
-        outcome: of `evaluate`; its first size range is taken.
-    """
+    """The best F1 (the harmonic mean of precision and recall) in the first size range of an outcome of `evaluate`."""
     thresholds, classes = np.arange(outcome.true.shape[1]), len(truth.classes)
     best = BestF1(*np.full((4, len(thresholds), classes + 1), np.nan))
     totals = _totals(truth, outcome)
@@ -231,11 +219,11 @@ def best_f1(truth: Truth, detections: Detections, outcome: Outcome) -> BestF1:
 
 
 def _totals(truth: Truth, outcome: Outcome) -> np.ndarray:
-    """(K,) objects to find."""
+    """(K,) numbers of objects to be found."""
     return np.bincount(truth.objects.labels[outcome.expected[0]], minlength=len(truth.classes))
 
 
 def _counts(outcome: Outcome, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(T, n) of the first 1, 2, … n detections ``mine``: how many are right, and how many count."""
+    """(T, n) numbers of right detections and of counted ones among the first 1, 2, … n of ``mine``."""
     true, false = outcome.true[0][:, mine], outcome.false[0][:, mine]
     return np.cumsum(true, axis=1), np.cumsum(true | false, axis=1)

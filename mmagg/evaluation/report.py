@@ -1,4 +1,4 @@
-"""A page about a test run, as ``tools/test.py --report DIR`` writes it: scores, curves, errors, images, latency."""
+"""A web page about a test run, for ``tools/test.py --report DIR``: scores, curves, errors, images, latency."""
 
 import base64
 import re
@@ -44,7 +44,7 @@ OF_A_KIND = re.compile(rf'([^/]+)/({"|".join(KINDS)})_({"|".join(map(re.escape, 
 OF_MASKS = re.compile('[^/]+/(segm|boundary)_')
 PICTURES = 4  # best, median and worst images, each
 PICTURE_WIDTH, JPEG_QUALITY = 1100, 85  # pixels of a pair, per cent
-MATCHED = 0.5  # IoU of a right detection, where one has to be chosen
+MATCHED = 0.5  # IoU of a right detection, in charts of one IoU threshold
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Evaluation:
         results: the predictions, in COCO's format.
         image_folder: of the images.
         category_ids: of the classes that the model knows.
-        tested: how many images were.
-        metrics: what the evaluator measured.
-        seconds: an image takes, by stage.
-        machine: that it ran on: `cpu` and `gpu` (None without one) by name, `threads` of the CPU, version of `torch`.
+        tested: number of tested images.
+        metrics: numbers of the evaluator, by their names.
+        seconds: mean time of an image, by stage.
+        machine: names of `cpu` and `gpu` (None without one), number of CPU `threads`, version of `torch`.
     """
 
     config: str
@@ -82,7 +82,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     Args:
         tested: the run.
         path: of the page.
-        score_thr: what is less certain is left out of the confusion matrix, of the images and of their ranking.
+        score_thr: the confusion matrix, the images and their ranking leave out detections with a lower score.
 
     Raises:
         InputError: the annotations or an image cannot be read.
@@ -116,7 +116,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
 
 
 def score_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """COCO's numbers in per cent: `columns`, and `rows` of a kind and its values; a dash for what does not exist."""
+    """COCO's numbers in per cent: `columns`, and `rows` of a kind and its values; a dash where there is none."""
     found = {match.groups(): metrics[match[0]] for match in map(OF_A_KIND.fullmatch, metrics) if match}
     columns = [name for name in SCORES if any(known == name for *_, known in found)]
     evaluators = dict.fromkeys(evaluator for evaluator, *_ in found)
@@ -133,7 +133,7 @@ def score_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def percent_or_text(value: Any) -> str:
-    """A metric of any kind; those in [-1, 1] are taken for shares, of which -1 says that there is none."""
+    """A metric of any kind as text; numbers in [-1, 1] are taken for shares, and -1 for no value."""
     if isinstance(value, float) and -1 <= value <= 1:
         return percent(_known(value))
     return str(value)
@@ -149,53 +149,51 @@ def _known(value: float | None) -> float | None:
 def charts(
     truth: Truth, detections: Detections, pairs: Pairs, curves: PrecisionRecall, score_thr: float
 ) -> list[dict[str, str]]:
-    """Pictures of the whole: `title`, `text` that says what is to be seen, and `picture`, an address with the data."""
+    """Charts of all images: `title`, `text` that explains the chart, and `picture`, its data address."""
     groups = ap_by_group(truth, detections, pairs=pairs)
     reliability = calibration(truth, detections, iou_thr=MATCHED, pairs=pairs)
     errors = error_analysis(truth, detections, iou_thr=MATCHED, pairs=pairs)
     matrix = confusion(truth, detections, score_thr=score_thr, iou_thr=MATCHED)
-    parts = (
-        (
+
+    def chart(title: str, draw: Callable[[Path], None], text: str) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, 'chart.svg')
+            draw(path)
+            return {'title': title, 'text': text, 'picture': data_address(path.read_bytes(), 'image/svg+xml')}
+
+    return [
+        chart(
             'Precision and recall',
+            curves.draw,
             'Precision at each recall, the mean over the classes, from loose (IoU 0.50) to strict (0.95) matching. The '
             'area below a curve is its AP.',
-            curves.draw,
         ),
-        (
+        chart(
             'Size and crowding',
+            lambda path: groups.draw(path, ('size', 'part of the box that other objects cover')),
             'AP and recall of objects by their size, and by how much of their bounding box other annotated objects '
             'cover.',
-            lambda path: groups.draw(path, ('size', 'part of the box that other objects cover')),
         ),
-        (
+        chart(
             'Where AP is lost',
+            errors.draw,
             "AP as predicted, and with each outline replaced by that of the object it overlaps most (SOLO's Table 7); "
             f'then the errors at IoU {MATCHED:g} in the manner of TIDE: how many, and what fixing one kind alone would '
             'gain.',
-            errors.draw,
         ),
-        (
+        chart(
             'Confusion',
+            matrix.draw,
             f'What objects of a class (rows) are detected as (columns): detections with a score from {score_thr:g}, on '
             f'the object that they overlap by {MATCHED:g} or more.',
-            matrix.draw,
         ),
-        (
+        chart(
             'Calibration',
+            reliability.draw,
             f'The share of detections that is right at IoU {MATCHED:g}, by their score: on the diagonal, scores are '
             'probabilities.',
-            reliability.draw,
         ),
-    )
-    return [{'title': title, 'text': text, 'picture': drawn(draw)} for title, text, draw in parts]
-
-
-def drawn(draw: Callable[[Path], None]) -> str:
-    """A chart as an SVG picture's data address."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, 'chart.svg')
-        draw(path)
-        return data_address(path.read_bytes(), 'image/svg+xml')
+    ]
 
 
 def data_address(content: bytes, mime: str) -> str:
@@ -236,22 +234,15 @@ def latency_table(seconds: Mapping[str, float]) -> dict[str, Any]:
 def pictures(
     truth: Truth, detections: Detections, quality: ImageQuality, folder: Path, score_thr: float
 ) -> dict[str, list[dict[str, Any]]]:
-    """The best, median and worst images: what is annotated beside what is found, with captions."""
+    """The best, median and worst images: annotated objects beside detections, with captions."""
     chosen = extremes(quality.quality, PICTURES)
     result = {name: [] for name in chosen}
     places = [(name, index) for name, indices in chosen.items() for index in indices]
     for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
         pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
-        result[name].append(
-            {
-                'name': truth.names[index],
-                'picture': _jpeg(pair),
-                'quality': percent(quality.quality[index]),
-                'found': quality.found[index],
-                'missed': quality.missed[index],
-                'wrong': quality.wrong[index],
-            }
-        )
+        numbers = {key: values[index] for key, values in quality._asdict().items()}
+        caption = {**numbers, 'name': truth.names[index], 'quality': percent(numbers['quality'])}
+        result[name].append({**caption, 'picture': _jpeg(pair)})
     return result
 
 

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pycocotools.mask as coco_mask
 
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
-from mmagg.ops.rle import decode_mask
+from mmagg.ops.rle import decode_mask, pairwise_iou
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image
 from mmagg.visualization.overlay import draw_instances
 
@@ -21,16 +20,16 @@ SAME = 0.5  # IoU from which a detection has the colour of an object
 def side_by_side(
     image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, score_thr: float
 ) -> np.ndarray:
-    """An image with what is annotated, and once more for each of ``detections``.
+    """An image with its annotated objects, and once more with each of ``detections``.
 
-    A detection has the colour of the object of its class that it overlaps most, if it does by `SAME`.
+    A detection has the colour of the object of its class that it overlaps most, if their IoU is at least `SAME`.
 
     Args:
         image: its index.
         truth: the annotations.
         detections: results, from left to right.
         folder: of the images.
-        score_thr: less certain detections are not drawn.
+        score_thr: detections with a lower score are not drawn.
 
     Returns:
         (height, width, 3) uint8, BGR.
@@ -64,14 +63,11 @@ def side_by_side(
 
 
 def _colours(found: Detections, mine: np.ndarray, objects: Objects, annotated: np.ndarray) -> np.ndarray:
-    """(n,) numbers of the detections ``mine``: places in ``annotated``, and others where there is no such object."""
+    """(n,) colour numbers of the detections ``mine``: that of their object in ``annotated``, or one of their own."""
     others = len(annotated) + np.arange(len(mine))
     if not len(mine) or not len(annotated):
         return others
-    outlines = found.outlines[mine], objects.outlines[annotated]
-    if found.outlines.ndim == 1:
-        outlines = tuple(part.tolist() for part in outlines)
-    ious = coco_mask.iou(*outlines, objects.crowd[annotated].astype(np.uint8))
+    ious = pairwise_iou(found.outlines[mine], objects.outlines[annotated], objects.crowd[annotated])
     ious = ious * (found.labels[mine][:, None] == objects.labels[annotated])
     return np.where(ious.max(axis=1) >= SAME, ious.argmax(axis=1), others)
 

@@ -41,12 +41,7 @@ def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
 
 
 class CocoResults(BaseMetric):
-    """Writes the predictions of all processes as one COCO result file.
-
-    Args:
-        path: the JSON file.
-        category_ids: category id by class index.
-    """
+    """Writes the predictions of all processes to one COCO result file, `path`, with category ids by class index."""
 
     default_prefix = 'results'
 
@@ -61,7 +56,7 @@ class CocoResults(BaseMetric):
             self.results.append([{'image_id': sample['img_id'], **record} for record in records])
 
     def compute_metrics(self, results: list[list[dict]]) -> dict:
-        """Write the file; there is nothing to measure."""
+        """Write the file; returns no metrics."""
         records = [record for image in results for record in image]
         print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
         write_json(records, self.path)
@@ -69,11 +64,7 @@ class CocoResults(BaseMetric):
 
 
 class PickledResults(DumpDetResults):
-    """mmdet's pickle of predictions, for masks that are RLE already, and written whole or not at all.
-
-    Args:
-        path: the pickle file.
-    """
+    """mmdet's pickle of predictions, also of masks that are RLE already; written to `path` whole or not at all."""
 
     def __init__(self, *, path: Path) -> None:
         super().__init__(out_file_path=str(path))
@@ -81,17 +72,14 @@ class PickledResults(DumpDetResults):
     def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
         """Keep a batch's predictions."""
         for sample in data_samples:
-            sample = dict(sample)  # other metrics read the same dict
-            masks = sample['pred_instances'].get('masks')
-            if masks is None or not isinstance(masks, list):
-                super().process(data_batch, [{**sample, 'pred_instances': dict(sample['pred_instances'])}])
-            else:
-                bare = {key: value for key, value in sample['pred_instances'].items() if key != 'masks'}
-                super().process(data_batch, [{**sample, 'pred_instances': bare}])
-                self.results[-1]['pred_instances']['masks'] = [dict(rle) for rle in masks]
+            found = dict(sample['pred_instances'])  # a copy, as other metrics read the same dict
+            rles = found.pop('masks') if isinstance(found.get('masks'), list) else None
+            super().process(data_batch, [{**sample, 'pred_instances': found}])
+            if rles is not None:
+                self.results[-1]['pred_instances']['masks'] = [dict(rle) for rle in rles]
 
     def compute_metrics(self, results: list) -> dict:
-        """Write the file; there is nothing to measure."""
+        """Write the file; returns no metrics."""
         with written_whole(Path(self.out_file_path)) as temporary:
             mmengine.dump(results, str(temporary), file_format='pkl')
         return {}

@@ -6,15 +6,15 @@ from mmagg.datasets.coco_objects import Detections, Truth
 
 
 class Scope(NamedTuple):
-    """The heading of an analysis's JSON file.
+    """The first fields of an analysis's JSON file.
 
     Attributes:
-        annotations: the file, None where there is none.
+        annotations: their file, None where there is none.
         results: the file of the detections, None where there is none.
         iou_type: 'segm' for masks, 'bbox' for boxes.
-        images: how many.
-        objects: how many, without crowd regions.
-        detections: how many.
+        images: number of images.
+        objects: number of objects without crowd regions.
+        detections: number of detections that COCO counts.
     """
 
     annotations: str | None

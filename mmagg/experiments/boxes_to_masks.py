@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import load_model
-from mmagg.datasets.coco_file import CocoFile, read_coco_json
+from mmagg.datasets.coco_file import CocoFile, read_records
 from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch
@@ -34,8 +34,8 @@ class FilledReport:
     """The masks of a model in another detector's boxes, and the AP of both.
 
     Attributes:
-        summary: config, checkpoint, boxes_from; images, boxes and masks, how many there are; bbox and segm, the AP by
-            the names of `AP_NAMES`, in [0, 1], None where there is nothing to be found.
+        summary: config, checkpoint, boxes_from; the numbers of images, boxes and masks; bbox and segm, the AP by the
+            names of `AP_NAMES`, in [0, 1], None where there is no object.
         records: COCO result records, the boxes with their masks.
     """
 
@@ -43,7 +43,7 @@ class FilledReport:
     records: list[dict]
 
     def table(self) -> str:
-        """How many boxes there are, and AP in per cent, a line for the boxes and one for the masks."""
+        """The numbers of images, boxes and masks, then AP in per cent, a line for boxes and one for masks."""
         images, boxes, masks = (self.summary[key] for key in ('images', 'boxes', 'masks'))
         lines = [f'{images} images, {boxes} boxes ({boxes / images:.1f} per image), {masks} masks']
         if masks < boxes:
@@ -72,7 +72,7 @@ def boxes_to_masks(
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
 ) -> FilledReport:
-    """Predict a trained model's masks in another detector's boxes, and measure both; only the boxes are another's.
+    """Predict a trained model's masks in another detector's boxes, and measure the AP of both.
 
     Args:
         config: of the model with the mask branch, see `mask_branch`.
@@ -80,8 +80,8 @@ def boxes_to_masks(
         boxes: a COCO result file of image_id, category_id, bbox and score.
         coco: a folder in COCO format to test on instead of the config's data.
         max_images: only the first of the images; None for all.
-        score_thr: less certain boxes are left out.
-        max_per_image: only so many of an image's most certain boxes.
+        score_thr: boxes with a lower score are left out.
+        max_per_image: number of an image's most certain boxes to take.
         device: e.g. `cuda:0`; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read checkpoints that hold code.
@@ -119,7 +119,7 @@ def boxes_to_masks(
 
 
 def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Records:
-    """The records of a COCO result file, whatever else than boxes they hold left out.
+    """The boxes of a COCO result file, without further fields.
 
     Args:
         path: the file.
@@ -129,9 +129,7 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
     Raises:
         InputError: it is no such file, or not one of these images and categories.
     """
-    content = read_coco_json(path)
-    if not isinstance(content, list):
-        raise InputError(f'{path}: is no COCO result file; it must hold a list of {", ".join(KEYS)}')
+    content = read_records(path)
     if not content:
         raise InputError(f'{path}: holds no boxes')
     known, records = set(category_ids), {}
@@ -160,7 +158,7 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
 
 
 def _chosen(boxes: Path, records: Records, image_ids: Sequence[int], score_thr: float, max_per_image: int) -> Records:
-    """Those of some images, of enough score, and not too many of them."""
+    """The `max_per_image` most certain records of each image, if their score is at least `score_thr`."""
     sure = {
         key: [record for record in records.get(key, ()) if record['score'] >= score_thr][:max_per_image]
         for key in image_ids
@@ -175,7 +173,7 @@ def _chosen(boxes: Path, records: Records, image_ids: Sequence[int], score_thr: 
 
 @torch.no_grad()
 def _predict(model: nn.Module, loader: DataLoader, given: Records, config: str | Path) -> list[dict]:
-    """The given records with a mask each, those without an area left out; images without boxes are not looked at."""
+    """The given records with a mask each, without those that have no area; images without boxes are skipped."""
     try:
         branch = mask_branch(model)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""The test images of a config whose data come from a COCO file, for experiments that look at them image by image."""
+"""The test images of a config whose data come from a COCO file, for experiments with a trained model."""
 
 import sys
 from pathlib import Path
@@ -23,12 +23,12 @@ def images_to_test(
     max_images: int | None = None,
     cfg_options: dict | None = None,
 ) -> tuple[Config, DataLoader]:
-    """A config, and its test images, all or the first of them.
+    """A config, and the data loader of its test images, all or the first of them.
 
     Args:
         config: the file.
         coco: a folder in COCO format whose images are taken instead.
-        max_images: most of them, None for all.
+        max_images: number of images at most; None for all.
         cfg_options: changes to the config, dotted keys.
 
     Raises:
@@ -50,14 +50,10 @@ def images_to_test(
 
 
 def check_classes(model: nn.Module, dataset: BaseDataset) -> None:
-    """Compare the classes of a model with those of the data; a warning where only the names differ.
-
-    Args:
-        model: with `dataset_meta`.
-        dataset: with `cat_ids`.
+    """Compare the classes of a model, by its `dataset_meta`, with those of a COCO data set; warn of different names.
 
     Raises:
-        InputError: there are not as many.
+        InputError: their numbers differ.
     """
     known, here = number_of_classes(model), len(dataset.cat_ids)
     if known not in (None, here):

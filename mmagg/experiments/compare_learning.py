@@ -45,7 +45,7 @@ def compare_learning(
         cfg_options: for all configs, KEY=VALUE as they are typed.
 
     Returns:
-        the test metrics of each run, by config name, in the order of the seeds.
+        The test metrics of each run, by config name, in the order of the seeds.
 
     Raises:
         InputError: a config is missing, two have the same name, or a run failed.
@@ -85,15 +85,15 @@ def _finished_run(
 
 
 def call(command: Sequence[str], log: Path, jobs: int) -> None:
-    """Run a command of mmagg, this one, in a process of its own, with its output in a file.
+    """Run a command of this installation of mmagg in a process of its own, on one of `jobs` shares of the cores.
 
     Args:
         command: its name and its arguments.
-        log: the file.
-        jobs: how many share the cores.
+        log: the file for its output.
+        jobs: processes that share the cores.
 
     Raises:
-        InputError: it failed; with the last line of its output.
+        InputError: it failed; the message has the last line of its output.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs)

@@ -1,4 +1,4 @@
-"""Fitting a mask codec to a data set, and measuring what it loses (MEInst, Figure 5)."""
+"""Fitting a mask codec to a data set, and measuring its reconstruction error (MEInst, Figure 5)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mmagg.apis.hardware import usable_device
 from mmagg.datasets.coco_folder import annotation_file
 from mmagg.experiments.fitted_codes import (
-    cosines,
+    dct_dictionary,
     moments_of,
     per_class_components,
     principal_components,
@@ -25,27 +25,28 @@ from mmagg.io.files import written_whole
 from mmagg.io.tables import percent, write_records
 from mmagg.models.masks import AutoEncoderMaskCodec, DCTMaskCodec, MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
+from mmagg.visualization.chart import write_chart
 
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
 CURVE = (20, 40, 60, 80, 100)
 FIT, HELD_OUT = 'fit', 'held out'
 COLUMNS = ('all', *SIZES)
-SIZE, DPI = (11, 4), 110  # inches, dots per inch
+SIZE = 11, 4  # inches
 
 Row = dict[str, str | int | float | None]
 Fitted = tuple[MaskCodec, list[int], Dictionary | AutoEncoderMaskCodec]
-"""A codec, the dimensions to measure it at, and what is written of it."""
+"""A codec, the dimensions to measure it at, and the parameters to write to its file."""
 
 
 @dataclass(frozen=True)
 class CodecReport:
-    """A fitted codec, and the errors of it and of those that it is compared with.
+    """A fitted codec, and the errors of it and of the codecs that it is compared with.
 
     Attributes:
         codec: 'pca', 'dct' or 'autoencoder'.
         options: arguments of its constructor.
-        content: what is written of it.
-        counts: a line for each set of masks: how many of each size there are.
+        content: its parameters, to be written to its file.
+        counts: a line for each set of masks: their number by size.
         rows: codec, dims, masks (fit or held out), and the error 1 - mIoU of all objects and by size.
     """
 
@@ -63,15 +64,14 @@ class CodecReport:
         return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
 
     def config(self, path: Path) -> str:
-        """The words of a config that uses the codec written to `path`."""
+        """The entry of a config that uses the codec written to `path`."""
         given = ', '.join(f'{name}={value!r}' for name, value in self.options.items())
         return f"dict(type='{CODECS[self.codec].__name__}', {given}, dictionary='{path}')"
 
     def write(self, path: Path) -> None:
         """Write the codec to an .npz file, and the errors to .csv and .png beside it."""
         write_records(self.rows, path.with_suffix('.csv'))
-        with written_whole(path.with_suffix('.png')) as temporary:
-            plot(self.rows, self.codec, temporary)
+        plot(self.rows, self.codec, path.with_suffix('.png'))
         with written_whole(path) as temporary:
             self.content.write(temporary)
 
@@ -107,7 +107,7 @@ def fit_mask_codec(
         curve: dimensions to measure at, beside `dims`.
         compare: measure the other codecs as well; trains an auto-encoder per dimension.
         iterations: of an auto-encoder, 256 masks each.
-        seed: of what is random.
+        seed: of random numbers.
         workers: processes that draw masks; None: one for each core.
         device: e.g. `cuda:0`; by default the GPU where there is one.
 
@@ -120,14 +120,13 @@ def fit_mask_codec(
         raise InputError(f'--per-class: for --codec pca, not {codec}')
     sources = _sources(annotations, coco, held_out)
     device = usable_device(device)
-    masks = {name: _read(path, size, workers) for name, path in sources.items()}
+    masks = {name: read_masks(path, size=size, workers=workers) for name, path in sources.items()}
     fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=device)
     rows: list[Row] = []
     for kind in CODECS if compare else (codec,):
-        if kind == 'autoencoder':
-            fitted = (fits.autoencoder(number, iterations) for number in (fits.dims if compare else [dims]))
-        else:
-            fitted = [fits.linear(kind)]
+        several = fits.dims if compare else [dims]
+        auto = kind == 'autoencoder'
+        fitted = (fits.autoencoder(number, iterations) for number in several) if auto else [fits.linear(kind)]
         for own_codec, numbers, content in fitted:
             if kind == codec and dims in numbers:
                 wanted = content
@@ -148,7 +147,7 @@ def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: 
     if annotations:
         sources = {FIT: Path(annotations)}
     else:
-        # The house's layout, or COCO's own.
+        # Names as in this package's folders, or COCO's own.
         found = {
             split: [path for year in ('', '2017') if (path := annotation_file(coco, split + year)).is_file()]
             for split in ('train', 'val')
@@ -164,13 +163,6 @@ def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: 
     return sources
 
 
-def _read(path: Path, size: int, workers: int | None) -> ObjectMasks:
-    try:
-        return read_masks(path, size=size, workers=workers)
-    except ValueError as error:
-        raise InputError(str(error)) from error
-
-
 def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
     counts = np.bincount(size_of(masks.areas), minlength=len(SIZES))
     sizes = ', '.join(f'{count} {size}' for count, size in zip(counts, SIZES, strict=True))
@@ -178,11 +170,7 @@ def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
 
 
 class Fits:
-    """Codecs of one data set.
-
-    Args:
-        masks: of the data set.
-        dims, curve, sigmoid, per_class, seed, device: as in `fit_mask_codec`.
+    """Codecs fitted to the masks of one data set; the other arguments are those of `fit_mask_codec`.
 
     Raises:
         InputError: the masks are too few, or too much alike, for so many dimensions.
@@ -212,12 +200,9 @@ class Fits:
         self.dims = sorted(number for number in {*curve, dims} if number <= rank)
 
     def linear(self, kind: str) -> Fitted:
-        """The codec of a dictionary, whose first components are a dictionary of fewer dimensions."""
+        """A codec with a dictionary; the first components alone are a dictionary of fewer dimensions."""
         if kind == 'dct':
-            try:
-                dictionary = cosines(self.moments, self.dims[-1])
-            except ValueError as error:
-                raise InputError(str(error)) from error
+            dictionary = dct_dictionary(self.moments, self.dims[-1])
         elif self.per_class:
             dictionary = per_class_components(self.masks, self.components, self.dims[-1], **self.options)
         else:
@@ -227,14 +212,14 @@ class Fits:
         return codec.to(self.options['device']), self.dims, dictionary.first(self.written)
 
     def autoencoder(self, number: int, iterations: int) -> Fitted:
-        """An auto-encoder of so many codes, trained from the principal components on."""
+        """An auto-encoder of `number` codes, which starts at the principal components and is trained."""
         torch.manual_seed(self.options['seed'])
         codec = AutoEncoderMaskCodec(mask_size=self.masks.size, num_codes=number).to(self.options['device'])
         train_autoencoder(codec, self.masks, self.components, iterations=iterations)
         return codec, [number], codec
 
     def settings(self, kind: str) -> dict[str, str | int]:
-        """Arguments of a kind's constructor beside the sizes."""
+        """Arguments of a codec's constructor beside the sizes."""
         if kind != 'pca':
             return {}
         classes = dict(num_classes=len(self.masks.classes)) if self.per_class else {}
@@ -242,12 +227,12 @@ class Fits:
 
 
 def plot(rows: Sequence[Row], codec: str, path: Path) -> None:
-    """Draw the errors over the dimensions: every codec, and one of them by size of the object.
+    """Draw the errors over the dimensions: every codec, and `codec` by size of the object.
 
     Args:
-        rows: the errors.
-        codec: the one that is drawn by size.
-        path: the picture; its suffix chooses the format.
+        rows: the errors, as in `CodecReport`.
+        codec: its kind.
+        path: of the picture; its suffix chooses the format.
     """
     figure = Figure(figsize=SIZE, layout='constrained')
     left, right = figure.subplots(1, 2, sharey=True)
@@ -261,11 +246,11 @@ def plot(rows: Sequence[Row], codec: str, path: Path) -> None:
         if any(row['masks'] == HELD_OUT for row in rows):
             axes.plot([], [], '--', color='grey', label=HELD_OUT)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=DPI)
+    write_chart(figure, path)
 
 
 def _curves(axes: Axes, rows: Sequence[Row], column: str, label: str, colour: str) -> None:
-    """One curve for the masks fitted to, and a dashed one for held-out masks."""
+    """A curve for the masks that the codec is fitted to, and a dashed one for held-out masks."""
     for name, style in ((FIT, '-'), (HELD_OUT, '--')):
         points = [(row['dims'], 100 * row[column]) for row in rows if row['masks'] == name and row[column] is not None]
         if points:

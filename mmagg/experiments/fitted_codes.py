@@ -1,4 +1,4 @@
-"""Codes fitted to masks: principal components (MEInst, Eq. 2), cosines, or an auto-encoder.
+"""Codes fitted to masks: principal components (MEInst, Eq. 2), the cosine basis of the DCT, or an auto-encoder.
 
 Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask, C classes.
 """
@@ -10,24 +10,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.experiments.object_masks import ObjectMasks
+from mmagg.io.errors import InputError
 from mmagg.models.masks import AutoEncoderMaskCodec
 from mmagg.models.masks.boxed.cosine_basis import cosine_basis
 from mmagg.models.masks.boxed.mask_codec import mask_logits
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
-ROUNDING = 1e-12  # variances below this share of a row's mean square are none
+ROUNDING = 1e-12  # variances below this share of a row's mean square are rounding errors
 BATCH = 256
 
 # The covariance
 
 
 class Moments:
-    """Mean and covariance of rows that come a few at a time, in float64 and constant memory.
-
-    Args:
-        width: numbers in a row.
-        device: where it is computed.
-    """
+    """Mean and covariance of rows of `width` numbers, added a few at a time, in float64 and constant memory."""
 
     def __init__(self, width: int, device: str | torch.device = 'cpu') -> None:
         self.count = 0
@@ -35,24 +31,24 @@ class Moments:
         self._products = torch.zeros(width, width, dtype=torch.double, device=device)
 
     def add(self, rows: Tensor) -> None:
-        """(n, width) float64."""
+        """Add rows (n, width), float64."""
         self.count += len(rows)
         self._sum += rows.sum(0)
         self._products.addmm_(rows.t(), rows)
 
     @property
     def least(self) -> float:
-        """Smaller variances are rounding errors."""
+        """The least variance that is no rounding error."""
         return float(ROUNDING * self._products.trace() / self.count)
 
     @property
     def mean(self) -> Tensor:
-        """(width,)"""
+        """(width,) mean of the rows."""
         return self._sum / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """(width, width), with the divisor count - 1."""
+        """(width, width) covariance, with the divisor count - 1."""
         return (self._products - self._sum.outer(self.mean)) / max(self.count - 1, 1)
 
 
@@ -63,9 +59,9 @@ def moments_of(
 
     Args:
         masks: N of them.
-        sigmoid: as the codec has it.
+        sigmoid: as of the codec.
         seed: of the draws of sigmoid='random', which are NumPy's as in the release.
-        device: where it is computed.
+        device: of the computation.
     """
     noise = np.random.RandomState(seed)
     moments = Moments(masks.size**2, device)
@@ -82,13 +78,13 @@ def moments_of(
 
 
 def principal_components(moments: Moments, *, sigmoid: bool = True) -> Dictionary:
-    """The optimum of MEInst, Eq. 2: the eigenvectors of the covariance, by falling variance, as far as there is any.
+    """The optimum of MEInst, Eq. 2: the eigenvectors of the covariance that have any variance, by falling variance.
 
-    The sign of a component is free: its largest entry by absolute value is positive.
+    The sign of a component is free; here its entry with the largest absolute value is positive.
 
     Args:
         moments: of masks.
-        sigmoid: whether of their logits.
+        sigmoid: True if they are those of the masks' logits.
     """
     variance, vectors = torch.linalg.eigh(moments.covariance)
     variance, components = variance.flip(0), vectors.flip(1).t()
@@ -98,16 +94,16 @@ def principal_components(moments: Moments, *, sigmoid: bool = True) -> Dictionar
     return _dictionary(components * largest.sign(), moments, variance[:rank])._replace(sigmoid=sigmoid)
 
 
-def cosines(moments: Moments, number: int) -> Dictionary:
-    """The cosine basis with mean and variances of the masks.
+def dct_dictionary(moments: Moments, number: int) -> Dictionary:
+    """The first `number` vectors of the DCT's cosine basis, with mean and variances of the masks.
 
     Raises:
-        ValueError: there is a frequency among the first `number` in which all masks are the same.
+        InputError: in one of these frequencies all masks are the same.
     """
     basis = cosine_basis(round(len(moments.mean) ** 0.5), number).to(moments.mean)
     variance = ((basis @ moments.covariance) * basis).sum(1)
     if not (variance > moments.least).all():
-        raise ValueError(f'{moments.count} masks that are all the same in one of the first {number} frequencies')
+        raise InputError(f'{moments.count} masks that are all the same in one of the first {number} frequencies')
     return _dictionary(basis, moments, variance)
 
 
@@ -144,13 +140,13 @@ def per_class_components(
 def train_autoencoder(
     codec: AutoEncoderMaskCodec, masks: ObjectMasks, start: Dictionary, *, iterations: int, rate: float = 1e-3
 ) -> None:
-    """Train a codec, from a PCA on, to predict the masks' pixels.
+    """Train an auto-encoder, which starts as a PCA, to predict the masks' pixels.
 
-    Masks are flipped and turned at random: without, a few thousand masks are overfitted.
+    Masks are flipped and turned at random: otherwise, it would overfit to a few thousand masks.
 
     Args:
         codec: on the device to train on.
-        masks: to learn from.
+        masks: the training data.
         start: at least D principal components of the masks' logits.
         iterations: steps of 256 masks.
         rate: Adam's first learning rate, which falls to 0 as a cosine.
@@ -175,7 +171,7 @@ def train_autoencoder(
 
 
 def turned(masks: Tensor) -> Tensor:
-    """(n, m, m) masks, each in one of the eight positions of a square."""
+    """Masks (n, m, m), each flipped or rotated at random to one of the eight positions of a square."""
     for swap in (lambda x: x.flip(1), lambda x: x.flip(2), lambda x: x.transpose(1, 2)):
         chosen = torch.rand(len(masks), 1, 1, device=masks.device) < 0.5
         masks = torch.where(chosen, swap(masks), masks)

@@ -33,7 +33,7 @@ class GivenBoxes(NamedTuple):
     boxes: Tensor
     """(N, 4) float32 x1, y1, x2, y2 in pixels of the original image."""
     scores: Tensor
-    """(N,), in any precision: they are passed on."""
+    """(N,), in any precision."""
     labels: Tensor
     """(N,) long, classes of the mask branch."""
 
@@ -44,7 +44,7 @@ class FilledBoxes(NamedTuple):
     index: list[int]
     """M of the N boxes, ascending: a box without an area in the image has no mask."""
     scores: list[float]
-    """Theirs, or what the mask branch makes of them (Mask Scoring R-CNN)."""
+    """The scores of these M boxes, rescored by mask branches that do so (Mask Scoring R-CNN)."""
     masks: list[dict]
     """M of H x W, as RLE."""
 
@@ -54,14 +54,14 @@ MaskBranch = Callable[[Sequence[Tensor], DetDataSample, GivenBoxes], FilledBoxes
 
 
 def mask_branch(model: nn.Module) -> MaskBranch:
-    """The part of a model that predicts masks in given boxes; nothing else of its head changes what comes out.
+    """The part of a model that predicts masks in given boxes.
 
     Args:
         model: a trained detector in evaluation mode: mmdet's two-stage detectors with a mask head, or a
             `BoxedMaskHead`.
 
     Raises:
-        ValueError: its masks do not follow from boxes.
+        ValueError: it has no part that predicts masks from boxes alone.
     """
     roi_head, head = getattr(model, 'roi_head', None), getattr(model, 'mask_head', None)
     if isinstance(roi_head, BaseRoIHead) and roi_head.with_mask and not isinstance(roi_head, OWN_BOXES):
@@ -78,13 +78,10 @@ def mask_branch(model: nn.Module) -> MaskBranch:
 
 @torch.no_grad()
 def fill_boxes(branch: MaskBranch, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes) -> FilledBoxes:
-    """Masks of an image's boxes.
+    """The masks of an image's boxes, which are cut to the image.
 
-    Args:
-        branch: of the model.
-        feats: the neck's outputs for this image, (1, C, h, w) per level.
-        sample: with `ori_shape`, `img_shape` and `scale_factor`.
-        given: the boxes; they are cut to the image.
+    ``feats`` are the neck's outputs for this image, (1, C, h, w) per level; ``sample`` has `ori_shape`, `img_shape` and
+    `scale_factor`.
     """
     height, width = sample.ori_shape[:2]
     boxes = given.boxes.clamp(min=0).minimum(given.boxes.new_tensor([width, height, width, height]))
@@ -101,10 +98,10 @@ def fill_boxes(branch: MaskBranch, feats: Sequence[Tensor], sample: DetDataSampl
 def _by_regions(
     roi_head: BaseRoIHead, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes
 ) -> FilledBoxes:
-    """Where the RoI head would find boxes, it is given some; the rest of it runs as always."""
+    """Masks by an RoI head whose box prediction is replaced by the given boxes."""
     height, width = sample.ori_shape[:2]
     scale = given.boxes.new_tensor(sample.scale_factor).repeat(2)
-    roi_head = copy(roi_head)  # of the same modules; what else `predict` does is the head's own affair
+    roi_head = copy(roi_head)  # with the same modules, but a `predict_bbox` of its own
     scores, masks = [], []
     for part in torch.arange(len(given.boxes)).split(chunk_size(height * width, MASK_BYTES)):
         boxes = InstanceData(bboxes=given.boxes[part] * scale, scores=given.scores[part], labels=given.labels[part])
@@ -121,7 +118,7 @@ def _by_regions(
 def _by_locations(
     head: BoxedMaskHead, feats: Sequence[Tensor], sample: DetDataSample, given: GivenBoxes
 ) -> FilledBoxes:
-    """A box takes the coefficients of the location that is responsible for it."""
+    """Masks by a `BoxedMaskHead`: a box takes the coefficients of the location that is responsible for it."""
     img_shape, out_size = tuple(sample.img_shape[:2]), tuple(sample.ori_shape[:2])
     scale = given.boxes.new_tensor([img_shape[1] / out_size[1], img_shape[0] / out_size[0]]).repeat(2)
     boxes = given.boxes * scale
@@ -129,7 +126,7 @@ def _by_locations(
     places = responsible_places(head.boxes.assigner, boxes, [x.shape[-2:] for x in maps.distances])
     detections = DetectedBoxes(boxes, given.scores, given.labels, places)
     logits = head.decode(features, shared, detections, 0)
-    # `paste` leaves out boxes that rounding makes flat; where the places were, it returns which ones are left.
+    # `paste` leaves out boxes that rounding makes flat; places, which it selects too, number the boxes that are left.
     detections = detections._replace(places=torch.arange(len(boxes), device=boxes.device))
     post_process = copy(head.post_process)
     post_process.mask_format = 'rle'
@@ -140,11 +137,11 @@ def _by_locations(
 def responsible_places(
     assigner: LocationAssigner | ATSSLocationAssigner, boxes: Tensor, sizes: Sequence[tuple[int, int]]
 ) -> Tensor:
-    """The locations that would have found some boxes.
+    """The location that is responsible for each box.
 
-    Of each level's location nearest to the box's centre it is the one that suits the box best. `LocationAssigner`: its
-    greatest distance to a side is in the level's range, or nearest to it. `ATSSLocationAssigner`: its anchor has the
-    greatest IoU with the box. The finest level counts among equals.
+    Each level proposes the location nearest to the box's centre; the level that suits the box best is taken, the finest
+    one among equals. `LocationAssigner`: the greatest distance from the location to a side of the box is in the level's
+    range, or closest to it. `ATSSLocationAssigner`: the location's anchor has the greatest IoU with the box.
 
     Args:
         assigner: the head's.
@@ -168,7 +165,7 @@ def responsible_places(
 
 
 def _misfit(assigner: LocationAssigner | ATSSLocationAssigner, level: int, points: Tensor, boxes: Tensor) -> Tensor:
-    """(N,) how badly a level suits (N, 4) boxes, given its (N, 2) locations nearest to their centres; 0 is best."""
+    """(N,) misfits of a level to boxes (N, 4), given its locations (N, 2) nearest to their centres; 0 is best."""
     if isinstance(assigner, ATSSLocationAssigner):
         reach = points.new_tensor(assigner.anchor_scale * assigner.strides[level] / 2)
         return 1 - bbox_overlaps(boxes, boxes_around(points, reach.expand(len(points), 4)), is_aligned=True)

@@ -16,15 +16,16 @@ from mmagg.evaluation.coco_scores import average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.voting_search import VotingSearch
 from mmagg.io.errors import InputError
-from mmagg.io.files import write_json, written_whole
+from mmagg.io.files import write_json
 from mmagg.io.tables import percent, write_records
 from mmagg.models.postprocess import MaskPostProcessor
 from mmagg.ops.mask_voting import WEIGHTS
+from mmagg.visualization.chart import write_chart
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 METRICS = ('AP', 'AP50', 'AP75')
-NAMES = {'avg': '+avg. v.', 'score': '+score v.', 'iou': '+IoU v.'}  # as in the paper's Table 1
-SIZE, DPI = (6, 4), 110  # inches, dots per inch
+NAMES = {'avg': '+avg. v.', 'score': '+score v.', 'iou': '+IoU v.'}  # as in AggMask, Table 1
+SIZE = 6, 4  # inches
 
 Row = dict[str, str | float | None]
 
@@ -36,8 +37,8 @@ class VotingReport:
     Attributes:
         config: of the model.
         checkpoint: its weights.
-        images: how many were looked at.
-        instances: how many the model found in them.
+        images: number of tested images.
+        instances: number of instances that the model found in them.
         best: by weight, its row with the highest AP, that of the lowest threshold among equals.
         grid: rows of weight, iou_thr, AP, AP50 and AP75; the first is that without voting.
     """
@@ -50,7 +51,7 @@ class VotingReport:
     grid: list[Row]
 
     def table(self) -> str:
-        """The paper's Table 1 as text, then the AP of every weight and threshold, in per cent."""
+        """AggMask, Table 1, as text, then the AP of every weight and threshold, in per cent."""
         baseline = self.grid[0]
         best = [self.best[weight] for weight in WEIGHTS]
         lines = [f'{self.images} images, {self.instances} instances']
@@ -71,8 +72,7 @@ class VotingReport:
         """Write results.json, results.csv and curves.png."""
         write_json(vars(self), folder / 'results.json')
         write_records(self.grid, folder / 'results.csv')
-        with written_whole(folder / 'curves.png') as temporary:
-            plot(self.grid, temporary)
+        plot(self.grid, folder / 'curves.png')
 
 
 def mask_voting(
@@ -130,7 +130,7 @@ def mask_voting(
 
 
 def _install(model: nn.Module, config: str | Path, thresholds: Sequence[float]) -> VotingSearch:
-    """Let the model's head end in a search instead of its own post-processor."""
+    """Replace the post-processor of the model's head by a search."""
     heads = [x for x in model.modules() if isinstance(getattr(x, 'post_process', None), MaskPostProcessor)]
     if len(heads) != 1:
         raise InputError(
@@ -144,7 +144,7 @@ def _install(model: nn.Module, config: str | Path, thresholds: Sequence[float]) 
 
 @torch.no_grad()
 def _predict(model: nn.Module, loader: DataLoader) -> list[int]:
-    """Let the model see every image once; returns the images' ids."""
+    """Run the model on every image once; returns the images' ids."""
     image_ids = []
     with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
         for batch in loader:
@@ -164,12 +164,7 @@ def _line(name: str, cells: Sequence[str]) -> str:
 
 
 def plot(rows: Sequence[Row], path: Path) -> None:
-    """Draw AP over the threshold, a curve per weight; the baseline is dashed.
-
-    Args:
-        rows: the grid, the baseline first.
-        path: the picture; its suffix chooses the format.
-    """
+    """Draw AP over the threshold, a curve per weight; the baseline, the first of `rows`, is dashed."""
     figure = Figure(figsize=SIZE, layout='constrained')
     axes = figure.subplots()
     for weight in WEIGHTS:
@@ -180,4 +175,4 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes.legend(frameon=False)
     axes.set(title='mask voting', xlabel='IoU threshold', ylabel='mask AP (%)')
     axes.grid(alpha=0.3)
-    figure.savefig(path, dpi=DPI)
+    write_chart(figure, path)

@@ -1,4 +1,4 @@
-"""The masks of a COCO annotation file, each in its box at one small size.
+"""The masks of a COCO annotation file, each cropped to its box and resized to one small size.
 
 Shape shorthand: N masks, m mask size.
 """
@@ -15,18 +15,17 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, coco_format, is_crowd, read_coco
+from mmagg.datasets.coco_file import BAD, Entry, check_annotations, coco_format, is_crowd, read_coco
 from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
 from mmagg.ops.rle import decode_mask
-from mmagg.ops.rle_lengths import rle_lengths
 
-CHUNK = 64  # masks that a process makes at once; those of run-length codes are as large as their image
+CHUNK = 64  # masks that a process draws at once; those of run-length codes are as large as their image
 
 
 @dataclass(frozen=True)
 class ObjectMasks:
-    """Binary masks in their boxes, a bit a pixel: COCO's 850,000 at 28 x 28 take 83 MB.
+    """Binary masks in their boxes, one bit per pixel: COCO's 850,000 at 28 x 28 take 83 MB.
 
     Attributes:
         bits: (N, ⌈m²/8⌉) uint8.
@@ -49,20 +48,20 @@ class ObjectMasks:
         return ObjectMasks(self.bits[part], self.areas[part], self.labels[part], self.classes, self.size)
 
     def pixels(self, device: str | torch.device = 'cpu') -> Tensor:
-        """(N, m, m) uint8."""
+        """The masks as (N, m, m) uint8."""
         flat = np.unpackbits(self.bits, axis=1, count=self.size**2)
         return torch.from_numpy(flat).to(device).unflatten(1, (self.size, self.size))
 
     def chunks(self, length: int = 4096) -> Iterator['ObjectMasks']:
-        """A few at a time."""
+        """The masks in parts of `length`; the last may be shorter."""
         return (self[start : start + length] for start in range(0, len(self), length))
 
 
 def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> ObjectMasks:
     """The masks of an annotation file as a detector is trained on them (`box_mask_targets`).
 
-    Left out is what mmdet leaves out: crowds, objects without an area or smaller than a pixel, polygons of less than
-    three points. Run-length codes are sampled, holes included.
+    As in mmdet, crowds, objects without an area or smaller than a pixel, and polygons of less than three points are
+    left out. Run-length codes are sampled, so that holes stay.
 
     Args:
         ann_file: COCO-format JSON.
@@ -75,7 +74,8 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
     """
     content = read_coco(ann_file, needed=('annotations', 'categories'))
     with coco_format(ann_file):
-        label_of = {category['id']: label for label, category in enumerate(content.categories)}
+        check_annotations(content)
+        label_of = {category_id: label for label, category_id in enumerate(content.category_ids())}
         classes = tuple(category['name'] for category in content.categories)
         objects = [
             (outline, annotation['bbox'], float(annotation['area']), label_of[annotation['category_id']])
@@ -130,10 +130,7 @@ def _rasterise(chunk: tuple[Sequence[list | dict], Sequence[list[float]], int]) 
 
 
 def _as_mmdet(outline: list | dict) -> PolygonMasks | BitmapMasks:
-    """One object's mask; polygons know no image size, as they are drawn in the box alone."""
+    """One object's mask; polygons need no image size, as they are drawn in the box alone."""
     if isinstance(outline, list):
         return PolygonMasks([[np.array(polygon, dtype=float) for polygon in outline]], 1, 1)
-    length = rle_lengths([outline['counts']]).item()
-    if length != np.prod(outline['size']):  # decoding would not end
-        raise ValueError(f'a run-length code of {length} pixels for a mask of {outline["size"]}')
     return BitmapMasks(decode_mask(outline)[None].view(np.uint8), *outline['size'])

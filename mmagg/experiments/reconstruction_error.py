@@ -1,4 +1,4 @@
-"""How much of the masks a codec keeps (MEInst, Sec. 4.1, Figure 5).
+"""The error of masks that a codec encodes and decodes (MEInst, Sec. 4.1, Figure 5).
 
 Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask.
 """
@@ -23,17 +23,17 @@ def size_of(areas: np.ndarray) -> np.ndarray:
 
 
 class PixelCounts:
-    """Pixels of masks and of what a codec makes of them, by the size of the object.
+    """Counts of pixels of masks and of decoded masks, by the size of the object.
 
     Attributes:
-        counts: (3, 4) int64: for each of `SIZES` the pixels inside both, inside the codec's, inside the mask, and all.
+        counts: (3, 4) int64: for each of `SIZES` the pixels in both, in the decoded mask, in the mask, and all.
     """
 
     def __init__(self) -> None:
         self.counts = torch.zeros(len(SIZES), 4, dtype=torch.long)
 
     def add(self, decoded: Tensor, masks: Tensor, areas: np.ndarray) -> None:
-        """(n, m, m) bool of the codec, (n, m, m) bool, (n,) areas in pixels of the image."""
+        """Add decoded masks (n, m, m) bool, masks (n, m, m) bool, and the (n,) areas in pixels of the image."""
         inside = [x.flatten(1).sum(1).cpu() for x in (decoded & masks, decoded, masks)]
         own = torch.stack([*inside, torch.full_like(inside[0], masks[:1].numel())], dim=1)
         self.counts.index_add_(0, torch.from_numpy(size_of(areas)), own)
@@ -41,7 +41,7 @@ class PixelCounts:
     def errors(self) -> dict[str, float | None]:
         """1 - mIoU, all objects together and by size; None where there are none.
 
-        mIoU is the mean of background's and foreground's IoU, over the pixels of all masks as in one picture.
+        mIoU is the mean of the IoU of background and foreground, each over the pixels of all masks together.
         """
         return {
             name: _error(*counts.tolist())
@@ -59,15 +59,15 @@ def _error(common: int, decoded: int, wanted: int, pixels: int) -> float | None:
 def reconstruction_errors(
     codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None
 ) -> list[dict[str, float | None]]:
-    """The upper bound of MEInst, Sec. 4.1: what is lost by encoding and decoding.
+    """The errors of encoded and decoded masks: the upper bound of MEInst, Sec. 4.1.
 
     Args:
         codec: on the device to compute on.
         masks: to encode.
-        dims: numbers of codes to decode from, the others being 0 (linear codecs); None: D.
+        dims: numbers of codes to decode from, with 0 for the others (linear codecs); None: D.
 
     Returns:
-        for each of `dims` what `PixelCounts.errors` returns.
+        The result of `PixelCounts.errors` for each of `dims`.
     """
     dims = [codec.num_codes] if dims is None else dims
     device = codec.get_buffer(codec.evidence).device

@@ -1,4 +1,4 @@
-"""Every mask voting from one pass over the images (AggMask, Sec. 3.2, Table 1).
+"""Mask voting with every weight and threshold in one pass over the images (AggMask, Sec. 3.2, Table 1).
 
 Shape shorthand: N candidates of an image, M instances.
 """
@@ -15,7 +15,7 @@ from mmagg.ops.mask_voting import WEIGHTS
 
 
 class Variant(NamedTuple):
-    """A cell of the grid: how voters are weighted, and the IoU from which on a candidate votes."""
+    """A cell of the grid: the weight of voters, and the least IoU of a voter with the mask."""
 
     weight: str | None
     iou_thr: float | None
@@ -26,7 +26,7 @@ BASELINE = Variant(None, None)
 
 
 class Refined(NamedTuple):
-    """An image's instances: voting changes their masks alone."""
+    """An image's instances with their masks by each variant; scores and labels are the same in all."""
 
     scores: np.ndarray
     """(M,)"""
@@ -41,8 +41,8 @@ class Refined(NamedTuple):
 class VotingSearch:
     """Takes the place of a head's `MaskPostProcessor` and ends each image once per variant.
 
-    Candidates are decoded, compared and suppressed once per image; voting, resizing and encoding are repeated. What
-    stays is RLE; a mask that several variants share is held once.
+    Candidates are decoded, compared and suppressed once per image; voting, resizing and encoding are repeated. Masks
+    are kept as RLE; one that several variants share is kept once.
 
     Args:
         post_process: the head's own, with `mask_format='rle'`; its voting is not used.
@@ -50,7 +50,7 @@ class VotingSearch:
 
     Attributes:
         variants: the baseline, then every weight with every threshold.
-        images: what was found so far, one entry an image.
+        images: the instances found so far, one entry an image.
     """
 
     def __init__(self, post_process: MaskPostProcessor, thresholds: Sequence[float]) -> None:

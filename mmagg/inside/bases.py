@@ -1,4 +1,4 @@
-"""Bases and attention that the masks of detections are made of (BlendMask, Fig. 1 and 3).
+"""The bases and the attention of detections, which BlendMask blends to their masks (BlendMask, Fig. 1 and 3).
 
 Shape shorthand: N detections, K bases, M attention size, R mask size, (h, w) size of the bases.
 """
@@ -19,11 +19,11 @@ class Ingredients(NamedTuple):
     """Bases, attention and masks of N detections, on the CPU."""
 
     bases: Tensor
-    """(K, h, w) logits over the network's input, that of the padding included."""
+    """(K, h, w) logits over the network's input with its padding."""
     boxes: Tensor
-    """(N, 4) x1, y1, x2, y2 in pixels of the network's input, as the bases are pooled in."""
+    """(N, 4) x1, y1, x2, y2 in pixels of the network's input; bases are pooled in these boxes."""
     attention: Tensor | None
-    """(N, K, M, M) weights of the bases in [0, 1]; None for the assembler."""
+    """(N, K, M, M) weights of the bases in [0, 1]; None for a merger without attention ('assemble')."""
     pooled: Tensor
     """(N, K, R, R) bases in the boxes."""
     probs: Tensor
@@ -50,7 +50,7 @@ def ingredients(
     """
     maps, features, bases = head(feats)
     features = [x[image : image + 1] for x in features]
-    # With those that are left out of the instances because their box is not inside the image.
+    # All detections, also those that are no instances because their box is not inside the image.
     detections = head.detect(maps, image, img_shape)
     logits = head.decode(features, bases, detections, image)
     index = {key: i for i, key in enumerate(_keys(detections))}
@@ -70,7 +70,7 @@ def ingredients(
 
 
 def _keys(found: DetectedBoxes | InstanceData) -> Iterator[tuple[int, int]]:
-    """Location and class of each detection, which tell them apart."""
+    """Location and class of each detection; no two detections share both."""
     return zip(found.places.tolist(), found.labels.tolist(), strict=True)
 
 

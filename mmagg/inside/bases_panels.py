@@ -35,51 +35,33 @@ def image_panel(picture: np.ndarray, below: str, room: tuple[int, int]) -> Panel
 
 
 def bases_panel(image: np.ndarray, bases: Tensor, frame: Frame, room: tuple[int, int]) -> Panel:
-    """Bases as heat maps over the image, with one colour scale.
-
-    Args:
-        image: at any size.
-        bases: (K, height, width) logits.
-        frame: where the image lies in the input of the network.
-        room: (H, W).
-    """
+    """Bases, (K, height, width) logits over the network's input, as heat maps over an image of any size."""
     size = tile_size(image.shape[:2], len(bases), room)
     small = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     return _logits(small, fit(bases, frame, size), logit_limit(bases), room)
 
 
 def pooled_panel(crop: np.ndarray, pooled: Tensor, limit: float, grid: int | None, room: tuple[int, int]) -> Panel:
-    """Bases in a box.
+    """Bases pooled in a box, (K, R, R) logits, over its crop (h, w, 3); colours end at the logit ``limit``.
 
-    Args:
-        crop: (h, w, 3), the box.
-        pooled: (K, R, R) logits.
-        limit: the logit at which colours end.
-        grid: side of the grid whose cell k is taken from base k, which is then outlined; None without.
-        room: (H, W).
+    In a mask that takes cell k of a ``grid`` × ``grid`` from base k, these cells are outlined; None: there is no grid.
     """
     return _logits(crop, fit(pooled, _whole(pooled), crop.shape[:2]), limit, room, grid)
 
 
 def attention_panel(crop: np.ndarray, attention: Tensor, room: tuple[int, int]) -> Panel:
-    """Weights (K, M, M) in [0, 1] of the bases in a box, place by place."""
+    """Weights (K, M, M) in [0, 1] of the bases in a box, over its crop (h, w, 3)."""
     maps = F.interpolate(attention[None], size=crop.shape[:2], mode='nearest-exact')[0].numpy()
     return _probs(crop, maps, room)
 
 
 def prob_panel(crop: np.ndarray, probs: Tensor, room: tuple[int, int]) -> Panel:
-    """The probability (R, R) of a mask in a box."""
+    """The probabilities (R, R) of a mask in a box, over its crop (h, w, 3)."""
     return _probs(crop, fit(probs[None], _whole(probs), crop.shape[:2]), room)
 
 
 def cropped(image: np.ndarray, box: Sequence[float], size: tuple[int, int]) -> np.ndarray:
-    """A box cut out of an image, at a size.
-
-    Args:
-        image: any size.
-        box: x1, y1, x2, y2 in pixels of the image; what lies outside of it is black.
-        size: (h, w).
-    """
+    """A box x1, y1, x2, y2 (pixels) cut out of an image and resized to (h, w); black outside of the image."""
     left, top = (max(0, int(side)) for side in box[:2])
     window = image[top : ceil(box[3]) + 1, left : ceil(box[2]) + 1].astype(np.float32)
     pixels = torch.from_numpy(window).permute(2, 0, 1)[None].contiguous()
@@ -98,13 +80,13 @@ def tile_size(shape: tuple[float, float], number: int, room: tuple[int, int]) ->
 
 
 def _arrangement(number: int) -> tuple[int, int]:
-    """Rows and columns of some tiles, as square as it gets."""
+    """Rows and columns for some tiles, as nearly square as possible."""
     columns = isqrt(number - 1) + 1
     return ceil(number / columns), columns
 
 
 def _whole(maps: Tensor) -> Frame:
-    """Maps that show an image without padding."""
+    """The frame of maps without padding."""
     return Frame(maps.shape[-2:], maps.shape[-2:])
 
 

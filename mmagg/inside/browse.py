@@ -1,4 +1,4 @@
-"""Pictures of what the data pipeline feeds to the network."""
+"""Pictures of the images and annotations that the data pipeline feeds to the network."""
 
 import os
 from collections import Counter
@@ -20,7 +20,7 @@ from mmagg.visualization.captioned_sheet import Captioned, captioned_sheet
 
 ROOM = 400, 530  # height and width of a picture on a sheet, in pixels
 COLUMNS, ROWS = 4, 5  # of a sheet; more columns where a row belongs to one image
-# A file is missing, broken or empty, or a transform cannot do what it is told.
+# A file is missing, broken or empty, or a transform cannot be applied to it.
 FAILURES = (*EXPECTED, NotImplementedError, cv2.error)
 
 
@@ -37,18 +37,18 @@ def browse(
     seed: int = 0,
     cfg_options: dict | None = None,
 ) -> list[Path]:
-    """Draw images after augmentation and before normalisation: masks, boxes and labels, and hatched what is ignored.
+    """Draw images after augmentation and before normalisation: masks, boxes and labels, ignored regions hatched.
 
     Args:
-        config: whose data are shown.
+        config: with the data pipeline.
         coco: a folder in COCO format to run the pipeline on instead.
         split: 'train', 'val' or 'test'.
         out: folder for the sheets, and below it, in `pictures`, each picture in its own size; by default
             work_dirs/browse/CONFIG.
-        number: so many images, chosen at random.
-        images: these instead, by file name or id.
-        repeat: a row for each image: its file, then so many draws of it.
-        stages: a row for each image: what each transform makes of it; not with `repeat`.
+        number: of images, chosen at random.
+        images: file names or ids of the images to draw instead.
+        repeat: draws of each image, in a row behind the image as it is in its file.
+        stages: draw a row for each image: the image after each transform; not with `repeat`.
         seed: of images and draws.
         cfg_options: changes to the config, dotted keys.
 
@@ -58,6 +58,8 @@ def browse(
     Raises:
         InputError: the config has no such data, or an image is not there or cannot be read or transformed.
     """
+    if repeat and stages:
+        raise InputError('browse: either repeat or stages')
     cfg = load_config(config, cfg_options)
     if coco:
         use_coco_folder(cfg, Path(coco))
@@ -104,14 +106,14 @@ def _pictures(
 
 
 def _stages(view: PipelineView, index: int) -> list[tuple[list[str], Annotated]]:
-    """An image after each transform, with what to write below it."""
+    """An image after each transform, and the lines to write below it."""
     path, stages = view.stages(index)
     titles = [f'{path.name}: {stages[0][0]}', *(name for name, _ in stages[1:])]
     return [([title, _contents(picture)], picture) for title, (_, picture) in zip(titles, stages, strict=True)]
 
 
 def _draws(view: PipelineView, index: int, path: Path, repeat: int | None) -> list[tuple[list[str], Annotated]]:
-    """An image as the network gets it, or its file and some draws of it, with what to write below each."""
+    """An image as the network gets it, or its file and some draws of it, each with the lines to write below it."""
     stored = view.stored(index) if repeat else None
     seen = [] if stored is None else [([path.name, _contents(stored)], stored)]
     for draw in range(repeat or 1):
@@ -135,6 +137,6 @@ def _size(shape: Sequence[int]) -> str:
 
 
 def _grouped(items: Iterator, size: int) -> Iterator[list]:
-    """Lists of so many items; the last may be shorter."""
+    """Lists of `size` items; the last may be shorter."""
     while group := list(islice(items, size)):
         yield group

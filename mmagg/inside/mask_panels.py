@@ -26,12 +26,12 @@ from mmagg.visualization.panel_sheet import TILE_GAP, Panel
 
 
 def logits_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Panel:
-    """Logits as heat maps with one colour scale, each where it stands in the grid, with its cell.
+    """K > 0 maps of logits as heat maps with one colour scale, each at its place in the grid, with its cell.
 
     Args:
         picture: (H, W, 3), the image.
-        around: K > 0 logits.
-        frame: where the image lies in the input of the network that they come from.
+        around: the logits.
+        frame: the place of the image in the network's input.
     """
     limit = logit_limit(around.maps)
     tiles = _tiles(picture, around, frame, lambda small, logits: logit_heat_map(small, logits, limit))
@@ -39,7 +39,7 @@ def logits_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Pan
 
 
 def probs_panel(picture: np.ndarray, around: Surroundings, frame: Frame) -> Panel:
-    """The same for probabilities."""
+    """`logits_panel` for maps of probabilities."""
     return Panel(_tiles(picture, around, frame, prob_heat_map), prob_scale())
 
 
@@ -49,7 +49,7 @@ def _tiles(
     frame: Frame,
     heat_map: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """A picture of the given one's size; white where the arrangement has no mask."""
+    """The heat maps in one picture (H, W, 3); white where the arrangement has no mask."""
     places = arrangement(around.pattern)
     side = 1 + max(max(place) for place in places)
     height, width = ((length - (side - 1) * TILE_GAP) // side for length in picture.shape[:2])

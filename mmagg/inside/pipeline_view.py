@@ -1,6 +1,6 @@
-"""A data set's images before, within and after its pipeline, to be looked at.
+"""A data set's images and annotations before, within and after its pipeline.
 
-Shape shorthand: N objects, (H, W) size of the image that is fed.
+Shape shorthand: N objects, (H, W) size of the image at the end of the pipeline.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class PipelineView:
 
     Args:
         dataset: config of a data set whose pipeline ends in `PackDetInputs`, or of a wrapper around some.
-        seed: of what is random. A picture depends on it, on the image and on the draw alone, unless a transform
+        seed: of random numbers. A picture depends on it, on the image and on the draw alone, unless a transform
             remembers images that it has seen (as `CachedMosaic` does).
     """
 
@@ -69,15 +69,12 @@ class PipelineView:
         return Path(self.dataset.get_data_info(index)['img_path'])
 
     def some(self, number: int) -> list[int]:
-        """Indices of so many images, chosen at random, in order; of all if there are not more."""
+        """Indices of `number` images, chosen at random, in order; all of them if there are not more."""
         chosen = np.random.default_rng(self.seed).permutation(len(self))[:number]
         return sorted(chosen.tolist())
 
     def find(self, name: str) -> int:
-        """The index of an image.
-
-        Args:
-            name: the end of its path, such as the name of the file, or its id.
+        """The index of an image, given the end of its path, such as the name of the file, or its id.
 
         Raises:
             LookupError: there is none, or the data set leaves it out.
@@ -93,13 +90,11 @@ class PipelineView:
         )
 
     def fed(self, index: int, draw: int = 0) -> Fed:
-        """An image as the network gets it; another one where the pipeline gives this one up.
+        """An image as the network gets it, or another one if the pipeline returns None for it.
 
-        Args:
-            index: of the image.
-            draw: counts repetitions; each has its own random numbers.
+        Each ``draw`` (0, 1, ...) of an image has its own random numbers.
         """
-        self._draw(index, draw)
+        set_random_seed(int(np.random.SeedSequence([self.seed, index, draw]).generate_state(1)[0]))
         packed = self.dataset[index]
         meta = packed['data_samples'].metainfo
         return Fed(self._annotated(packed), Path(meta.get('img_path', self.path(index))), meta.get('ori_shape'))
@@ -115,7 +110,7 @@ class PipelineView:
         """An image after each transform of the (outermost) pipeline that has annotations.
 
         Returns:
-            The image's file, as `fed` has it; and for each transform its name and what it makes.
+            The image's file, as of `fed`; and for each transform its name and its result.
 
         Raises:
             ValueError: the data set joins others and has no pipeline, or that one has no annotations.
@@ -138,11 +133,11 @@ class PipelineView:
         return path, seen
 
     def _watched(self, step: Any, seen: list, *, first: bool) -> Callable[[dict], dict | None]:
-        """The transform of a step, which then also notes what it made."""
+        """The transform of a step, which then also appends its result to `seen`."""
         transform = step.transform
 
         def watched(results: dict) -> dict | None:
-            if first:  # once more, where the pipeline gave an image up
+            if first:  # also of another image, after the pipeline returned None for one
                 seen.clear()
             results = transform(results)
             if 'gt_bboxes' in (results or ()):
@@ -151,11 +146,8 @@ class PipelineView:
 
         return watched
 
-    def _draw(self, index: int, draw: int) -> None:
-        set_random_seed(int(np.random.SeedSequence([self.seed, index, draw]).generate_state(1)[0]))
-
     def _annotated(self, packed: Packed) -> Annotated:
-        """Image and annotations that `PackDetInputs` made; without annotations there are no objects."""
+        """Image and annotations from the result of `PackDetInputs`; without annotations there are no objects."""
         image = np.ascontiguousarray(packed['inputs'].permute(1, 2, 0).numpy())
         image = np.clip(np.round(image), 0, 255).astype(np.uint8)  # PhotoMetricDistortion leaves floats
         sample = packed['data_samples']
@@ -171,7 +163,7 @@ def _outlines(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Boxes (N, 4) and masks (N, H, W) bool, None if there are none, in an image of `size` (H, W).
 
-    `scale` is by how much the image is wider and higher than what the objects stand in.
+    `scale` (of width, of height) leads from the frame of the objects to that of the image; None: they are the same.
     """
     boxes = get_box_tensor(objects.bboxes).numpy() if 'bboxes' in objects else np.zeros((len(objects), 4))
     masks = objects.get('masks')

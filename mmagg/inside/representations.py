@@ -1,4 +1,4 @@
-"""The masks that a grid cell's mask is made of (AggMask, Fig. 5), and those of all cells of a level (SOLO, Fig. 4).
+"""The mask representations of a grid cell (AggMask, Fig. 5), and the masks of all cells of a level (SOLO, Fig. 4).
 
 Shape shorthand: K masks at and around a place, N cells, S side of a level's class grid, (h, w) mask size of a level,
 (H, W) mask size of the first level.
@@ -17,7 +17,7 @@ from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.ops import chunk_size, grid_neighbours
 
-PLAIN_PATTERN = '4'  # of what is shown of heads without an aggregator
+PLAIN_PATTERN = '4'  # neighbours to show of heads without an aggregator
 
 
 class Surroundings(NamedTuple):
@@ -26,19 +26,19 @@ class Surroundings(NamedTuple):
     maps: Tensor
     """(K, height, width) logits or probabilities."""
     cells: Tensor
-    """(K,) the cells that they are the masks of."""
+    """(K,) the cell of each map."""
     grid: int
     """Side of the grid of these cells."""
     pattern: str = 'self'
-    """How they lie in it, see `grid_neighbours`."""
+    """Their arrangement in the grid, see `grid_neighbours`."""
 
 
 class MaskInspector:
-    """Looks into the masks that a head has for one image.
+    """The masks of a head for one image.
 
     Args:
         head: in evaluation mode.
-        masks: what its `forward` returned; the first image of the batch is looked at.
+        masks: the masks that its `forward` returned; the first image of the batch is taken.
     """
 
     def __init__(self, head: GridMaskHead, masks: list[LocalMasks]) -> None:
@@ -51,15 +51,10 @@ class MaskInspector:
 
     @torch.no_grad()
     def representations(self, level: int, cell: int) -> Surroundings:
-        """The mask representations that a class cell aggregates; without an aggregator the local masks of the cell and
-        its four neighbours.
+        """The mask representations that a cell, in [0, S²), of a level aggregates: logits (K, h, w).
 
-        Args:
-            level: index of the level.
-            cell: in [0, S²).
-
-        Returns:
-            logits (K, h, w), in the order of `grid_neighbours`; K = 0 if the head aggregates context alone.
+        They are in the order of `grid_neighbours`; K = 0 if the head aggregates context alone. Without an aggregator,
+        they are the local masks of the cell and its four neighbours.
         """
         source, grid, pattern = self.masks[level], self.head.mask_branch.grids[level], PLAIN_PATTERN
         if isinstance(source, AggMaskMasks):
@@ -80,12 +75,12 @@ class MaskInspector:
         """The masks at the place of another head's cell, and at the four cells around it.
 
         Args:
-            level: index of the level.
-            cell: row-major in that other grid.
-            grid: its side.
+            level: index of the level, the same in both heads.
+            cell: of the other head, row-major.
+            grid: side of the other head's grid.
 
         Returns:
-            probabilities (5, H, W): up, left, the place itself, right, down.
+            Probabilities (5, H, W): up, left, the place itself, right, down.
         """
         own = self.head.grids[level]
         cells = grid_neighbours(grid, own, PLAIN_PATTERN)[cell]

@@ -1,4 +1,4 @@
-"""The picture of the bases and the attention that BlendMask's masks are made of (BlendMask, Fig. 1 and 3)."""
+"""A picture of BlendMask's bases, attention and masks (BlendMask, Fig. 1 and 3)."""
 
 import sys
 from pathlib import Path
@@ -42,17 +42,17 @@ SEED = 0  # of random weights
 
 
 class Seen(NamedTuple):
-    """An image as a model sees it."""
+    """An image and a model's results for it."""
 
     image: np.ndarray
     """(H, W, 3), the original."""
     model: nn.Module
     found: InstanceData
-    """The detections that are shown on the image."""
+    """The detections to show on the image."""
     made: Ingredients
     """Bases and attention of the first ones, which have a row of their own."""
     frame: Frame
-    """Where the image lies in the network's input."""
+    """The place of the image in the network's input."""
 
     @property
     def boxes(self) -> np.ndarray:
@@ -82,8 +82,8 @@ def show_bases(
         config: of a model whose head is a `BoxedMaskHead` with `BlendMaskMasks`.
         checkpoint: its weights; None for random ones.
         out: the picture, .png or .jpg; by default IMAGE_bases.png in the current folder.
-        top: so many rows at most, for the most certain detections.
-        score_thr: less certain detections are left out.
+        top: number of rows at most, for the most certain detections.
+        score_thr: detections with a lower score are left out.
         device: e.g. `cuda:0`; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read checkpoints that hold code.
@@ -116,7 +116,7 @@ def show_bases(
 
 
 def _random_model(config: str | Path, device: str | None, cfg_options: dict | None) -> nn.Module:
-    """A model with PyTorch's own initial weights, as those of `init_weights` find nothing."""
+    """A model with PyTorch's own initial weights: with those of `init_weights` it would detect nothing."""
     tqdm.write('no CHECKPOINT: weights are random', file=sys.stderr)
     cfg = load_config(config, cfg_options)
     ask_for_rle(cfg)

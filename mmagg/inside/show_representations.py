@@ -1,4 +1,4 @@
-"""The picture of what some masks are made of (AggMask, Fig. 5), or of all masks of a level (SOLO, Fig. 4)."""
+"""A picture of some instances' mask representations (AggMask, Fig. 5), or of all masks of a level (SOLO, Fig. 4)."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -28,7 +28,7 @@ PANEL_SIDE = 480  # pixels of a panel's longer side
 
 
 class Seen(NamedTuple):
-    """An image as a model sees it."""
+    """A model's results for an image."""
 
     masks: MaskInspector
     instances: InstanceData
@@ -52,7 +52,7 @@ def show_representations(
 ) -> Path:
     """Draw a row for each of the most certain instances, or the masks of all cells of a level.
 
-    A row has the instance, the mask representations that its cell aggregates, where they stand in the grid, and its
+    A row has the instance, the mask representations that its cell aggregates, at their places in the grid, and its
     mask; without an aggregator, the local masks of the cell and of its four neighbours.
 
     Args:
@@ -60,8 +60,8 @@ def show_representations(
         checkpoint: its weights.
         image: the file.
         out: the picture, .png or .jpg; by default IMAGE_representations.png or IMAGE_levelN.png in the current folder.
-        score_thr: less certain instances are left out.
-        instances: so many at most.
+        score_thr: instances with a lower score are left out.
+        instances: number of rows at most.
         plain: config and checkpoint of a model without an aggregator, whose masks at the same place and around it are
             shown as well.
         sheet: the level whose cells' masks are shown instead.
@@ -105,7 +105,7 @@ def _see(
     device: str | None,
     cfg_options: dict | None = None,
 ) -> Seen:
-    """Let a model see the image."""
+    """The model's results for the image."""
     model = load_model(config, checkpoint, device, cfg_options)
     heads = [x for x in model.modules() if isinstance(x, GridMaskHead)]
     if len(heads) != 1:
@@ -141,14 +141,7 @@ def _rows(image: np.ndarray, shown: InstanceData, seen: Seen, plain: Seen | None
 
 
 def _row(picture: np.ndarray, instance: InstanceData, seen: Seen, plain: Seen | None) -> dict[str, Panel]:
-    """An instance's panels by column.
-
-    Args:
-        picture: the image at the size of a panel.
-        instance: one of those that the first model found.
-        seen: the image as the first model sees it.
-        plain: the image as the baseline sees it.
-    """
+    """The panels of one instance of the first model by column; `plain` are the results of the baseline."""
     level, cell = seen.masks.place(int(instance.cells))
     grid = seen.masks.head.grids[level]
     panels = {'instance': _instance_panel(picture, instance, seen, level, cell)}

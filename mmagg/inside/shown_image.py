@@ -1,4 +1,4 @@
-"""The image and the instances that pictures of a model's inside show, and where they are written."""
+"""Checks of the image and the instances that pictures of a model's inside show."""
 
 from pathlib import Path
 
@@ -6,18 +6,20 @@ import numpy as np
 from mmengine.structures import InstanceData
 
 from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder
 from mmagg.io.images import read_image
 from mmagg.visualization.predictions import confident
 
 
 def image_to_show(image: Path, out: Path) -> np.ndarray:
-    """An image (H, W, 3) uint8 BGR, whose picture goes to another file.
+    """Read an image, (H, W, 3) uint8 BGR, of which a picture is to be written to `out`.
 
     Raises:
-        InputError: it cannot be read, or the picture would overwrite it.
+        InputError: it cannot be read, or the picture would overwrite it or cannot be written.
     """
     if out.resolve() == image.resolve():
         raise InputError(f'--out {out}: is IMAGE itself')
+    check_folder(out.parent)
     return read_image(image)
 
 
@@ -29,9 +31,9 @@ def certain(
     Args:
         instances: of an image, the most certain first.
         score_thr: in [0, 1].
-        lowest: the score that the model itself asks for.
-        image: what messages call the image.
-        word: what messages call an instance.
+        lowest: the model's own score threshold, for the message.
+        image: the image's file, for the message.
+        word: a name for an instance, for the message.
 
     Raises:
         InputError: there is none.

@@ -151,6 +151,27 @@ def rle_area(rle: dict) -> int:
     return int(coco_mask.area(rle))
 
 
+def rle_boxes(rles: Sequence[dict]) -> 'np.ndarray':
+    """(N, 4) x, y, width, height in pixels of N compressed masks; zeros for an empty one."""
+    from pycocotools import mask as coco_mask
+
+    return coco_mask.toBbox(list(rles)).reshape(-1, 4)
+
+
+def pairwise_iou(found: 'np.ndarray', objects: 'np.ndarray', crowd: 'np.ndarray') -> 'np.ndarray':
+    """COCO's IoU (N, M) of N outlines with M; the IoU with a crowd region is the share of the outline in the region.
+
+    Args:
+        found: (N,) object array of compressed RLE, or (N, 4) boxes x, y, width, height.
+        objects: (M,) or (M, 4), likewise.
+        crowd: (M,) bool.
+    """
+    from pycocotools import mask as coco_mask
+
+    outlines = (found, objects) if found.ndim == 2 else (found.tolist(), objects.tolist())
+    return coco_mask.iou(*outlines, crowd.astype('uint8'))
+
+
 def instance_boxes(
     boxes: 'Tensor | np.ndarray | None', masks: 'Tensor | np.ndarray | Sequence | None', *, count: int
 ) -> 'np.ndarray':
@@ -162,12 +183,11 @@ def instance_boxes(
         count: N.
     """
     import numpy as np
-    from pycocotools import mask as coco_mask
 
     given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
     empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
     if masks is not None and empty.any():
-        x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in masks_to_rle(masks)]).reshape(count, 4).T
+        x, y, w, h = rle_boxes(masks_to_rle(masks)).T
         given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
     return given
 

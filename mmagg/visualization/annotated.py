@@ -1,4 +1,4 @@
-"""An image with its annotations, drawn: objects in colour, regions that do not count hatched in grey.
+"""An image drawn with its annotations: objects in colour, ignored regions hatched in grey.
 
 Shape shorthand: N objects, M ignored regions, (H, W) image size.
 """
@@ -17,14 +17,14 @@ LARGER = 3
 
 
 class Annotated(NamedTuple):
-    """An image and what is known of it.
+    """An image and its annotations.
 
     Attributes:
         image: (H, W, 3) uint8 BGR.
         labels: (N,) class indices.
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
         masks: (N, H, W) bool; None where only boxes are known.
-        ignored: (M, H, W) bool, crowds and other regions that neither teach nor count.
+        ignored: (M, H, W) bool, crowds and other regions that training and evaluation leave out.
     """
 
     image: np.ndarray
@@ -34,7 +34,7 @@ class Annotated(NamedTuple):
     ignored: np.ndarray
 
     def fitted(self, height: int, width: int) -> 'Annotated':
-        """Resized, with its proportions, to so many pixels at most; small ones grow to `LARGER` times their size."""
+        """The same in its proportions, as large as fits into height x width pixels, and at most `LARGER` times."""
         old = np.array(self.image.shape[:2])
         factor = min(LARGER, height / old[0], width / old[1])
         new = np.maximum(1, np.round(old * factor).astype(int))
@@ -45,7 +45,7 @@ class Annotated(NamedTuple):
         return Annotated(image, self.labels, self.boxes * factor, masks, ignored)
 
     def drawn(self, classes: Sequence[str]) -> np.ndarray:
-        """The picture, (H, W, 3) uint8 BGR, with names by class index."""
+        """The picture, (H, W, 3) uint8 BGR; ``classes`` are the names by class index."""
         canvas = self.image.copy()
         for region in self.ignored:
             hatch(canvas, region)

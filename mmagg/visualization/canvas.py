@@ -1,4 +1,4 @@
-"""A sheet of pixels that pictures are pasted on and words are written on. Pictures are uint8 BGR, sizes are pixels."""
+"""A sheet of pixels for pictures and texts. Pictures are uint8 BGR, sizes are pixels."""
 
 from typing import NamedTuple
 
@@ -12,19 +12,14 @@ MARGIN = 16  # around a sheet
 
 
 class Scale(NamedTuple):
-    """A colour bar and what its ends stand for."""
+    """A colour bar, (height, width, 3), and the texts at its ends."""
 
     strip: np.ndarray
     ends: tuple[str, str]
 
 
 class Canvas:
-    """A white sheet.
-
-    Args:
-        height: in pixels.
-        width: in pixels.
-    """
+    """A white sheet of height x width pixels."""
 
     def __init__(self, height: int, width: int) -> None:
         self._pixels = np.full((height, width, 3), 255, np.uint8)
@@ -40,7 +35,7 @@ class Canvas:
         self._texts.append((x, y, text, dict(fontsize=size, ha=align)))
 
     def scale(self, scale: Scale, *, x: float, y: float) -> None:
-        """Draw a colour bar around a point, with what its ends stand for beside it."""
+        """Draw a colour bar around a point, with its texts beside it."""
         height, width = scale.strip.shape[:2]
         self.paste(scale.strip, left=x - width / 2, top=y - height / 2)
         for text, side, align in zip(scale.ends, (-1, 1), ('right', 'left'), strict=True):

@@ -19,14 +19,9 @@ class Captioned(NamedTuple):
 
 
 def captioned_sheet(heading: str, rows: Sequence[Sequence[Captioned]]) -> np.ndarray:
-    """Rows of pictures, each with its caption, in columns of one width.
+    """The sheet, (height, width, 3), of rows of pictures, each with its caption, in columns as wide as the widest one.
 
-    Args:
-        heading: of the sheet.
-        rows: at least one picture in all; columns are as wide as the widest. Longer lines lose their beginning.
-
-    Returns:
-        The sheet, (height, width, 3).
+    There must be at least one picture. Lines that are too long lose their beginning.
     """
     heights = [
         max(cell.picture.shape[0] for cell in row) + max(len(cell.lines) for cell in row) * LINE + GAP for row in rows

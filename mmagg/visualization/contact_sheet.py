@@ -13,12 +13,12 @@ WHITE = 255
 
 
 def enlarge(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """(..., H, W) masks, each pixel as k×k pixels: (..., kH, kW)."""
+    """Masks (..., H, W) with each pixel as k × k pixels: (..., kH, kW)."""
     return pixels.repeat(factor, axis=-2).repeat(factor, axis=-1)
 
 
 def enlarge_image(image: np.ndarray, factor: int) -> np.ndarray:
-    """(H, W, 3) uint8 smoothly to (kH, kW, 3)."""
+    """An image (H, W, 3) uint8, enlarged smoothly to (kH, kW, 3)."""
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
 
 

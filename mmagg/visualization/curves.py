@@ -18,12 +18,12 @@ Record = dict[str, float | str]
 
 
 def read_scalars(work_dir: Path) -> list[Record]:
-    """All that a training wrote to ``work_dir``, in order, also if it was resumed.
+    """The log records of a training in order, also if it was resumed.
 
-    What an interrupted run did after the checkpoint that the next one went on from is left out, and all of it where the
-    next one started from the beginning. mmengine numbers validations by epoch; here each stands at the last training
-    record before it, so its iteration can be too small by less than the logging interval. Validation losses say their
-    iteration themselves.
+    Records of an interrupted run are left out if they are later than the checkpoint that the next run went on from;
+    all of them are if the next run started from the beginning. mmengine numbers validations by epoch; here each has the
+    iteration of the last training record before it, which is too small by less than the logging interval. Records of
+    validation losses hold their own iteration.
 
     Args:
         work_dir: the training's work dir.
@@ -51,7 +51,7 @@ def read_scalars(work_dir: Path) -> list[Record]:
 
 
 def _from_the_beginning(path: Path) -> bool:
-    """Whether the config that mmengine writes beside a log says that nothing was resumed."""
+    """True if the config that mmengine writes beside a log says that nothing was resumed."""
     config = path.with_name('config.py')
     return config.is_file() and re.search(r'^resume = False$', config.read_text(encoding='utf-8'), re.M) is not None
 
@@ -75,7 +75,7 @@ def plot_curves(records: Sequence[Record], path: Path) -> None:
 
     Args:
         records: from `read_scalars`.
-        path: the picture; its suffix chooses the format.
+        path: of the picture; its suffix chooses the format.
     """
     figure = Figure(figsize=SIZE, layout='constrained')
     grid = figure.add_gridspec(2, 3, width_ratios=WIDTHS)
@@ -106,7 +106,7 @@ def plot_curves(records: Sequence[Record], path: Path) -> None:
 
 
 def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style: str | float) -> None:
-    """One curve, where there are numbers; COCO's -1 stands for none."""
+    """One curve, unless there are no numbers; COCO's -1 stands for no value."""
     points = [(r['iter'], scale * r[key]) for r in records if key in r and r[key] >= 0]
     if points:
         axes.plot(*zip(*points, strict=True), **style)

@@ -24,7 +24,7 @@ BAR = (10, 200)  # height and width of a colour bar
 
 
 class Frame(NamedTuple):
-    """Where an image lies in what maps span: at the top left, with padding beside and below it."""
+    """The place of an image in the area that maps span: at the top left, with padding beside and below it."""
 
     padded: tuple[int, int]
     """(height, width) with the padding."""
@@ -33,16 +33,7 @@ class Frame(NamedTuple):
 
 
 def fit(maps: Tensor, frame: Frame, size: tuple[int, int]) -> np.ndarray:
-    """Resize maps and cut off the padding.
-
-    Args:
-        maps: (N, h, w), over the image and its padding; N > 0.
-        frame: where the image lies in them.
-        size: (H, W) of the picture of the image.
-
-    Returns:
-        (N, H, W) float32.
-    """
+    """Maps (N, h, w) over an image with its padding -> (N, H, W) float32 over the image alone, of ``size`` (H, W)."""
     full = [round(whole * side / part) for whole, part, side in zip(*frame, size, strict=True)]
     resized = F.interpolate(maps[None].float(), size=full, mode='bilinear', antialias=True)
     return resized[0, :, : size[0], : size[1]].cpu().numpy()
@@ -51,35 +42,29 @@ def fit(maps: Tensor, frame: Frame, size: tuple[int, int]) -> np.ndarray:
 def logit_limit(logits: Tensor) -> float:
     """Half the range of a colour scale around 0 for logits of any shape.
 
-    Most of a mask is background with large negative logits, so the positive ones decide; the negative ones may be
-    clipped to a quarter.
+    It follows the positive logits: most of a mask is background, whose logits are large. Negative ones may be clipped,
+    to a quarter of their range at most.
     """
     high = np.percentile(logits.float().clamp(min=0).cpu(), 99.5)
     return max(float(high), float(logits.abs().max()) / 4, 1e-6)
 
 
 def logit_heat_map(picture: np.ndarray, logits: np.ndarray, limit: float) -> np.ndarray:
-    """Logits over the dimmed image: red is inside, blue is outside, and the closer to 0 the clearer.
+    """Logits (H, W) over the dimmed image (H, W, 3): red is inside, blue is outside; transparent at 0.
 
-    Args:
-        picture: (H, W, 3).
-        logits: (H, W).
-        limit: the logit at which colours end, see `logit_limit`.
-
-    Returns:
-        (H, W, 3).
+    Colours end at the logits -limit and limit, see `logit_limit`.
     """
     share = np.clip(logits / limit, -1, 1)
     return _blend(picture, _colours(LOGITS, (share + 1) / 2), np.abs(share))
 
 
 def prob_heat_map(picture: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Probabilities (H, W) over the dimmed image (H, W, 3): the closer to 0 the clearer."""
+    """Probabilities (H, W) over the dimmed image (H, W, 3); transparent at 0."""
     return _blend(picture, prob_colours(probs), probs)
 
 
 def prob_colours(probs: np.ndarray) -> np.ndarray:
-    """(..., h, w) in [0, 1] -> (..., h, w, 3) uint8."""
+    """The colours of probabilities: (..., h, w) in [0, 1] -> (..., h, w, 3) uint8."""
     return _colours(PROBS, probs)
 
 
@@ -96,13 +81,13 @@ def prob_scale() -> Scale:
 
 
 def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> None:
-    """Draw the border of a grid cell into a picture of the image, in place.
+    """Draw the border of a grid cell into a picture (H, W, 3) of the image, in place.
 
     Args:
-        picture: (H, W, 3).
-        cell: row-major.
+        picture: of the image without its padding.
+        cell: row-major index.
         grid: side of the grid, which spans the image and its padding.
-        frame: where the image lies in it.
+        frame: the place of the image in the grid.
     """
     step = np.divide(frame.padded, frame.image) * picture.shape[:2] / grid
     place = np.array(divmod(cell, grid))
@@ -112,12 +97,12 @@ def outline_cell(picture: np.ndarray, cell: int, grid: int, frame: Frame) -> Non
 
 
 def _colours(colours: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values in [0, 1] -> what they have among (256, 3) colours."""
+    """Values in [0, 1] -> their colours out of (256, 3)."""
     return colours[(255 * values).round().astype(np.uint8)]
 
 
 def _blend(picture: np.ndarray, colours: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """Lay colours over the picture in dark grey: the stronger (0 to 1), the less of it is seen."""
+    """Lay colours over the picture in dark grey; strength 0 shows the picture alone, 1 almost only the colours."""
     background = DIM * cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None]
     opacity = OPACITY * strength[..., None]
     return ((1 - opacity) * background + opacity * colours).round().astype(np.uint8)

@@ -12,27 +12,18 @@ from mmagg.visualization.canvas import HEADING_SIZE, MARGIN, TITLE_SIZE, Canvas,
 
 TILE_GAP, COLUMN_GAP = 4, 24  # within a panel, between columns
 COLUMN_WIDTH = 420  # at least: texts have to fit
-HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the titles, of what is below a panel
+HEADING, TITLE, BELOW = 38, 34, 46  # heights of the sheet's heading, of the titles, of the line below a panel
 
 
 class Panel(NamedTuple):
-    """A picture and what is shown below it."""
+    """A picture, and the line or the colour scale below it."""
 
     picture: np.ndarray
     below: str | Scale
 
 
 def panel_sheet(heading: str, titles: Sequence[str], rows: Sequence[Sequence[Panel]]) -> np.ndarray:
-    """Rows of panels under column titles.
-
-    Args:
-        heading: of the sheet.
-        titles: of the columns.
-        rows: at least one; each has a panel per column, all of one size.
-
-    Returns:
-        The sheet, (height, width, 3).
-    """
+    """The sheet, (height, width, 3), of at least one row of panels, all of one size, under the columns' titles."""
     height, width = rows[0][0].picture.shape[:2]
     pitch = max(width, COLUMN_WIDTH) + COLUMN_GAP
     top = MARGIN + HEADING + TITLE

@@ -1,4 +1,4 @@
-"""The predictions of a model as a picture."""
+"""The confident predictions of a model, and their picture."""
 
 from collections.abc import Sequence
 

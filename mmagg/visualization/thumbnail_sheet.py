@@ -21,15 +21,9 @@ def thumbnail_size(grid: int, image_size: tuple[int, int]) -> tuple[int, int]:
 
 
 def thumbnail_sheet(heading: str, image: np.ndarray, probs: np.ndarray) -> np.ndarray:
-    """Thumbnails beside their image.
+    """The sheet, (height, width, 3), of an image (H, W, 3) beside its thumbnails.
 
-    Args:
-        heading: of the sheet.
-        image: (H, W, 3).
-        probs: (S², h, w) in [0, 1], row by row, of `thumbnail_size`.
-
-    Returns:
-        The sheet, (height, width, 3).
+    ``probs`` are (S², h, w) in [0, 1], row by row, with (h, w) as of `thumbnail_size`.
     """
     grid = round(len(probs) ** 0.5)
     height, width = (length + GAP for length in probs.shape[1:])

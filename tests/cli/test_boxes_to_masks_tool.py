@@ -239,7 +239,7 @@ GOOD = {'image_id': 1, 'category_id': 1, 'bbox': [1, 2, 30, 40], 'score': 0.5}
     'content, message',
     [
         ('[', 'is not JSON'),
-        ({'images': []}, 'is no COCO result file; it must hold a list of image_id, category_id, bbox, score'),
+        ({'images': []}, 'is no COCO result file; it must hold a list of detections'),
         ([], 'holds no boxes'),
         ([GOOD, 3], 'entry 1 is no box'),
         ([{**GOOD, 'bbox': [1, 2, 3]}], 'entry 0 is no box'),

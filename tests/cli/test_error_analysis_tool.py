@@ -109,7 +109,7 @@ def last_line(capsys) -> str:
         ({'segmentation': {'size': [64, 64], 'counts': 'é'}}, 'run-length code is cut off'),
         ({'segmentation': {'size': [64, 64], 'counts': [9, 5]}}, 'run-length code is of 14 pixels, not 4096'),
         ({'segmentation': {'size': [64, 64], 'counts': [9, 5000]}}, 'run-length code is of 5009 pixels, not 4096'),
-        ({'segmentation': {'size': [64, 64], 'counts': ''}}, 'an empty run-length code'),
+        ({'segmentation': {'size': [64, 64], 'counts': ''}}, 'run-length code is of 0 pixels, not 4096'),
         ({'segmentation': [[1, 2]]}, '"segmentation" cannot be used'),
     ],
 )
@@ -129,7 +129,7 @@ def test_bad_results_end_with_one_line(annotations: Path, tmp_path: Path, capsys
         ({'images': []}, 'has no images'),
         ({'categories': None}, 'is not COCO format'),
         ({'images': [{'id': 1}]}, "is not COCO format (KeyError: 'height')"),
-        ({'images': [{'id': 1, 'height': 4, 'width': 4}] * 2}, 'an id occurs twice'),
+        ({'images': [{'id': 1, 'height': 4, 'width': 4}] * 2}, 'an id occurs twice in its list of images'),
         ({'annotations': [{'image_id': 1, 'category_id': 1}]}, 'annotation 0 has no "segmentation"'),
     ],
 )

@@ -243,7 +243,7 @@ def test_ids_of_annotations_mean_nothing(case: Case, search, tmp_path: Path, cap
     rle['counts'] = rle['counts'][:-1]
     path.write_text(json.dumps(content))
     assert other.run('--out', tmp_path / 'zero') == 2
-    assert 'a run-length code of' in last_line(capsys)
+    assert 'its run-length code is' in last_line(capsys)
 
 
 def test_data_without_annotations(case: Case, tmp_path: Path, capsys) -> None:

@@ -118,5 +118,5 @@ def test_codes_that_are_cut_off_are_refused(tmp_path):
     path, content = tmp_path / 'a.json', cocofied(_lvis())
     content['annotations'][1]['segmentation'] = {'size': [6, 8], 'counts': [9, 5]}
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match=r'a\.json: annotation 1: a run-length code of 14 pixels for a mask of 48'):
+    with pytest.raises(ValueError, match=r'a\.json: annotation 1: its run-length code is of 14 pixels, not 48'):
         read_cocofied(path)

@@ -99,7 +99,7 @@ def by_metric(path: Path, records: list[dict], kind: str) -> list[float]:
 
 
 def by_analysis(path: Path, records: Path, kind: str) -> list[float]:
-    """What tools/analysis makes of two files."""
+    """AP of two files as tools/analysis computes it."""
     known = read_truth(path, kind)
     found = read_detections(records, known)
     outcome = evaluate(found, known.objects, overlaps(found, known.objects), sizes=list(SIZES.values()))
@@ -213,6 +213,24 @@ def test_codes_of_another_length_are_refused_by_everybody(counts: str | list, tm
         finding.severity == 'fatal' and finding.message.startswith('RLE masks') and 'annotation 3' in finding.message
         for finding in check_coco(path, tmp_path, decode_images=False)
     )
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        (lambda content: content['annotations'][2].update(image_id='1'), "annotation 2: its image_id is '1'"),
+        (lambda content: content['images'].append(content['images'][0]), 'an id occurs twice'),
+        (lambda content: content['annotations'][2].update(segmentation={'size': [1, 1], 'counts': [1]}), 'size of its'),
+    ],
+)
+def test_everybody_refuses_the_same_annotations(change: Callable, message: str, tmp_path: Path) -> None:
+    content, path = truth(), tmp_path / 'truth.json'
+    change(content)
+    path.write_text(json.dumps(content))
+    for read in (read_annotations, read_truth, lambda path: read_masks(path, size=14, workers=1)):
+        with pytest.raises(InputError, match=rf'truth\.json.*{message}'):
+            read(path)
+    assert any(finding.severity == 'fatal' for finding in check_coco(path, tmp_path, decode_images=False))
 
 
 @pytest.mark.parametrize(

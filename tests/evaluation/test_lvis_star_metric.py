@@ -59,7 +59,7 @@ def _lvis(annotations=(), *, images=(7, 8), neg=(), not_exhaustive=()) -> dict:
 
 
 def _samples(detections, images, *, folder='val2017', size=(H, W)) -> list[dict]:
-    """What a model's data samples become, of result records."""
+    """Result records as the data samples of a model."""
     samples = []
     for image_id in images:
         found = [d for d in detections if d['image_id'] == image_id]

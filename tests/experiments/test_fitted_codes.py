@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmagg.experiments.fitted_codes import (
     Moments,
-    cosines,
+    dct_dictionary,
     moments_of,
     per_class_components,
     principal_components,
@@ -87,12 +87,12 @@ def test_constant_logits_and_masks_have_the_same_components() -> None:
 def test_cosines_take_mean_and_variance_of_the_masks() -> None:
     masks = objects(blobs(200))
     codec = DCTMaskCodec(mask_size=8, num_codes=10)
-    codec.take(cosines(moments_of(masks), 12))
+    codec.take(dct_dictionary(moments_of(masks), 12))
     codes = codec.encode(masks.pixels())
     torch.testing.assert_close(codes.mean(0), torch.zeros(10), rtol=0, atol=1e-4)
     torch.testing.assert_close(codes.std(0), torch.ones(10), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match='all the same'):
-        cosines(moments_of(objects(blobs(3)[[0, 0, 0]])), 12)
+        dct_dictionary(moments_of(objects(blobs(3)[[0, 0, 0]])), 12)
 
 
 def test_a_class_with_too_few_masks_takes_the_shared_dictionary() -> None:
@@ -213,7 +213,7 @@ def test_files_that_are_no_annotations_are_one_line(tmp_path: Path) -> None:
         (write(tmp_path / 'class.json', [annotation([TRIANGLE], box, category_id=1)]), 'is not COCO format'),
         (write(tmp_path / 'empty.json', []), 'no mask in its 0 annotations'),
         (write(tmp_path / 'boxes.json', [annotation([], box)] * 3), 'no mask in its 3 annotations'),
-        (write(tmp_path / 'size.json', [annotation({'counts': 'x'}, box)]), 'has a mask that cannot be read'),
+        (write(tmp_path / 'size.json', [annotation({'counts': 'x'}, box)]), 'is not COCO format'),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             read_masks(path, size=28, workers=1)

@@ -1,4 +1,4 @@
-"""How much of the masks codecs keep: against the release's figures and one histogram of all pixels."""
+"""Reconstruction errors of codecs against the release's figures and one histogram of all pixels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What is shown of blended masks against the masks themselves."""
+"""Bases and attention of blended masks against the masks themselves."""
 
 import pytest
 import torch

@@ -12,12 +12,12 @@ WHOLE = Frame((32, 64), (32, 64))
 
 
 def outlined(picture: np.ndarray) -> np.ndarray:
-    """Where the outline of a cell is."""
+    """The pixels of a cell's outline."""
     return (picture == CELL).all(axis=-1)
 
 
 def bordered(picture: np.ndarray) -> np.ndarray:
-    """Where the outline and its black lines are."""
+    """The pixels of a cell's outline and of the black lines beside it."""
     return outlined(picture) | (picture == 0).all(axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""What a pipeline feeds, against the annotations themselves."""
+"""Images and annotations at the end of a pipeline against the annotations themselves."""
 
 import json
 from pathlib import Path

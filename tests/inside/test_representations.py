@@ -1,4 +1,4 @@
-"""What is shown of masks against the masks themselves."""
+"""Mask representations against the masks themselves."""
 
 import pytest
 import torch

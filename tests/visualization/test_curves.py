@@ -59,7 +59,7 @@ def test_a_folder_without_a_log_is_named(tmp_path):
 
 
 def _coloured(records: list[dict], path: Path) -> tuple[int, int]:
-    """How many pixels of curves (anything not grey) are in the panel of the losses and in that of the AP."""
+    """The numbers of coloured pixels, those of curves, in the panel of the losses and in that of the AP."""
     plot_curves(records, path)
     coloured = np.ptp(cv2.imread(str(path)).astype(int), axis=2) > 50
     end = coloured.shape[1] * WIDTHS[0] // sum(WIDTHS)

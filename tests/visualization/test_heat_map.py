@@ -22,7 +22,7 @@ WHOLE = Frame((32, 64), (32, 64))
 
 
 def outlined(picture: np.ndarray) -> np.ndarray:
-    """Where the outline of a cell is."""
+    """The pixels of a cell's outline."""
     return (picture == CELL).all(axis=-1)
 
 
