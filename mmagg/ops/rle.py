@@ -1,7 +1,7 @@
-"""Binary masks as COCO's run-length encoding (RLE), and back: the one codec.
+"""COCO's run-length encoding (RLE) of binary masks.
 
-RLE is a dict of `size`, [H, W], and `counts`: compressed ones are text, as in JSON, or bytes, as pycocotools has them;
-uncompressed ones are a list of run lengths.
+RLE is a dict of `size`, [H, W], and `counts`: compressed as text (JSON) or bytes (pycocotools), or uncompressed as a
+list of run lengths.
 
 Shape shorthand: N masks of (H, W) pixels, n of them as windows of (h, w) pixels.
 """
@@ -92,7 +92,7 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
     Args:
         rles: N masks.
         height: H.
-        width: W; the size is asked for because no RLE may be there to tell it.
+        width: W.
 
     Returns:
         (N, H, W) bool, on the CPU.
@@ -151,24 +151,39 @@ def rle_area(rle: dict) -> int:
     return int(coco_mask.area(rle))
 
 
+def rle_iou(rles: Sequence[dict]) -> Tensor:
+    """(N, N) float32 IoU of N compressed masks with one another; 0 of an empty mask."""
+    from pycocotools import mask as coco_mask
+
+    if not rles:
+        return torch.zeros(0, 0)
+    return torch.from_numpy(coco_mask.iou(rles, rles, [0] * len(rles))).float()
+
+
+def rle_boxes(rles: Sequence[dict]) -> Tensor:
+    """(N, 4) float32 boxes x1, y1, x2, y2 around N compressed masks; zeros for an empty one."""
+    from pycocotools import mask as coco_mask
+
+    corner, sides = torch.from_numpy(coco_mask.toBbox(rles)).view(-1, 4).float().split(2, dim=1)
+    return torch.cat([corner, corner + sides], 1)
+
+
 def instance_boxes(
     boxes: 'Tensor | np.ndarray | None', masks: 'Tensor | np.ndarray | Sequence | None', *, count: int
 ) -> 'np.ndarray':
-    """(N, 4) boxes x1, y1, x2, y2: the given ones, those of the masks where a given one is empty.
+    """(N, 4) boxes x1, y1, x2, y2, those around the masks in place of empty ones.
 
     Args:
-        boxes: (N, 4); mmdet's SOLO heads leave zeros.
-        masks: N of them.
+        boxes: (N, 4), with zeros from mmdet's SOLO heads, or None.
+        masks: N masks.
         count: N.
     """
     import numpy as np
-    from pycocotools import mask as coco_mask
 
     given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
     empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
     if masks is not None and empty.any():
-        x, y, w, h = np.array([coco_mask.toBbox(rle) for rle in masks_to_rle(masks)]).reshape(count, 4).T
-        given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
+        given = np.where(empty[:, None], rle_boxes(masks_to_rle(masks)).double().numpy(), given)
     return given
 
 

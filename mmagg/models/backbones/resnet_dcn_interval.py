@@ -1,5 +1,4 @@
-"""ResNet with a deformable convolution in every n-th block ("DCN interval" of YOLACT++; BlendMask, Table 8).
-"""
+"""ResNet with a deformable convolution in every n-th block ("DCN interval" of YOLACT++; BlendMask, Table 8)."""
 
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS

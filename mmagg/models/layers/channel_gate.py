@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def attention_pooled(x: Tensor, mask: Tensor) -> Tensor:
-    """Attention pooling: (B, C, h, w) map and (B, 1, h, w) attention mask -> (B, C, 1, 1) weighted sum of the pixels."""
+    """Attention pooling: (B, C, h, w) map, (B, 1, h, w) attention mask -> (B, C, 1, 1) weighted sum of the pixels."""
     return (x.flatten(2) @ mask.flatten(2).transpose(1, 2).to(x.dtype))[..., None]
 
 

@@ -59,8 +59,8 @@ class DeepLabDecoder(BaseModule):
             those of the pyramid.
         channels: channels of the ASPP and of the blocks.
         low_channels: channels that the fine level is reduced to.
-        dilations: rates of the ASPP; by default DeepLabV3+'s for a coarse level of stride 16. BlendMask, whose C5 and P5
-            have stride 32, does not name its own.
+        dilations: rates of the ASPP; by default those of DeepLabV3+ for a coarse level of stride 16. BlendMask does not
+            name its own for C5 and P5, of stride 32.
         num_bases: K.
         norm_cfg: normalisation; its convolutions have no bias.
     """

@@ -29,13 +29,13 @@ class PairEncoder(nn.Module):
         self.mask = nn.Conv2d(2 * channels, 1, 1)
 
     def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """Two maps (B, C, h, w), in the order of their concatenation -> (B, M + 1, h, w) each, which are to be summed."""
+        """Two maps (B, C, h, w), in the order of concatenation -> (B, M + 1, h, w) each, which are to be summed."""
         weights = torch.cat([self.reduce.weight, self.mask.weight]).chunk(2, dim=1)
         bias = torch.cat([self.reduce.bias, self.mask.bias])
         return F.conv2d(first, weights[0], bias), F.conv2d(second, weights[1])
 
     def split(self, both: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum of `halves` (B, M + 1, h, w) -> features (B, M, h, w), and mask (B, 1, h, w), which sums to one."""
+        """The sum of `halves` (B, M + 1, h, w) -> features (B, M, h, w) and mask (B, 1, h, w), which sums to 1."""
         features, mask = both.split([self.reduce.out_channels, 1], dim=1)
         return features, mask.flatten(1).softmax(dim=1).view_as(mask)
 
