@@ -12,8 +12,8 @@ class Pattern(NamedTuple):
     offsets: tuple[tuple[int, int], ...]
     """Offsets (row, column) from this position."""
     centred: bool = True
-    """Whether offsets count from the cell that the position is rounded to. If not, an offset of 0 is the position
-    rounded down, and 1 the position rounded up."""
+    """True: offsets count from the cell that the position is rounded to. False: an offset of 0 is the position rounded
+    down, and 1 the position rounded up."""
 
 
 PATTERNS = {

@@ -41,7 +41,7 @@ class Chunk(NamedTuple):
     num_rows: int
     """R, the sum of `height`."""
     tied: bool
-    """Whether the masks have neighbouring cells that are exactly at the threshold."""
+    """True if the masks have neighbouring cells that are exactly at the threshold."""
 
 
 @torch.no_grad()

@@ -225,7 +225,7 @@ class Phases:
 
 
 def by_pixel(maps: Tensor) -> bool:
-    """Whether a pixel's channels are neighbours in memory."""
+    """True if a pixel's channels are neighbours in memory (channels_last)."""
     return maps.shape[1] > 1 and maps.stride(1) == 1
 
 

@@ -104,7 +104,7 @@ def row_of(
     maps, tile_y, tile_x, step_h, step_w,
     S: tl.constexpr, R: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr, PAIRED: tl.constexpr,
 ):  # fmt: skip
-    """Where the first row of pixels of each point lies in a map, for `load_row`.
+    """Pointers to the first row of pixels of each point in a map, for `load_row`.
 
     Args:
         maps: pointer to the map, of S x S pixels per point.
@@ -364,5 +364,5 @@ class Launch:
 
 
 def paired(fine: Tensor, scale: int) -> bool:
-    """Whether both pixels of a row of a point can be read at once."""
+    """True if both pixels of a row of a point can be read at once."""
     return scale == 2 and fine.stride(3) == 1 and all(step % 2 == 0 for step in fine.stride()[:3])

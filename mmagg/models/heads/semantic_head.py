@@ -1,4 +1,4 @@
-"""Auxiliary semantic segmentation, for training only (BlendMask, "+semantic" of Table 7).
+"""Auxiliary semantic segmentation, for training only ("+semantic" in BlendMask, Table 7).
 
 Shape shorthand: B images, C classes without background, (h, w) size of the level.
 """

@@ -32,7 +32,7 @@ class Dictionary(NamedTuple):
     ratio: Tensor
     """(C, D) share of the total variance."""
     sigmoid: bool = True
-    """Whether it was fitted to logits, else to the masks themselves."""
+    """True if fitted to logits, False if to the masks themselves."""
 
     def first(self, number: int) -> 'Dictionary':
         """The dictionary of the first components."""
