@@ -151,21 +151,25 @@ def rle_area(rle: dict) -> int:
     return int(coco_mask.area(rle))
 
 
-def rle_iou(rles: Sequence[dict]) -> Tensor:
-    """(N, N) float32 IoU of N compressed masks with one another; 0 of an empty mask."""
+def rle_boxes(rles: Sequence[dict]) -> 'np.ndarray':
+    """(N, 4) x, y, width, height in pixels of N compressed masks; zeros for an empty one."""
     from pycocotools import mask as coco_mask
 
-    if not rles:
-        return torch.zeros(0, 0)
-    return torch.from_numpy(coco_mask.iou(rles, rles, [0] * len(rles))).float()
+    return coco_mask.toBbox(list(rles)).reshape(-1, 4)
 
 
-def rle_boxes(rles: Sequence[dict]) -> Tensor:
-    """(N, 4) float32 boxes x1, y1, x2, y2 around N compressed masks; zeros for an empty one."""
+def pairwise_iou(found: 'np.ndarray', objects: 'np.ndarray', crowd: 'np.ndarray') -> 'np.ndarray':
+    """COCO's IoU (N, M) of N outlines with M; the IoU with a crowd region is the share of the outline in the region.
+
+    Args:
+        found: (N,) object array of compressed RLE, or (N, 4) boxes x, y, width, height.
+        objects: (M,) or (M, 4), likewise.
+        crowd: (M,) bool.
+    """
     from pycocotools import mask as coco_mask
 
-    corner, sides = torch.from_numpy(coco_mask.toBbox(rles)).view(-1, 4).float().split(2, dim=1)
-    return torch.cat([corner, corner + sides], 1)
+    outlines = (found, objects) if found.ndim == 2 else (found.tolist(), objects.tolist())
+    return coco_mask.iou(*outlines, crowd.astype('uint8'))
 
 
 def instance_boxes(
@@ -183,7 +187,8 @@ def instance_boxes(
     given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
     empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
     if masks is not None and empty.any():
-        given = np.where(empty[:, None], rle_boxes(masks_to_rle(masks)).double().numpy(), given)
+        x, y, w, h = rle_boxes(masks_to_rle(masks)).T
+        given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
     return given
 
 

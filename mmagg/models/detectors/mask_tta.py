@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmagg.models.postprocess import MaskNMS
 from mmagg.ops import chunk_size, mask_voting, masks_to_rle, rle_to_masks
 from mmagg.ops.mask_voting import WEIGHTS
-from mmagg.ops.rle import decode_mask, rle_boxes, rle_iou
+from mmagg.ops.rle import decode_mask, pairwise_iou, rle_boxes
 from mmagg.ops.stage import stage
 
 FLIPPED = {'horizontal': (1,), 'vertical': (0,), 'diagonal': (0, 1)}  # axes of (H, W)
@@ -149,7 +149,7 @@ class MaskTTAModel(BaseTTAModel):
         """The merged instances of an image's views; masks are RLE."""
         joined = InstanceData.cat(views)
         view = torch.cat([torch.full_like(found.labels, i) for i, found in enumerate(views)])
-        iou = rle_iou(joined.masks)  # (N, N)
+        iou = _mask_iou(joined.masks)  # (N, N)
         agree = (iou >= self.iou_thr) & (joined.labels[:, None] == joined.labels)
         agree.fill_diagonal_(True)  # an empty mask has IoU 0 with itself
         ranks = joined.scores
@@ -164,10 +164,10 @@ class MaskTTAModel(BaseTTAModel):
         final = self.nms(iou, ranks[order], joined.labels)
         kept = final.nonzero().squeeze(1)
         kept = kept[final[kept].sort(descending=True, stable=True).indices[: self.max_per_img]]
-        around = rle_boxes(joined.masks)
+        around = _boxes_around(joined.masks)
         # One by one, on the CPU, and only in the rectangle around the voters.
         masks = [self._voted(joined, iou, agree[i].nonzero().squeeze(1), i, around, size) for i in kept.tolist()]
-        boxes, before, after = joined.bboxes[kept], around[kept], rle_boxes(masks)
+        boxes, before, after = joined.bboxes[kept], around[kept], _boxes_around(masks)
         free = (boxes == before).all(1) | (boxes[:, 2:] <= boxes[:, :2]).any(1)  # mmdet's SOLO has boxes of zeros
         return InstanceData(
             bboxes=torch.where(free[:, None], after, boxes),
@@ -203,3 +203,16 @@ def _flipped(masks: Tensor | list[dict], axes: tuple[int, ...], size: tuple[int,
     """RLE of masks, (n, H, W) or RLE themselves, flipped along some axes of (H, W)."""
     masks = masks if isinstance(masks, Tensor) else rle_to_masks(masks, *size)
     return masks_to_rle(masks.flip([axis + 1 for axis in axes]))
+
+
+def _mask_iou(masks: Sequence[dict]) -> Tensor:
+    """(N, N) float32 IoU of RLE masks; 0 of an empty mask."""
+    outlines = np.array(masks, dtype=object)
+    crowd = np.zeros(len(masks), dtype=bool)
+    return torch.from_numpy(pairwise_iou(outlines, outlines, crowd)).float() if len(masks) else torch.zeros(0, 0)
+
+
+def _boxes_around(masks: Sequence[dict]) -> Tensor:
+    """(N, 4) float32 x1, y1, x2, y2 around RLE masks; zeros for an empty one."""
+    corners, sides = torch.from_numpy(rle_boxes(masks)).float().split(2, dim=1)
+    return torch.cat([corners, corners + sides], 1)
