@@ -9,22 +9,22 @@ from torch import Tensor
 
 
 class Taps(NamedTuple):
-    """A linear map from an axis of length L to one of length M, as K neighbours in L for each place of M."""
+    """A sparse linear map from an axis of length L to one of length M: K neighbouring inputs for each output."""
 
     length: int
     """L."""
     start: Tensor
-    """(M,) long, ascending, on the CPU: the first of the neighbours."""
+    """(M,) long, ascending, on the CPU: index of the first neighbour."""
     weight: Tensor
     """(M, K) float32."""
 
 
 def interpolation_matrix(before: int, after: int, *, align_corners: bool, like: Tensor) -> Tensor:
-    """What `F.interpolate(mode='bilinear')` does to one axis, as a matrix.
+    """The matrix by which `F.interpolate(mode='bilinear')` resizes one axis.
 
     Args:
         before: length of the axis.
-        after: length that it gets.
+        after: length after resizing.
         align_corners: as in `F.interpolate`.
         like: a tensor with the dtype and device to use.
 
@@ -38,14 +38,14 @@ def interpolation_matrix(before: int, after: int, *, align_corners: bool, like: 
 @lru_cache(maxsize=256)  # data sets have few image sizes
 @torch.no_grad()
 def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device: torch.device) -> Taps:
-    """What two bilinear resizes (align_corners=False) of one axis, with a crop between them, do to it.
+    """The linear map of two bilinear resizes (align_corners=False) of one axis, with a crop between them.
 
     Args:
         before: length of the axis.
-        between: length that the first resize gives it.
-        crop: what is kept of that, from the start.
-        after: length that the second resize gives the rest.
-        device: where `weight` is wanted, with the rounding that `F.interpolate` has there.
+        between: length after the first resize.
+        crop: length after the crop, from the start.
+        after: length after the second resize.
+        device: of `weight`, computed with that device's rounding.
     """
     x = interpolation_matrix(
         before, between, align_corners=False, like=torch.empty(0, dtype=torch.float32, device=device)
@@ -63,7 +63,7 @@ def upsampling_adjoint(x: Tensor, size: tuple[int, int]) -> Tensor:
 
     Args:
         x: (..., H, W).
-        size: (h, w) of what is upsampled to (H, W).
+        size: (h, w) before the upsampling to (H, W).
 
     Returns:
         (..., h, w).

@@ -1,6 +1,6 @@
-"""A convolution at a few places of a batch of maps.
+"""A convolution evaluated at a few pixels of a batch of maps.
 
-Shape shorthand: B images, N places, C inputs, O outputs, (H, W) map size, k kernel side.
+Shape shorthand: B images, N pixels asked for, C inputs, O outputs, (H, W) map size, k kernel side.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A convolution with zero padding k // 2, computed only where it is asked for.
+    """A convolution with zero padding k // 2, at the pixels asked for only.
 
     Args:
         x: (B, C, H, W).
@@ -18,7 +18,7 @@ def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: (O,).
 
     Returns:
-        (N, O), the values of `F.conv2d(x, weight, bias, padding=k // 2)` at these places.
+        (N, O), the values of `F.conv2d(x, weight, bias, padding=k // 2)` at these pixels.
     """
     k = weight.shape[-1]
     height, width = x.shape[2:]
@@ -27,7 +27,7 @@ def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     rows = (places // width % height)[:, None, None] + near[:, None]  # (N, k, 1)
     columns = (places % width)[:, None, None] + near  # (N, 1, k)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, k, k)
-    # Clamped and set to zero: a padded copy of the maps would be larger than all that is needed of them.
+    # Clamped, and then set to zero: a padded copy of the maps would take more memory than the windows.
     images = (places // (height * width))[:, None, None]
     windows = x.permute(0, 2, 3, 1)[images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]  # (N, k, k, C)
     windows = windows * inside[..., None]

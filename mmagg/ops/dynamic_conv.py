@@ -1,4 +1,4 @@
-"""Small conv nets whose weights belong to one instance each (AggMask, Eq. 6; also CondInst's mask heads).
+"""Small conv nets, each with the weights of its instance (Agg in AggMask, Eq. 6; also CondInst's mask heads).
 
 Shape shorthand: N instances, P dynamic parameters of each, C input channels, c channels between layers, K gathered maps
 of each instance, U maps to gather from, (H, W) map size, k kernel side.
@@ -53,7 +53,7 @@ class DynamicConvSpec:
         return sum(o * (i * self.kernel_size**2 + 1) for o, i in self.layers)
 
     def split(self, params: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Parameters as weights and biases.
+        """Parameters -> weights and biases.
 
         Args:
             params: (N, P), per layer its weights, (outputs, inputs, k, k) row-major, then its biases.
@@ -71,7 +71,7 @@ class DynamicConvSpec:
 
 
 def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
-    """A conv net per instance on an input per instance: grouped convolutions.
+    """The plain form: a conv net per instance on an input per instance, as grouped convolutions.
 
     Args:
         x: (N, C, H, W).
@@ -99,23 +99,23 @@ def dynamic_conv_of_gathered(
     *,
     backend: str | None = None,
 ) -> Tensor:
-    """`dynamic_conv` of stacks that are never made: each instance's input is some of the maps, then the shared ones.
+    """`dynamic_conv` whose input is, for each instance, some of the maps, then the shared ones; it is never stacked.
 
-    Equal to
+    Plainly:
 
         maps = F.interpolate(maps[None], size=(H, W), mode='bilinear')[0]
         dynamic_conv(torch.cat([maps[index], shared.expand(N, -1, -1, -1)], 1), params, spec)
 
-    Two backends compute it:
+    Two backends:
 
-        native  compiled when it is first used, for float32 on the CPU without gradients; see `dynamic_conv_native`
-        torch   anything; see `as_dense_convolutions`
+        native  float32 on the CPU without gradients, compiled at its first use; see `dynamic_conv_native`
+        torch   everything else; see `as_dense_convolutions`
 
-    Where it can, native runs; the environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one.
+    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one.
 
     Args:
-        maps: (U, h, w). Those smaller than the shared maps are upsampled (align_corners=False) after they were
-            gathered: there is less to gather, and the large maps do not leave the caches.
+        maps: (U, h, w), upsampled (align_corners=False) after gathering if smaller than the shared maps: so that the
+            large maps stay in the caches.
         index: (N, K) long, on the CPU, the maps of each instance; may repeat.
         shared: (C - K, H, W) input of all instances.
         params: (N, P).
@@ -126,7 +126,7 @@ def dynamic_conv_of_gathered(
         (N, H, W).
 
     Raises:
-        ValueError: the maps are not as many as the net's inputs; an unknown backend.
+        ValueError: the number of maps is not that of the net's inputs; an unknown backend.
         RuntimeError: a forced backend that cannot run.
     """
     n, k = index.shape
@@ -156,25 +156,24 @@ def dynamic_conv_of_gathered(
 
 
 def backends() -> str:
-    """In words, what runs."""
+    """The backend that runs on this machine, in words."""
     if dynamic_conv_native.library() is None:
         return 'torch (no C++ compiler for the native form)'
     return 'native for float32 inference on the CPU, else torch'
 
 
 def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
-    """`dynamic_conv_of_gathered` in torch.
+    """`dynamic_conv_of_gathered` in torch, for N > 0.
 
-    A few instances at a time become one dense convolution of the maps that any of them needs: the gathering moves
-    into the weights of the first layer, those between are block-diagonal. The shared maps are read once per block
-    instead of being copied for each instance. Arguments and result are those of `dynamic_conv_of_gathered`, N > 0.
+    A block of instances becomes one dense net on the maps that any of them needs: the gathering moves into the weights
+    of the first layer, those of the others are block-diagonal. So the shared maps are read once per block.
     """
     n, size = len(index), shared.shape[1:]
-    # More instances at once waste multiplications on zeros, fewer leave vector registers empty (4 of 4 channels fill 16
-    # lanes). On small maps, calls cost more than multiplications.
+    # Larger blocks waste multiplications on zeros, smaller ones leave vector registers empty (4 instances of 4 channels
+    # fill 16 lanes). On small maps, calls cost more than multiplications.
     block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // size.numel()))
-    # A copy, also of what is channels_last already: with another stride than usual in the batch dimension, which
-    # `[None]` gives then, oneDNN takes a path that is several times slower.
+    # A copy, also of a channels_last map: `[None]` gives its batch dimension an unusual stride, which sends oneDNN on a
+    # path that is several times slower.
     shared = shared[None].clone(memory_format=torch.channels_last)
 
     def blocks() -> Iterator[Tensor]:
@@ -187,7 +186,7 @@ def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: T
 
     if torch.is_grad_enabled():
         return torch.cat(list(blocks()))
-    # Without a graph a block's memory is free for the next one, which finds it in the caches.
+    # Without a graph, the next block reuses this one's memory, which is still in the caches.
     result = maps.new_empty(n, *size)
     for part, values in zip(result.split(block), blocks(), strict=True):
         part.copy_(values)
@@ -199,7 +198,7 @@ def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tupl
 
     Args:
         gathered: (1, U, H, W), the maps that any of them needs.
-        place: (N, K) long, which of them each instance sees.
+        place: (N, K) long, the indices of each instance's maps among them.
         shared: (1, C - K, H, W).
         layers: from `DynamicConvSpec.split`.
 
@@ -221,7 +220,7 @@ def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tupl
         x = F.conv2d(x.relu_(), block_diagonal(weight), bias.flatten(), padding=padding)
     if others:
         weight, bias = others[-1]
-        # One output each: a depth-wise convolution wastes nothing; its sums are a 1x1 convolution with ones.
+        # One output each: a depth-wise convolution wastes nothing; a 1x1 convolution with ones sums its channels.
         x = F.conv2d(x.relu_(), weight.flatten(0, 2)[:, None], padding=padding, groups=x.shape[1])
         x = F.conv2d(x, block_diagonal(torch.ones_like(weight[..., :1, :1])), bias.flatten())
     return x[0]
@@ -237,15 +236,9 @@ def block_diagonal(weight: Tensor) -> Tensor:
 
 
 def scatter_inputs(weight: Tensor, place: Tensor, used: int) -> Tensor:
-    """Weights for gathered inputs as weights for what they were gathered from.
+    """(N, O, K, k, k) weights of gathered maps -> (N * O, used, k, k) weights of all `used` maps.
 
-    Args:
-        weight: (N, O, K, k, k).
-        place: (N, K) long in [0, used).
-        used: number of maps.
-
-    Returns:
-        (N * O, used, k, k). A map that an instance gathers twice has the sum of both weights.
+    `place` (N, K) long in [0, used) are the gathered ones; a map that is gathered twice has the sum of both weights.
     """
     n, o, _, k, _ = weight.shape
     dense = weight.new_zeros(n, o, used, k, k)

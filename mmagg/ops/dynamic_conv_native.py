@@ -1,7 +1,7 @@
 """The compiled form of `dynamic_conv_of_gathered` for the CPU: see `dynamic_conv_native.cpp`.
 
-It is compiled when it is first used, which takes some seconds, for the processor that it runs on, and kept in the
-user's cache. Without a C++ compiler the form in torch runs.
+It is compiled at its first use, in some seconds and for the processor at hand, and kept in the user's cache. Without a
+C++ compiler the form in torch runs.
 
 Shape shorthand: N instances, P dynamic parameters of each, K gathered and S shared inputs, U maps to gather from,
 (h, w) their size, (H, W) size of all others.
@@ -26,13 +26,13 @@ from torch import Tensor
 
 SOURCE = Path(__file__).with_suffix('.cpp')
 FLAGS = ('-O3', '-march=native', '-std=c++17', '-shared', '-fPIC')
-TILE = 64  # at least that of the source: what a padded row must be longer
-LINE = 16  # floats of a cache line, where rows begin
-INSTANCES = 8  # of one task of a thread
+TILE = 64  # padding at the end of a row, at least the tile of the source
+LINE = 16  # floats of a cache line; rows are aligned to it
+INSTANCES = 8  # per task of a thread
 
 
 def usable(*tensors: Tensor) -> bool:
-    """Whether it computes these: float32 on the CPU, without gradients, with a compiler at hand."""
+    """True for float32 tensors on the CPU, without gradients, if a compiler is there."""
     return (
         all(x.dtype == torch.float32 and x.device.type == 'cpu' for x in tensors)
         and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
@@ -43,7 +43,7 @@ def usable(*tensors: Tensor) -> bool:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled source; None, with a warning, where that fails."""
+    """The compiled source; None without a compiler, or with a warning if it fails."""
     compiler = os.environ.get('CXX') or shutil.which('c++') or shutil.which('g++') or shutil.which('clang++')
     if compiler is None:
         return None
@@ -56,16 +56,16 @@ def library() -> ctypes.CDLL | None:
 
 
 def compiled(compiler: str) -> Path:
-    """The library in the cache, compiled if it is not there.
+    """The path of the library in the cache, compiled if it is not there.
 
     Raises:
-        OSError: neither the cache nor the temporary folder can be written.
+        OSError: neither the cache nor the temporary folder is writable.
         subprocess.CalledProcessError: the compiler fails.
     """
     key = hashlib.sha256('\0'.join([SOURCE.read_text(), compiler, *FLAGS, processor()]).encode()).hexdigest()[:16]
     path = cache_folder() / f'dynamic_conv_{key}.so'
     if not path.is_file():
-        # Several processes may start at once: each writes a file of its own, the last one stays.
+        # Several processes may compile at once: each into a file of its own, the last one stays.
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             new = Path(folder) / path.name
             command = [compiler, *FLAGS, str(SOURCE), '-o', str(new)]
@@ -75,7 +75,7 @@ def compiled(compiler: str) -> Path:
 
 
 def cache_folder() -> Path:
-    """A folder of the user's, or a temporary one if there is none that can be written."""
+    """The user's cache folder, or a temporary one if it is not writable."""
     folder = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'mmagg'
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def cache_folder() -> Path:
 
 
 def processor() -> str:
-    """What the processor can do: homes are shared between machines that differ."""
+    """The processor's features, part of the cache's key: a home folder may be shared by different machines."""
     try:
         lines = Path('/proc/cpuinfo').read_text().splitlines()
         return next(line for line in lines if line.startswith(('flags', 'Features')))
@@ -94,22 +94,22 @@ def processor() -> str:
 def dynamic_conv_of_gathered(
     maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, *, channels: int, num_layers: int, kernel_size: int
 ) -> Tensor:
-    """All instances' nets.
+    """`dynamic_conv.dynamic_conv_of_gathered` for `usable` tensors.
 
     Args:
-        maps: (U, h, w) float32 on the CPU.
+        maps: (U, h, w).
         index: (N, K) long.
         shared: (S, H, W).
         params: (N, P).
-        channels: between the layers.
-        num_layers: of the nets.
-        kernel_size: of their convolutions, odd.
+        channels: see `DynamicConvSpec`.
+        num_layers: see there.
+        kernel_size: see there.
 
     Returns:
         (N, H, W).
 
     Raises:
-        IndexError: an index that is not in [0, U).
+        IndexError: an index outside [0, U).
     """
     if index.numel() and not 0 <= index.min() <= index.max() < len(maps):
         raise IndexError(f'indices from {index.min()} to {index.max()} into {len(maps)} maps')
@@ -135,10 +135,10 @@ def dynamic_conv_of_gathered(
 
 
 def linear_sampling(small: int, large: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Where the pixels of a line lie between those of a shorter one (bilinear, align_corners=False).
+    """Bilinear sampling (align_corners=False) of a line of `small` pixels at `large` ones.
 
     Returns:
-        (large,) int32 lower neighbour, the higher one, and float32 the share of the higher one.
+        (large,) int32 lower neighbours, int32 higher ones, and the float32 weights of the higher ones.
     """
     place = ((torch.arange(large) + 0.5) * (small / large) - 0.5).clamp(min=0)
     low = place.int()

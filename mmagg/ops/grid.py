@@ -1,4 +1,4 @@
-"""The grid of cells that SOLO lays over an image.
+"""CoordConv's coordinates, and the NMS of the points of SOLO's grid.
 
 Shape shorthand: B images, C channels or classes, S grid side, (H, W) map size.
 """
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def append_coordinates(x: Tensor, axes: str = 'xy') -> Tensor:
-    """Concatenate normalised pixel coordinates to a feature map (CoordConv; SOLO, Sec. 2.1).
+    """Concatenate normalised pixel coordinates to a feature map (CoordConv, as in SOLO, Sec. 2.1).
 
     Args:
         x: (B, C, H, W).
@@ -28,7 +28,7 @@ def append_coordinates(x: Tensor, axes: str = 'xy') -> Tensor:
 
 
 def points_nms(scores: Tensor) -> Tensor:
-    """Keep a cell's score only where it is the maximum of the 2x2 cells that end at it; zero elsewhere.
+    """Keep a cell's score if it is the maximum of the 2x2 cells up to it (above and to the left), else zero.
 
     Args:
         scores: (B, C, S, S) probabilities.

@@ -7,13 +7,13 @@ from torch import Tensor
 
 
 class Pattern(NamedTuple):
-    """K places in the mask grid, seen from where a class cell stands in it."""
+    """K cells of the mask grid around the position of a class cell in it."""
 
     offsets: tuple[tuple[int, int], ...]
-    """Steps (row, column) from there."""
+    """Offsets (row, column) from this position."""
     centred: bool = True
-    """Whether steps begin at the cell that the position is rounded to. If not, a step of 0 is the position rounded down
-    and a step of 1 the position rounded up."""
+    """True: offsets count from the cell that the position is rounded to. False: an offset of 0 is the position rounded
+    down, and 1 the position rounded up."""
 
 
 PATTERNS = {
@@ -27,41 +27,29 @@ CENTRES = ('nearest', 'floor')
 
 
 def find_pattern(name: str) -> Pattern:
-    """The pattern of this name.
-
-    Raises:
-        ValueError: there is none.
-    """
+    """The pattern of this name; raises ValueError if there is none."""
     if name not in PATTERNS:
         raise ValueError(f'neighbour pattern {name!r}; there are {", ".join(map(repr, PATTERNS))}')
     return PATTERNS[name]
 
 
 def num_neighbours(pattern: str) -> int:
-    """K of a pattern, itself included.
-
-    Raises:
-        ValueError: unknown pattern.
-    """
+    """K of a pattern, the cell itself included."""
     return len(find_pattern(pattern).offsets)
 
 
 def arrangement(pattern: str) -> list[tuple[int, int]]:
-    """The (row, column) of each of K masks where they are drawn as they lie in the grid; the first of each is 0.
-
-    Raises:
-        ValueError: unknown pattern.
-    """
+    """The (row, column) of each of K masks in a drawing of the pattern; both begin at 0."""
     offsets = find_pattern(pattern).offsets
     top, left = (min(line, default=0) for line in ([row for row, _ in offsets], [column for _, column in offsets]))
     return [(row - top, column - left) for row, column in offsets]
 
 
 def grid_neighbours(cls_grid: int, mask_grid: int, pattern: str = '4', *, centre: str = 'nearest') -> Tensor:
-    """The cells of the mask grid that each cell of the class grid looks at.
+    """The cells of the mask grid whose representations each cell of the class grid aggregates.
 
-    Both grids span the image from corner to corner: row i of S_cls stands at i * (S_mask - 1) / (S_cls - 1). All
-    arithmetic is in integers: in float32, grids such as 40 and 21 give positions beyond the last row.
+    As in the release, both grids span the image from corner to corner: row i of S_cls is at i * (S_mask - 1) /
+    (S_cls - 1). All arithmetic is in integers: in float32, grids such as 40 and 21 give positions beyond the last row.
 
     Args:
         cls_grid: side S_cls of the class grid.
@@ -69,9 +57,9 @@ def grid_neighbours(cls_grid: int, mask_grid: int, pattern: str = '4', *, centre
         pattern: one of `PATTERNS`: 'none' (K = 0), 'self' (K = 1), '4' (up, left, itself, right, down: K = 5), '8'
             (3 x 3, row-major: K = 9) or 'corners' (K = 4: the cells around the exact position, clockwise from the top
             right; for mask grids coarser than the class grid). Beyond the border, the border's cells repeat.
-        centre: how the position becomes a cell: 'nearest' rounds (half to even), as the release does; 'floor' is
-            floor(i * S_mask / S_cls), AggMask's Eq. 8. The two agree where the mask grid is half the class grid.
-            The corners have no centre.
+        centre: rounding of the position to a cell: 'nearest' (half to even), as in the release; 'floor', which is
+            floor(i * S_mask / S_cls) (AggMask, Eq. 8). The two agree where the mask grid is half the class grid.
+            'corners' have no centre.
 
     Returns:
         (S_cls², K) long, row-major cells of the mask grid.

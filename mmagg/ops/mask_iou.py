@@ -12,13 +12,14 @@ from mmagg.ops.mask_resize import cached_budget, chunk_size
 def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:
     """IoU of every mask with every other.
 
-    The intersections are one matrix product of the flattened masks, summed over blocks of pixels, so that the
-    float copy of the masks (four times their size) never exists whole. The counts are integers and exact in
-    float32 for masks of up to 2²⁴ pixels, whatever the blocks.
+        IoU_ij = |M_i ∩ M_j| / |M_i ∪ M_j|
+
+    All intersections are one matrix product of the flattened masks, summed over blocks of pixels to bound the memory of
+    their float copy. Counts are exact in float32 for masks of up to 2²⁴ pixels.
 
     Args:
         masks: (N, H, W) bool.
-        byte_budget: bytes that the float copy of one block may take.
+        byte_budget: bytes of the float copy of a block.
 
     Returns:
         (N, N) float32, symmetric. An empty mask has IoU 0 with all masks, itself included.

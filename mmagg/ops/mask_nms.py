@@ -1,6 +1,6 @@
-"""Non-maximum suppression on masks: Matrix NMS (SOLOv2, Sec. 3.4) and hard NMS (SOLO).
+"""Non-maximum suppression on masks: Matrix NMS (SOLOv2) and hard NMS (SOLO).
 
-Both take the IoU matrix, so that one matrix serves NMS and voting.
+Both take the IoU matrix, which mask voting shares.
 
 Shape shorthand: N masks, in descending order of their scores.
 """
@@ -20,22 +20,23 @@ def matrix_nms(
     sigma: float = 2.0,
     class_agnostic: bool = False,
 ) -> Tensor:
-    """Matrix NMS: decay each score by the overlap with better masks (SOLOv2, Eq. 4 and 5).
+    """Matrix NMS: decay each score by the overlap with better masks (SOLOv2, "Matrix NMS").
 
-    `decay_j = min_i f(iou_ij) / f(iou_·i)` over the masks i with a better score than j, where `iou_·i` is the
-    largest IoU of i with a mask better than i (a mask that is itself suppressed should not suppress others);
-    `f(x) = exp(-sigma·x²)` (gaussian) or `1 - x` (linear).
+        decay_j = min over i with s_i > s_j of f(iou_ij) / f(iou_·i),   iou_·i = max over k with s_k > s_i of iou_ki
+        f(x) = exp(-sigma · x²) (gaussian) or 1 - x (linear)
+
+    The denominator lets a mask that is itself suppressed suppress others less.
 
     Args:
         iou: (N, N) IoU of the masks.
         scores: (N,) in descending order.
-        labels: (N,) classes; masks of different classes leave each other alone.
+        labels: (N,) classes; masks of different classes do not suppress each other.
         kernel: `'gaussian'` or `'linear'`.
         sigma: strength of the gaussian kernel.
         class_agnostic: let masks of all classes suppress each other.
 
     Returns:
-        (N,) decayed scores, in the order given. With the linear kernel each copy of a better mask gets 0.
+        (N,) decayed scores, in the order given. With the linear kernel, a copy of a better mask gets 0.
 
     Raises:
         ValueError: unknown `kernel`.
@@ -57,19 +58,19 @@ def matrix_nms(
 def mask_nms(
     iou: Tensor, scores: Tensor, labels: Tensor, *, iou_thr: float = 0.5, class_agnostic: bool = False
 ) -> Tensor:
-    """Hard NMS, the SOLO paper's: drop each mask that overlaps a better one which is kept.
+    """Hard NMS, as in SOLO: drop each mask that overlaps a better, kept one.
 
     Args:
         iou: (N, N) IoU of the masks.
         scores: (N,) in descending order.
-        labels: (N,) classes; masks of different classes leave each other alone.
-        iou_thr: a mask goes if its IoU with a kept, better one is above this.
+        labels: (N,) classes; masks of different classes do not suppress each other.
+        iou_thr: IoU with a better, kept mask above which a mask is dropped.
         class_agnostic: let masks of all classes suppress each other.
 
     Returns:
         (N,) bool, true for the masks to keep.
     """
-    # Whether i suppresses j depends on whether i lives: a loop, on the CPU, so that a GPU is waited for once.
+    # Whether i suppresses j depends on whether i is kept: a loop, on the CPU, so that a GPU is waited for once.
     suppresses = ((iou > iou_thr) & _may_suppress(labels, class_agnostic)).triu(diagonal=1).cpu()
     dropped = torch.zeros(len(scores), dtype=torch.bool)
     for i in range(len(scores)):

@@ -1,4 +1,4 @@
-"""Masks in the frame of a box become masks of the image.
+"""Pasting: from masks in the frames of boxes to binary masks of the image.
 
 Shape shorthand: N masks, n of them in a chunk, r side of a mask, (H, W) image size, w widest window of a chunk,
 R rows of all windows of a chunk, one below the other.
@@ -24,10 +24,10 @@ MASK_BYTES = 2  # a pixel of the binary window, and what encodes it
 
 
 class Chunk(NamedTuple):
-    """Masks with windows of similar width. A window is what its mask reaches of the image."""
+    """Masks with windows of similar width. A window is the part of the image that a mask covers."""
 
     index: Tensor
-    """(n,) which of the masks they are."""
+    """(n,) indices of the masks."""
     boxes: Tensor
     """(n, 4) float32 x1, y1, x2, y2."""
     left: Tensor
@@ -35,34 +35,32 @@ class Chunk(NamedTuple):
     top: Tensor
     """(n,) first row."""
     height: Tensor
-    """(n,) number of rows; 0 if the mask does not reach the image."""
+    """(n,) number of rows; 0 for a mask outside the image."""
     width: int
-    """w, columns to compute of all windows."""
+    """w, columns to compute in all windows."""
     num_rows: int
     """R, the sum of `height`."""
     tied: bool
-    """Whether the masks have cells side by side that are exactly at the threshold."""
+    """True if the masks have neighbouring cells that are exactly at the threshold."""
 
 
 @torch.no_grad()
 def paste_masks(
     probs: Tensor, boxes: Tensor, *, out_size: tuple[int, int], mask_thr: float, byte_budget: int
 ) -> Tensor:
-    """Binary masks of the image from masks in the frame of a box, all at once.
+    """Binary masks of the image from masks in the frames of boxes, all at once.
 
-    A pixel of the image samples the mask at the pixel's centre, bilinearly and with zeros around the mask, as
-    `F.grid_sample(padding_mode='zeros', align_corners=False)` does. With an axis-aligned box this is an
-    interpolation of columns, then of rows; and only the window of the image that the mask reaches is computed,
-    in float32.
+    Each pixel samples the mask at its centre, as `F.grid_sample(padding_mode='zeros', align_corners=False)` does. As
+    boxes are axis-aligned, this is an interpolation of columns, then of rows. Only the window of the image that a mask
+    covers is computed, in float32.
 
     Args:
         probs: (N, r, r) mask probabilities.
-        boxes: (N, 4) x1, y1, x2, y2 in pixels of the image; they may leave it. Without a positive, finite width
-            and height there is nothing to sample, as if the mask were zero.
+        boxes: (N, 4) x1, y1, x2, y2 in pixels of the image, also beyond it; without a positive, finite width and height
+            the mask is zero.
         out_size: (H, W) of the image.
-        mask_thr: a pixel with a probability of at least this is inside.
-        byte_budget: bytes that the tensors of a chunk may take together, beside the result (one mask is always
-            done).
+        mask_thr: threshold of a pixel's probability, inclusive.
+        byte_budget: bytes of the tensors of a chunk of masks, beside the result; a chunk has at least one.
 
     Returns:
         (N, H, W) bool.
@@ -77,17 +75,10 @@ def paste_masks(
 def pasted_windows(
     probs: Tensor, boxes: Tensor, *, out_size: tuple[int, int], mask_thr: float, byte_budget: int
 ) -> Iterator[MaskWindows]:
-    """What `paste_masks` returns with a positive `mask_thr`, in chunks and without the images around the masks.
-
-    Args:
-        probs: the arguments are those of `paste_masks`.
-        boxes: see there.
-        out_size: see there.
-        mask_thr: see there.
-        byte_budget: see there.
+    """The masks of `paste_masks` (same arguments) for a positive `mask_thr`, as windows.
 
     Yields:
-        Windows of masks, each in one chunk and not in their order.
+        chunks of windows, not in the order of the masks, each of which is in one chunk.
     """
     for chunk in _chunks(probs, boxes, out_size, mask_thr, byte_budget=byte_budget):
         left = chunk.left.clamp(max=out_size[1] - chunk.width)
@@ -125,7 +116,7 @@ def _chunks(
             return widths[start] * (bytes_before[stop] - bytes_before[start])
 
         within_budget = start + bisect_right(range(start + 1, len(widths) + 1), budget, key=num_bytes)
-        similar = bisect_right(keys, widths[start] / 2 - keys[start], key=neg)  # few columns in vain, and no mix
+        similar = bisect_right(keys, widths[start] / 2 - keys[start], key=neg)  # few idle columns; ties apart
         part = slice(start, max(start + 1, min(within_budget, similar)))
         rows = rows_before[part.stop] - rows_before[start]
         yield Chunk(order[part], boxes[part], left[part], top[part], height[part], widths[start], rows, tied[start])
@@ -133,7 +124,7 @@ def _chunks(
 
 
 def _span(low: Tensor, high: Tensor, side: int, length: int) -> tuple[Tensor, Tensor]:
-    """First pixel of an axis that a mask reaches, and how many it reaches; both (N,) long."""
+    """First pixel of an axis that a mask covers, and their number; both (N,) long."""
     extent = high - low
     reach = extent / (2 * side) + 0.5  # half a cell around the box fades to zero
     first = (low - reach).floor().clamp(0, length)
@@ -166,23 +157,23 @@ def _rows(probs: Tensor, chunk: Chunk, left: Tensor, mask_thr: float) -> Tensor:
 
 
 def _place(pixel: Tensor, low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Where pixels' centres lie in masks padded by one cell: the cell before them, and how far they are from it."""
-    at = (pixel + 0.5 - low) / (high - low) * 2 - 1  # operation by operation as `F.grid_sample` and its callers
+    """The position of pixels' centres in masks padded by one cell: the cell before, and the distance from it."""
+    at = (pixel + 0.5 - low) / (high - low) * 2 - 1  # the operations of `F.grid_sample` and its callers, in their order
     at = (((at + 1) * side - 1) / 2).clamp(-1, side)
     cell = at.floor().clamp(max=side - 1)
     return cell.long() + 1, at - cell
 
 
 def _interpolated(tables: list[Tensor], index: Tensor, after: Tensor) -> list[Tensor]:
-    """Rows (L, D) of each table (M, D) that lie `after` (L,) behind the row `index` (L,), before the next one."""
+    """Linear interpolation in each table (M, D) at `index + after`, (L,) each -> (L, D)."""
     return [rows.index_select(0, index).lerp_(rows.index_select(0, index + 1), after[:, None]) for rows in tables]
 
 
 def _products(tables: list[Tensor], index: Tensor, after: Tensor) -> list[Tensor]:
-    """The terms of `_interpolated` instead of their sums.
+    """The terms of `_interpolated` instead of their sums, which are added up after both axes, as in `F.grid_sample`.
 
-    Added up after both axes they are rounded as in `F.grid_sample`. That decides which pixels are inside where
-    cells side by side are all at the threshold, as with logits of 0: a box that leaves the feature map.
+    Its rounding decides which pixels are inside where neighbouring cells are at the threshold, as with logits of 0: a
+    box beyond the feature map.
     """
     weights = enumerate((1 - after, after))
     return [rows.index_select(0, index + i).mul_(weight[:, None]) for i, weight in weights for rows in tables]

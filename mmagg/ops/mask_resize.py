@@ -1,4 +1,4 @@
-"""From mask probabilities at map size to binary masks at image size, a few at a time.
+"""Resizing: from mask probabilities at map size to binary masks at image size, in chunks.
 
 Shape shorthand: N masks, n of them in a chunk, (h, w) map size, (H, W) image size; in a chunk, a × b pixels of the
 image in each window, from p × q pixels of the maps.
@@ -15,18 +15,18 @@ from mmagg.ops.bilinear import Taps, taps_of_two_resizes
 from mmagg.ops.mask_windows import MaskWindows, write_windows
 
 CACHE_BYTES = 8 * 2**20
-CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes that are computed alike: a GPU rather has few calls than few pixels
+CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes of windows in a chunk; on a GPU, calls cost more than pixels
 
 
 def chunk_size(bytes_per_item: int, byte_budget: int) -> int:
-    """How many items of `bytes_per_item` bytes fit into `byte_budget` bytes; at least one."""
+    """Number of items of `bytes_per_item` bytes within `byte_budget` bytes; at least one."""
     return max(1, byte_budget // max(1, bytes_per_item))
 
 
 def cached_budget(byte_budget: int, device: torch.device) -> int:
-    """What of a byte budget element-wise passes should use.
+    """The part of a byte budget that element-wise passes should use: on the CPU what stays in its caches.
 
-    On the CPU, passes over a chunk that stays in the caches are two to three times as fast as over fresh memory.
+    Passes over cached memory are two to three times as fast.
     """
     return min(byte_budget, CACHE_BYTES) if torch.device(device).type == 'cpu' else byte_budget
 
@@ -68,9 +68,8 @@ def full_size_masks(
         upsampled_size: (height, width) of the padded network input.
         crop: (height, width) of the image in it, without the padding.
         out_size: (H, W) of the original image.
-        mask_thr: a pixel is inside if its probability is above this.
-        byte_budget: bytes that the tensors of a chunk may take together, beside the result (one mask is always
-            done).
+        mask_thr: threshold of a pixel's probability, exclusive.
+        byte_budget: bytes of the tensors of a chunk of masks, beside the result; a chunk has at least one.
 
     Returns:
         (N, H, W) bool and (N, 4) float32, as of `boxes_from_masks`.
@@ -94,21 +93,13 @@ def full_size_windows(
     mask_thr: float,
     byte_budget: int,
 ) -> Iterator[tuple[MaskWindows, Tensor]]:
-    """What `full_size_masks` returns, in chunks and without the images around the masks.
+    """The masks and boxes of `full_size_masks` (same arguments), as windows.
 
-    The resizing is one linear map of the columns and one of the rows. A pixel can be inside only where it depends on
-    a pixel of the map that is above the threshold: this window is computed. One device-to-host copy in all.
-
-    Args:
-        probs: the arguments are those of `full_size_masks`.
-        upsampled_size: see there.
-        crop: see there.
-        out_size: see there.
-        mask_thr: see there.
-        byte_budget: see there.
+    The resizing is one linear map of the columns and one of the rows. Only the window of pixels that depend on a pixel
+    of the map above the threshold is computed. There is one device-to-host copy in all.
 
     Yields:
-        Windows of masks, each mask in one chunk and not in their order; and the boxes (n, 4) around these masks.
+        chunks of windows, not in the order of the masks, each of which is in one chunk, and the (n, 4) boxes of these.
     """
     if len(probs) == 0:
         return
@@ -120,7 +111,7 @@ def full_size_windows(
     top, height = _reached(rows, low_y, high_y)
     left, width = _reached(columns, low_x, high_x)
     budget = cached_budget(byte_budget, probs.device)
-    # A chunk's windows are computed in one size; they have the same power of a base as height, and the same as width.
+    # The windows of a chunk are computed in one size: their heights round up to the same power of a base, as do widths.
     base = CPU_SIZES if probs.device.type == 'cpu' else GPU_SIZES
     powers = (torch.stack([height, width], 1).log() / math.log(base)).ceil()
     for power in powers.unique(dim=0):
@@ -144,16 +135,13 @@ def full_size_windows(
 
 
 def _reached(taps: Taps, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """First pixel of an axis that depends on those from `low` to `high` (N,) of the maps, and how many do.
-
-    One at least, so that a mask without pixels is like the others.
-    """
+    """First pixel of an axis that depends on the maps' pixels `low` to `high` (N,), and their number, at least 1."""
     first = torch.searchsorted(taps.start + taps.weight.shape[1], low, right=True).clamp(max=len(taps.start) - 1)
     return first, (torch.searchsorted(taps.start, high) - first).clamp(min=1)
 
 
 def _source(taps: Taps, first: Tensor, num: int) -> tuple[Tensor, int]:
-    """First pixels (n,) of the maps that `num` pixels from `first` (n,) on need, and how many they need at most."""
+    """First pixels (n,) of the maps on which `num` pixels from `first` (n,) on depend, and their greatest number."""
     start = taps.start[first]
     count = int((taps.start[first + num - 1] - start).max()) + taps.weight.shape[1]
     return start.clamp(max=taps.length - count), count
@@ -173,7 +161,7 @@ def _interpolated(x: Tensor, taps: Taps, start: Tensor, first: Tensor, num: int)
     neighbour = taps.start[pixel] + (torch.arange(n) * p - start).repeat_interleave(num)
     neighbours = neighbour[:, None] + torch.arange(taps.weight.shape[1])
     weight = taps.weight[pixel.to(x.device)]
-    table = x.contiguous().view(n * p, d)  # a transpose would be taken as it is, and be ten times as slow
+    table = x.contiguous().view(n * p, d)  # ten times as fast as with a transposed table
     x = F.embedding_bag(neighbours.to(x.device), table, per_sample_weights=weight, mode='sum')
     return x.unflatten(0, (n, num))
 
@@ -183,8 +171,8 @@ def areas_and_sums(probs: Tensor, *, mask_thr: float, byte_budget: int) -> tuple
 
     Args:
         probs: (N, h, w) mask probabilities.
-        mask_thr: a pixel is inside if its probability is above this.
-        byte_budget: bytes that the tensors of a chunk may take together (one mask is always done).
+        mask_thr: threshold of a pixel's probability, exclusive.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
 
     Returns:
         (N,) float32 pixels and (N,) sums.
@@ -217,6 +205,6 @@ def boxes_from_masks(masks: Tensor) -> Tensor:
 
 
 def _extents(lines: Tensor) -> tuple[Tensor, Tensor]:
-    """The first of (N, L) that is not zero, and the place behind the last one; 0 and 0 without any."""
+    """(N, L) -> (N,) index of the first non-zero element, and (N,) that behind the last; 0 and 0 without any."""
     lines = lines.int()
     return lines.argmax(1), (lines.shape[1] - lines.flip(1).argmax(1)) * lines.amax(1)

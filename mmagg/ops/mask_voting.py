@@ -1,4 +1,4 @@
-"""Mask voting (AggMask, Table 1): a kept mask becomes the mean of the candidates that agree with it.
+"""Mask voting (AggMask, Sec. 3.2 and Table 1): a kept mask becomes the mean of the candidates that agree with it.
 
 Shape shorthand: N candidates, M of them kept, (H, W) mask size.
 """
@@ -20,9 +20,9 @@ def mask_voting(
     iou_thr: float,
     class_agnostic: bool = False,
 ) -> Tensor:
-    """Replace each kept mask by the weighted mean of the candidates around it.
+    """Replace each kept mask by the weighted mean of its voters.
 
-    Candidates of its class whose IoU with the kept mask is at least `iou_thr` vote, and always itself.
+    Voters are the mask itself, and the candidates of its class with an IoU of at least `iou_thr` with it.
 
     Args:
         probs: (N, H, W) mask probabilities.

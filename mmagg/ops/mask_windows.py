@@ -1,4 +1,4 @@
-"""Binary masks of an image as small windows of it: most masks are small.
+"""Binary masks given by the windows that hold their pixels, since most masks are small.
 
 Shape shorthand: n masks, R rows of all windows, w width of the windows, (H, W) image size.
 """
@@ -11,10 +11,10 @@ from torch import Tensor
 
 
 class MaskWindows(NamedTuple):
-    """Masks that are empty outside a window each, at least a pixel wide and inside the image."""
+    """Masks that are empty outside a window each; windows are at least a pixel wide and inside the image."""
 
     index: Tensor
-    """(n,) long, which masks they are of all that were asked for."""
+    """(n,) long, the masks' indices among all."""
     left: Tensor
     """(n,) long, first column of each window."""
     top: Tensor
@@ -26,7 +26,7 @@ class MaskWindows(NamedTuple):
 
 
 def places_of_rows(top: Tensor, height: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
-    """Where the rows of windows are, one window below the other.
+    """Window and image row of each row of windows that lie one below the other.
 
     Args:
         top: (n,) first row of each window.
@@ -34,7 +34,7 @@ def places_of_rows(top: Tensor, height: Tensor, num_rows: int) -> tuple[Tensor, 
         num_rows: R, the sum of `height`; known to the caller without a device-to-host copy.
 
     Returns:
-        (R,) which of the n windows a row is in, and (R,) which row of the image it is; both long.
+        (R,) index of the window, and (R,) row of the image; both long.
     """
     which = torch.arange(len(height), device=height.device).repeat_interleave(height, output_size=num_rows)
     above = height.cumsum(0) - height
@@ -45,8 +45,8 @@ def write_windows(masks: Tensor, windows: MaskWindows) -> None:
     """Write the windows of masks into bitmaps.
 
     Args:
-        masks: (N, H, W) bool, contiguous; `windows.index` counts these.
-        windows: what to write.
+        masks: (N, H, W) bool, contiguous.
+        windows: of masks with an `index` in [0, N).
     """
     which, y = places_of_rows(windows.top, windows.height, len(windows.rows))
     start = (windows.index[which] * masks.shape[1] + y) * masks.shape[2] + windows.left[which]
@@ -54,19 +54,19 @@ def write_windows(masks: Tensor, windows: MaskWindows) -> None:
 
 
 def writer(device: torch.device) -> Callable[[Tensor, Tensor, Tensor], None]:
-    """The faster way to write rows (R, w) to (M,), from the places (R,) on; it depends on the device."""
+    """The device's faster way to write rows (R, w) into a flat tensor, each from its start (R,) on."""
     return write_rows if device.type == 'cpu' else write_pixels
 
 
 def write_rows(flat: Tensor, start: Tensor, rows: Tensor) -> None:
-    """Rows as a whole, to a view that has one for every place: 60 times as fast on the CPU.
+    """Whole rows, through an overlapping view with a row for every start: 60 times as fast on the CPU.
 
-    Not for CUDA, where deterministic algorithms would copy the view, which overlaps itself.
+    Not for CUDA, where deterministic algorithms would copy this view.
     """
     width = rows.shape[1]
     flat.as_strided((len(flat) - width + 1, width), (1, 1))[start] = rows
 
 
 def write_pixels(flat: Tensor, start: Tensor, rows: Tensor) -> None:
-    """Pixel by pixel; takes an index of 8 bytes for each."""
+    """Pixel by pixel, with an index of 8 bytes for each."""
     flat[start[:, None] + torch.arange(rows.shape[1], device=flat.device)] = rows

@@ -1,7 +1,7 @@
 """Content-aware reassembly: each output pixel is a weighted sum of a neighbourhood, with weights of its own.
 
-`reassemble_up` is CARAFE (Wang et al., ICCV 2019), as GACARAFE of A2-FPN uses it (Eq. 8); `reassemble_down` is the
-content-aware pooling of its GACAP (Eq. 12). Both are cases of one map, which is linear in x and in the kernels:
+`reassemble_up` is CARAFE (Wang et al., ICCV 2019), as in GACARAFE (A2-FPN, Eq. 8); `reassemble_down` is the
+content-aware pooling of GACAP (A2-FPN, Eq. 12). Both are cases of one map, which is linear in x and in the kernels:
 
     out[c, scale*y + i, scale*x + j] = sum over taps t = (dy, dx) of
         kernels[t, i, j, y, x] * x[c, stride*y + dy - k//2, stride*x + dx - k//2]
@@ -12,8 +12,8 @@ with stride 1 for upsampling and scale 1 for downsampling. Three backends comput
     triton  fused kernels for CUDA; see `reassembly_triton`
     mmcv    mmcv's CARAFE, where it is compiled with CUDA; see `reassembly_mmcv`
 
-On CUDA the best one that is there runs, in float64 and on other devices torch. The environment variable
-MMAGG_REASSEMBLY or the argument ``backend`` force one.
+On CUDA the first that is available of triton, mmcv and torch runs; in float64 and on other devices, torch does. The
+environment variable MMAGG_REASSEMBLY or the argument `backend` force one.
 
 Shape shorthand: B images, C channels, k kernel side, g groups, (H, W) size of x, (h, w) size of the grid of kernels.
 """
@@ -35,8 +35,8 @@ NAMES = ('triton', 'mmcv', 'torch')  # in the order of preference on CUDA
 def reassemble_up(x: Tensor, kernels: Tensor, *, scale: int = 2, groups: int = 1, backend: str | None = None) -> Tensor:
     """Upsample: CARAFE (A2-FPN, Eq. 8).
 
-    Output pixel (scale*y + i, scale*x + j) sums up the k x k neighbourhood of (y, x); outside x there is zero. Equal
-    to mmcv's ``carafe`` with masks ``pixel_shuffle(kernels, scale)``.
+    Output pixel (scale*y + i, scale*x + j) sums up the zero-padded k x k neighbourhood of (y, x). Equal to mmcv's
+    `carafe` with masks `pixel_shuffle(kernels, scale)`.
 
     Args:
         x: (B, C, H, W); channel c belongs to group c // (C // groups).
@@ -62,8 +62,7 @@ def reassemble_down(
 ) -> Tensor:
     """Downsample: content-aware pooling (A2-FPN, Eq. 12).
 
-    Output pixel (y, x) sums up the k x k neighbourhood of (stride*y, stride*x), as a convolution with padding k // 2
-    does; outside x there is zero.
+    Output pixel (y, x) sums up the zero-padded k x k neighbourhood of (stride*y, stride*x).
 
     Args:
         x: (B, C, H, W); channel c belongs to group c // (C // groups).
@@ -157,7 +156,7 @@ def choose_backend(device: torch.device, dtype: torch.dtype, backend: str | None
 
 
 def objection(name: str, device: torch.device, dtype: torch.dtype, masks: int) -> str | None:
-    """Why a backend cannot compute what `choose_backend` describes, and what to do; None if it can."""
+    """The reason why a backend cannot run (arguments as of `choose_backend`), and what to do; None if it can."""
     if name == 'torch':
         return None
     if dtype == torch.float64:
@@ -174,7 +173,7 @@ def objection(name: str, device: torch.device, dtype: torch.dtype, masks: int) -
 
 @cache
 def triton_problem() -> str | None:
-    """Why Triton is of no use on this machine, and what to do; None if it is there."""
+    """The reason why Triton cannot be imported; None if it can."""
     try:
         from mmagg.ops import reassembly_triton  # noqa: F401
     except Exception as error:  # a broken installation may raise anything
@@ -183,7 +182,7 @@ def triton_problem() -> str | None:
 
 
 def backends() -> str:
-    """In words, which backend runs where on this machine, for ``tools/doctor.py``."""
+    """The backend that runs on each device of this machine, in words, for tools/doctor.py."""
     found = []
     for name, device in (('the CPU', 'cpu'), ('CUDA', 'cuda')):
         try:
@@ -197,7 +196,7 @@ def backends() -> str:
 
 
 class Reassemble(torch.autograd.Function):
-    """The map with its gradients; of the inputs, only what a wanted gradient needs is kept."""
+    """The map with its gradients; only the inputs that a needed gradient takes are saved."""
 
     @staticmethod
     def forward(

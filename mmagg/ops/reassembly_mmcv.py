@@ -1,9 +1,8 @@
 """Content-aware reassembly by mmcv's CARAFE, a CUDA kernel for upsampling.
 
-Upsampling is that. Downsampling becomes several upsamplings by 1: pixels of x that lie ``stride`` apart form a map, the
-taps that meet such a phase form its masks, and the phases' results are summed. A tap at distance d = dy - k//2 meets
-phase d mod stride at distance floor(d / stride): with k = 5 and stride 2, the 25 weights go to four 3 x 3 masks of
-which 11 weights stay zero.
+Downsampling is a sum of upsamplings by 1, one of each phase of x (pixels that lie `stride` apart) with the taps that
+fall on it as masks. A tap at distance d = dy - k//2 falls on phase d mod stride, at distance floor(d / stride): with
+k = 5 and stride 2, 25 weights go to four 3 x 3 masks, of which 11 weights stay zero.
 
 Shape shorthand: B images, C channels, k kernel side, g groups, s stride, (H, W) size of x, (h, w) size of the result.
 """
@@ -17,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Carafe = Callable[[Tensor, Tensor, int, int, int], Tensor]
-MOST_MASKS = 384  # mmcv's kernel has shared memory for so many weights of a pixel
+MOST_MASKS = 384  # weights per pixel in the shared memory of mmcv's kernel
 
 
 def objection(device: torch.device, masks: int) -> str | None:
-    """Why mmcv cannot compute on a device, and what to do; None if it can."""
+    """The reason why mmcv cannot run on a device, and what to do; None if it can."""
     if device.type != 'cuda':
         return f'mmcv computes CARAFE on CUDA only, not on {device.type}; take backend torch'
     if masks > MOST_MASKS:
@@ -41,13 +40,13 @@ def _problem() -> str | None:
 
 
 def number_of_masks(channels: int, stride: int, scale: int, groups: int) -> int:
-    """Weights per pixel that mmcv needs for kernels of so many channels."""
+    """Weights per pixel that mmcv needs for kernels of `channels` channels."""
     k = isqrt(channels // (groups * scale**2))
     return groups * (stride * (2 * _radius(k, stride) + 1)) ** 2
 
 
 def reassemble(x: Tensor, kernels: Tensor, *, stride: int, scale: int, groups: int) -> Tensor:
-    """Both ops of `reassembly`; one of stride and scale is 1. Computes in float32."""
+    """Both ops of `reassembly` in float32; one of stride and scale is 1."""
     from mmcv.ops import carafe
 
     if stride == 1:
@@ -78,12 +77,12 @@ def down(x: Tensor, kernels: Tensor, stride: int, groups: int, carafe: Carafe) -
 
 
 def _radius(k: int, stride: int) -> int:
-    """How far taps reach in a phase."""
+    """The reach of the taps within a phase."""
     return -(-(k // 2) // stride)
 
 
 def _places(k: int, stride: int, groups: int) -> Tensor:
-    """(g * k*k,) long: where a kernel's weights go, in masks of shape (s*s, g, side, side)."""
+    """(g * k*k,) long indices of a kernel's weights in masks of shape (s*s, g, side, side)."""
     radius = _radius(k, stride)
     distance = torch.arange(k) - k // 2
     phase, place = distance % stride, distance.div(stride, rounding_mode='floor') + radius

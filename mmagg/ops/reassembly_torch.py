@@ -1,13 +1,8 @@
 """Content-aware reassembly in plain PyTorch: a loop over the kernels' taps, in blocks that stay in the caches.
 
-One map, linear in x and in the kernels, holds both ops of `reassembly`; upsampling has stride 1, downsampling scale 1:
-
-    fine[c, scale*y + i, scale*x + j] = sum over taps t = (dy, dx) of
-        kernels[t, i, j, y, x] * x[c, stride*y + dy - k//2, stride*x + dx - k//2]
-
-Nothing is padded, unfolded or shuffled. A map of which every s-th pixel is needed is split into its s x s phases, so
-that neighbours in the grid of kernels are neighbours in memory: copied, a few channels at a time, where maps lie plane
-by plane; mere views where they lie pixel by pixel (channels_last).
+The map is that of `reassembly`, with its output called `fine`. Nothing is padded, unfolded or shuffled: a map of which
+every s-th pixel is needed is split into its s x s phases, so that neighbours in the grid of kernels are neighbours in
+memory. Phases are copies, of a few channels at a time, of contiguous maps, and views of channels_last ones.
 
 Shape shorthand: B images, C channels, k kernel side, g groups, (H, W) size of x, (h, w) size of the grid of kernels.
 """
@@ -101,15 +96,15 @@ class Block(NamedTuple):
 
 
 class Term(NamedTuple):
-    """What a tap adds to the pixels (i, j) of some points of the grid of kernels.
+    """The contribution of a tap to the pixels (i, j) of some points of the grid of kernels.
 
     Attributes:
-        central: whether the tap is the one that lies on the point itself.
+        central: whether the tap is on the point itself.
         near: (i, j), the phase of the fine map.
-        points: where in that phase; all channels, rows, columns.
-        phase: (p, q), the phase of x that the tap meets.
-        pixels: where in that phase; all channels, rows, columns.
-        weights: the tap, i, j, rows and columns of the kernels.
+        points: index into that phase: all channels, rows, columns.
+        phase: (p, q), the phase of x that the tap falls on.
+        pixels: index into that phase: all channels, rows, columns.
+        weights: index into the kernels: tap, i, j, rows, columns.
     """
 
     central: bool
@@ -121,20 +116,20 @@ class Term(NamedTuple):
 
 
 class Work:
-    """How a reassembly is cut into blocks and terms.
+    """The blocks and terms of a reassembly.
 
-    Plane by plane a block has all pixels of a few channels, pixel by pixel it has all channels of a few rows: the
-    innermost loops run along memory.
+    A block has all pixels of a few channels of contiguous maps, or all channels of a few rows of channels_last ones, so
+    that the innermost loops run along memory.
 
     Args:
-        x: (B, C, H, W), the input or what has its shape.
-        fine: (B, C, scale*h, scale*w), the output or what has its shape.
-        kernels: (B, g * k*k * scale*scale, h, w), the kernels or what has their shape.
+        x: (B, C, H, W), the input or its gradient.
+        fine: (B, C, scale*h, scale*w), the output or its gradient.
+        kernels: (B, g * k*k * scale*scale, h, w), or their gradient.
         stride, scale, groups: as for `forward`.
 
     Attributes:
-        dtype: in which sums are accumulated, at least float32.
-        by_pixel: whether the maps are used as they lie, pixel by pixel.
+        dtype: of the accumulated sums, at least float32.
+        by_pixel: whether the maps are channels_last and used without a copy.
         step: channels of a block.
     """
 
@@ -158,7 +153,7 @@ class Work:
         return kernels.unflatten(1, (self.groups, self.k**2, self.scale, self.scale))
 
     def blocks(self) -> Iterator[tuple[Block, list[Term]]]:
-        """All blocks, and of each its terms."""
+        """All blocks, each with its terms."""
         for first in range(0, self.grid[0], self.rows):
             terms = list(self.terms(first, min(first + self.rows, self.grid[0])))
             for image in range(self.images):
@@ -168,7 +163,7 @@ class Work:
                         yield Block(image, group, slice(c, min(c + self.step, stop))), terms
 
     def terms(self, first: int, last: int) -> Iterator[Term]:
-        """All terms of some rows of the grid; of every phase of the fine map, the central one comes first."""
+        """All terms of some rows of the grid; for every phase of the fine map, the central one comes first."""
         centre, everything = self.k**2 // 2, slice(None)
         taps = sorted(range(self.k**2), key=lambda tap: tap != centre)
         for near in [(i, j) for i in range(self.scale) for j in range(self.scale)]:
@@ -180,7 +175,7 @@ class Work:
                     yield Term(tap == centre, near, points, (p, q), pixels, (tap, *near, rows, columns))
 
     def span(self, d: int, axis: int, first: int, last: int) -> tuple[int, slice, slice]:
-        """One axis of a tap: the phase of x that it meets, the points for which x has a pixel there, those pixels."""
+        """One axis of a tap: the phase of x that it falls on, the points whose pixel exists there, and these pixels."""
         shift, phase = divmod(d - self.k // 2, self.stride)
         there = len(range(phase, self.size[axis], self.stride))
         start, stop = max(first, -shift), min(last, there - shift)
@@ -188,12 +183,12 @@ class Work:
 
 
 class Phases:
-    """A map (B, C, s*h, s*w), or a little less, as s x s maps (C, h, w) of a block at a time.
+    """The s x s phases (C, h, w) of a map (B, C, s*h, s*w), or a little smaller, one block at a time.
 
     Args:
         maps: the map.
         s: distance of the pixels of a phase.
-        work: what it takes part in.
+        work: the reassembly.
     """
 
     def __init__(self, maps: Tensor, s: int, work: Work) -> None:
@@ -203,7 +198,7 @@ class Phases:
             self.memory = maps.new_empty(shape, dtype=work.dtype)  # once, for all blocks
 
     def views(self, block: Block) -> dict[Phase, Tensor]:
-        """The phases where they lie."""
+        """Views of the phases."""
         part, s = self.maps[block.image, block.channels], self.s
         return {(i, j): part[:, i::s, j::s] for i in range(s) for j in range(s)}
 
@@ -223,17 +218,17 @@ class Phases:
         return phases
 
     def write(self, block: Block, phases: dict[Phase, Tensor]) -> None:
-        """Bring phases back to where they belong."""
+        """Copy phases back into the map."""
         if self.memory is not None:
             for phase, view in self.views(block).items():
                 view.copy_(phases[phase])
 
 
 def by_pixel(maps: Tensor) -> bool:
-    """Whether a pixel's channels are neighbours in memory."""
+    """True if a pixel's channels are neighbours in memory (channels_last)."""
     return maps.shape[1] > 1 and maps.stride(1) == 1
 
 
 def laid_out_like(maps: Tensor, other: Tensor) -> Tensor:
-    """Another map, copied if it lies otherwise."""
+    """Another map in the memory layout of `maps`."""
     return other.contiguous(memory_format=torch.channels_last) if by_pixel(maps) else other

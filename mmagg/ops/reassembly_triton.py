@@ -1,13 +1,9 @@
 """Content-aware reassembly as fused Triton kernels: forward, and backward for the features and for the kernels.
 
-One map, linear in x and in the kernels, holds both ops of `reassembly`; upsampling has stride 1, downsampling scale 1:
-
-    fine[c, scale*y + i, scale*x + j] = sum over taps t = (dy, dx) of
-        kernels[t, i, j, y, x] * x[c, stride*y + dy - k//2, stride*x + dx - k//2]
-
-A point (y, x) of the grid of kernels stands for scale x scale pixels (i, j) of the fine map and for stride x stride
-pixels (p, q) of x. Every program has a tile of points, whose kernels it reads once for several channels; no padded,
-unfolded or shuffled maps exist. Each result is summed by one thread, in float32 and always in the same order.
+The map is that of `reassembly`, with its output called `fine`. A point (y, x) of the grid of kernels stands for
+scale x scale pixels (i, j) of the fine map and for stride x stride pixels (p, q) of x. Every program has a tile of
+points, whose kernels it reads once for several channels; nothing is padded, unfolded or shuffled. Each result is summed
+by one thread, in float32 and always in the same order.
 
 Shape shorthand: B images, C channels, k kernel side, (H, W) size of x, (h, w) size of the grid of kernels. Tensors of
 the Triton code are [channels or taps, points] of a tile of TY x TX points.
@@ -108,7 +104,7 @@ def row_of(
     maps, tile_y, tile_x, step_h, step_w,
     S: tl.constexpr, R: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr, PAIRED: tl.constexpr,
 ):  # fmt: skip
-    """Where the first row of pixels of each point lies in a map, for `load_row`.
+    """Pointers to the first row of pixels of each point in a map, for `load_row`.
 
     Args:
         maps: pointer to the map, of S x S pixels per point.
@@ -258,7 +254,7 @@ PROGRAMS = 2048  # fill a large GPU; where there are fewer tiles, channels are s
 
 
 def objection(device: torch.device) -> str | None:
-    """Why these kernels cannot run on a device, and what to do; None if they can."""
+    """The reason why these kernels cannot run on a device, and what to do; None if they can."""
     if INTERPRETED:
         return None
     if device.type != 'cuda':
@@ -308,7 +304,7 @@ def grad_kernels(out: Tensor, grad: Tensor, x: Tensor, stride: int, scale: int, 
 
 
 class Launch:
-    """How the work is spread over programs.
+    """The distribution of the work over programs.
 
     Args:
         fine: (B, C, scale*h, scale*w), the fine map or its gradient.
@@ -368,5 +364,5 @@ class Launch:
 
 
 def paired(fine: Tensor, scale: int) -> bool:
-    """Whether both pixels of a row of a point can be read at once."""
+    """True if both pixels of a row of a point can be read at once."""
     return scale == 2 and fine.stride(3) == 1 and all(step % 2 == 0 for step in fine.stride()[:3])

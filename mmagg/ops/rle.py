@@ -1,7 +1,7 @@
-"""Binary masks as COCO's run-length encoding (RLE), and back: the one codec.
+"""COCO's run-length encoding (RLE) of binary masks.
 
-RLE is a dict of `size`, [H, W], and `counts`: compressed ones are text, as in JSON, or bytes, as pycocotools has them;
-uncompressed ones are a list of run lengths.
+RLE is a dict of `size`, [H, W], and `counts`: compressed as text (JSON) or bytes (pycocotools), or uncompressed as a
+list of run lengths.
 
 Shape shorthand: N masks of (H, W) pixels, n of them as windows of (h, w) pixels.
 """
@@ -92,7 +92,7 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
     Args:
         rles: N masks.
         height: H.
-        width: W; the size is asked for because no RLE may be there to tell it.
+        width: W.
 
     Returns:
         (N, H, W) bool, on the CPU.
@@ -175,11 +175,11 @@ def pairwise_iou(found: 'np.ndarray', objects: 'np.ndarray', crowd: 'np.ndarray'
 def instance_boxes(
     boxes: 'Tensor | np.ndarray | None', masks: 'Tensor | np.ndarray | Sequence | None', *, count: int
 ) -> 'np.ndarray':
-    """(N, 4) boxes x1, y1, x2, y2: the given ones, those of the masks where a given one is empty.
+    """(N, 4) boxes x1, y1, x2, y2, those around the masks in place of empty ones.
 
     Args:
-        boxes: (N, 4); mmdet's SOLO heads leave zeros.
-        masks: N of them.
+        boxes: (N, 4), with zeros from mmdet's SOLO heads, or None.
+        masks: N masks.
         count: N.
     """
     import numpy as np

@@ -1,6 +1,11 @@
-"""The run lengths in COCO's run-length codes, of many masks at once, and how many pixels they stand for.
+"""The run lengths of COCO's compressed RLE, of many masks at once, and their sums, the number of pixels.
 
-pycocotools reads a code that is shorter than its image without an end.
+pycocotools reads beyond the end of a code that is shorter than its image.
+
+A number of a code is written in groups of five bits, the lowest first: a byte is 48 plus the group, plus 32 if more
+follow; bit 16 of the last group is the sign. The first three numbers are lengths of runs, each later one is a
+difference to the last run but one. So runs are sums of every other number: of the second, fourth, ..., and of the
+third, fifth, ....
 
 Shape shorthand: N masks, R runs of all of them.
 """
@@ -10,18 +15,30 @@ from collections.abc import Sequence
 import numpy as np
 
 CHUNK = 512  # codes at once; more do not fit into the processor's cache
-LARGEST = 2**62  # more than any image has
+LARGEST = 2**62  # more pixels than any image has
+
+
+def run_lengths(code: bytes) -> np.ndarray:
+    """(R,) lengths of the runs of one valid code, column by column, background first; unchecked, hence faster."""
+    groups = np.frombuffer(code, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(groups < 32)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    shift = 5 * (np.arange(len(groups)) - np.repeat(starts, ends - starts + 1))
+    runs = np.add.reduceat((groups & 31) << shift, starts)
+    runs -= np.where(groups[ends] & 16, 32 << shift[ends], 0)
+    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
+    return runs
 
 
 def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
-    """Pixels of run-length codes.
+    """Number of pixels of masks.
 
     Args:
-        codes: N of them, as text, as bytes, or as a list of run lengths.
+        codes: N run-length codes, as text, bytes or a list of run lengths.
 
     Returns:
-        (N,) int64, foreground and background together; -1 for a code that ends within a number, has a run of less than
-        nothing or what is no number.
+        (N,) int64, foreground and background together; -1 for a code that ends within a number, has a negative run or
+        an invalid character.
     """
     result = np.zeros(len(codes), np.int64)
     written = [i for i, code in enumerate(codes) if len(code) and not isinstance(code, list)]
@@ -36,12 +53,7 @@ def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
 
 
 def _written_lengths(codes: Sequence[bytes | str]) -> np.ndarray:
-    """(N,) pixels, or -1, of codes that are not empty.
-
-    A number is written in groups of five bits, the lowest first: a byte is 48 plus the group, plus 32 if more follow;
-    bit 16 of the last group is the sign. It is the length of a run, from the fourth on the difference to the last but
-    one. So runs are sums of every other number: of the second, fourth, ..., and of the third, fifth, ....
-    """
+    """(N,) pixels, or -1, of codes that are not empty."""
     codes = [code.encode(errors='surrogatepass') if isinstance(code, str) else code for code in codes]
     groups = np.frombuffer(b''.join(codes), np.uint8).astype(np.int64) - 48
     code_ends = np.cumsum([len(code) for code in codes])

@@ -1,4 +1,4 @@
-"""RoIPool of Fast R-CNN (Girshick, ICCV 2015, section 2.1) in plain torch: for the CPU too, where mmcv has none.
+"""RoIPool (Fast R-CNN, Sec. 2.1) in plain torch, also for the CPU, where mmcv has none.
 
 Shape shorthand: B images, N RoIs, C channels, (H, W) map size, S bins along each side; G sequences of L places
 with D features each, of which N × S ranges are asked for.
@@ -11,29 +11,28 @@ from mmagg.ops.mask_resize import cached_budget, chunk_size
 
 
 def roi_pool(x: Tensor, rois: Tensor, *, size: int, scale: float, byte_budget: int = 64 * 2**20) -> Tensor:
-    """Maximum over each bin of a grid that is laid on a RoI.
+    """The maximum over each of S x S bins of a RoI.
 
-    A RoI's corners are rounded to cells of the map, half away from zero, and both belong to it. A bin takes all
-    cells that it touches; a bin outside of the map is 0. The gradient goes to the first of equal maxima, row by
-    row, and adds up in float32 at least.
+    A RoI's corners are rounded to cells of the map, half away from zero, and both belong to it. A bin has all the cells
+    it touches; a bin outside the map is 0. The gradient goes to the first of equal maxima, row by row, and is summed in
+    float32 at least.
 
-    The maximum over a rectangle is one along x, then one along y. Ranges are put together from ranges of 1, 2, 4
-    … cells, as many as the map has room for: boxes may be of any size, and nothing waits for the device to tell
-    theirs.
+    The maximum over a rectangle is one along x, then one along y. Ranges are composed of ranges of 1, 2, 4 … cells, so
+    that the sizes of the boxes need not be known on the CPU.
 
     Args:
         x: (B, C, H, W) feature map.
         rois: (N, 5) image index and x1, y1, x2, y2 in pixels of the input.
         size: S.
         scale: cells of the map per pixel of the input, 1 / stride.
-        byte_budget: bytes that the search for the maxima of a chunk of RoIs may take (one RoI is always done).
+        byte_budget: bytes of the search for the maxima of a chunk of RoIs; a chunk has at least one.
 
     Returns:
         (N, C, S, S) in the dtype of `x`.
     """
     _, channels, height, width = x.shape
     image = rois[:, 0].long()
-    # A value and its place: as found, as candidates beside those, and both once more with the axes swapped.
+    # Values and places, the best and the candidates, each twice, since the axes are swapped.
     bytes_per_roi = 4 * (x.element_size() + 4) * channels * size * (height + size)
     chunk = chunk_size(bytes_per_roi, cached_budget(byte_budget, x.device))
     columns = _bins(rois[:, 1].float(), rois[:, 3].float(), size, scale, width)
@@ -48,7 +47,7 @@ def roi_pool(x: Tensor, rois: Tensor, *, size: int, scale: float, byte_budget: i
 
 
 def _bins(low: Tensor, high: Tensor, size: int, scale: float, length: int) -> Tensor:
-    """Which cells of an axis the bins take: (N,) corners -> (N, S, 2) long, the first and one after the last."""
+    """The bins' cells of an axis: (N,) corners -> (N, S, 2) long, the first cell and that after the last."""
     first, last = _round(low * scale), _round(high * scale)
     bin_size = ((last - first + 1).clamp(min=1) / size)[:, None]
     index = torch.arange(size, device=low.device)
@@ -57,14 +56,14 @@ def _bins(low: Tensor, high: Tensor, size: int, scale: float, length: int) -> Te
 
 
 def _round(x: Tensor) -> Tensor:
-    """Half away from zero; `torch.round` goes to even numbers."""
+    """Round half away from zero (`torch.round` rounds half to even)."""
     whole = x.trunc()
     return whole + x.sign() * ((x - whole).abs() >= 0.5)
 
 
 @torch.no_grad()
 def _places_of_maxima(x: Tensor, image: Tensor, columns: Tensor, rows: Tensor) -> Tensor:
-    """Where in its map (H · W) the first maximum of each bin is, (N, C, S, S) long; 0 for empty bins."""
+    """(N, C, S, S) long index in its map (H · W) of the first maximum of each bin; 0 for empty bins."""
     _, channels, height, width = x.shape
     num, size, _ = columns.shape
     values = x.permute(0, 3, 2, 1).flatten(2)  # (B, W, H · C)
@@ -81,13 +80,13 @@ def _places_of_maxima(x: Tensor, image: Tensor, columns: Tensor, rows: Tensor) -
 
 
 def _range_maxima(values: Tensor, place: Tensor, sequence: Tensor, ranges: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima over ranges of sequences, and what stands in `place` at the first of equal ones.
+    """Maxima over ranges of sequences, and the `place` of the first of equal ones.
 
     Args:
         values: (G, L, D).
         place: (G, L, D).
-        sequence: (N,) which of the sequences is asked.
-        ranges: (N, S, 2) the first of its places, and one after the last.
+        sequence: (N,) index of the sequence.
+        ranges: (N, S, 2) first index, and that after the last.
 
     Returns:
         (N, S, D) and (N, S, D); -inf and 0 for empty ranges.

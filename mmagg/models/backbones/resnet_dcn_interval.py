@@ -1,7 +1,4 @@
-"""ResNet with a deformable convolution in every n-th block (BlendMask, Table 8).
-
-The idea is YOLACT++'s: every third block brings nearly as much as all of them, in less time.
-"""
+"""ResNet with a deformable convolution in every n-th block ("DCN interval" of YOLACT++; BlendMask, Table 8)."""
 
 from mmdet.models.backbones import ResNet
 from mmdet.registry import MODELS
@@ -10,12 +7,12 @@ from torch import nn
 
 @MODELS.register_module()
 class ResNetDCNInterval(ResNet):
-    """mmdet's ResNet, where in the stages of `stage_with_dcn` only the blocks 0, n, 2n, ... are deformable.
+    """mmdet's ResNet in which only the blocks 0, n, 2n, ... of the stages of `stage_with_dcn` are deformable.
 
     Args:
         depth: 50, 101 or 152.
         dcn: the deformable convolution, for instance `dict(type='DCNv2', deform_groups=1)`.
-        stage_with_dcn: per stage, whether it has any.
+        stage_with_dcn: per stage, whether it has deformable blocks.
         dcn_interval: n. With 3, ResNet-101 has 11 deformable blocks in its last three stages.
         **kwargs: see mmdet's `ResNet`.
 

@@ -1,4 +1,4 @@
-"""Detectors: only what mmdet's cannot express."""
+"""Detectors that mmdet does not have."""
 
 from mmagg.models.detectors.mask_tta import MaskTTAModel
 

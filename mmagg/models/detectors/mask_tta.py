@@ -1,4 +1,4 @@
-"""Test-time augmentation of instance segmentation: the predictions of several views of an image become one.
+"""Test-time augmentation of instance segmentation: the predictions of several views of an image are merged.
 
 Shape shorthand: V views, N instances of all views together, M of them kept, (H, W) original image.
 """
@@ -6,7 +6,6 @@ Shape shorthand: V views, N instances of all views together, M of them kept, (H,
 from collections.abc import Sequence
 
 import numpy as np
-import pycocotools.mask as coco_mask
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import DetDataSample
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from mmagg.models.postprocess import MaskNMS
 from mmagg.ops import chunk_size, mask_voting, masks_to_rle, rle_to_masks
 from mmagg.ops.mask_voting import WEIGHTS
+from mmagg.ops.rle import decode_mask, pairwise_iou, rle_boxes
 from mmagg.ops.stage import stage
 
 FLIPPED = {'horizontal': (1,), 'vertical': (0,), 'diagonal': (0, 1)}  # axes of (H, W)
@@ -26,27 +26,27 @@ SCORES = ('mean', 'max')
 
 @MODELS.register_module()
 class MaskTTAModel(BaseTTAModel):
-    """Any detector that finds masks, with or without boxes, asked once for each view of an image.
+    """Runs a detector with masks, with or without boxes, on each view of an image.
 
-    1. Predict the views one by one; flip masks and boxes back. The detector itself undoes their size.
+    1. Predict the views one by one; flip masks and boxes back. The detector itself rescales them.
     2. Join the instances of all views. Two of a class with a mask IoU of at least `iou_thr` agree.
-    3. Score: the mean over the views of the best score that agrees, or each instance's own.
+    3. Score: the mean over the views of the best score that agrees, or the instance's own.
     4. NMS on the masks' IoU.
-    5. Voting: a pixel is inside a mask if the greater part of those that agree with it says so. A box that was around
-       its mask, as box-free heads have it, is around the new one; another one stays.
+    5. Mask voting among those that agree. A box tight around its mask, as box-free heads have it, becomes tight around
+       the new mask; any other stays.
 
     Between these steps masks are RLE: memory hardly grows with the number of views.
 
     Args:
         module: the detector or its config. Masks are bool tensors or lists of RLE, and are returned as such.
         nms: config of an NMS, `(iou, scores, labels) -> scores`; None for `MaskNMS` with its defaults.
-        iou_thr: the IoU from which on masks agree, in [0, 1]. Below the NMS's threshold, instances that are both kept
-            share their votes.
-        weight: how votes count, `'avg'`, `'score'` or `'iou'`; see `mmagg.ops.mask_voting`. Two votes of the same
-            weight leave what both have inside.
-        score: `'mean'`, in which a view that misses the instance counts as 0, or `'max'`, the kept instance's own.
-        max_per_img: most instances of an image.
-        byte_budget: bytes that the tensors of one chunk may take together; one instance is always done.
+        iou_thr: smallest IoU of masks that agree, in [0, 1]. Below the threshold of the NMS, kept instances may share
+            votes.
+        weight: weights of the votes, 'avg', 'score' or 'iou', see `mmagg.ops.mask_voting`. Two votes of equal weight
+            give the masks' intersection.
+        score: 'mean', where a view without the instance counts as 0, or 'max', the kept instance's own.
+        max_per_img: most instances per image.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
 
     Raises:
         ValueError: a value outside these ranges.
@@ -83,14 +83,14 @@ class MaskTTAModel(BaseTTAModel):
         """Predict a batch.
 
         Args:
-            data: `inputs` and `data_samples`, V lists each, with one entry an image, as `TestTimeAug` makes them.
+            data: `inputs` and `data_samples`, V lists each, with one entry per image, as `TestTimeAug` makes them.
 
         Returns:
-            A sample an image, the first view's, with `pred_instances` of all views: `bboxes` (M, 4) float32, `scores`
-            (M,) float32 in descending order, `labels` (M,) int64, and `masks`, (M, H, W) bool or M RLE dicts.
+            per image the first view's sample with the merged `pred_instances`: `bboxes` (M, 4) float32, `scores` (M,)
+            float32 in descending order, `labels` (M,) int64, and `masks`, (M, H, W) bool or M RLE dicts.
 
         Raises:
-            ValueError: a view does not say whether it is flipped, or the detector finds no masks.
+            ValueError: a view does not say whether it is flipped, or the detector predicts no masks.
         """
         views = []
         for i in range(len(data['inputs'])):
@@ -110,10 +110,10 @@ class MaskTTAModel(BaseTTAModel):
         """Merge the views of each image.
 
         Args:
-            data_samples_list: V samples for each image, on the CPU; masks are RLE, and nothing is flipped any more.
+            data_samples_list: V samples per image, flipped back and on the CPU, with masks as RLE.
 
         Returns:
-            The first sample of each image with the instances of all.
+            per image the first sample, with the merged instances.
         """
         for samples in data_samples_list:
             samples[0].pred_instances = self._merge(
@@ -122,7 +122,7 @@ class MaskTTAModel(BaseTTAModel):
         return [samples[0] for samples in data_samples_list]
 
     def _upright(self, sample: DetDataSample) -> DetDataSample:
-        """A view's prediction, flipped back, on the CPU; masks as RLE."""
+        """A view's prediction, flipped back and on the CPU, with masks as RLE."""
         if 'flip' not in sample:
             raise ValueError(
                 'MaskTTAModel: a view does not say whether it is flipped; the tta_pipeline needs RandomFlip, and its '
@@ -139,14 +139,14 @@ class MaskTTAModel(BaseTTAModel):
         if axes or isinstance(masks, Tensor):
             chunk = chunk_size(4 * size[0] * size[1], self.byte_budget)  # decoded, flipped, and as much to encode it
             parts = [masks[start : start + chunk] for start in range(0, len(masks), chunk)]
-            masks = [rle for part in parts for rle in _flipped(part, axes)]
+            masks = [rle for part in parts for rle in _flipped(part, axes, size)]
         sample.pred_instances = InstanceData(
             bboxes=boxes.float(), scores=found.scores.float(), labels=found.labels, masks=masks
         ).cpu()
         return sample
 
     def _merge(self, views: Sequence[InstanceData], size: tuple[int, int]) -> InstanceData:
-        """The instances of an image's views -> those of the image; masks are RLE."""
+        """The merged instances of an image's views; masks are RLE."""
         joined = InstanceData.cat(views)
         view = torch.cat([torch.full_like(found.labels, i) for i, found in enumerate(views)])
         iou = _mask_iou(joined.masks)  # (N, N)
@@ -156,7 +156,7 @@ class MaskTTAModel(BaseTTAModel):
         if self.score == 'mean':
             best = ranks.new_zeros(len(ranks), len(views))  # (N, V)
             ranks = best.scatter_reduce(1, view.expand_as(agree), agree * ranks, 'amax').mean(1)
-        # All that see an instance have the same mean: the surest of them comes first.
+        # All that agree on an instance have the same mean: the best of them comes first.
         order = joined.scores.sort(descending=True, stable=True).indices
         order = order[ranks[order].sort(descending=True, stable=True).indices]
         joined, iou, agree = joined[order], iou[order][:, order], agree[order][:, order]
@@ -165,7 +165,7 @@ class MaskTTAModel(BaseTTAModel):
         kept = final.nonzero().squeeze(1)
         kept = kept[final[kept].sort(descending=True, stable=True).indices[: self.max_per_img]]
         around = _boxes_around(joined.masks)
-        # One by one, on the CPU: masks are RLE, and each is decoded only in the rectangle of those that agree with it.
+        # One by one, on the CPU, and only in the rectangle around the voters.
         masks = [self._voted(joined, iou, agree[i].nonzero().squeeze(1), i, around, size) for i in kept.tolist()]
         boxes, before, after = joined.bboxes[kept], around[kept], _boxes_around(masks)
         free = (boxes == before).all(1) | (boxes[:, 2:] <= boxes[:, :2]).any(1)  # mmdet's SOLO has boxes of zeros
@@ -179,12 +179,12 @@ class MaskTTAModel(BaseTTAModel):
     def _voted(
         self, joined: InstanceData, iou: Tensor, voters: Tensor, kept: int, around: Tensor, size: tuple[int, int]
     ) -> dict:
-        """The mask that some of the N masks vote for instead of the kept one; only they are decoded."""
+        """The kept mask, as RLE, after voting by some of the N masks; only these are decoded."""
         if len(voters) == 1:
             return joined.masks[kept]
         x1, y1 = around[voters, :2].amin(0).int().tolist()
         x2, y2 = around[voters, 2:].amax(0).int().tolist()
-        masks = [coco_mask.decode(joined.masks[i])[y1:y2, x1:x2] for i in voters.tolist()]
+        masks = [decode_mask(joined.masks[i])[y1:y2, x1:x2] for i in voters.tolist()]
         probs = mask_voting(
             torch.from_numpy(np.stack(masks)).float(),
             iou[voters][:, voters],
@@ -194,31 +194,25 @@ class MaskTTAModel(BaseTTAModel):
             weight=self.weight,
             iou_thr=self.iou_thr,
         )
-        whole = np.zeros((*size, 1), np.uint8, order='F')
-        whole[y1:y2, x1:x2, 0] = probs[0] > 0.5
-        return _encoded(whole)[0]
+        whole = torch.zeros(1, *size, dtype=torch.bool)
+        whole[0, y1:y2, x1:x2] = probs[0] > 0.5
+        return masks_to_rle(whole)[0]
 
 
-def _flipped(masks: Tensor | list[dict], axes: tuple[int, ...]) -> list[dict]:
+def _flipped(masks: Tensor | list[dict], axes: tuple[int, ...], size: tuple[int, int]) -> list[dict]:
     """RLE of masks, (n, H, W) or RLE themselves, flipped along some axes of (H, W)."""
-    if isinstance(masks, Tensor):
-        return masks_to_rle(masks.flip([axis + 1 for axis in axes]))
-    return _encoded(np.asfortranarray(np.flip(coco_mask.decode(masks), axes)))  # stays column by column, as RLE is
-
-
-def _encoded(masks: np.ndarray) -> list[dict]:
-    """RLE of (H, W, n) masks, column by column."""
-    return [{**rle, 'counts': rle['counts'].decode()} for rle in coco_mask.encode(masks)]
+    masks = masks if isinstance(masks, Tensor) else rle_to_masks(masks, *size)
+    return masks_to_rle(masks.flip([axis + 1 for axis in axes]))
 
 
 def _mask_iou(masks: Sequence[dict]) -> Tensor:
     """(N, N) float32 IoU of RLE masks; 0 of an empty mask."""
-    if not masks:
-        return torch.zeros(0, 0)
-    return torch.from_numpy(coco_mask.iou(masks, masks, [0] * len(masks))).float()
+    outlines = np.array(masks, dtype=object)
+    crowd = np.zeros(len(masks), dtype=bool)
+    return torch.from_numpy(pairwise_iou(outlines, outlines, crowd)).float() if len(masks) else torch.zeros(0, 0)
 
 
 def _boxes_around(masks: Sequence[dict]) -> Tensor:
     """(N, 4) float32 x1, y1, x2, y2 around RLE masks; zeros for an empty one."""
-    boxes = torch.from_numpy(coco_mask.toBbox(masks)).view(-1, 4).float()
-    return torch.cat([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
+    corners, sides = torch.from_numpy(rle_boxes(masks)).float().split(2, dim=1)
+    return torch.cat([corners, corners + sides], 1)

@@ -1,4 +1,4 @@
-"""Heads: what a pyramid becomes detections with."""
+"""Heads: from a feature pyramid to detections."""
 
 from mmagg.models.heads.boxed_mask_head import BoxedMaskHead
 from mmagg.models.heads.grid_mask_head import GridMaskHead

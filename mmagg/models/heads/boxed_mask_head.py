@@ -1,8 +1,8 @@
-"""Instances from boxes whose locations also predict what their mask is made of: the head of BlendMask and MEInst.
+"""The head of BlendMask and MEInst: FCOS's boxes, each with a mask from coefficients predicted at its location.
 
-    feats ──► LocationHead ──► classes, boxes, centerness ──► positives or detections ──┐ their places
-        └───► coefficients' features ─────────────────────────────────────────────────► coefficients at them
-        └───► masks.features (BlendMask's bases) ──────────────────────────────► masks.loss or masks.decode
+    feats ──► LocationHead ──► classes, boxes, centerness ──► positives or detections ──► their locations
+        └───► Coefficients.features ──────────────────────► Coefficients.at (only at these locations)
+        └───► BoxedMasks.features (BlendMask's bases) ────► BoxedMasks.loss or BoxedMasks.decode
 
 Shape shorthand: B images, G objects of the batch, P positives, M detections, D coefficients, R mask size.
 """
@@ -26,16 +26,16 @@ from mmagg.ops.stage import stage
 
 @MODELS.register_module()
 class BoxedMaskHead(BaseModule):
-    """Finds boxes, and decodes a mask for each of those that are left in the end.
+    """Detects boxes, and decodes a mask for each box that survives NMS.
 
     Args:
         boxes: config of the `LocationHead`.
         masks: config of the `BoxedMasks`: `BlendedMasks` (BlendMask) or `CodedMasks` (MEInst).
-        coefficients: arguments of `Coefficients` (without the number).
-        semantic: config of an auxiliary head (`SemanticHead`), which is run in training only; None for none.
-        levels: which of the maps that the neck returns the boxes are found on; None: the first ones.
-        loss_mask_weight: factor of the mask loss.
-        train_cfg: `max_positives`: at most so many masks per batch are learnt from, chosen at random (None: all).
+        coefficients: arguments of `Coefficients`, without `num_coefficients`.
+        semantic: config of an auxiliary head (`SemanticHead`), run in training only; None for none.
+        levels: indices of the neck's levels on which boxes are detected; None: the first ones.
+        loss_mask_weight: weight of the mask loss.
+        train_cfg: `max_positives`: most locations per batch in the mask loss, chosen at random (None: all).
         test_cfg: arguments of `BoxedMaskPostProcessor`.
     """
 
@@ -67,20 +67,20 @@ class BoxedMaskHead(BaseModule):
         self.post_process = BoxedMaskPostProcessor(**(test_cfg or {}))
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor], Tensor | None]:
-        """All that is computed for every location.
+        """The dense part of the head.
 
         Args:
-            feats: what the neck returns, one (B, C, h, w) per level.
+            feats: the neck's levels, each (B, C, h, w).
 
         Returns:
-            classes, boxes and centerness; the features from which coefficients are predicted where they are asked
-            for, (B, C', h, w) per level; what the masks share.
+            classes, boxes and centerness; features for the coefficients, (B, C', h, w) per level; the maps that all
+            masks share, see `BoxedMasks.features`.
         """
         maps, features = self.find(feats)
         return maps, features, self.masks.features(feats)
 
     def find(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor]]:
-        """The first two of `forward`."""
+        """`forward` without the shared maps."""
         pyramid = [feats[level] for level in self.levels]
         maps = self.boxes(pyramid)
         if self.coefficients is None:
@@ -93,10 +93,10 @@ class BoxedMaskHead(BaseModule):
         """All losses of a batch; mmdet's detectors call it.
 
         Args:
-            feats: what the neck returns.
+            feats: the neck's levels.
             batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels, masks), `ignored_instances` and
                 the image's sizes.
-            positive_infos: unused; heads beside a box head have it.
+            positive_infos: unused, part of mmdet's interface.
 
         Returns:
             `loss_cls`, `loss_bbox`, `loss_centerness`, `loss_mask`, and `loss_semantic` if there is such a head.
@@ -104,7 +104,7 @@ class BoxedMaskHead(BaseModule):
         instances, ignored, metas = unpack_gt_instances(batch_data_samples)
         ignored = [x or InstanceData() for x in ignored]
         boxes = [x.bboxes for x in instances]
-        # All that waits for the device comes before the towers are queued.
+        # Targets first: whatever waits for the GPU does so before the towers are queued on it.
         sizes = [feats[level].shape[-2:] for level in self.levels]
         targets = self.boxes.assign(sizes, boxes, [x.labels for x in instances])
         gt_masks = box_mask_targets([x.masks for x in instances], boxes, size=self.masks.mask_size)
@@ -129,15 +129,7 @@ class BoxedMaskHead(BaseModule):
         instances: Sequence[InstanceData],
         gt_masks: Tensor,
     ) -> Tensor:
-        """The positives' mask loss, weighted by and averaged over their centerness.
-
-        Args:
-            features: of the coefficients.
-            shared: of the masks.
-            targets: the positives.
-            instances: per image its objects.
-            gt_masks: (G, R, R) in their boxes.
-        """
+        """The positives' mask loss, averaged with their centerness as weights; (G, R, R) `gt_masks` in their boxes."""
         places, gts, weights = targets.places, targets.gts, targets.centerness
         denominator = targets.denominator
         if self.max_positives is not None and len(places) > self.max_positives:
@@ -162,18 +154,18 @@ class BoxedMaskHead(BaseModule):
         """Detections of a batch; mmdet's detectors call it.
 
         Args:
-            feats: what the neck returns.
+            feats: the neck's levels.
             batch_data_samples: B `DetDataSample` with the image's sizes.
-            rescale: masks and boxes in the original image's frame (else: in that of the network's input).
-            results_list: unused; heads beside a box head have it.
+            rescale: masks and boxes in the original image's frame, else in that of the network's input.
+            results_list: unused, part of mmdet's interface.
 
         Returns:
-            per image what `BoxedMaskPostProcessor.paste` returns.
+            per image the result of `BoxedMaskPostProcessor.paste`.
         """
         maps, features = self.find(feats)
         metas = [sample.metainfo for sample in batch_data_samples]
         found = [self.detect(maps, i, tuple(meta['img_shape'][:2])) for i, meta in enumerate(metas)]
-        # Where nothing is found, nothing is shared.
+        # Without any detection the shared maps are not needed.
         shared = self.masks.features(feats) if any(len(x.boxes) for x in found) else None
         return [
             self.post_process.paste(
@@ -198,16 +190,13 @@ class BoxedMaskHead(BaseModule):
     def decode(
         self, features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int
     ) -> Tensor:
-        """Masks of an image's detections.
+        """(M, R, R) mask logits of an image's M detections.
 
         Args:
-            features: of the coefficients, of this image, (1, C, h, w) per level.
-            shared: of the masks, of the batch.
-            detections: M of them.
+            features: for the coefficients, of this image, (1, C', h, w) per level.
+            shared: shared maps of the batch.
+            detections: the boxes.
             image: index of the image in the batch.
-
-        Returns:
-            (M, R, R) logits.
         """
         boxes, size = detections.boxes, self.masks.mask_size
         if len(boxes) == 0:

@@ -1,4 +1,4 @@
-"""One mask per grid cell: the head of SOLO, Decoupled SOLO and SOLOv2.
+"""The head of SOLO, Decoupled SOLO, SOLOv2 and AggMask: a class and a mask per grid cell.
 
     feats ── resize ──► levels ──► class tower ─────────────► class logits per cell
                            └─────► mask branch ─► aggregator ► LocalMasks per level (nothing computed yet)
@@ -33,7 +33,7 @@ from mmagg.ops.stage import stage
 
 @MODELS.register_module()
 class GridMaskHead(BaseModule):
-    """Classifies grid cells and decodes the masks of those that matter.
+    """Classifies all grid cells, and decodes the masks of the positive ones or of the candidates only.
 
     Args:
         num_classes: number of classes, without background.
@@ -45,11 +45,11 @@ class GridMaskHead(BaseModule):
         class_tower: arguments of the `ConvTower` that classifies the cells (without `in_channels`).
         mask_branch: config of the mask branch, which makes `LocalMasks` from the levels.
         assigner: config of the assigner; `grids` is filled in.
-        aggregator: config of a module that is called with the pyramid, its resized levels, the class tower's outputs
-            and the `LocalMasks`, and returns other `LocalMasks`, indexed by class cells (`DynamicAggregator`).
+        aggregator: config of a module (`DynamicAggregator`) that is called with the pyramid, its resized levels, the
+            class tower's outputs and the `LocalMasks`, and returns `LocalMasks` indexed by class cells; None for none.
         loss_cls: class loss, given logits (B*Q, C) and labels (B*Q,).
-        loss_mask: mask loss, given logits and targets (P, H, W); per mask or per pixel, which is then averaged.
-        train_cfg: `max_positives`: at most so many masks per image are learnt from, chosen at random (None: all).
+        loss_mask: mask loss, given logits and targets (P, H, W); one value per mask, or per pixel and then averaged.
+        train_cfg: `max_positives`: most positive cells per image in the mask loss, chosen at random (None: all).
         test_cfg: arguments of `MaskPostProcessor`.
 
     Raises:
@@ -122,7 +122,7 @@ class GridMaskHead(BaseModule):
         return [self.conv_cls(x) for x in class_feats], masks
 
     def resize(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """Bring the pyramid to the strides that the head works at (P2 to P3's, P6 to P5's)."""
+        """Resize the pyramid to the head's strides (P2 to P3's size, P6 to P5's)."""
         size_at = {stride: x.shape[-2:] for stride, x in zip(self.feature_strides, feats, strict=True)}
         return [
             x if given == wanted else F.interpolate(x, size=size_at[wanted], mode='bilinear', align_corners=False)
@@ -137,11 +137,11 @@ class GridMaskHead(BaseModule):
         Args:
             feats: the pyramid.
             batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels, masks) and the image's sizes.
-            positive_infos: unused; heads with boxes have it.
+            positive_infos: unused, part of mmdet's interface.
 
         Returns:
-            `loss_cls` and `loss_mask`. Both are divided by the number of positive cells of all processes, so that a
-            distributed run has the losses of one process on the same batch.
+            `loss_cls` and `loss_mask`, both divided by the number of positive cells of all processes: a distributed
+            run has the losses of one process on the same batch.
         """
         instances, _, metas = unpack_gt_instances(batch_data_samples)
         gt_masks = [x.masks.to_tensor(dtype=torch.uint8, device=feats[0].device) for x in instances]
@@ -154,29 +154,29 @@ class GridMaskHead(BaseModule):
         )
         if self.max_positives is not None:
             targets = [target.sample(self.max_positives) for target in targets]
-        # The only wait for the device, before the towers are queued.
+        # The only wait for the GPU, before the towers are queued on it.
         cells = [target.cells.cpu().numpy() for target in targets]
         cls_logits, masks = self(feats)
 
         world = get_world_size()
-        positives = (labels != self.num_classes).sum()
-        learnt = positives.new_tensor(sum(len(np.unique(x)) for x in cells))
-        positives, learnt = reduce_mean(torch.stack([positives, learnt]).float())
+        num_positives = (labels != self.num_classes).sum()
+        num_masks = num_positives.new_tensor(sum(len(np.unique(x)) for x in cells))
+        num_positives, num_masks = reduce_mean(torch.stack([num_positives, num_masks]).float())
         return dict(
             loss_cls=self.loss_cls(
-                cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=positives + 1 / world
+                cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=num_positives + 1 / world
             ),
-            loss_mask=self.sum_mask_losses(masks, cells, targets, gt_masks) / learnt.clamp(min=1 / world),
+            loss_mask=self.sum_mask_losses(masks, cells, targets, gt_masks) / num_masks.clamp(min=1 / world),
         )
 
     def sum_mask_losses(
         self, masks: list[LocalMasks], cells: list[np.ndarray], targets: list[GridTargets], gt_masks: list[Tensor]
     ) -> Tensor:
-        """The mask losses of all positives, summed.
+        """The sum of the mask losses of all positive cells (SOLO, Eq. 2).
 
         Args:
             masks: one per level.
-            cells: per image its positive cells (P,), ascending, on the host.
+            cells: per image its positive cells (P,), ascending.
             targets: per image.
             gt_masks: per image (G, H, W) uint8.
         """
@@ -192,20 +192,12 @@ class GridMaskHead(BaseModule):
                 logits = source.at(image, torch.from_numpy(local))
                 loss = self.loss_mask(logits, wanted, reduction_override='none')
                 total = total + per_mask(loss).sum()
-        # Levels without positives leave their convolutions, or all of the branch, unused: DistributedDataParallel
-        # waits for the gradient of every parameter.
+        # DistributedDataParallel waits for the gradient of every parameter, also of those that no positive cell used.
         branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])
         return total + 0 * sum(p.sum() for branch in branches for p in branch.parameters() if p.requires_grad)
 
     def by_level(self, cells: np.ndarray) -> list[tuple[int, slice, np.ndarray]]:
-        """Group ascending cells of one image by level.
-
-        Args:
-            cells: (P,) ascending, over all levels.
-
-        Returns:
-            for each level with cells: its index, where its cells stand, and they within the level's grid.
-        """
+        """(N,) ascending cells over all levels -> per level with cells: its index, their slice, their indices in it."""
         starts = np.concatenate([[0], np.cumsum(np.square(self.grids))])
         bounds = np.searchsorted(cells, starts)
         return [
@@ -224,12 +216,12 @@ class GridMaskHead(BaseModule):
         Args:
             feats: the pyramid.
             batch_data_samples: B `DetDataSample` with the image's sizes.
-            rescale: masks and boxes in the original image's frame (else: in that of the network's input).
-            results_list: unused; heads with boxes have it.
+            rescale: masks and boxes in the original image's frame, else in that of the network's input.
+            results_list: unused, part of mmdet's interface.
 
         Returns:
-            per image `scores`, `labels`, `masks` and `bboxes` (see `MaskPostProcessor`), and `cells` (M,), the cells
-            over all levels that the instances come from.
+            per image `scores`, `labels`, `masks` and `bboxes` (see `MaskPostProcessor`), and `cells` (M,), the
+            instances' cells over all levels.
         """
         cls_logits, masks = self(feats)
         scores = cells_first([points_nms(x.float().sigmoid()) for x in cls_logits])
@@ -259,16 +251,13 @@ class GridMaskHead(BaseModule):
 
     @stage('decode')
     def decode(self, masks: list[LocalMasks], image: int, cells: np.ndarray, device: torch.device) -> Tensor:
-        """Mask probabilities of some cells, all at the first level's size.
+        """(N, H, W) mask probabilities of some cells, all at the first level's size.
 
         Args:
             masks: one per level.
             image: index of the image in the batch.
-            cells: (N,) over all levels, in any order; a cell that is asked for twice is computed once.
-            device: where the masks are wanted.
-
-        Returns:
-            (N, H, W).
+            cells: (N,) over all levels, in any order; a cell that occurs twice is computed once.
+            device: of the masks.
         """
         distinct, place = np.unique(cells, return_inverse=True)
         probs = torch.cat(
@@ -281,14 +270,7 @@ class GridMaskHead(BaseModule):
 
 
 class CellMasks(CandidateMasks):
-    """The masks of an image's candidate cells, decoded when they are asked for.
-
-    Args:
-        head: decodes them.
-        masks: one per level.
-        image: index of the image in the batch.
-        cells: (N,) over all levels.
-    """
+    """The masks of an image's candidate cells (N,), counted over all levels; decoded when they are asked for."""
 
     def __init__(self, head: GridMaskHead, masks: list[LocalMasks], image: int, cells: Tensor) -> None:
         self.size = masks[0].size

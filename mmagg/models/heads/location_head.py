@@ -2,7 +2,8 @@
 
     feats ──► shared tower ──┬─► class tower ──► class logits
                              └─► box tower ──┬─► distances to the sides of the box
-                                             └─► centerness                        (box tower's outputs: coefficients)
+                                             ├─► centerness
+                                             └─► (BlendMask's coefficients)
 
 Shape shorthand: B images, C classes, G objects of the batch, L levels, (h, w) size of a level, Q locations of the
 batch, P positives. Q's order is that of the levels, then images, rows and columns.
@@ -42,7 +43,7 @@ class LocationTargets(NamedTuple):
     labels: Tensor
     """(Q,) classes, C for background."""
     places: Tensor
-    """(P,) long, the positive locations, ascending; on the CPU, where their levels are known without waiting."""
+    """(P,) long, the positive locations, ascending; on the CPU, so that finding their levels never waits for a GPU."""
     gts: Tensor
     """(P,) long, their objects, counted over the batch."""
     distances: Tensor
@@ -50,7 +51,7 @@ class LocationTargets(NamedTuple):
     centerness: Tensor
     """(P,) in [0, 1]."""
     denominator: Tensor
-    """Scalar: the sum of all positives' centerness, a mean over the processes."""
+    """Scalar: the sum of the positives' centerness, averaged over the processes."""
 
 
 @MODELS.register_module()
@@ -62,15 +63,15 @@ class LocationHead(BaseModule):
         in_channels: channels of the pyramid.
         strides: pixels of the network's input per location, one per level.
         channels: channels of the towers.
-        shared_tower: arguments of a tower before both others (`LevelTower` if `num_levels` is among them, else
-            `ConvTower`; without channels); None for none.
+        shared_tower: arguments, without channels, of a tower before both others (`LevelTower` if `num_levels` is among
+            them, else `ConvTower`); None for none.
         class_tower: arguments of the tower for the classes, None for none.
         box_tower: arguments of the tower for boxes and centerness, None for none.
-        use_scale: multiply each level's distances by a trained factor.
+        use_scale: multiply each level's distances by a learnable scale.
         assigner: config of the assigner; `strides` is filled in.
         loss_cls: class loss, given logits (Q, C), labels (Q,) and `avg_factor`, the number of positives.
-        loss_box: box loss, a sum over positives given distances (P, 4), their targets and weights (P,), the
-            centerness; it is then divided by the sum of the weights.
+        loss_box: box loss, given distances (P, 4), their targets, and their centerness (P,) as weights; the weighted
+            sum over the positives, which is then divided by the sum of the weights.
         loss_centerness: given logits and targets (P,) and `avg_factor`.
     """
 
@@ -124,7 +125,7 @@ class LocationHead(BaseModule):
         """
         shared = on_levels(self.shared_tower, feats)
         box_feats = on_levels(self.box_tower, shared)
-        # Outside of autocast's range: distances of hundreds of strides lose the pixel in half precision.
+        # In float32 also under autocast: in half precision, distances of hundreds of strides lose the pixel.
         distances = [self.conv_box(x).float() for x in box_feats]
         if self.scales is not None:
             distances = [scale(x) for scale, x in zip(self.scales, distances, strict=True)]
@@ -176,12 +177,12 @@ class LocationHead(BaseModule):
         """Class, box and centerness loss.
 
         Args:
-            maps: what `forward` predicts.
-            targets: what `assign` says.
+            maps: from `forward`.
+            targets: from `assign`.
 
         Returns:
-            `loss_cls`, `loss_bbox` and `loss_centerness`, divided by the number (or the summed centerness) of the
-            positives, a mean over the processes.
+            `loss_cls` and `loss_centerness`, divided by the number of positives, and `loss_bbox`, divided by their
+            summed centerness; both averaged over the processes.
         """
         places = targets.places.to(targets.gts.device, non_blocking=True)
         positives = reduce_mean(targets.denominator.new_tensor(len(places))).clamp(min=1)
@@ -208,7 +209,7 @@ class LocationHead(BaseModule):
 
 
 def tower(arguments: dict | None, in_channels: int, channels: int) -> ConvTower | LevelTower | None:
-    """The tower that a config asks for."""
+    """A tower from its config; None for none."""
     if arguments is None:
         return None
     kind = LevelTower if 'num_levels' in arguments else ConvTower
@@ -216,7 +217,7 @@ def tower(arguments: dict | None, in_channels: int, channels: int) -> ConvTower 
 
 
 def on_levels(module: ConvTower | LevelTower | None, feats: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The tower's outputs, or its inputs where there is none."""
+    """A tower's outputs on every level; without a tower its inputs."""
     return feats if module is None else module.on_levels(feats)
 
 
@@ -226,6 +227,6 @@ def locations_first(maps: Sequence[Tensor]) -> Tensor:
 
 
 def centerness_of(distances: Tensor) -> Tensor:
-    """FCOS, Eq. 3: (P, 4) distances, all positive -> (P,), 1 in the box's middle and 0 at its border."""
+    """Centerness (FCOS, Eq. 3): (P, 4) positive distances -> (P,), 1 at the box's centre and 0 at its border."""
     left, top, right, bottom = distances.unbind(1)
     return (left.minimum(right) / left.maximum(right) * top.minimum(bottom) / top.maximum(bottom)).sqrt()

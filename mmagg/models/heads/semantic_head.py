@@ -1,4 +1,4 @@
-"""Auxiliary semantic segmentation, for training only (BlendMask, "+semantic" of Table 7).
+"""Auxiliary semantic segmentation, for training only ("+semantic" in BlendMask, Table 7).
 
 Shape shorthand: B images, C classes without background, (h, w) size of the level.
 """
@@ -20,10 +20,10 @@ class SemanticHead(BaseModule):
         num_classes: C.
         in_channels: channels of the level.
         channels: channels of the blocks.
-        level: which of the maps that it is called with it takes.
-        stride: pixels of the network's input per pixel of the level; whoever makes the targets asks for it.
+        level: index of the level among the neck's.
+        stride: pixels of the network's input per pixel of the level, hence of the targets.
         norm_cfg: normalisation; its convolutions have no bias.
-        loss_weight: of the loss.
+        loss_weight: weight of the loss.
     """
 
     def __init__(
@@ -46,20 +46,15 @@ class SemanticHead(BaseModule):
         self.conv_logits = nn.Conv2d(channels, num_classes + 1, 1)
 
     def init_weights(self) -> None:
-        """PyTorch's default, as the authors have it; mmcv's blocks have another of their own."""
+        """PyTorch's default, as in the release, instead of mmcv's."""
         super().init_weights()
         for block in self.convs:
             block.conv.reset_parameters()
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """Maps (B, C', h_i, w_i) -> (B, C + 1, h, w) logits; background is class 0."""
+        """The neck's levels (B, C', h_i, w_i) -> (B, C + 1, h, w) logits; background is class 0."""
         return self.conv_logits(self.convs(feats[self.level]))
 
     def loss(self, feats: Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Weighted cross entropy, the mean over all pixels of the batch.
-
-        Args:
-            feats: maps (B, C', h_i, w_i).
-            targets: (B, h, w) long, see `mmagg.models.targets.semantic_target`.
-        """
+        """Cross-entropy, averaged over all pixels; `targets` (B, h, w) long, see `targets.semantic_target`."""
         return self.loss_weight * F.cross_entropy(self(feats).float(), targets)

@@ -1,5 +1,8 @@
 """Channel-wise reweighting of two adjacent levels (A2-FPN, Eq. 9).
 
+    z = p · softmax over pixels(mask(p))ᵀ                             attention pooling of the concatenated pair p
+    w_c, w_f = 2 · σ(excite(ReLU(LN(squeeze(z)))))                    channel weights
+
 Shape shorthand: B images, C channels of a level, M of the bottleneck.
 """
 
@@ -7,17 +10,17 @@ from torch import Tensor, nn
 
 
 def attention_pooled(x: Tensor, mask: Tensor) -> Tensor:
-    """The sum of a map's pixels, weighted by an attention mask: (B, C, h, w), (B, 1, h, w) -> (B, C, 1, 1)."""
+    """Attention pooling: (B, C, h, w) map, (B, 1, h, w) attention mask -> (B, C, 1, 1) weighted sum of the pixels."""
     return (x.flatten(2) @ mask.flatten(2).transpose(1, 2).to(x.dtype))[..., None]
 
 
 class ChannelGate(nn.Module):
-    """From the attention-pooled statistic of two maps to a weight for each of their channels.
+    """The gate that turns the pooled statistic of two maps into a weight for each of their channels.
 
     Args:
-        channels: C of each map.
+        channels: C.
         hidden_channels: M.
-        gain: the weights are `gain` times a sigmoid. With 2, their mean over several levels stays 1 (Table 5).
+        gain: factor of the sigmoid; with 2, the mean of the weights stays 1 over several levels (A2-FPN, Table 5).
     """
 
     def __init__(self, *, channels: int = 256, hidden_channels: int = 128, gain: float = 2.0) -> None:

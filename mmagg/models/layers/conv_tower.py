@@ -1,4 +1,4 @@
-"""A stack of 3x3 convolutions, as in the heads of SOLO (Fig. 3) and of most one-stage detectors."""
+"""A stack of 3x3 convolutions, as in the heads of SOLO (SOLO, Fig. 3) and of most one-stage detectors."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,15 @@ DCN_PLACES = ('all', 'last')
 class DeformableConvModule(ConvModule):
     """Deformable convolution, normalisation and activation, for maps of any size and under autocast.
 
-    mmcv refuses maps smaller than the kernel and bfloat16; in float16 it would round the places where it samples, to
-    an eighth of a pixel in a map's columns from 128 on.
+    mmcv refuses bfloat16 and maps smaller than the kernel. In float16 it rounds sampling locations, from column 128 on
+    to an eighth of a pixel.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C', h, w)."""
         (height, width), (rows, columns) = x.shape[-2:], self.kernel_size
         x = x.to(self.conv.weight.dtype)
-        if height < rows or width < columns:  # zeros are what it reads beyond the map anyway
+        if height < rows or width < columns:  # zeros, as the convolution's own padding
             x = F.pad(x, (0, max(0, columns - width), 0, max(0, rows - height)))
         with torch.autocast(x.device.type, enabled=False):
             x = self.conv(x)[..., :height, :width]
@@ -35,13 +35,13 @@ class ConvTower(nn.Sequential):
         in_channels: channels of the input.
         channels: channels of every layer's output.
         num_convs: number of layers.
-        norm_cfg: normalisation; GroupNorm with 32 groups by default.
+        norm_cfg: normalisation; None for none.
         bias: whether the convolutions have a bias; 'auto': only without a normalisation.
-        dcn_cfg: deformable convolution to use instead of plain ones, for instance `dict(type='DCNv2')`.
-        dcn_layers: where to use it: in 'all' layers or in the 'last' one.
-        offset_std: standard deviation of the initial weights that predict where a deformable convolution samples.
-        init_std: standard deviation of the initial weights. The authors' 0.01 suits 256 channels and SGD; with few
-            channels and Adam, steps are large against such weights, and None, He's initialisation, learns faster.
+        dcn_cfg: deformable convolution instead of plain ones, for instance `dict(type='DCNv2')`; None for none.
+        dcn_layers: its layers, 'all' or the 'last'.
+        offset_std: standard deviation of the initial weights that predict the offsets of a deformable convolution.
+        init_std: standard deviation of the initial weights; None: He's initialisation, which learns faster with few
+            channels and Adam. The releases' 0.01 suits 256 channels and SGD.
 
     Raises:
         ValueError: if `dcn_layers` is neither of the two.
@@ -80,11 +80,11 @@ class ConvTower(nn.Sequential):
         self.offset_std, self.init_std = offset_std, init_std
 
     def on_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """The outputs on every level of a pyramid, (B, C, h, w) each."""
+        """The outputs (B, C, h, w) on every level of a pyramid."""
         return [self(x) for x in feats]
 
     def init_weights(self) -> None:
-        """Plain convolutions as `init_std`, offsets as `offset_std` says; deformable weights stay as mmcv made them."""
+        """Plain convolutions by `init_std`, offsets by `offset_std`; deformable weights by mmcv."""
         for layer in self:
             if isinstance(layer, DeformableConvModule):
                 nn.init.normal_(layer.conv.conv_offset.weight, std=self.offset_std)

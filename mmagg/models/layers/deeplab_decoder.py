@@ -1,6 +1,6 @@
-"""The decoder of DeepLabV3+ as a maker of bases (BlendMask, Sec. 3.1, Tables 1 to 5 and 7).
+"""The decoder of DeepLabV3+ as bottom module (BlendMask, Sec. 3.1, Tables 1 to 7).
 
-The authors' release does not have it; it follows the two papers.
+It follows the two papers; BlendMask's release does not have it.
 
 Shape shorthand: B images, C channels, K bases, (h, w) size of the fine level, (h', w') of the coarse one.
 """
@@ -18,17 +18,17 @@ from mmagg.models.layers.proto_net import init_blocks
 
 
 class ASPP(nn.Module):
-    """Atrous spatial pyramid pooling (DeepLabV3, Sec. 3.3): a map seen in several sizes of context, merged.
+    """Atrous spatial pyramid pooling (DeepLabV3, Sec. 3.3).
 
-    A 1x1 convolution, a dilated 3x3 convolution per rate and the mean of the whole map run side by side; a 1x1
-    convolution merges them.
+    A 1x1 convolution, a dilated 3x3 convolution per rate and the mean of the map side by side, merged by a 1x1
+    convolution.
 
     Args:
         in_channels: channels of the input.
         channels: channels of each branch and of the output.
         dilations: rates of the 3x3 convolutions.
-        norm_cfg: normalisation. The branch of the mean has a bias instead: it is a single pixel per image, so that
-            BatchNorm would fail with one image per GPU and, with two, see nothing but the sign of their difference.
+        norm_cfg: normalisation. The branch of the mean has a bias instead: with a single pixel per image, BatchNorm
+            fails for one image per GPU, and for two it leaves only the sign of their difference.
     """
 
     def __init__(self, *, in_channels: int, channels: int, dilations: Sequence[int], norm_cfg: dict) -> None:
@@ -51,16 +51,16 @@ class DeepLabDecoder(BaseModule):
     """Bases from a coarse level with context and a fine level with detail, at the size of the fine one.
 
     ASPP on the coarse level; its upsampled output and the reduced fine level pass two 3x3 blocks (convolution,
-    normalisation, ReLU) and a 1x1 convolution.
+    normalisation, ReLU) and a 1x1 convolution. Initialised as `ProtoNet`.
 
     Args:
         in_channels: channels of the fine and of the coarse level.
-        levels: which of the maps that it is called with these are: (0, 2) of P3, P4, P5; backbone maps come after the
-            pyramid's where the neck is a `BypassNeck`.
+        levels: their indices among the neck's levels: (0, 2) of P3, P4, P5. A `BypassNeck` has backbone maps behind
+            those of the pyramid.
         channels: channels of the ASPP and of the blocks.
         low_channels: channels that the fine level is reduced to.
-        dilations: rates of the ASPP. Those of DeepLabV3+, where the coarse level has stride 16; BlendMask, whose C5
-            and P5 have 32, does not give its own.
+        dilations: rates of the ASPP; by default those of DeepLabV3+ for a coarse level of stride 16. BlendMask does not
+            name its own for C5 and P5, of stride 32.
         num_bases: K.
         norm_cfg: normalisation; its convolutions have no bias.
     """
@@ -89,19 +89,11 @@ class DeepLabDecoder(BaseModule):
         self.conv_bases = nn.Conv2d(channels, num_bases, 1)
 
     def init_weights(self) -> None:
-        """As `ProtoNet`."""
         super().init_weights()
         init_blocks(self)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """The bases.
-
-        Args:
-            feats: maps (B, C_i, h_i, w_i).
-
-        Returns:
-            (B, K, h, w).
-        """
+        """The neck's levels (B, C_i, h_i, w_i) -> (B, K, h, w) bases."""
         low = self.reduce(feats[self.low_level])
         high = self.aspp(feats[self.high_level])
         high = F.interpolate(high, size=low.shape[-2:], mode='bilinear', align_corners=False)

@@ -1,6 +1,6 @@
-"""Content-aware pooling and fusion, the bottom-up steps of A2-FPN (Sec. 3.3, Fig. 4 right).
+"""Content-aware pooling and fusion, the bottom-up steps of A2-FPN (A2-FPN, Sec. 3.3, Fig. 4 right).
 
-As the paper writes them, of a coarse level c and a fine level f:
+Plainly, of a coarse level c and a fine level f:
 
     p = concat(f, upsample(c))                                        (H, W)
     w_c, w_f = gate(Σ over pixels of p · softmax(mask(p)))            channel weights (A2-FPN, Eq. 9)
@@ -26,15 +26,15 @@ STRIDE = 2
 
 @MODELS.register_module()
 class GACAP(PairFusion):
-    """Global attention content-aware pooling (A2-FPN, Eqs. 9 and 11 to 13); arguments as in `PairFusion`."""
+    """Global attention content-aware pooling (A2-FPN, Eqs. 9, 11 to 13); arguments as in `PairFusion`."""
 
     step = dict(stride=STRIDE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w).
 
-        Only the coarse level's convolution to M + 1 channels is upsampled, and its statistic is pooled at its own size,
-        with the adjoint of the upsampling applied to the mask.
+        Linear maps are reordered: the coarse level is convolved to M + 1 channels before it is upsampled, and pooled at
+        its own size, with the adjoint of the upsampling applied to the attention mask.
         """
         own, other = self.encoder.halves(fine, coarse)
         both = own + F.interpolate(other, size=fine.shape[2:], mode='bilinear', align_corners=False)
@@ -58,11 +58,7 @@ class CAPFusion(PlainFusion):
 
 @MODELS.register_module()
 class StridedConvFusion(BaseModule):
-    """PAFPN's: a 3x3 convolution of stride 2, and a sum.
-
-    Args:
-        channels: C.
-    """
+    """PAFPN's bottom-up step: a 3x3 convolution of stride 2 on the fine level of C `channels`, and a sum."""
 
     def __init__(self, *, channels: int = 256) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Content-aware upsampling and fusion, the top-down steps of A2-FPN (Sec. 3.2, Fig. 4 left).
+"""Content-aware upsampling and fusion, the top-down steps of A2-FPN (A2-FPN, Sec. 3.2, Fig. 4 left).
 
-As the paper writes them, of a coarse level c and a fine level f:
+Plainly, of a coarse level c and a fine level f:
 
     p = concat(c, maxpool(f))                                         (h, w)
     kernels = softmax(predict(reduce(p)))                             a kernel for each fine pixel (A2-FPN, Eq. 7)
@@ -24,7 +24,7 @@ SCALE = 2
 
 
 def upsampled(x: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
-    """CARAFE to twice the size, without the last row or column where the fine level has an odd size."""
+    """CARAFE to twice the size, cut to the (H, W) of a fine level of odd size."""
     return reassemble_up(x, kernels, scale=SCALE)[:, :, : size[0], : size[1]]
 
 
@@ -35,7 +35,7 @@ class GACARAFE(PairFusion):
     step = dict(scale=SCALE)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W); the pair is convolved without being concatenated."""
+        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W); the pair is never concatenated, see `PairEncoder`."""
         small = F.max_pool2d(fine, 2, ceil_mode=True)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)
@@ -57,11 +57,7 @@ class CARAFEFusion(PlainFusion):
 
 @MODELS.register_module()
 class NearestFusion(BaseModule):
-    """FPN's: nearest neighbours, and a sum.
-
-    Args:
-        channels: not needed.
-    """
+    """FPN's top-down step: nearest-neighbour upsampling, and a sum; `channels` is unused."""
 
     def __init__(self, *, channels: int = 256) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Multi-level global context, the lateral connections of A2-FPN (Sec. 3.1, Fig. 3).
+"""Multi-level global context, the lateral connections of A2-FPN (A2-FPN, Sec. 3.1, Fig. 3).
 
-Context features are collected from every level of the backbone, reason with one another, and are distributed to all
-pixels of all levels. As the paper writes it, with pixels x_i of level i, in columns:
+Context features are collected from every level of the backbone, related to one another by graph convolutions, and
+distributed to all pixels of all levels. Plainly, with the pixels x_i of level i as columns:
 
     A(q, k) = softmax(√channels · normalised(k)ᵀ normalised(q))       cosine-similarity attention (A2-FPN, Eq. 3)
     e_i = φ_i(x_i) · softmax over pixels(√c_i · ψ_i(normalised(x_i)))ᵀ contexts of a level (A2-FPN, Eq. 1)
@@ -9,10 +9,10 @@ pixels of all levels. As the paper writes it, with pixels x_i of level i, in col
     e = gcn(concat(gcn_1(e_1), gcn_2(e_2), ...))                      all contexts (A2-FPN, Eq. 5)
     y_i = W_o (e · A(θ_i(x_i), e)) + ξ_i(x_i)                         pixels of the result (A2-FPN, Eq. 6)
 
-The code below orders linear maps otherwise, wherever that is cheaper; `mmagg.costs.plain_a2fpn` has the plain form.
+The code reorders linear maps where that is cheaper; `mmagg.costs.plain_a2fpn` has the plain form.
 
-Shape shorthand: B images, c_i channels of level i, n_i contexts collected from it, n of all levels, c channels of a
-context, C channels of the result, (H, W) size of a level.
+Shape shorthand: B images, c_i channels of level i, n_i contexts of it, n of all levels, c channels of a context, C
+channels of the result, (H, W) size of a level.
 """
 
 import warnings
@@ -27,22 +27,22 @@ from torch import Tensor, nn
 from mmagg.ops import chunk_size
 
 EPS = 1e-6
-CHUNK_BYTES = 2**26  # of what exists of some contexts or some pixels at a time
+CHUNK_BYTES = 2**26  # of the tensors of a chunk of contexts or of pixels
 
 
 def inverse_norm(x: Tensor, dim: int) -> Tensor:
-    """1 / the L2 norm along `dim`, which is kept, in float32 (the sum of squares gets 1e-6, for all-zero pixels)."""
+    """1 / √(Σ x² + 1e-6) along `dim`, which is kept, in float32 at least."""
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True, dtype=torch.promote_types(x.dtype, torch.float32))
     return (norm.square() + EPS).rsqrt()
 
 
 def normalised(x: Tensor, dim: int) -> Tensor:
-    """L2 normalisation along `dim`; the dtype stays."""
+    """L2 normalisation along `dim`, in the dtype of `x`."""
     return (x * inverse_norm(x, dim)).to(x.dtype)
 
 
 def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, *, norm_query: bool) -> Tensor:
-    """Scaled cosine-similarity attention (A2-FPN, Eq. 3): softmax over the keys of √channels times the cosine to each.
+    """Scaled cosine-similarity attention (A2-FPN, Eq. 3): weights softmax over the keys(√c · cosine similarity).
 
     Args:
         queries: (B, M, c).
@@ -61,14 +61,14 @@ def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, *, norm_quer
 
 
 def even_parts(number: int, bytes_per_item: int) -> list[slice]:
-    """Slices of `number` items that stay within the byte budget; of one size, since small products are slow ones."""
+    """Slices of `number` items within CHUNK_BYTES each, of equal size, since small matrix products are slow."""
     size = chunk_size(bytes_per_item, CHUNK_BYTES)
     size = -(-number // -(-number // size))
     return [slice(start, start + size) for start in range(0, number, size)]
 
 
 class ContextGCN(nn.Module):
-    """A graph convolution over contexts, whose adjacency is their attention to one another (A2-FPN, Eq. 4).
+    """A graph convolution over contexts, with their attention as adjacency matrix (A2-FPN, Eq. 4).
 
     Args:
         channels: c.
@@ -95,10 +95,10 @@ class MultiLevelGlobalContext(BaseModule):
     Args:
         in_channels: c_i of each level, from the finest.
         out_channels: C.
-        channels: c (the paper's c; 128 in the Lite form).
-        num_contexts: n_i of each level. More than c_i cannot be orthogonal: then they are c_i, with a warning.
-        gcn: reason about the contexts (A2-FPN, Eqs. 4 and 5); Table 3 leaves it out.
-        norm_query: normalise queries as well as keys. Without, logits of the distributor saturate.
+        channels: c; 128 in the Lite form.
+        num_contexts: n_i of each level; capped at c_i, with a warning, since more cannot be orthogonal.
+        gcn: graph convolutions of the contexts (A2-FPN, Eqs. 4 and 5; "w/o GCN" in Table 3).
+        norm_query: normalise queries as well as keys; without, the distributor's softmax saturates.
 
     Raises:
         ValueError: `in_channels` and `num_contexts` are not of one length, or c cannot be divided by 4.
@@ -118,7 +118,7 @@ class MultiLevelGlobalContext(BaseModule):
         if len(in_channels) != len(num_contexts):
             raise ValueError(f'{len(in_channels)} levels of the backbone, but num_contexts={tuple(num_contexts)}')
         if channels % 4:
-            raise ValueError(f'channels={channels}: they must be divisible by 4 (Eq. 4)')
+            raise ValueError(f'channels={channels}: they must be divisible by 4 (A2-FPN, Eq. 4)')
         if any(n > c for n, c in zip(num_contexts, in_channels, strict=True)):
             capped = [min(n, c) for n, c in zip(num_contexts, in_channels, strict=True)]
             warnings.warn(
@@ -144,7 +144,7 @@ class MultiLevelGlobalContext(BaseModule):
         self.norm_query = norm_query
 
     def init_weights(self) -> None:
-        """Orthogonal semantic entities; the rest as the neck says."""
+        """Orthogonal ψ; the rest by the neck's `init_cfg`."""
         super().init_weights()
         for conv in self.entities:
             nn.init.orthogonal_(conv.weight)
@@ -162,28 +162,28 @@ class MultiLevelGlobalContext(BaseModule):
         factors = scale * inverse_norm(pixels, 2)
 
         def pool(part: slice) -> Tensor:
-            """The attention-pooled features of some entities: (B, c_i, n)."""
-            # Normalising a pixel is a factor, which may as well come after the product.
+            """The attention-pooled features of some contexts, (B, c_i, n)."""
+            # The norm of a pixel is a factor, which is applied after the product.
             logits = torch.addcmul(scale * bias[part], pixels @ weight[part].t(), factors)
             return pixels.transpose(1, 2) @ logits.softmax(dim=1).to(x.dtype)
 
-        # φ after pooling: both are linear, and the weights of a context sum to one.
+        # φ after pooling: both are linear, and a context's weights sum to one, so that the bias stays.
         parts = even_parts(len(bias), 3 * 4 * len(x) * pixels.shape[1])
         pooled = torch.cat([pool(part) for part in parts], dim=2)
         return F.conv1d(pooled, embed.weight.flatten(2), embed.bias)
 
     def reason(self, contexts: list[Tensor]) -> Tensor:
-        """The contexts of the levels, each (B, c, n_i), alone and then together (A2-FPN, Eqs. 4 and 5): (B, c, n)."""
+        """Graph convolutions per level, then of all contexts (A2-FPN, Eqs. 4 and 5): (B, c, n_i) each -> (B, c, n)."""
         if self.joint_gcn is None:
             return torch.cat(contexts, dim=2)
         return self.joint_gcn(torch.cat([gcn(x) for gcn, x in zip(self.level_gcns, contexts, strict=True)], dim=2))
 
     def distribute(self, level: int, x: Tensor, contexts: Tensor) -> Tensor:
-        """Contexts to the pixels of a level (A2-FPN, Eq. 6): (B, c_i, H, W) and (B, c, n) -> (B, C, H, W)."""
+        """The result of a level (A2-FPN, Eq. 6): (B, c_i, H, W) pixels and (B, c, n) contexts -> (B, C, H, W)."""
         result, keys = self.lateral[level](x), contexts.transpose(1, 2)
         query, out = ((conv.weight.flatten(1), conv.bias) for conv in (self.query[level], self.out[level]))
-        # W_o on n contexts instead of on every pixel: the weights of a pixel sum to one. Where it widens them, after
-        # all: there are more channels to attend to than to convolve.
+        # W_o on the n contexts instead of on every pixel, since a pixel's weights sum to one. If C > c, on the pixels
+        # nevertheless: attention over C channels would cost more.
         widens = result.shape[1] > contexts.shape[1]
         values = keys if widens else F.linear(keys, *out)
         pixels = x.flatten(2).transpose(1, 2)  # (B, H W, c_i)

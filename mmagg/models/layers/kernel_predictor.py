@@ -12,10 +12,11 @@ KERNEL_INIT_STD = 0.001  # as CARAFE's: at first, all taps weigh nearly the same
 
 
 class PairEncoder(nn.Module):
-    """The two 1x1 convolutions of a pair of maps: to the features that kernels are predicted from, and to the mask
-    of the attention pooling.
+    """Two 1x1 convolutions of a concatenated pair of maps: features for the kernels, and the mask of attention pooling.
 
-    The pair is never concatenated: a convolution of a concatenation is the sum of a convolution of either map.
+        features = reduce(concat(first, second)),  mask = softmax over pixels(mask(concat(first, second)))
+
+    The pair is never concatenated: the convolution of a concatenation is the sum of a convolution of each map.
 
     Args:
         channels: C of each map.
@@ -28,29 +29,26 @@ class PairEncoder(nn.Module):
         self.mask = nn.Conv2d(2 * channels, 1, 1)
 
     def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-        """The share of either map, (B, C, h, w) each, in features and mask: (B, M + 1, h, w) each.
-
-        The first map is that of the first C input channels.
-        """
+        """Two maps (B, C, h, w), in the order of concatenation -> (B, M + 1, h, w) each, which are to be summed."""
         weights = torch.cat([self.reduce.weight, self.mask.weight]).chunk(2, dim=1)
         bias = torch.cat([self.reduce.bias, self.mask.bias])
         return F.conv2d(first, weights[0], bias), F.conv2d(second, weights[1])
 
     def split(self, both: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M + 1, h, w) -> features (B, M, h, w), and the mask as weights that sum to one, (B, 1, h, w)."""
+        """The sum of `halves` (B, M + 1, h, w) -> features (B, M, h, w) and mask (B, 1, h, w), which sums to 1."""
         features, mask = both.split([self.reduce.out_channels, 1], dim=1)
         return features, mask.flatten(1).softmax(dim=1).view_as(mask)
 
 
 class KernelPredictor(BaseModule):
-    """From features to one normalised kernel for each location that is reassembled.
+    """Kernels = softmax over the k² taps(kernels(ReLU(blend(features)))), one per output pixel (A2-FPN, Eqs. 7 and 11).
 
     Args:
         in_channels: channels of the features.
         kernel_size: k.
-        scale: s; kernels of s² locations come from one pixel.
+        scale: s; each pixel has the kernels of s² output pixels.
         stride: of the last convolution.
-        blend: a 3x3 convolution and ReLU first; the paper has it in GACARAFE and GACAP, CARAFE has not.
+        blend: a 3x3 convolution and ReLU first, as in GACARAFE and GACAP; CARAFE has none.
 
     Raises:
         ValueError: k is even.
@@ -68,7 +66,7 @@ class KernelPredictor(BaseModule):
         self.taps = kernel_size**2
 
     def init_weights(self) -> None:
-        """The last convolution N(0, 0.001); the rest as the neck says."""
+        """The last convolution N(0, 0.001); the rest by the neck's `init_cfg`."""
         super().init_weights()
         nn.init.normal_(self.kernels.weight, std=KERNEL_INIT_STD)
 

@@ -1,4 +1,4 @@
-"""Separable convolutions with a large kernel (Large Kernel Matters, Fig. 2B; "LK" in MEInst's Table 5).
+"""Separable convolutions with a large kernel (Large Kernel Matters, Fig. 2B; "LK" in MEInst, Table 5).
 
 Shape shorthand: B images, C inputs, D outputs, (h, w) map size, k kernel side.
 """
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class LargeKernelConv(nn.Module):
-    """k x 1 then 1 x k, plus 1 x k then k x 1: the reach of k x k, for 4 instead of k rows of weights.
+    """k x 1 then 1 x k, plus 1 x k then k x 1: the receptive field of k x k with few weights.
 
     Args:
         in_channels: C.
@@ -34,7 +34,7 @@ class LargeKernelConv(nn.Module):
         self.init_std = init_std
 
     def init_weights(self) -> None:
-        """Weights as `init_std` says, biases of zero."""
+        """N(0, init_std) weights, biases of zero."""
         for conv in (*self.tall_wide, *self.wide_tall):
             nn.init.normal_(conv.weight, std=self.init_std)
             nn.init.zeros_(conv.bias)

@@ -1,7 +1,7 @@
-"""A stack of convolutions shared by the levels of a pyramid, with a batch normalisation of their own for each.
+"""A stack of convolutions that all levels of a pyramid share, with a batch normalisation per level.
 
-The levels of a pyramid have different statistics. Group normalisation does not mind; batch normalisation needs running
-statistics of its own for each (the "bn-head" form of the released BlendMask-RT).
+The levels have different statistics, so batch normalisation needs running statistics for each ("bn-head" of the
+released BlendMask-RT); group normalisation does not.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class LevelConv(nn.Module):
         self.bns = nn.ModuleList(build_norm_layer(norm_cfg, channels)[1] for _ in range(num_levels))
 
     def forward(self, x: Tensor, level: int) -> Tensor:
-        """(B, C, h, w) of the level with this index -> (B, C', h, w)."""
+        """(B, C, h, w) of a level, and its index -> (B, C', h, w)."""
         return F.relu(self.bns[level](self.conv(x)), inplace=True)
 
 
@@ -58,7 +58,7 @@ class LevelTower(nn.ModuleList):
         self.init_std = init_std
 
     def on_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
-        """The outputs on every level, (B, C, h, w) each; level 0 comes first."""
+        """The outputs (B, C, h, w) on every level of a pyramid."""
         outputs = []
         for level, x in enumerate(feats):
             for layer in self:
@@ -67,7 +67,7 @@ class LevelTower(nn.ModuleList):
         return outputs
 
     def init_weights(self) -> None:
-        """Weights as `init_std` says, biases of zero."""
+        """Weights by `init_std`, biases of zero."""
         for layer in self:
             if self.init_std is None:
                 nn.init.kaiming_normal_(layer.conv.weight, nonlinearity='relu')

@@ -1,4 +1,4 @@
-"""The parts of A2-FPN's fusions of two adjacent levels (A2-FPN, Sec. 3.2 and 3.3, Fig. 4; Table 3)."""
+"""The parts that GACARAFE, GACAP and their ablations share (A2-FPN, Sec. 3.2 and 3.3, Fig. 4, Table 3)."""
 
 from mmengine.model import BaseModule
 from torch import nn
@@ -8,7 +8,7 @@ from mmagg.models.layers.kernel_predictor import KernelPredictor, PairEncoder
 
 
 class PairFusion(BaseModule):
-    """Global attention: both levels decide on the kernels of a reassembly and on the weights of the sum.
+    """Fusion with global attention: kernels and channel weights are predicted from both levels.
 
     Args:
         channels: C.
@@ -36,7 +36,7 @@ class PairFusion(BaseModule):
 
 
 class PlainFusion(BaseModule):
-    """Without it (Table 3): one level decides on the kernels alone, and the levels are added as they are.
+    """Fusion without it (A2-FPN, Table 3): kernels are predicted from the reassembled level; the sum has no weights.
 
     Args:
         channels: C.

@@ -1,4 +1,4 @@
-"""ProtoNet: the bases that all instances of an image share (BlendMask, Sec. 3.1 and "Proto-FPN" of Table 7).
+"""ProtoNet, a bottom module: the bases that all instances of an image share (BlendMask, Sec. 3.1 and Table 7).
 
 Shape shorthand: B images, C channels, K bases, (h, w) size of the finest level.
 """
@@ -16,13 +16,13 @@ from torch import Tensor, nn
 class ProtoNet(BaseModule):
     """Bases from one or more levels of a pyramid, at twice the size of the finest.
 
-    Each level has a 3x3 block (convolution, normalisation, ReLU). Coarser levels are upsampled and added to the first.
+    Each level has a 3x3 block (convolution, normalisation, ReLU); coarser levels are upsampled and added to the finest.
     Then follow `num_convs` blocks, bilinear upsampling by two, one more block and a 1x1 convolution.
 
     Args:
         in_channels: channels of each level.
-        levels: which of the maps that it is called with it takes, the finest first: (0, 1, 2) of P3, P4, ... is the
-            paper's Proto-FPN, (0,) its Proto-P3.
+        levels: indices among the neck's levels, the finest first: of P3, P4, ..., (0, 1, 2) is the paper's Proto-FPN
+            and (0,) its Proto-P3.
         channels: channels of every block.
         num_convs: blocks before the upsampling: 3 in the released models, 2 in the real-time ones.
         num_bases: K.
@@ -55,19 +55,12 @@ class ProtoNet(BaseModule):
         self.conv_bases = nn.Conv2d(channels, num_bases, 1)
 
     def init_weights(self) -> None:
-        """Blocks as `init_blocks` has them; the last convolution keeps PyTorch's default."""
+        """Blocks by `init_blocks`; the last convolution keeps PyTorch's default."""
         super().init_weights()
         init_blocks(self)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
-        """The bases.
-
-        Args:
-            feats: maps (B, C, h_i, w_i).
-
-        Returns:
-            (B, K, 2h, 2w).
-        """
+        """The neck's levels (B, C, h_i, w_i) -> (B, K, 2h, 2w) bases."""
         x, *coarser = (refine(feats[level]) for refine, level in zip(self.refine, self.levels, strict=True))
         for y in coarser:
             x = x + F.interpolate(y, size=x.shape[-2:], mode='bilinear', align_corners=False)
@@ -78,7 +71,7 @@ class ProtoNet(BaseModule):
 
 
 def init_blocks(module: nn.Module) -> None:
-    """Weights of all `ConvModule` inside: uniform with a variance of 1 / fan-in, as the authors' basis module."""
+    """Initialise all `ConvModule` of a module uniformly with variance 1 / fan-in, as in the release."""
     for layer in module.modules():
         if isinstance(layer, ConvModule):
             nn.init.kaiming_uniform_(layer.conv.weight, a=1)

@@ -15,12 +15,12 @@ def distance_iou(pred: Tensor, target: Tensor, *, smooth: float = 1.0) -> tuple[
     Args:
         pred: (N, 4) distances, at least 0, in any unit.
         target: (N, 4) distances in the same unit.
-        smooth: added to intersection and union, in square units. The authors add 1 to distances in strides, which
+        smooth: added to intersection and union, in square units. The releases add 1 to distances in strides, which
             favours small boxes; 0 gives the definitions.
 
     Returns:
-        (N,) (I + smooth) / (U + smooth), and (N,) the same less (C - U) / C, where I, U and C are the areas of the
-        intersection, the union and the box around both.
+        (N,) IoU = (I + smooth) / (U + smooth) and (N,) GIoU = IoU - (C - U) / C, where I, U and C are the areas of the
+        intersection, the union and the smallest enclosing box.
     """
     inner, outer = pred.minimum(target), pred.maximum(target)
     intersection, around = area(inner), area(outer)
@@ -42,7 +42,7 @@ class DistanceIoULoss(nn.Module):
     Args:
         kind: 'iou', 'linear_iou' or 'giou'.
         smooth: see `distance_iou`.
-        loss_weight: factor of the result.
+        loss_weight: weight of the loss.
 
     Raises:
         ValueError: if `kind` is none of the three.

@@ -1,6 +1,6 @@
-"""Mask losses: how they are reduced, and one that mmdet does not have.
+"""The reduction of mask losses, and a loss of codes that mmdet does not have.
 
-They are called with (predictions, targets, reduction_override='none'), of N masks or codes.
+Heads call a mask loss as (predictions, targets, reduction_override='none') on N masks or codes.
 """
 
 import torch.nn.functional as F
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 def per_mask(losses: Tensor) -> Tensor:
-    """A loss of each mask: (N,) as it is, or the mean of a mask's pixels, (N, H, W) -> (N,)."""
+    """One loss per mask: (N,) as it is, (N, H, W) as the mean over the pixels."""
     return losses if losses.ndim == 1 else losses.flatten(1).mean(1)
 
 
 @weighted_loss
 def cosine_distance(pred: Tensor, target: Tensor) -> Tensor:
-    """(N, D), (N, D) -> (N,) 1 - cosine: a vector is seen as a whole, by its direction alone."""
+    """1 - cosine similarity of (N, D) and (N, D) -> (N,)."""
     return 1 - F.cosine_similarity(pred, target)
 
 
@@ -26,7 +26,7 @@ class CosineDistanceLoss(nn.Module):
 
     Args:
         reduction: 'mean', 'sum' or 'none'.
-        loss_weight: factor of the result.
+        loss_weight: weight of the loss.
     """
 
     def __init__(self, *, reduction: str = 'mean', loss_weight: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""How an instance's mask comes about."""
+"""The masks of each method: one per grid cell (`grid`), or in the frame of a box (`boxed`)."""
 
 from mmagg.models.masks.boxed.autoencoder_codec import AutoEncoderMaskCodec
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks

@@ -1,4 +1,4 @@
-"""Necks: from a backbone's stages to the levels that a head works on."""
+"""Necks: from a backbone's stages to a feature pyramid."""
 
 from mmagg.models.necks.a2fpn import A2FPN
 from mmagg.models.necks.bypass import BypassNeck

@@ -1,4 +1,4 @@
-"""A2-FPN: a feature pyramid whose lateral connections and fusions attend to content (A2-FPN, Fig. 2).
+"""A2-FPN: a feature pyramid with attention in its lateral connections and fusions (A2-FPN, Fig. 2).
 
     backbone -> lateral (MGC) -> top-down (GACARAFE) -> 3x3 -> bottom-up (GACAP) -> 3x3 -> extra levels
 
@@ -11,8 +11,6 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
-
-from mmagg.models.layers import MultiLevelGlobalContext
 
 EXTRA_CONVS = (False, 'on_output')
 XAVIER = dict(type='Xavier', layer=['Conv1d', 'Conv2d'], distribution='uniform')
@@ -38,24 +36,25 @@ class LateralConvs(BaseModule):
 
 @MODELS.register_module()
 class A2FPN(BaseModule):
-    """A2-FPN, its Lite form, FPN, PAFPN and everything between, by the choice of its parts.
+    """A2-FPN, its Lite form, FPN, PAFPN and mixtures of them.
 
     The defaults are the full A2-FPN. With `lateral=dict(type='LateralConvs')`, `top_down=dict(type='NearestFusion')`,
     `bottom_up=dict(type='StridedConvFusion')`, `joint_level=False` and `finest_conv=False` it is mmdet's PAFPN.
 
     Args:
-        in_channels: of the backbone's stages.
+        in_channels: channels of the backbone's stages.
         out_channels: C.
-        num_outs: levels to return. Those that no pathway makes are pooled or convolved from the last one.
-        start_level: first stage to use (1 with FCOS and RetinaNet, whose levels begin at stride 8).
-        lateral: config of the lateral connections.
+        num_outs: number of levels; those beyond the pathways are pooled or convolved from the last one.
+        start_level: first stage used (1 with FCOS and RetinaNet, whose levels begin at stride 8).
+        lateral: config of the lateral connections; their orthogonal loss is their method `orthogonality`, if they have
+            one.
         top_down: config of a top-down fusion.
-        bottom_up: config of a bottom-up fusion; None: there is no such pathway (FPN).
-        joint_level: a 3x3 convolution of stride 2 on the last stage makes one more level (F6), which joins both
+        bottom_up: config of a bottom-up fusion; None: no bottom-up pathway (FPN).
+        joint_level: a 3x3 convolution of stride 2 on the last stage makes one more level (F6), which takes part in both
             pathways; not in the Lite form.
         finest_conv: a 3x3 convolution on the finest level also after the bottom-up pathway; not in the Lite form.
-        add_extra_convs: False: further levels are max-pooled; 'on_output': they are 3x3 convolutions of stride 2.
-        relu_before_extra_convs: a ReLU before each of these convolutions but the first (as mmdet's FPN).
+        add_extra_convs: False: further levels are max-pooled; 'on_output': 3x3 convolutions of stride 2.
+        relu_before_extra_convs: a ReLU before each of these convolutions but the first, as in mmdet's FPN.
         orthogonal_weight: λ of the orthogonal loss (A2-FPN, Eq. 2), see `auxiliary_losses`.
 
     Raises:
@@ -120,7 +119,7 @@ class A2FPN(BaseModule):
 
         for i in reversed(range(len(levels) - 1)):
             levels[i] = self.top_down[i](levels[i + 1], levels[i])
-        # One by one, here and below: the level before is then no longer needed.
+        # In place of the list, here and below: the map before the convolution is then freed.
         for i, conv in enumerate(self.top_down_convs):
             levels[i] = conv(levels[i])
 
@@ -135,13 +134,13 @@ class A2FPN(BaseModule):
         return tuple(levels)
 
     def extra(self, i: int, x: Tensor) -> Tensor:
-        """The i-th of the levels that no pathway makes, from the last one: (B, C, h, w) -> (B, C, ⌈h/2⌉, ⌈w/2⌉)."""
+        """The i-th level beyond the pathways, from the last one: (B, C, h, w) -> (B, C, ⌈h/2⌉, ⌈w/2⌉)."""
         if not self.extra_convs:
             return F.max_pool2d(x, 1, stride=2)
         return self.extra_convs[i](F.relu(x) if self.relu_before_extra_convs and i else x)
 
     def auxiliary_losses(self) -> dict[str, Tensor]:
         """`loss_orth`, λ Σ ‖W_ψ W_ψᵀ - I‖² (A2-FPN, Eq. 2); `AuxiliaryLossHook` adds it to the detector's losses."""
-        if not self.orthogonal_weight or not isinstance(self.lateral, MultiLevelGlobalContext):
+        if not self.orthogonal_weight or not hasattr(self.lateral, 'orthogonality'):
             return {}
         return {'loss_orth': self.orthogonal_weight * self.lateral.orthogonality()}

@@ -1,4 +1,4 @@
-"""A neck that lets some of the backbone's maps pass beside it (BlendMask, Table 4: bases from C3 and C5)."""
+"""A neck that also passes on maps of the backbone (BlendMask, Table 4: bases from C3 and C5)."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from torch import Tensor
 
 @MODELS.register_module()
 class BypassNeck(BaseModule):
-    """Another neck's outputs, followed by maps of the backbone.
+    """Another neck's levels, followed by maps of the backbone.
 
     Args:
         neck: config of the neck.
-        keep: which of the backbone's maps follow, by their place in the backbone's output.
+        keep: indices of these maps in the backbone's output.
     """
 
     def __init__(self, *, neck: dict, keep: Sequence[int]) -> None:

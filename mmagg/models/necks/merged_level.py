@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class MergedLevel(BaseModule):
-    """Merges a backbone's stages into one map of the first stage's size.
+    """Merges a backbone's stages into one map of the first stage's size: C3, C4 and C5 at stride 8.
 
-    The paper only says that it merges C3, C4 and C5 at stride 8; here as FPN does it: 1x1 convolutions, bilinear
-    upsampling, sum, 3x3 convolution.
+    The paper does not say how; here as in FPN: 1x1 convolutions, bilinear upsampling, sum, 3x3 convolution.
 
     Args:
         in_channels: channels of each stage.

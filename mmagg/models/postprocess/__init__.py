@@ -1,4 +1,4 @@
-"""From candidates to instances: NMS, voting and the post-processors that heads end in."""
+"""Post-processing, from candidates to instances: NMS, voting, and a post-processor for each kind of head."""
 
 from mmagg.models.postprocess.boxed_mask_post_processor import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.postprocess.mask_post_processor import CandidateMasks, MaskPostProcessor

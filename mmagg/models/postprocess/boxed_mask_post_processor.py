@@ -1,4 +1,4 @@
-"""From scored boxes and masks in their frames to the instances of an image.
+"""The post-processor of `BoxedMaskHead`: NMS of boxes, and pasting of their masks.
 
 Shape shorthand: L levels, q locations of a level, C classes, M detections, (r, r) mask size in a box, (H, W) original
 image.
@@ -20,7 +20,7 @@ MASK_FORMATS = ('bitmap', 'rle')
 
 
 class DetectedBoxes(NamedTuple):
-    """The boxes that are found in one image, in descending order of the scores."""
+    """The boxes of one image after NMS, in descending order of their scores."""
 
     boxes: Tensor
     """(M, 4) x1, y1, x2, y2 in pixels of the network's input."""
@@ -29,25 +29,25 @@ class DetectedBoxes(NamedTuple):
     labels: Tensor
     """(M,) classes."""
     places: Tensor
-    """(M,) long, their locations, counted over all levels."""
+    """(M,) long, the boxes' locations, counted over all levels."""
 
 
 class BoxedMaskPostProcessor:
-    """Candidates, NMS of boxes and pasting, in the order of the FCOS that BlendMask and MEInst stand on.
+    """Candidates, NMS of boxes and pasting, as in the FCOS that BlendMask and MEInst build on.
 
     Args:
-        score_thr: a (location, class) pair above this is a candidate, in [0, 1).
-        filter_by: what must be above it: 'score', class probability times centerness (BlendMask), or 'class', the
+        score_thr: threshold of a candidate, a pair of location and class, in [0, 1).
+        filter_by: the value compared with it: 'score', class probability times centerness (BlendMask), or 'class', the
             class probability alone (MEInst).
-        nms_pre: most candidates of each level; those with the greatest product are taken.
-        iou_thr: a box is suppressed by a better one of its class with a greater IoU, in (0, 1].
-        max_per_img: most detections of an image.
-        sqrt_score: the score is the square root of the product (the authors' release), or the product (FCOS).
-        clip_boxes: clip boxes to the image before NMS. The release does not: it suppresses and decodes masks on whole
-            boxes and then pastes them into clipped ones.
-        mask_thr: a pixel with at least this probability is inside, in (0, 1).
-        mask_format: `'bitmap'` for one bool tensor, `'rle'` for COCO's compressed RLE, one dict a mask.
-        byte_budget: bytes that the tensors of one chunk may take together; one mask is always done.
+        nms_pre: most candidates per level, those of the greatest class probability times centerness.
+        iou_thr: IoU above which a box is suppressed by a better one of its class, in (0, 1].
+        max_per_img: most detections per image.
+        sqrt_score: score = √(class probability · centerness), as in the releases, else without the root (FCOS).
+        clip_boxes: clip boxes to the image before NMS. The releases do not: they decode masks on whole boxes, then
+            paste them into clipped ones.
+        mask_thr: threshold of a pixel's probability, inclusive, in (0, 1).
+        mask_format: 'bitmap', one bool tensor, or 'rle', COCO's compressed RLE, one dict per mask.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
 
     Raises:
         TypeError: an unknown key in the model's `test_cfg`.
@@ -92,13 +92,13 @@ class BoxedMaskPostProcessor:
         boxes: Sequence[Tensor],
         img_shape: tuple[int, int],
     ) -> DetectedBoxes:
-        """Boxes that survive NMS.
+        """Boxes of an image after NMS.
 
         Args:
             probs: per level (q, C) class probabilities.
             centerness: per level (q,) probabilities.
             boxes: per level (q, 4) in pixels of the network's input.
-            img_shape: (height, width) of the image in it, without the padding.
+            img_shape: (height, width) of the image in the network's input, without the padding.
         """
         found = [[], [], [], []]
         before = 0
@@ -118,7 +118,7 @@ class BoxedMaskPostProcessor:
             boxes = clipped(boxes, img_shape)
         if len(boxes) == 0:
             return DetectedBoxes(boxes, scores, labels, places)
-        # mmcv keeps the classes apart by moving their boxes by the greatest coordinate, which takes positive ones.
+        # mmcv separates the classes by an offset of the greatest coordinate, which presumes non-negative coordinates.
         kept = batched_nms(boxes - boxes.amin(), scores, labels, dict(type='nms', iou_threshold=self.iou_thr))[1]
         kept = kept[: self.max_per_img]
         return DetectedBoxes(boxes[kept], scores[kept], labels[kept], places[kept])
@@ -137,8 +137,8 @@ class BoxedMaskPostProcessor:
             out_size: (H, W) of the original image, the masks' final size.
 
         Returns:
-            `bboxes` (M', 4), `scores`, `labels`, `masks` (M', H, W) bool or M' RLE dicts, `places`; without those
-            whose box has no area within the image.
+            `bboxes` (M', 4), `scores`, `labels`, `masks` (M', H, W) bool or M' RLE dicts, and `places`, of the boxes
+            that overlap the image.
         """
         boxes, scores, labels, places = detections
         factor = boxes.new_tensor([out_size[1] / img_shape[1], out_size[0] / img_shape[0]]).repeat(2)
@@ -157,6 +157,6 @@ class BoxedMaskPostProcessor:
 
 
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """(M, 4) boxes cut to an image of (height, width)."""
+    """(M, 4) boxes clipped to an image of (height, width)."""
     most = boxes.new_tensor([size[1], size[0]]).repeat(2)
     return boxes.clamp(min=0).minimum(most)

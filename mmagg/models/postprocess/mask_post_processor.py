@@ -1,4 +1,4 @@
-"""The post-processor of heads without boxes: candidates and their lazy masks in, instances out.
+"""The post-processor of `GridMaskHead`, from candidates with lazy masks to instances.
 
 Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) map size, (H, W) original image.
 """
@@ -18,7 +18,7 @@ MASK_FORMATS = ('bitmap', 'rle')
 
 
 class CandidateMasks(ABC):
-    """The masks of an image's candidates, which exist only where they are asked for.
+    """The masks of an image's candidates, decoded only when they are asked for.
 
     Attributes:
         size: (h, w) of the masks.
@@ -28,11 +28,11 @@ class CandidateMasks(ABC):
 
     @abstractmethod
     def probs(self, index: Tensor) -> Tensor:
-        """(n,) long indices of candidates, on the CPU -> (n, h, w) mask probabilities of those, and only those."""
+        """(n,) long indices of candidates, on the CPU -> (n, h, w) mask probabilities of these."""
 
 
 class Suppressed(NamedTuple):
-    """An image after NMS: the instances, and all that a voting needs to refine them."""
+    """The candidates of an image after NMS, with all that mask voting needs."""
 
     probs: Tensor
     """(n, h, w) mask probabilities of the candidates that entered NMS."""
@@ -43,39 +43,38 @@ class Suppressed(NamedTuple):
     labels: Tensor
     """(n,) their classes."""
     kept: Tensor
-    """(M,) which of them are instances."""
+    """(M,) indices of the instances among them."""
     final_scores: Tensor
     """(M,) the instances' scores after NMS, in descending order."""
     index: Tensor
-    """(n,) which of the candidates given they are."""
+    """(n,) their indices among all candidates."""
 
 
 @TASK_UTILS.register_module()
 class MaskPostProcessor:
-    """Area rule, mask score, NMS, voting and resizing, in the order of SOLO (and of mmdet's `SOLOHead`).
+    """Filtering, scoring, NMS, voting and resizing, in the order of SOLO (SOLO, Sec. 2.4) and of mmdet's `SOLOHead`.
 
-    1. Decode the candidates, drop those with at most `min_areas` pixels inside.
-    2. Score = class score × mean probability inside the mask; the best `nms_pre` go on.
-    3. NMS on the masks' IoU; at least `filter_thr` is left of a score, and the best `max_per_img` stay.
-    4. Voting, if there is any, of the candidates from step 2 with their scores before NMS.
-    5. Upsample, crop the padding, resize to the original image, threshold; boxes from those masks.
+    1. Decode the candidates, and drop those with at most `min_areas` pixels inside.
+    2. Score = class score × maskness, the mean probability inside the mask; the best `nms_pre` go on.
+    3. NMS on the masks' IoU; drop scores below `filter_thr`, and keep the best `max_per_img`.
+    4. Mask voting, if any, by the candidates of step 2 with their scores before NMS.
+    5. Upsample, crop the padding, resize to the original image, threshold; boxes from these masks.
 
     `suppress` is steps 1 to 3, `finish` is 4 and 5; a call is both.
 
-    Masks are decoded and resized in chunks under `byte_budget`. Between the steps at most `nms_pre` soft
-    masks are held: with more candidates, step 1 only measures, and step 2 decodes the chosen once more.
+    Masks are decoded and resized in chunks under `byte_budget`. At most `nms_pre` soft masks are held at once: of more
+    candidates, step 1 only measures the masks, and step 2 decodes the best once more.
 
     Args:
-        score_thr: a (location, class) pair with a class score above this is a candidate, in [0, 1); the head
-            reads it when it collects the candidates.
-        mask_thr: a pixel with a probability above this is inside, in (0, 1).
+        score_thr: threshold of a candidate's class score, in [0, 1); the head reads it when it collects candidates.
+        mask_thr: threshold of a pixel's probability, exclusive, in (0, 1).
         nms_pre: most candidates that enter NMS.
         filter_thr: smallest score after NMS, in [0, 1].
-        max_per_img: most instances of an image.
+        max_per_img: most instances per image.
         nms: config of an NMS, `(iou, scores, labels) -> scores`; None for Matrix NMS with its defaults.
-        voting: config of a voting, `(probs, iou, scores, labels, kept) -> probs`; None for no voting.
-        mask_format: `'bitmap'` for one bool tensor, `'rle'` for COCO's compressed RLE, one dict a mask.
-        byte_budget: bytes that the tensors of one chunk may take together; one mask is always done.
+        voting: config of a voting, `(probs, iou, scores, labels, kept) -> probs`; None for none.
+        mask_format: 'bitmap', one bool tensor, or 'rle', COCO's compressed RLE, one dict per mask.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
 
     Raises:
         TypeError: an unknown key in the head's `test_cfg`.
@@ -106,15 +105,11 @@ class MaskPostProcessor:
         ):
             if not good:
                 raise ValueError(f'MaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
-        self.score_thr = score_thr
-        self.mask_thr = mask_thr
-        self.nms_pre = nms_pre
-        self.filter_thr = filter_thr
-        self.max_per_img = max_per_img
+        self.score_thr, self.mask_thr, self.nms_pre = score_thr, mask_thr, nms_pre
+        self.filter_thr, self.max_per_img = filter_thr, max_per_img
+        self.mask_format, self.byte_budget = mask_format, byte_budget
         self.nms = TASK_UTILS.build({'type': 'MatrixNMS'} if nms is None else nms)
         self.voting = None if voting is None else TASK_UTILS.build(voting)
-        self.mask_format = mask_format
-        self.byte_budget = byte_budget
 
     @torch.no_grad()
     def __call__(
@@ -128,21 +123,21 @@ class MaskPostProcessor:
         img_shape: tuple[int, int],
         out_size: tuple[int, int],
     ) -> InstanceData:
-        """Turn the candidates of one image into its instances.
+        """Instances of one image.
 
         Args:
-            masks: of N candidates.
+            masks: masks of N candidates.
             scores: (N,) class scores.
             labels: (N,) classes.
-            min_areas: (N,) pixels at map size; a mask must be larger to stay (SOLO: the stride of its level).
+            min_areas: (N,) pixels at map size, which a mask must exceed (SOLO: the stride of its level).
             upsampled_size: (height, width) of the padded network input.
             img_shape: (height, width) of the resized image in it, without the padding.
             out_size: (H, W) of the original image, the masks' final size.
 
         Returns:
-            `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M RLE
-            dicts, `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros where a mask has no pixel at the
-            final size), and `index` (M,) int64, which of the candidates they are.
+            `scores` (M,) float32 in descending order, `labels` (M,) int64, `masks` (M, H, W) bool or M RLE dicts,
+            `bboxes` (M, 4) float32, x1 y1 x2 y2 around the masks (zeros for a mask without a pixel at the final size),
+            and `index` (M,) int64, their indices among the candidates.
         """
         return self.finish(
             self.suppress(masks, scores=scores, labels=labels, min_areas=min_areas),
@@ -153,18 +148,11 @@ class MaskPostProcessor:
         )
 
     @torch.no_grad()
-    def suppress(
-        self,
-        masks: CandidateMasks,
-        *,
-        scores: Tensor,
-        labels: Tensor,
-        min_areas: Tensor,
-    ) -> Suppressed:
-        """Select, score and suppress the candidates of one image; the arguments are those of a call."""
+    def suppress(self, masks: CandidateMasks, *, scores: Tensor, labels: Tensor, min_areas: Tensor) -> Suppressed:
+        """Filter, score and suppress the candidates of one image; arguments as of a call."""
         area, inside, probs = self._measure(masks, len(scores), scores.device)
         index = (area > min_areas).nonzero().squeeze(1)
-        # Sorting what mmdet sorts, with the same call: equal scores come out in the same order.
+        # The same values sorted by the same call as in mmdet: ties come out in the same order.
         scores, order = torch.sort(scores[index].float() * (inside[index] / area[index]), descending=True)
         scores, index = scores[: self.nms_pre], index[order[: self.nms_pre]]
         labels = labels[index].long()
@@ -187,31 +175,32 @@ class MaskPostProcessor:
         img_shape: tuple[int, int],
         out_size: tuple[int, int],
     ) -> InstanceData:
-        """Instances of an image after NMS, refined by a voting or as they are.
+        """Instances of one image after NMS, by any voting; sizes and result as of a call.
 
         Args:
-            suppressed: from `suppress`; it may be finished several times.
-            voting: `(probs, iou, scores, labels, kept) -> probs`; None for no voting.
-            upsampled_size: the sizes are those of a call.
+            suppressed: from `suppress`; may be finished several times.
+            voting: `(probs, iou, scores, labels, kept) -> probs`; None for none.
+            upsampled_size: see there.
             img_shape: see there.
             out_size: see there.
-
-        Returns:
-            What a call returns.
         """
         probs, iou, scores, labels, kept, final_scores, index = suppressed
-        masks, boxes = self._full_size(
-            voting(probs, iou, scores, labels, kept) if voting is not None else probs[kept],
-            upsampled_size=upsampled_size,
-            img_shape=img_shape,
-            out_size=out_size,
-        )
+        probs = probs[kept] if voting is None else voting(probs, iou, scores, labels, kept)
+        sizes = dict(upsampled_size=upsampled_size, crop=img_shape, out_size=out_size)
+        options = sizes | dict(mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        if self.mask_format == 'bitmap':
+            masks, boxes = full_size_masks(probs, **options)
+        else:
+            masks, boxes = [None] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
+            for windows, around in full_size_windows(probs, **options):
+                boxes[windows.index] = around
+                for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
+                    masks[i] = rle
         return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
     def _measure(self, masks: CandidateMasks, num: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Area (N,), sum of the probabilities inside (N,), and the soft masks (N, h, w) if they are few."""
-        area = torch.zeros(num, device=device)
-        inside = torch.zeros(num, device=device)
+        """Areas (N,), sums of the probabilities inside (N,); soft masks (N, h, w) if there are at most `nms_pre`."""
+        area, inside = torch.zeros(2, num, device=device)
         probs = torch.empty(num, *masks.size, device=device) if num <= self.nms_pre else None
         for part in self._chunks(torch.arange(num), masks.size):
             soft = masks.probs(part).float()
@@ -221,7 +210,7 @@ class MaskPostProcessor:
         return area, inside, probs
 
     def _decode(self, masks: CandidateMasks, index: Tensor) -> Tensor:
-        """Soft masks of the chosen candidates, (n,) -> (n, h, w)."""
+        """(n,) candidates -> (n, h, w) soft masks."""
         probs = torch.empty(len(index), *masks.size, device=index.device)
         start = 0
         for part in self._chunks(index.cpu(), masks.size):
@@ -230,32 +219,7 @@ class MaskPostProcessor:
         return probs
 
     def _chunks(self, index: Tensor, size: tuple[int, int]) -> Iterable[Tensor]:
-        """Split candidates into those to decode at once; none at all if there is no candidate."""
-        # A pixel has its logit, its probability, the same once more inside the mask, and the binary mask.
+        """Split candidates into chunks that are decoded at once; without candidates there is none."""
+        # Per pixel: logit, probability, probability inside the mask, binary mask.
         chunk = chunk_size((3 * 4 + 1) * size[0] * size[1], self.byte_budget)
         return index.split(chunk) if len(index) else ()
-
-    def _full_size(
-        self,
-        probs: Tensor,
-        *,
-        upsampled_size: tuple[int, int],
-        img_shape: tuple[int, int],
-        out_size: tuple[int, int],
-    ) -> tuple[Tensor | list[dict], Tensor]:
-        """(M, h, w) probabilities -> masks of the original image in `mask_format`, and boxes (M, 4)."""
-        options = dict(
-            upsampled_size=upsampled_size,
-            crop=img_shape,
-            out_size=out_size,
-            mask_thr=self.mask_thr,
-            byte_budget=self.byte_budget,
-        )
-        if self.mask_format == 'bitmap':
-            return full_size_masks(probs, **options)
-        masks, boxes = [None] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
-        for windows, around in full_size_windows(probs, **options):
-            boxes[windows.index] = around
-            for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
-                masks[i] = rle
-        return masks, boxes

@@ -1,4 +1,4 @@
-"""The mask voting of mmagg.ops as a registered part."""
+"""The mask voting of mmagg.ops, registered."""
 
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
@@ -9,15 +9,10 @@ from mmagg.ops.mask_voting import WEIGHTS
 
 @TASK_UTILS.register_module()
 class MaskVoting:
-    """Mask voting (AggMask, Table 1); see `mmagg.ops.mask_voting`.
-
-    Args:
-        weight: `'avg'`, `'score'` or `'iou'`.
-        iou_thr: smallest IoU of a voter with the kept mask, in [0, 1]. No default: the paper searches for it.
-        class_agnostic: let candidates of all classes vote.
+    """Mask voting (AggMask, Sec. 3.2 and Table 1); arguments as of `mmagg.ops.mask_voting`.
 
     Raises:
-        ValueError: a value outside these ranges.
+        ValueError: unknown `weight`, or an `iou_thr` outside [0, 1].
     """
 
     def __init__(self, *, weight: str, iou_thr: float, class_agnostic: bool = False) -> None:
@@ -25,19 +20,8 @@ class MaskVoting:
             raise ValueError(f'MaskVoting: weight is {weight!r}, expected one of {WEIGHTS}')
         if not 0 <= iou_thr <= 1:
             raise ValueError(f'MaskVoting: iou_thr is {iou_thr}, expected a number in [0, 1]')
-        self.weight = weight
-        self.iou_thr = iou_thr
-        self.class_agnostic = class_agnostic
+        self.options = dict(weight=weight, iou_thr=iou_thr, class_agnostic=class_agnostic)
 
     def __call__(self, probs: Tensor, iou: Tensor, scores: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
         """(N, H, W), (N, N), (N,), (N,), (M,) -> (M, H, W) probabilities."""
-        return mask_voting(
-            probs,
-            iou,
-            scores,
-            labels,
-            kept,
-            weight=self.weight,
-            iou_thr=self.iou_thr,
-            class_agnostic=self.class_agnostic,
-        )
+        return mask_voting(probs, iou, scores, labels, kept, **self.options)

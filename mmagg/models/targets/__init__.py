@@ -1,4 +1,4 @@
-"""Which cell, pixel or location learns which object."""
+"""Training targets: the assignment of objects to cells, locations and pixels."""
 
 from mmagg.models.targets.atss_location_assigner import ATSSLocationAssigner
 from mmagg.models.targets.box_masks import box_mask_targets

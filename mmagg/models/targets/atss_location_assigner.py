@@ -1,4 +1,4 @@
-"""Which object each location of a pyramid is to find, by statistics of the objects' own surroundings (ATSS, Alg. 1).
+"""The assignment of objects to locations by the statistics of their anchors' IoU (ATSS, Alg. 1).
 
 Shape shorthand: G objects of one image, K candidates of an object, Q locations over all levels, row-major within each,
 q of them on one level.
@@ -16,15 +16,16 @@ from mmagg.models.targets.location_assigner import boxes_around, distances_to_si
 
 @TASK_UTILS.register_module()
 class ATSSLocationAssigner:
-    """An object takes those of its nearest locations whose anchors overlap it more than is usual among them.
+    """Adaptive training sample selection.
 
-    Usual is the mean plus the standard deviation of the candidates' IoU. A location that several objects take goes to
-    the one with the greatest IoU; one outside of the object's box is not taken. The anchors, one square a location,
-    are for this only: boxes are found from points.
+    An object's candidates are its nearest locations on each level. Those inside its box are positive whose anchors have
+    an IoU with it of at least the candidates' mean plus standard deviation. A location with several objects takes that
+    of the greatest IoU. The anchors, one square per location, serve the assignment only: boxes are regressed from
+    points.
 
     Args:
         strides: pixels per cell of each level.
-        topk: candidates of each level.
+        topk: candidates per level.
         anchor_scale: side of the anchors in strides.
     """
 
@@ -32,15 +33,7 @@ class ATSSLocationAssigner:
         self.strides, self.topk, self.anchor_scale = tuple(strides), topk, anchor_scale
 
     def assign(self, points: Sequence[Tensor], boxes: Tensor) -> Tensor:
-        """Objects of all locations of an image.
-
-        Args:
-            points: (h * w, 2) x, y of each level's locations, in pixels.
-            boxes: (G, 4) x1, y1, x2, y2 in pixels.
-
-        Returns:
-            (Q,) long, index of the object, -1 where there is none.
-        """
+        """(Q,) objects of an image's locations; arguments and result as in `LocationAssigner.assign`."""
         number = sum(map(len, points))
         if len(boxes) == 0:
             return torch.full((number,), -1, device=boxes.device)
@@ -53,16 +46,16 @@ class ATSSLocationAssigner:
             before += len(level_points)
         candidates, anchors = torch.cat(candidates, dim=1), torch.cat(anchors, dim=1)  # (G, K), (G, K, 4)
         ious = bbox_overlaps(boxes[:, None], anchors).squeeze(1)
-        # A single candidate has no deviation.
-        usual = ious.mean(1, keepdim=True) + ious.std(1, keepdim=True).nan_to_num()
+        # The standard deviation of a single candidate is 0.
+        threshold = ious.mean(1, keepdim=True) + ious.std(1, keepdim=True).nan_to_num()
         at = torch.cat(list(points))[candidates]
-        inside = distances_to_sides(at, boxes[:, None]).amin(-1) > 0.01  # as the authors
-        taken = torch.where((ious >= usual) & inside, ious, -1)
+        inside = distances_to_sides(at, boxes[:, None]).amin(-1) > 0.01  # as in the release
+        taken = torch.where((ious >= threshold) & inside, ious, -1)
         most, gts = ious.new_full((len(boxes), number), -1).scatter_(1, candidates, taken).max(0)
         return torch.where(most < 0, -1, gts)
 
     def _nearest(self, points: Tensor, boxes: Tensor) -> Tensor:
-        """(G, topk) of a level's (q, 2) locations, those nearest to the boxes' centres."""
+        """(G, topk) indices of a level's (q, 2) locations nearest to the boxes' centres."""
         centres = (boxes[:, :2] + boxes[:, 2:]) / 2
         distances = (points - centres[:, None]).square().sum(-1)  # (G, q)
         return distances.topk(min(self.topk, len(points)), dim=1, largest=False).indices

@@ -1,4 +1,4 @@
-"""The objects' masks in the frames of their boxes, once for each object (Mask R-CNN's targets).
+"""Mask targets in the frames of the objects' boxes, as Mask R-CNN's, once for each object.
 
 Shape shorthand: B images, G objects of the batch, R mask size.
 """

@@ -1,4 +1,4 @@
-"""Grid cells and the objects that they are responsible for (SOLO, Sec. 2.3, label assignment).
+"""The assignment of objects to grid cells, and the mask targets (SOLO, Sec. 2.3).
 
 Shape shorthand: G objects of one image, L levels, S grid side of a level, Q = sum of S² over the levels, (H, W) image.
 A cell's index runs over all levels, row-major within each.
@@ -50,18 +50,18 @@ class GridCellAssigner:
     Args:
         grids: grid side S of each level.
         scale_ranges: per level the smallest and largest sqrt(w * h) of an object, both inclusive, in pixels.
-        centre_scale: side of the centre region as a share of the object's box (ε of the paper). The region is also
-            kept within one cell of the cell that holds the centre.
-        conflicts: what happens to a cell that several objects claim. 'last': it learns the last of them (SOLO and the
-            AggMask release). 'duplicate': its class is that of the last, but its mask is compared with every one of
-            them (mmdet's SOLOV2Head; the mask loss is still divided by the number of distinct cells).
-        min_area: objects with fewer mask pixels are left out: 10 in the authors' code, 1 in mmdet.
-        rounding: which cell a point on the border of two is in. 'floor': Python's floor division, of centres of mass in
-            float64 (the authors' code); 'trunc': the quotient in float32, truncated (mmdet). At 1/4 of 40 cells, the
-            former gives cell 9 and the latter cell 10.
+        centre_scale: side of the centre region as a share of the object's box (ε of SOLO, Sec. 2.3). The region is also
+            kept within one cell of the centre's cell.
+        conflicts: the targets of a cell that several objects claim. 'last': class and mask of the last one (the
+            releases of SOLO and AggMask). 'duplicate': the class of the last one, but the masks of all (mmdet's
+            SOLOV2Head; the mask loss is still divided by the number of distinct cells).
+        min_area: objects with fewer mask pixels are ignored: 10 in the releases, 1 in mmdet.
+        rounding: the cell of a point on the border of two. 'floor': floor division, of centres of mass in float64 (the
+            releases); 'trunc': the quotient in float32, truncated (mmdet). At 1/4 of 40 cells, the former gives cell 9
+            and the latter cell 10.
 
     Raises:
-        ValueError: if the levels disagree, or `conflicts` or `rounding` is none of the two.
+        ValueError: if the numbers of levels differ; unknown `conflicts` or `rounding`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class GridCellAssigner:
         """
         claims = self.claims(boxes, masks, image_size)  # (G, Q)
         order = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]
-        # The last claimant wins. One row of zeros more, so that there is a maximum without objects too.
+        # The last claimant wins. A further row of zeros gives a maximum without objects too.
         gt_of_cell = F.pad(claims * order, (0, 0, 0, 1)).amax(dim=0) - 1
         if self.conflicts == 'duplicate':
             cells, gts = claims.t().nonzero(as_tuple=True)
@@ -104,7 +104,7 @@ class GridCellAssigner:
         return GridTargets(gt_of_cell, cells, gts)
 
     def claims(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> Tensor:
-        """(G, 4), (G, H, W) -> (G, Q) bool: does this object claim this cell?"""
+        """(G, 4) boxes, (G, H, W) masks -> (G, Q) bool, whether an object claims a cell."""
         sides = boxes[:, 2:] - boxes[:, :2]
         scale = sides.prod(dim=1).sqrt()
         area, centre = mass(masks, torch.float64 if self.rounding == 'floor' else torch.float32)
@@ -115,7 +115,7 @@ class GridCellAssigner:
         for grid, (low, high) in zip(self.grids, self.scale_ranges, strict=True):
 
             def cell(point: Tensor, grid: int = grid) -> Tensor:
-                # In this order: the borders of the cells are then the authors', or mmdet's, to the last bit.
+                # This order of operations has the cell borders of the release, or of mmdet, to the last bit.
                 return torch.div(point / extent, 1 / grid, rounding_mode=self.rounding)
 
             own = cell(centre)
@@ -145,15 +145,15 @@ def mass(masks: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def downsample_masks(masks: Tensor, *, stride: int, size: tuple[int, int]) -> Tensor:
-    """Mask targets: every `stride` x `stride` block becomes the majority of the four pixels at its centre.
+    """Mask targets: each `stride` x `stride` block becomes the majority of the four pixels at its centre.
 
-    That is OpenCV's bilinear resize of a binary image by 1 / stride (half rounds up), with which the authors and mmdet
-    make their targets, read off the few pixels that it looks at.
+    This equals OpenCV's bilinear resize of a binary image by 1 / stride (half rounds up), which the releases and mmdet
+    use, but reads only the pixels that matter.
 
     Args:
         masks: (G, H, W) uint8.
         stride: pixels per target pixel, an even number.
-        size: (h, w) of the targets; what the masks do not reach is background.
+        size: (h, w) of the targets; background beyond the masks.
 
     Returns:
         (G, h, w) bool.

@@ -1,4 +1,4 @@
-"""Which object each location of a pyramid is to find (FCOS, Sec. 3.1 and 3.2).
+"""The assignment of objects to the locations of a pyramid (FCOS, Sec. 3.1 and 3.2).
 
 Shape shorthand: G objects of one image, L levels, Q locations over all levels, row-major within each.
 """
@@ -16,7 +16,7 @@ def location_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], de
     Args:
         sizes: (h, w) of each level.
         strides: pixels of the network's input per cell.
-        device: where they are wanted.
+        device: of the result.
 
     Returns:
         (h * w, 2) float32 x, y in pixels per level.
@@ -30,14 +30,12 @@ def location_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], de
 
 @TASK_UTILS.register_module()
 class LocationAssigner:
-    """A location finds the smallest object whose centre region it is in, if the object's size suits its level.
+    """A location is assigned the smallest object whose centre region it is in and whose size suits its level.
 
     Args:
         strides: pixels per cell of each level.
-        ranges: per level the smallest and largest of a location's greatest distance to a side of the box, in pixels,
-            both inclusive.
-        radius: half side, in strides, of the centre region around the box's centre, which is cut to the box; None: the
-            whole box.
+        ranges: per level the limits of a location's greatest distance to a side of the box, in pixels, both inclusive.
+        radius: half the side, in strides, of the centre region, which is cut to the box; None: the whole box.
 
     Raises:
         ValueError: if the numbers of levels differ.

@@ -1,4 +1,4 @@
-"""Semantic maps from instance masks, for BlendMask's auxiliary loss (Table 7): no other annotation is needed.
+"""Semantic targets from instance masks, for the auxiliary loss ("+semantic" in BlendMask, Table 7).
 
 Shape shorthand: N instances of one image, M ignored ones, (H, W) padded input of the network, (h, w) target.
 """
@@ -6,8 +6,10 @@ Shape shorthand: N instances of one image, M ignored ones, (H, W) padded input o
 import numpy as np
 import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
-from pycocotools import mask as coco_mask
 from torch import Tensor
+
+from mmagg.ops.rle import outline_to_rle
+from mmagg.ops.rle_lengths import run_lengths
 
 
 def semantic_target(
@@ -21,13 +23,13 @@ def semantic_target(
 ) -> Tensor:
     """The class of every `stride`-th pixel of one image.
 
-    Where masks overlap, the later one wins, as in the authors' code. Ignored instances (crowds) count too and come
-    last, where COCO lists them.
+    Where masks overlap, the later one wins, as in the release. Ignored instances (crowds) count too, and come last as
+    in COCO's files.
 
     Args:
-        masks: of the N instances, at the network's scale; may end before the padding does.
+        masks: masks of the N instances at the network's scale, without all or some of the padding.
         labels: (N,) long classes.
-        ignored_masks: of the M ignored instances; they may end elsewhere.
+        ignored_masks: masks of the M ignored instances; their size may differ.
         ignored_labels: (M,) long.
         size: (H, W).
         stride: pixels per target pixel, in both directions.
@@ -37,7 +39,7 @@ def semantic_target(
     """
     layers, numbers = [masks], [labels.new_zeros(1), labels + 1]
     if ignored_masks is not None:
-        layers.append(ignored_masks)  # smaller, where mmdet has padded those of the instances
+        layers.append(ignored_masks)  # mmdet pads the masks of the instances only
         numbers.append(ignored_labels + 1)
     last = np.zeros([-(-side // stride) for side in size], dtype=np.int64)  # number of the last instance, from 1
     count = 0
@@ -56,18 +58,16 @@ def every_nth(masks: BitmapMasks | PolygonMasks, stride: int) -> np.ndarray:
         return masks.masks[:, ::stride, ::stride] != 0
     small = np.zeros((len(masks), -(-masks.height // stride), -(-masks.width // stride)), dtype=bool)
     for out, polygons in zip(small, masks, strict=True):
-        rle = coco_mask.merge(coco_mask.frPyObjects(polygons, masks.height, masks.width))
-        out[:] = sample_rle(rle['counts'], masks.height, stride, out.shape)
+        runs = run_lengths(outline_to_rle(polygons, masks.height, masks.width)['counts'])
+        out[:] = sample_runs(runs, masks.height, stride, out.shape)
     return small
 
 
-def sample_rle(counts: bytes, height: int, stride: int, shape: tuple[int, int]) -> np.ndarray:
-    """Every `stride`-th pixel of every `stride`-th row of a mask that is given as COCO's compressed RLE.
-
-    Many times as fast as decoding the mask: only the borders of the runs are looked at.
+def sample_runs(runs: np.ndarray, height: int, stride: int, shape: tuple[int, int]) -> np.ndarray:
+    """Every `stride`-th pixel of every `stride`-th row of a mask given as RLE, from the borders of its runs.
 
     Args:
-        counts: the RLE.
+        runs: (R,) lengths, see `run_lengths`.
         height: of the mask.
         stride: pixels per pixel of the result.
         shape: (h, w) of the result.
@@ -75,25 +75,9 @@ def sample_rle(counts: bytes, height: int, stride: int, shape: tuple[int, int]) 
     Returns:
         (h, w) bool.
     """
-    borders = np.cumsum(run_lengths(counts))[:-1]  # the last run ends with the mask
+    borders = np.cumsum(runs)[:-1]  # the last run ends with the mask
     column, row = np.divmod(borders, height)
-    row = np.where(column % stride, height, row)  # in a column that is left out: the next one's top has to flip
-    first = column // stride * shape[0] + -(-row // stride)  # pixel of the result, column by column, that flips
+    row = np.where(column % stride, height, row)  # a border in a column that is left out flips the next one's top
+    first = column // stride * shape[0] + -(-row // stride)  # the pixel of the result, column by column, that flips
     flips = np.bincount(first, minlength=shape[0] * shape[1])[: shape[0] * shape[1]]
     return (np.cumsum(flips) % 2).astype(bool).reshape(shape[::-1]).T
-
-
-def run_lengths(counts: bytes) -> np.ndarray:
-    """COCO's compressed RLE -> (R,) lengths of its runs, column by column, background first.
-
-    A length is written as the difference to the last but one (but for the first three), in groups of five bits, the
-    lowest first: a byte is 48 plus the group, plus 32 if more follow. Bit 16 of the last group is the sign.
-    """
-    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    ends = np.flatnonzero(groups < 32)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    shift = 5 * (np.arange(len(groups)) - np.repeat(starts, ends - starts + 1))
-    runs = np.add.reduceat((groups & 31) << shift, starts)
-    runs -= np.where(groups[ends] & 16, 32 << shift[ends], 0)
-    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
-    return runs

@@ -1,6 +1,6 @@
-"""Masks as codes of a small auto-encoder, the alternative to PCA that MEInst names (Sec. 3.2 and 5).
+"""Masks as codes of a small auto-encoder, an alternative to PCA (MEInst, Sec. 3.2).
 
-Shape shorthand: N masks, m mask size, D codes of a mask.
+Shape shorthand: N masks, m mask size, D length of a code.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from mmagg.models.masks.boxed.pca_codec import Dictionary
 
 
 class LinearAndMore(nn.Module):
-    """x -> A x + a + B relu(C x + c): linear at first, as B starts at 0."""
+    """x -> A x + a + B relu(C x + c): a linear map beside a hidden layer; B starts at 0."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
@@ -31,10 +31,10 @@ class LinearAndMore(nn.Module):
 
 @MODELS.register_module()
 class AutoEncoderMaskCodec(MaskCodec):
-    """Encoder and decoder of one hidden layer each beside a linear map.
+    """An auto-encoder whose encoder and decoder have a hidden layer each beside a linear map.
 
-    The best linear auto-encoder is PCA, so training starts there and adds what is not linear. Weights come from
-    tools/analysis/fit_mask_codec.py and are frozen; codes have mean 0 and variance 1 over the masks trained on.
+    The best linear auto-encoder is PCA, so its training starts there (`start_at`). The weights come from
+    tools/analysis/fit_mask_codec.py and are frozen; codes have mean 0 and variance 1 over the training masks.
 
     Args:
         mask_size: m.
@@ -60,14 +60,12 @@ class AutoEncoderMaskCodec(MaskCodec):
         self.read_if_there()
 
     def encode(self, masks: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, m, m) in {0, 1}, of any type -> (N, D) float32, also under autocast; the classes do not matter."""
         self.require_content()
         with full_precision(masks):
             codes = self.encoder(mask_logits(masks, sigmoid='constant'))
             return (codes - self.code_mean) / self.code_scale
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, D) -> (N, m, m) logits, float32, also under autocast; the classes do not matter."""
         self.require_content()
         with full_precision(codes):
             masks = self.decoder(codes.float() * self.code_scale + self.code_mean)
@@ -78,7 +76,7 @@ class AutoEncoderMaskCodec(MaskCodec):
 
     @torch.no_grad()
     def start_at(self, dictionary: Dictionary) -> None:
-        """Be a whitening PCA, from which training goes on."""
+        """Initialise as the whitened PCA of a dictionary."""
         components = dictionary.components[0, : self.num_codes]
         scale = dictionary.explained_variance[0, : self.num_codes].sqrt()
         self.encoder.linear.weight.copy_(components / scale[:, None])

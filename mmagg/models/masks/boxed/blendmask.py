@@ -1,4 +1,8 @@
-"""BlendMask's masks: an instance's attention selects from bases that the whole image shares (BlendMask, Eqs. 1 to 5).
+"""BlendMask's masks: an instance's attention weights bases that all instances of an image share (BlendMask, Sec. 3.2).
+
+    r = RoIPool(bases, box)                                           pooled bases, (K, R, R) (BlendMask, Eq. 1)
+    a' = interpolate(a), s = softmax over the bases(a')               attention, M x M to R x R (BlendMask, Eqs. 2, 3)
+    m = Σ_k s_k ∘ r_k                                                 mask logits, (R, R) (BlendMask, Eq. 4)
 
 Shape shorthand: B images, G objects, N instances, K bases, M attention size, R mask size, (h, w) size of the bases.
 """
@@ -22,21 +26,21 @@ POOLINGS = ('align', 'align_v1', 'pool')
 
 
 def blend(rois: Tensor, attention: Tensor) -> Tensor:
-    """The blender (BlendMask, Eqs. 4 and 5): (N, K, R, R) bases, weighted by a softmax of the attention over them."""
+    """The blender (BlendMask, Eqs. 3 and 4): m = Σ_k softmax(a)_k ∘ r_k, bases and attention (N, K, R, R) each."""
     return (rois * attention.softmax(1)).sum(1)
 
 
 def gate(rois: Tensor, attention: Tensor) -> Tensor:
-    """One base (Table 3): the logit of sigmoid(base) · sigmoid(attention), both (N, 1, R, R).
+    """A single base (BlendMask, Table 3): the logit of σ(base) · σ(attention), both (N, 1, R, R).
 
-    As a logit, the product goes into the same loss, and survives half precision.
+    As a logit, the product fits the same loss, and is stable in half precision.
     """
     log_prob = (F.logsigmoid(rois) + F.logsigmoid(attention)).squeeze(1)
     return log_prob - torch.log(-torch.expm1(log_prob.clamp(max=-1e-7)))
 
 
 def assemble(rois: Tensor) -> Tensor:
-    """Assembler (Table 1, as in FCIS): (N, M·M, R, R); base k fills the cell k of an M x M grid over the box."""
+    """The assembler of FCIS (BlendMask, Table 1): of (N, M·M, R, R) bases, the k-th fills cell k of an M x M grid."""
     size = rois.shape[-1]
     grid = round(rois.shape[1] ** 0.5)
     cell = torch.arange(size, device=rois.device) * grid // size
@@ -49,20 +53,19 @@ MERGERS = {'blend': blend, 'gate': gate, 'assemble': assemble}
 
 @MODELS.register_module(name='BlendedMasks')
 class BlendMaskMasks(BoxedMasks):
-    """Bases of the image, pooled in a box, merged by the instance's attention.
+    """Bases of the image, pooled in a box and merged by the instance's attention.
 
     Args:
-        basis: config of the module that makes the bases, called with the pyramid; it has `num_bases`.
+        basis: config of the bottom module, which makes the bases from the pyramid and has `num_bases`.
         stride: pixels of the network's input per pixel of the bases.
         mask_size: R.
-        attention_size: M; 1 is a weighted sum of the bases (Table 1, as in YOLACT).
+        attention_size: M; 1 is the weighted sum of YOLACT (BlendMask, Table 1).
         merger: 'blend'; 'gate', for one base; 'assemble', for M·M bases and no attention.
-        top: how attention is resized from M to R, 'bilinear' or 'nearest' (Table 5).
-        pooling: how bases are pooled in a box: 'align', RoIAlign with one sample a bin; 'align_v1', the same without
-            the half pixel; 'pool', RoIPool (Table 6).
-        loss_mask: config of the mask loss, given logits and targets (P, R, R); per mask, or per pixel, which is then
-            averaged.
-        byte_budget: bytes that a chunk of masks may take; several chunks are recomputed for their gradients.
+        top: interpolation of the attention from M to R, 'bilinear' or 'nearest' (BlendMask, Table 5).
+        pooling: of the bases in a box: 'align', RoIAlign with one sample per bin; 'align_v1', the same without the half
+            pixel; 'pool', RoIPool (BlendMask, Table 6).
+        loss_mask: mask loss, given logits and targets (P, R, R); one value per mask, or per pixel and then averaged.
+        byte_budget: bytes of a chunk of masks; with several chunks, each is computed again for its gradients.
 
     Raises:
         ValueError: an unknown `merger`, `top` or `pooling`, or a merger that does not fit the number of bases.
@@ -97,40 +100,24 @@ class BlendMaskMasks(BoxedMasks):
 
     @property
     def num_coefficients(self) -> int:
-        """Numbers that an instance brings: K·M·M, or none for the assembler."""
+        """K·M·M; 0 for the assembler."""
         return 0 if self.merger == 'assemble' else self.basis.num_bases * self.attention_size**2
 
     @stage('shared')
     def features(self, feats: Sequence[Tensor]) -> Tensor:
-        """Pyramid -> (B, K, h, w) bases, in float32 also under autocast, as all that follows."""
-        # mmcv's pooling reads memory as contiguous, whatever its layout; models may be channels_last.
+        """Pyramid -> (B, K, h, w) bases; from here on in float32, also under autocast."""
+        # mmcv's pooling takes any memory for contiguous, also that of channels_last models.
         return self.basis(feats).float().contiguous()
 
     def pool(self, bases: Tensor, rois: Tensor) -> Tensor:
-        """Bases in boxes.
-
-        Args:
-            bases: (B, K, h, w).
-            rois: (N, 5) image, x1, y1, x2, y2 in pixels of the network's input.
-
-        Returns:
-            (N, K, R, R).
-        """
+        """(B, K, h, w) bases and (N, 5) `Regions.rois` -> (N, K, R, R) pooled bases (BlendMask, Eq. 1)."""
         scale = 1 / self.stride
         if self.pooling == 'pool':
             return roi_pool(bases, rois, size=self.mask_size, scale=scale)
         return roi_align(bases, rois, self.mask_size, scale, 1, 'avg', self.pooling == 'align')
 
     def merge(self, rois: Tensor, coefficients: Tensor | None) -> Tensor:
-        """Mask logits.
-
-        Args:
-            rois: (N, K, R, R) pooled bases.
-            coefficients: (N, K·M·M), base by base; None for the assembler.
-
-        Returns:
-            (N, R, R).
-        """
+        """(N, K, R, R) pooled bases, (N, K·M·M) coefficients or None -> (N, R, R) logits (BlendMask, Eqs. 2 to 4)."""
         if self.merger == 'assemble':
             return assemble(rois)
         attention = coefficients.float().unflatten(1, (-1, self.attention_size, self.attention_size))
@@ -143,12 +130,12 @@ class BlendMaskMasks(BoxedMasks):
 
     @property
     def chunk(self) -> int:
-        """Masks that are merged at once."""
+        """Number of masks that are merged at once."""
         # Pooled bases, attention, its softmax and their product; logits, targets and losses.
         return chunk_size(4 * (4 * self.basis.num_bases + 3) * self.mask_size**2, self.byte_budget)
 
     def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
-        """Σ_i weight_i · loss_i / denominator over the positive locations; bases are pooled once for each object."""
+        """Σ_i weight_i · loss_i / denominator over the positives; bases are pooled once per object."""
 
         def of_part(pooled: Tensor, coefficients: Tensor | None, gts: Tensor, weights: Tensor) -> Tensor:
             logits = self.merge(pooled[gts], coefficients)
@@ -157,7 +144,7 @@ class BlendMaskMasks(BoxedMasks):
 
         coefficients, gts, weights, denominator = positives
         pooled = self.pool(objects.shared, objects.rois)
-        total = 0 * objects.shared.sum()  # in the graph also without objects: distributed training waits for gradients
+        total = 0 * objects.shared.sum()  # distributed training waits for these gradients, also without objects
         several = len(gts) > self.chunk
         for start in range(0, len(gts), self.chunk):
             part = slice(start, start + self.chunk)

@@ -1,7 +1,7 @@
-"""Masks in the frames of boxes.
+"""The interface of masks in the frames of boxes.
 
-BlendMask and MEInst predict a vector at each location of a pyramid and differ in how it becomes a mask. So they share a
-head, which finds the boxes and asks for the masks of those that matter.
+BlendMask and MEInst predict a vector of coefficients at each location of a pyramid, and differ in how it becomes a
+mask. `BoxedMaskHead` detects the boxes, and asks for the masks of positives and of detections only.
 
 Shape shorthand: B images, N boxes, P positive locations, D coefficients of a location, R mask size.
 """
@@ -15,31 +15,31 @@ from torch import Tensor
 
 
 class Regions(NamedTuple):
-    """Boxes in the images of a batch: where masks are, of what class, and what they are made from."""
+    """Boxes in the images of a batch, with what their masks are decoded from beside the coefficients."""
 
     rois: Tensor
     """(N, 5) image, x1, y1, x2, y2 in pixels of the network's input."""
     labels: Tensor
     """(N,) classes."""
     shared: Tensor | None
-    """The maps that all masks of the batch share, as `BoxedMasks.features` makes them."""
+    """The result of `BoxedMasks.features`."""
 
 
 class Positives(NamedTuple):
-    """Locations that learn a mask."""
+    """The locations in the mask loss."""
 
     coefficients: Tensor | None
     """(P, D), None where D = 0."""
     gts: Tensor
-    """(P,) long, which of the objects each is to find."""
+    """(P,) long, the object of each."""
     weights: Tensor
     """(P,) their centerness."""
     denominator: Tensor
-    """Scalar: the sum of the weights, a mean over the processes."""
+    """Scalar: the sum of the weights, averaged over the processes."""
 
 
 class BoxedMasks(BaseModule, ABC):
-    """From coefficients to masks of R x R pixels in boxes.
+    """Decodes coefficients into masks of R x R pixels in the frames of boxes.
 
     Attributes:
         mask_size: R.
@@ -50,20 +50,20 @@ class BoxedMasks(BaseModule, ABC):
     @property
     @abstractmethod
     def num_coefficients(self) -> int:
-        """D, the numbers that an instance brings; 0 for none."""
+        """D, the coefficients of an instance; 0 for none."""
 
     def features(self, feats: Sequence[Tensor]) -> Tensor | None:
-        """The maps that all masks of a batch share, made of the neck's, (B, C, h, w) per level; None for none."""
+        """The maps that all masks of a batch share, from the neck's levels (B, C, h, w); None for none."""
         return None
 
     @abstractmethod
     def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
-        """The mask loss of a batch, weighted by the positives' centerness and averaged over it.
+        """The mask loss of a batch, averaged with the positives' centerness as weights.
 
         Args:
-            positives: P of them.
-            objects: G annotated ones.
-            targets: (G, R, R) uint8, their masks in their boxes.
+            positives: P locations.
+            objects: G annotated objects.
+            targets: (G, R, R) uint8, the objects' masks in their boxes.
 
         Returns:
             scalar; 0, with a gradient for every parameter, for P = 0.

@@ -1,6 +1,6 @@
-"""The numbers that make an instance's mask, predicted at its location, and only there (BlendMask's top layer).
+"""The coefficients of an instance's mask, predicted at its location only (the top layer of BlendMask, Sec. 3.1).
 
-Shape shorthand: B images, C channels, (h, w) size of a level, N places, D coefficients.
+Shape shorthand: B images, C channels, (h, w) size of a level, N locations asked for, D coefficients.
 """
 
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from mmagg.ops.stage import stage
 
 
 class Coefficients(BaseModule):
-    """A 3x3 convolution, evaluated at the places asked for, on the box tower's outputs or on those of its own tower.
+    """A 3x3 convolution on the box tower's or an own tower's outputs, evaluated at the locations asked for only.
 
-    On 800 x 1216 pixels, K·M·M = 784 coefficients everywhere are 36.6 G multiply-adds; at 100 detections 0.18 G.
+    On 800 x 1216 pixels, BlendMask's 784 coefficients everywhere are 36.6 G multiply-adds; at 100 detections 0.18 G.
 
     Args:
         num_coefficients: D.
-        in_channels: channels of the pyramid, and of the own tower's input.
+        in_channels: channels of the pyramid.
         channels: C.
-        tower: arguments of the own `ConvTower` on the pyramid (MEInst); None: on the box tower's outputs.
-        large_kernel: side of a `LargeKernelConv` instead of the 3x3 convolution, which is evaluated everywhere
-            (MEInst's Table 5); None for none.
+        tower: arguments of an own `ConvTower` on the pyramid (MEInst); None: the box tower's outputs are taken.
+        large_kernel: side of a `LargeKernelConv`, evaluated everywhere, instead of the 3x3 convolution (MEInst, Table
+            5); None for none.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Coefficients(BaseModule):
         )
 
     def init_weights(self) -> None:
-        """N(0, 0.01) weights, biases of zero; the tower as it does."""
+        """N(0, 0.01) weights and biases of zero; the tower's own initialisation."""
         super().init_weights()
         if not self.dense:
             nn.init.normal_(self.conv.weight, std=0.01)
@@ -55,30 +55,26 @@ class Coefficients(BaseModule):
 
     @stage('coefficients')
     def features(self, feats: Sequence[Tensor], box_feats: Sequence[Tensor]) -> Sequence[Tensor]:
-        """The maps that `at` picks from, per level.
-
-        Args:
-            feats: the pyramid.
-            box_feats: the box tower's outputs.
+        """The input of `at`, from the pyramid and the box tower's outputs.
 
         Returns:
-            what the convolution is for, (B, C, h, w), or with a large kernel its outputs, (B, D, h, w).
+            per level the convolution's input (B, C, h, w) or, with a large kernel, its output (B, D, h, w).
         """
         found = box_feats if self.tower is None else self.tower.on_levels(feats)
         return [self.conv(x) for x in found] if self.dense else found
 
     @stage('coefficients')
     def at(self, features: Sequence[Tensor], places: Tensor) -> Tensor:
-        """Coefficients at some places.
+        """Coefficients of some locations.
 
         Args:
-            features: what `features` returns.
-            places: (N,) long, in any order, over all levels, then images, rows and columns; on the CPU if nobody is to
-                wait for the device.
+            features: from `features`.
+            places: (N,) long, in any order, counted over levels, then images, rows and columns; on the CPU, as they are
+                needed there: on a GPU they are waited for.
 
         Returns:
-            (N, D). All levels are part of the graph even if there is no place at all, so that distributed training
-            finds every parameter.
+            (N, D); all levels are in the graph, also for N = 0, as distributed training needs a gradient for each
+            parameter.
         """
         if self.dense:
             everywhere = torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])

@@ -1,6 +1,6 @@
-"""Masks as their lowest cosine frequencies: a linear code that needs no data (as in DCT-Mask).
+"""Masks as their lowest DCT coefficients: a linear code that needs no data (as in DCT-Mask).
 
-Shape shorthand: m mask size, D codes of a mask.
+Shape shorthand: m mask size, D length of a code.
 """
 
 from pathlib import Path
@@ -14,10 +14,10 @@ from mmagg.models.masks.boxed.pca_codec import Dictionary, PCAMaskCodec
 
 @MODELS.register_module()
 class DCTMaskCodec(PCAMaskCodec):
-    """The same products as `PCAMaskCodec` with D lowest frequencies in zigzag order for components.
+    """`PCAMaskCodec` whose components are the D lowest frequencies of the DCT, in zigzag order.
 
-    Without a dictionary it works at once: the mean is 0 and codes are whitened by a fixed scale (`Dictionary.assumed`).
-    With one, mean and scale are those of the data that it was fitted to.
+    Without a dictionary, the mean is 0 and codes are whitened by a fixed scale (`Dictionary.assumed`); with one, mean
+    and scale are those of the data that it was fitted to.
 
     Args:
         mask_size: m.

@@ -1,6 +1,6 @@
-"""Masks as short vectors (MEInst, Sec. 3.2): the interface, and what of a mask is encoded.
+"""The interface of mask codecs (MEInst, Sec. 3.2), and the logits of a mask that they encode.
 
-Shape shorthand: N masks, m mask size, D codes of a mask.
+Shape shorthand: N masks, m mask size, D length of a code.
 """
 
 import zipfile
@@ -15,20 +15,20 @@ from torch import Tensor, nn
 
 SIGMOIDS = ('constant', 'random', 'none')
 NOISE, LEAST = 0.05, 0.01  # the release's eps is max(NOISE · U(0, 1), LEAST), drawn for each pixel
-# This constant's logit is the mean of theirs, so that dictionaries fitted with either are the same but for the noise.
+# The logit of this constant is the mean logit of the release's draws: dictionaries fitted with either agree.
 EPS = 0.02255
 
 
 def mask_logits(
     masks: Tensor, *, sigmoid: str, noise: Tensor | None = None, dtype: torch.dtype = torch.float
 ) -> Tensor:
-    """The numbers that a codec encodes: masks before a sigmoid, the logit of 1 - eps inside and of eps outside.
+    """The mask's logits that a codec encodes: logit(1 - eps) inside and logit(eps) outside.
 
     Args:
         masks: (N, m, m) or (N, m²) in {0, 1}, of any type.
-        sigmoid: 'constant' for a fixed eps; 'random' for the release's, drawn anew for each pixel; 'none' for the
-            masks themselves.
-        noise: the draws of 'random', of the masks' shape, uniform in [0, 1); None: from PyTorch's generator.
+        sigmoid: 'constant' for a fixed eps; 'random' for the release's, drawn for each pixel; 'none' for the masks
+            themselves.
+        noise: the draws of 'random', uniform in [0, 1), of the masks' shape; None: from PyTorch's generator.
         dtype: of the result.
 
     Returns:
@@ -45,29 +45,29 @@ def mask_logits(
 
 
 def full_precision(x: Tensor) -> AbstractContextManager:
-    """Outside of autocast's range on the device of x; on the meta device there is no autocast to leave."""
+    """A context without autocast on the device of x (the meta device has no autocast)."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
 class MaskCodec(nn.Module, ABC):
-    """Masks as short vectors.
+    """Encodes masks as short vectors, and decodes these.
 
-    Its content, fitted to masks beforehand, is part of the state dict and frozen. Without it (no dictionary file yet,
-    no checkpoint loaded), it refuses to work.
+    Its content, fitted to masks beforehand, is frozen and part of the state dict. Until it is there, from a dictionary
+    file or a checkpoint, the codec refuses to work.
 
     Args:
         mask_size: m.
         num_codes: D, at most m².
-        dictionary: file of tools/analysis/fit_mask_codec.py. Where it is absent, a checkpoint must bring the content.
+        dictionary: file of tools/analysis/fit_mask_codec.py; if it does not exist, a checkpoint must have the content.
 
     Attributes:
-        fitted: whether it has its content. A Python bool, as looking into buffers would wait for the device.
+        fitted: whether the content is there; a Python bool, since a look into buffers would wait for the GPU.
 
     Raises:
         ValueError: D is not in 1 to m².
     """
 
-    evidence: str  # the buffer that is zero until the content is there
+    evidence: str  # name of the buffer that is zero until the content is there
 
     def __init__(self, *, mask_size: int, num_codes: int, dictionary: str | Path | None) -> None:
         super().__init__()
@@ -81,31 +81,31 @@ class MaskCodec(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, masks: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, m, m) in {0, 1}, of any type, and (N,) classes -> (N, D) float32."""
+        """(N, m, m) masks in {0, 1}, of any type, and (N,) classes -> (N, D) float32, also under autocast."""
 
     @abstractmethod
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, D) and (N,) classes -> (N, m, m) logits, float32."""
+        """(N, D) codes and (N,) classes -> (N, m, m) logits, float32, also under autocast."""
 
     @abstractmethod
     def read(self, path: Path) -> None:
         """Take the content of a dictionary file.
 
         Raises:
-            ValueError: it is another kind of file, or of other sizes.
+            ValueError: another kind of file, or other sizes.
         """
 
     @abstractmethod
     def assume(self) -> None:
-        """Take made-up content of the same sizes, for counting and measuring without a file."""
+        """Take made-up content, for counting and measuring without a file."""
 
     def read_if_there(self) -> None:
-        """Take the content of `dictionary`, which constructors end with."""
+        """Take the content of `dictionary` if the file exists; constructors of subclasses end with this."""
         if self.dictionary is not None and Path(self.dictionary).exists():
             self.read(Path(self.dictionary))
 
     def require_content(self) -> None:
-        """Raises ValueError where there is none. Tensors without values (FLOPs are counted on them) need none."""
+        """Raises ValueError without content; on the meta device, where FLOPs are counted, none is needed."""
         if not self.fitted and not self.get_buffer(self.evidence).is_meta:
             missing = 'no `dictionary` is given' if self.dictionary is None else f'{self.dictionary} is missing'
             raise ValueError(
@@ -121,7 +121,7 @@ class MaskCodec(nn.Module, ABC):
 
 
 def assume_dictionaries(model: nn.Module) -> None:
-    """Give codecs that wait for their file made-up content, for counting and measuring."""
+    """Give a model's codecs without content a made-up one, for counting and measuring."""
     for codec in model.modules():
         if isinstance(codec, MaskCodec) and not codec.fitted:
             codec.assume()

@@ -1,6 +1,8 @@
 """MEInst's masks: a location predicts the code of a mask, which a codec fitted beforehand decodes (MEInst, Sec. 3.2).
 
-Shape shorthand: G objects, N instances, P positive locations, D numbers of a code, m mask size.
+    L_mask = Σ_i d_mask(ŷ_i, y_i)                                     over positives and elements (MEInst, Eq. 3)
+
+Shape shorthand: G objects, N instances, P positive locations, D length of a code, m mask size.
 """
 
 from mmdet.registry import MODELS
@@ -8,7 +10,7 @@ from torch import Tensor
 
 from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 
-# d_mask of MEInst's Eq. 3, by the names of `loss`; the last one compares decoded masks instead of codes (Eq. 4).
+# d_mask (MEInst, Eq. 3) by the names of `loss`. The last one compares decoded masks, not codes (MEInst, Table 3).
 LOSSES = {
     'l2': dict(type='MSELoss'),
     'l1': dict(type='L1Loss'),
@@ -20,17 +22,17 @@ LOSSES = {
 
 @MODELS.register_module(name='CodedMasks')
 class MEInstMasks(BoxedMasks):
-    """Masks as codes: what a location predicts is a point in the codec's space.
+    """Masks as codes of a `MaskCodec`, which the locations predict.
 
     Args:
-        codec: config of the `MaskCodec`; None: locations predict the m·m logits themselves ("w/o" in Table 3).
-        mask_size: m, where there is no codec that knows it.
-        loss: what is compared, and how unless `loss_mask` says it: 'l2', 'l1', 'smooth_l1' or 'cosine' of codes (Table
-            4), or 'implicit', binary cross-entropy of the decoded masks (Table 3); without a codec, the last.
-        loss_mask: config of another loss, given codes and wanted codes (P, D) or, if implicit, logits and targets
-            (P, m, m); an instance's own terms, or one number.
-        encode_per: 'object', once for each object; 'positive', anew for each of its positive locations, which makes a
-            difference for codecs that draw random numbers, as the release's does.
+        codec: config of the `MaskCodec`; None: locations predict the m·m logits ("w/o" in MEInst, Table 3).
+        mask_size: m, if there is no codec.
+        loss: the name of the mask loss: 'l2', 'l1', 'smooth_l1' or 'cosine' of codes (MEInst, Table 4), or 'implicit',
+            binary cross-entropy of the decoded masks (MEInst, Table 3), the only one without a codec.
+        loss_mask: config of another mask loss of codes or, if `loss` is 'implicit', of masks; given predictions and
+            targets, (P, D) or (P, m, m), it returns one value per instance, or several and then their mean counts.
+        encode_per: 'object', each object once; 'positive', each positive location anew, which differs for codecs that
+            draw random numbers, as the release's does.
 
     Raises:
         ValueError: an unknown `loss` or `encode_per`, a loss between codes without a codec, or not exactly one of
@@ -67,9 +69,9 @@ class MEInstMasks(BoxedMasks):
         return self.mask_size**2 if self.codec is None else self.codec.num_codes
 
     def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
-        """Σ_i weight_i · Σ_k e_ik / max(denominator · K, 1) over the positive locations, e_ik the K terms of d_mask."""
+        """Σ_i weight_i · Σ_k e_ik / max(denominator · K, 1) over the positives, e_ik the K terms of d_mask."""
         codes, gts, weights, denominator = positives
-        if len(codes) == 0:  # mmdet's losses of nothing are scalars
+        if len(codes) == 0:  # mmdet's losses of no instance are scalars, whatever the reduction
             return codes.float().sum()
         if self.implicit:
             given = self.decode(codes, Regions(objects.rois[gts], objects.labels[gts], objects.shared))
@@ -80,22 +82,13 @@ class MEInstMasks(BoxedMasks):
         return (terms.sum(1) * weights).sum() / (denominator * terms.shape[1]).clamp(min=1)
 
     def encode(self, targets: Tensor, labels: Tensor, gts: Tensor) -> Tensor:
-        """Codes that positives are to predict.
-
-        Args:
-            targets: (G, m, m).
-            labels: (G,).
-            gts: (P,) long, the positives' objects.
-
-        Returns:
-            (P, D).
-        """
+        """(G, m, m) masks, (G,) classes and (P,) objects of the positives -> (P, D) codes to predict."""
         if self.encode_per == 'positive':
             return self.codec.encode(targets[gts], labels[gts])
         return self.codec.encode(targets, labels)[gts]
 
     def decode(self, coefficients: Tensor, regions: Regions) -> Tensor:
-        """Mask logits (MEInst, Eq. 1, right); arguments and result as in `BoxedMasks`."""
+        """Mask logits, ũ = W v (MEInst, Eq. 1, right); arguments and result as in `BoxedMasks`."""
         if self.codec is None:
             return coefficients.float().unflatten(1, (self.mask_size, self.mask_size))
         return self.codec.decode(coefficients, regions.labels)

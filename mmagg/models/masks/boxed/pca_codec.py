@@ -1,10 +1,10 @@
 """Principal components of masks (MEInst, Eqs. 1 and 2).
 
-    encode: v = (z - mean) Cᵀ        decode: z = v C + mean
+    v = T u,  ũ = W v                                                 encoding and decoding (MEInst, Eq. 1)
 
-of z, the mask or its logits, with the rows of C the directions in which masks of the training set vary most.
+u is a mask or its logits, centred; the rows of T = Wᵀ are the principal components of the training set's masks.
 
-Shape shorthand: N masks, m mask size, D codes of a mask, C classes (1 where all share a dictionary).
+Shape shorthand: N masks, m mask size, D length of a code, C classes (1 where all share a dictionary).
 """
 
 from math import log
@@ -30,12 +30,12 @@ class Dictionary(NamedTuple):
     explained_variance: Tensor
     """(C, D)"""
     ratio: Tensor
-    """(C, D) share of the whole variance."""
+    """(C, D) share of the total variance."""
     sigmoid: bool = True
-    """Whether it describes logits; the masks themselves otherwise."""
+    """True if fitted to logits, False if to the masks themselves."""
 
     def first(self, number: int) -> 'Dictionary':
-        """Its first components."""
+        """The dictionary of the first components."""
         return self._replace(
             components=self.components[:, :number],
             explained_variance=self.explained_variance[:, :number],
@@ -43,16 +43,16 @@ class Dictionary(NamedTuple):
         )
 
     def write(self, path: Path) -> None:
-        """Write it as the release's .npz, float32; a key more says `sigmoid`."""
+        """Write the release's .npz, float32, with `sigmoid` as one more key."""
         arrays = {f'{name}_c': getattr(self, name).float().cpu().numpy() for name in self._fields[:-1]}
         np.savez(path, **arrays, sigmoid=self.sigmoid)
 
     @classmethod
     def read(cls, path: Path) -> 'Dictionary':
-        """Read it.
+        """Read an .npz of the release or of `write`.
 
         Raises:
-            ValueError: it is another kind of file.
+            ValueError: another kind of file.
         """
         arrays = read_arrays(path)
         try:
@@ -70,10 +70,10 @@ class Dictionary(NamedTuple):
 
     @classmethod
     def assumed(cls, size: int, number: int) -> 'Dictionary':
-        """Fitted to nothing: the cosine basis with mean 0 and variances that fall with the square of the frequency.
+        """The DCT basis with mean 0 and variances that fall with the square of the frequency; it needs no data.
 
-        √var = m · logit / (3 · max(frequency, 1)), for logits of ±logit. On masks of COCO this is right within a fifth
-        for 93 of the first 100 codes.
+        √var = m · logit / (3 · max(frequency, 1)), for logits of ±logit. On masks of COCO this is within a fifth of the
+        measured value for 93 of the first 100 codes.
 
         Args:
             size: m.
@@ -90,15 +90,15 @@ class Dictionary(NamedTuple):
 
 @MODELS.register_module()
 class PCAMaskCodec(MaskCodec):
-    """Projection on principal components (MEInst, Eq. 1): encode (z - mean) Cᵀ / √var, decode v (C √var) + mean.
+    """Projection on principal components (MEInst, Eq. 1), whitened by the components' variances.
 
     Args:
         mask_size: m.
         num_codes: D; of a dictionary with more components the first ones are taken.
-        num_classes: C dictionaries, one a class; None: one for all.
-        whiten: codes of variance 1, by the division by √var; else all errors in pixels count the same.
-        sigmoid: what is projected, see `mask_logits`. 'random' is the release's: it can be trained with any dictionary
-            of logits, as 'constant' can.
+        num_classes: C, one dictionary per class; None: one for all.
+        whiten: divide codes by √var, so that each has variance 1; else errors of all pixels count the same.
+        sigmoid: the logits that are projected, see `mask_logits`; 'random' is the release's. 'constant' and 'random'
+            take any dictionary of logits.
         dictionary: .npz of the release or of tools/analysis/fit_mask_codec.py.
 
     Raises:
@@ -139,7 +139,7 @@ class PCAMaskCodec(MaskCodec):
         """Use a dictionary; `source` is what messages call it.
 
         Raises:
-            ValueError: it is of other sizes, or of masks where logits are wanted or the other way round.
+            ValueError: other sizes, or a dictionary of masks where logits are projected, or the other way round.
         """
         (classes, number, pixels), dictionary = dictionary.components.shape, dictionary.first(self.num_codes)
         if (classes, pixels) != (self.num_classes or 1, self.mask_size**2) or number < self.num_codes:
@@ -158,47 +158,28 @@ class PCAMaskCodec(MaskCodec):
         self.fitted = True
 
     def encode(self, masks: Tensor, labels: Tensor | None = None, *, noise: Tensor | None = None) -> Tensor:
-        """Masks -> codes.
-
-        Args:
-            masks: (N, m, m) in {0, 1}, of any type.
-            labels: (N,) classes, needed if each has its dictionary.
-            noise: the draws of sigmoid='random', see `mask_logits`.
-
-        Returns:
-            (N, D) float32, also under autocast.
+        """v = (u - mean) Tᵀ / √var, as in `MaskCodec`; `noise` are the draws of sigmoid='random', see `mask_logits`.
 
         Raises:
-            ValueError: there is no dictionary yet, or labels are missing.
+            ValueError: there is no dictionary yet, or there is one per class and no labels.
         """
         self.require_content()
         labels = self._labels(labels)
         with full_precision(masks):
             centred = mask_logits(masks, sigmoid=self.sigmoid, noise=noise) - self.mean[labels]
             codes = centred @ self.components.flatten(0, -2).t()
-        if self.num_classes is not None:  # one product with all dictionaries: theirs would be copied for each mask
+        if self.num_classes is not None:  # one product with all dictionaries: no copy of a dictionary for each mask
             codes = codes.unflatten(1, (self.num_classes, -1))[torch.arange(len(codes), device=codes.device), labels]
         return codes * self.explained_variance[labels].rsqrt() if self.whiten else codes
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Codes -> masks.
-
-        Args:
-            codes: (N, D).
-            labels: (N,) classes, needed if each has its dictionary.
-
-        Returns:
-            (N, m, m) logits, float32, also under autocast.
-
-        Raises:
-            ValueError: there is no dictionary yet, or labels are missing.
-        """
+        """u = (√var v) T + mean, as in `MaskCodec`; raises as `encode` does."""
         self.require_content()
         labels = self._labels(labels)
         codes = codes.float()
         if self.whiten:
             codes = codes * self.explained_variance[labels].sqrt()
-        if self.num_classes is not None:  # zero for the other classes' components
+        if self.num_classes is not None:  # zeros for the other classes' components
             own = labels[:, None] == torch.arange(self.num_classes, device=labels.device)
             codes = (own[..., None] * codes[:, None]).flatten(1)
         with full_precision(codes):
@@ -208,7 +189,7 @@ class PCAMaskCodec(MaskCodec):
         return masks.unflatten(1, (self.mask_size, self.mask_size))
 
     def _labels(self, labels: Tensor | None) -> Tensor | slice:
-        """The index of each mask's dictionary: all of them, where there is one."""
+        """The index of each mask's dictionary; all, if they share one."""
         if self.num_classes is None:
             return slice(None)
         if labels is None:

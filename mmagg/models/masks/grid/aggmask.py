@@ -1,13 +1,13 @@
-"""Dynamic aggregation of neighbouring masks, and mask interpolation (AggMask, Sec. 4, Eqs. 3 to 8).
+"""Dynamic aggregation of neighbouring mask representations, and mask interpolation (AggMask, Sec. 4, Eqs. 3 to 8).
 
-    M_ij = Agg(M'_ij ⊕ N(M'_ij) ⊕ F_c, θ_ij)
+    M_ij = Agg(M'_ij ⊕ N(M'_ij) ⊕ F_c, θ_ij)                          (AggMask, Eq. 6)
 
-The mask of class cell (i, j) is a small conv net, with the cell's own weights θ_ij, over the mask representations M' at
-and around its place in the mask grid and the context F_c. The mask grid may be coarser than the class grid: then
-neighbouring cells share representations.
+Agg is a small conv net with parameters θ_ij of the class cell (i, j). Its inputs are the representations M' at and
+around the cell's position in the mask grid, and the context F_c. With a mask grid coarser than the class grid (mask
+interpolation), neighbouring cells share representations.
 
-Shape shorthand: N cells asked for, K representations of each, U distinct ones, P parameters, C context channels,
-S side of the class grid, (H, W) mask size.
+Shape shorthand: N cells asked for, K representations of each, P parameters, C context channels, S side of the class
+grid, (H, W) mask size.
 """
 
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class AggMaskMasks(LocalMasks):
         context: F_c, or None.
         spec: shape of the aggregation net.
         sigmoid: aggregate probabilities instead of logits.
-        byte_budget: bytes that the representations of a chunk of cells may take.
+        byte_budget: bytes of the representations of a chunk of cells.
     """
 
     def __init__(
@@ -64,10 +64,9 @@ class AggMaskMasks(LocalMasks):
         return torch.cat(masks)
 
     def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
-        """(N, K) mask cells and (N, P) parameters -> (N, H, W) logits (AggMask, Eq. 6).
+        """(N, K) mask cells and (N, P) parameters θ -> (N, H, W) logits (AggMask, Eq. 6).
 
-        The plain form: stack each cell's K representations and the context, (N, K + C, H, W), and run its own conv net
-        over it, `dynamic_conv`. Here the stack is never made.
+        Plainly: `dynamic_conv(concat(M'[neighbours], F_c), θ)` on (N, K + C, H, W); here this stack is never made.
         """
         used, place = neighbours.unique(return_inverse=True)
         if not len(used):
@@ -82,22 +81,22 @@ class AggMaskMasks(LocalMasks):
 
 @MODELS.register_module(name='DynamicAggregator')
 class AggMaskAggregator(BaseModule):
-    """AggMask's aggregation, between a mask branch and whoever asks for masks.
+    """AggMask's aggregation: from the representations of a mask branch to the masks of the class cells.
 
-    With `parameters=dict(type='StaticParameters')` it is the paper's static aggregation.
+    With `parameters=dict(type='StaticParameters')` it is the static aggregation (AggMask, Eq. 4).
 
     Args:
         grids: side of the class grid of each level.
         mask_grids: side of the mask grid of each level.
-        neighbours: pattern of the representations that a cell sees, see `grid_neighbours`.
-        centre: how a class cell finds its place in the mask grid, see `grid_neighbours`.
+        neighbours: pattern of the representations that a cell aggregates, see `grid_neighbours`.
+        centre: rounding of a class cell's position in the mask grid, see `grid_neighbours`.
         context: config of the context; None for none.
-        parameters: config of where the parameters come from.
+        parameters: config of `DynamicParameters` or `StaticParameters`.
         channels: channels between the layers of the aggregation net.
         num_layers: its layers.
         kernel_size: its kernels' side.
-        mask_activation: 'sigmoid' aggregates probabilities; the paper and the release prefer logits, 'none'.
-        byte_budget: bytes that the representations of a chunk of cells may take; one cell is always done.
+        mask_activation: 'none' aggregates logits, as the paper and the release; 'sigmoid' aggregates probabilities.
+        byte_budget: bytes of the representations of a chunk of cells; a chunk has at least one.
 
     Raises:
         ValueError: an unknown option, or nothing to aggregate.
@@ -126,7 +125,7 @@ class AggMaskAggregator(BaseModule):
             raise ValueError("neighbours='none' without context: there is nothing to aggregate")
         self.context = None if context is None else MODELS.build(context)
         self.spec = DynamicConvSpec(
-            in_channels=num_neighbours(self.pattern) + (self.context.channels if self.context else 0),
+            in_channels=num_neighbours(self.pattern) + (0 if self.context is None else self.context.channels),
             channels=channels,
             num_layers=num_layers,
             kernel_size=kernel_size,
@@ -150,7 +149,7 @@ class AggMaskAggregator(BaseModule):
         Args:
             feats: the pyramid from P2 on.
             levels: the pyramid resized to the head's strides.
-            class_feats: outputs of the class tower, one (B, C, S, S) per level.
+            class_feats: the class tower's outputs, one (B, C', S, S) per level.
             masks: the mask branch's representations, indexed by mask cell.
 
         Returns:

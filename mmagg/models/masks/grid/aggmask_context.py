@@ -1,4 +1,6 @@
-"""Context that guides the aggregation: a few channels that sum up the pyramid (AggMask, Sec. 4, F_c in Eq. 4).
+"""The context F_c that guides the aggregation: a few channels from all levels of the pyramid (AggMask, Eq. 4).
+
+    F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6))))   (C, H2, W2)
 
 Shape shorthand: B images, C channels, (H2, W2) size of P2, (H, W) mask size.
 """
@@ -19,11 +21,7 @@ SOURCES = ('pyramid', 'mask_features')
 
 
 class Context:
-    """A context map at the sizes that the levels' masks have, each made when it is first asked for.
-
-    Args:
-        feature: lazy (B, C, H2, W2).
-    """
+    """Lazy (B, C, H2, W2) context, resized to the size of each level's masks when it is first asked for."""
 
     def __init__(self, feature: Lazy) -> None:
         self._feature = feature
@@ -32,7 +30,7 @@ class Context:
     def at(self, image: int, size: tuple[int, int]) -> Tensor:
         """(C, H, W) of one image."""
         if size not in self._resized:
-            # align_corners=True: the original trains with it, here and below.
+            # align_corners=True as in the release, here and below.
             self._resized[size] = (
                 self._feature.value
                 if self._feature.value.shape[-2:] == size
@@ -43,20 +41,16 @@ class Context:
 
 @MODELS.register_module(name='MultiLevelContext')
 class AggMaskContext(BaseModule):
-    """1x1 convolutions over all levels of the pyramid at P2's size.
-
-    As the paper has it, F_c = reduce(fuse(concat(P2, upsample(P3), ..., upsample(P6)))) (AggMask, F_c in Eq. 4).
-
-    PyTorch's default initialisation stays, as in the release.
+    """1x1 convolutions over all levels of the pyramid at P2's size, with PyTorch's default initialisation (release).
 
     Args:
-        in_channels: channels of a level (of the mask features, with that source).
+        in_channels: channels of a level, or of the mask features.
         num_levels: levels of the pyramid.
         channels: C.
-        hidden_channels: of a first convolution with GroupNorm and ReLU before the one to C channels ("ctx2" of the
-            release); None: one convolution only ("ctx1", and Table 4's model).
-        num_groups: of the GroupNorm.
-        source: 'pyramid', or 'mask_features' for those of a `DynamicMaskBranch` (a switch of the release).
+        hidden_channels: channels of a first convolution, with GroupNorm and ReLU ("ctx2" in the release); None: one
+            convolution only ("ctx1" in the release, and the model of AggMask, Table 4).
+        num_groups: groups of the GroupNorm.
+        source: 'pyramid'; 'mask_features', SOLOv2's (a switch of the release).
 
     Raises:
         ValueError: unknown `source`.
@@ -91,10 +85,10 @@ class AggMaskContext(BaseModule):
 
         Args:
             feats: the pyramid from P2 on, each (B, in_channels, h, w).
-            masks: the levels' local masks, asked for their features with that source.
+            masks: the levels' representations.
 
         Raises:
-            TypeError: the source is 'mask_features' and the masks have none.
+            TypeError: the source is 'mask_features', but the masks have none.
         """
         if self.source == 'mask_features':
             if masks[0].mask_features is None:
@@ -109,9 +103,9 @@ class AggMaskContext(BaseModule):
 
 
 class PyramidConv(nn.Conv2d):
-    """A 1x1 convolution of a pyramid's levels, concatenated at the size of the first one.
+    """Convolves the levels of a pyramid, upsampled to the first one's size and concatenated, by 1x1.
 
-    It is linear and a pixel's interpolation weights sum to one, so each level has its share before it is upsampled.
+    Convolution and upsampling are linear: each level is convolved by its share of the weights before it is upsampled.
     """
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
@@ -123,13 +117,12 @@ class PyramidConv(nn.Conv2d):
 
 
 def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """Add maps that are upsampled bilinearly (align_corners=True) to the size of what they are added to.
+    """total + Σ upsample(map), bilinearly (align_corners=True) to the size of `total`.
 
-    Bilinear interpolation is one of the columns, then one of the rows; that of the rows is a matrix product, and one
-    product interpolates and adds all of the maps.
+    Columns are interpolated first; then a single matrix product interpolates the rows of all maps and adds them up.
 
     Args:
-        total: (B, C, H, W), which may be overwritten.
+        total: (B, C, H, W); may be overwritten.
         maps: each (B, C, h, w), of any size.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all (Eq. 4).
+"""The parameters of each cell's aggregation net: predicted (AggMask, Eq. 5) or the same for all (AggMask, Eq. 4).
 
 Shape shorthand: B images, N cells asked for, P parameters, C channels, S side of the class grid, k kernel side.
 """
@@ -21,15 +21,15 @@ ACTIVATIONS = {'none': lambda x: x, 'tanh': torch.tanh}
 
 
 class CellParameters(ABC):
-    """The aggregation parameters of one level's class cells."""
+    """The aggregation parameters of one level's class cells, computed only where they are asked for."""
 
     @abstractmethod
     def at(self, image: int, cells: Tensor) -> Tensor:
-        """Index of an image and (N,) long cells in [0, S²) -> (N, P)."""
+        """(N, P) parameters of (N,) cells of an image, see `LocalMasks.at`."""
 
 
 class PredictedParameters(CellParameters):
-    """A convolution of (B, C, S, S) features, at the cells asked for only."""
+    """A convolution of lazy (B, C, S, S) features."""
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, activation: str) -> None:
         self._features, self._conv, self._activation = features, conv, ACTIVATIONS[activation]
@@ -53,18 +53,18 @@ class SharedParameters(CellParameters):
 class DynamicParameters(BaseModule):
     """Predicts the parameters of every class cell (AggMask, Eq. 5).
 
-    PyTorch's default initialisation of the convolution stays: N(0, 0.01), as in the towers, would shrink the dynamic
+    The convolution keeps PyTorch's default initialisation: N(0, 0.01), as in the towers, would shrink the dynamic
     weights to a quarter.
 
     Args:
         num_params: P.
-        in_channels: channels of the pyramid (for an own tower).
+        in_channels: channels of the pyramid, for an own tower.
         channels: C.
-        kernel_size: k of the convolution that predicts them: 3 on SOLO and 1 on SOLOv2 in the release.
-        activation: 'tanh' (SOLO in the release) or 'none' (SOLOv2).
-        features: what is convolved: the outputs of the 'class_tower'; of an 'own_tower' that sees coordinates
-            (SOLOv2 in the release); of the 'mask_tower', SOLOv2's kernel tower, for equal grids.
-        tower: arguments of the own `ConvTower`.
+        kernel_size: k of the convolution that predicts them: in the release 3 on SOLO and 1 on SOLOv2.
+        activation: in the release 'tanh' on SOLO and 'none' on SOLOv2.
+        features: the convolution's input: the outputs of the 'class_tower'; of an 'own_tower' with coordinates (SOLOv2
+            in the release); of the 'mask_tower', SOLOv2's kernel tower, if the grids are equal.
+        tower: arguments of the own `ConvTower`; None for none.
 
     Raises:
         ValueError: unknown `features` or `activation`, or an own tower that is missing or not used.
@@ -101,11 +101,11 @@ class DynamicParameters(BaseModule):
 
         Args:
             levels: the pyramid resized to the head's strides, each (B, in_channels, h, w).
-            class_feats: outputs of the class tower, each (B, C, S, S).
-            masks: the levels' local masks.
+            class_feats: the class tower's outputs, each (B, C, S, S).
+            masks: the levels' representations.
 
         Raises:
-            TypeError: the features are the mask tower's, and there is none.
+            TypeError: the features are the mask tower's, but there is none.
         """
         if self.features == 'class_tower':
             features = [Lazy(lambda x=x: x) for x in class_feats]
@@ -130,11 +130,7 @@ class DynamicParameters(BaseModule):
 
 
 def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
-    """The mask tower's features (B, C, S, S).
-
-    Raises:
-        ValueError: the grid of the classes is of another size.
-    """
+    """The mask tower's features (B, C, S, S); raises ValueError if the class grid has another size."""
     if features.shape[-2:] != size:
         raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
     return features
@@ -142,9 +138,9 @@ def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
 
 @MODELS.register_module()
 class StaticParameters(BaseModule):
-    """Parameters that are the same everywhere: the static aggregation of Table 6 (AggMask, Eq. 4).
+    """Parameters that all cells share: static aggregation (AggMask, Eq. 4 and Table 6).
 
-    They start uniform in ±0.1: PyTorch gives convolutions of 36 to 189 inputs ±0.17 to ±0.07.
+    They start uniform in ±0.1, about as PyTorch's convolutions with as many inputs do (±0.07 to ±0.17).
 
     Args:
         num_params: P.

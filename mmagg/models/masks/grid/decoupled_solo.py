@@ -1,6 +1,6 @@
 """Decoupled SOLO's masks: the product of a column map and a row map (SOLO, Sec. 4, Eq. 5).
 
-The mask of cell k = i · S + j is the product of two maps, m_k = σ(x_j) · σ(y_i); losses take its logit.
+    m_k = σ(x_j) · σ(y_i)                                             of cell k = i · S + j; the loss takes its logit
 
 Shape shorthand: B images, N cells asked for, C channels, S grid side, (h, w) feature size.
 """
@@ -20,19 +20,13 @@ from mmagg.ops import append_coordinates, resize_masks
 
 
 class AxisMaps:
-    """The S maps of one axis at one level, of which only those asked for are computed.
-
-    Args:
-        features: lazy (B, C, 2h, 2w) upsampled tower output.
-        conv: 3x3 convolution with S rows.
-    """
+    """The maps of one axis at one level: lazy (B, C, 2h, 2w) upsampled tower output, 3x3 convolution to S channels."""
 
     def __init__(self, features: Lazy, conv: nn.Conv2d) -> None:
         self._features, self._conv = features, conv
 
     def at(self, image: int, index: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,) long -> the U distinct maps as logits (U, 2h, 2w), and (N,) the place of each among them."""
-        # A column serves every cell above and below: compute it once.
+        """(N,) columns or rows -> logits of the U distinct maps (U, 2h, 2w), and (N,) the index of each among them."""
         distinct, place = torch.unique(index, return_inverse=True)
         features = self._features.value[image, None]
         if len(distinct) == 0:  # F.conv2d refuses
@@ -41,7 +35,7 @@ class AxisMaps:
 
 
 class DecoupledSOLOMasks(LocalMasks):
-    """Masks of one level: m = sigmoid(x_j) * sigmoid(y_i) for the cell in row i and column j (SOLO, Eq. 5)."""
+    """Masks of one level from its column maps x and row maps y (SOLO, Eq. 5)."""
 
     def __init__(self, x: AxisMaps, y: AxisMaps, grid: int, size: tuple[int, int], stride: int) -> None:
         self._x, self._y, self._grid = x, y, grid
@@ -52,14 +46,14 @@ class DecoupledSOLOMasks(LocalMasks):
         return product_logit(x[column], y[row])
 
     def probs_at(self, image: int, cells: Tensor, size: tuple[int, int]) -> Tensor:
-        # The authors resize the two maps before they multiply them; that differs from resizing the product.
+        # As in the release: the maps are resized, then multiplied, which differs from resizing the product.
         (x, column), (y, row) = self._x.at(image, cells % self._grid), self._y.at(image, cells // self._grid)
         x, y = (resize_masks(maps.sigmoid(), size=size) for maps in (x, y))
         return x[column] * y[row]
 
 
 def product_logit(x: Tensor, y: Tensor) -> Tensor:
-    """The logit of sigmoid(x) * sigmoid(y), without leaving log space: -log(e^-x + e^-y + e^-(x+y))."""
+    """The logit of σ(x) · σ(y), computed in log space: -log(e^-x + e^-y + e^-(x+y))."""
     precise = torch.promote_types(x.dtype, torch.float32)  # not in half precision
     x, y = -x.to(precise), -y.to(precise)
     return -torch.logaddexp(torch.logaddexp(x, y), x + y)
@@ -69,17 +63,10 @@ def product_logit(x: Tensor, y: Tensor) -> Tensor:
 class DecoupledSOLOMaskBranch(BaseModule):
     """Mask branch of Decoupled SOLO: S column maps and S row maps per level instead of S² maps.
 
-    Args:
-        in_channels: channels of the pyramid.
-        grids: grid side S of each level.
-        strides: stride of each level's features; its masks have half of it.
-        channels: channels of the towers.
-        num_convs: layers of the towers.
-        shared_tower: one tower that sees both coordinates for both axes (Decoupled SOLO Light), instead of a
-            tower per axis that sees the coordinate of its axis.
-        norm_cfg: normalisation of the towers.
-        init_std: of the tower's weights, see `ConvTower`.
-        dcn_cfg: deformable convolution for the last layer of a tower.
+    Args (the others are those of `SOLOMaskBranch`):
+        shared_tower: one tower for both axes, with both coordinates (Decoupled SOLO Light), instead of a tower per axis
+            with the coordinate of its axis.
+        dcn_cfg: deformable convolution for the last layer of a tower; None for none.
     """
 
     def __init__(
@@ -115,14 +102,14 @@ class DecoupledSOLOMaskBranch(BaseModule):
         self.convs_y = nn.ModuleList(nn.Conv2d(channels, grid, 3, padding=1) for grid in grids)
 
     def init_weights(self) -> None:
-        """N(0, 0.01) for all convolutions; each axis starts with a probability of 0.01."""
+        """Towers by `init_std`; the maps of each axis start with a probability of 0.01."""
         for tower in self.towers.values():
             tower.init_weights()
         init_mask_convs(self.convs_x)
         init_mask_convs(self.convs_y)
 
     def features(self, level: Tensor, axes: str) -> Tensor:
-        """(B, C, h, w) pyramid level -> (B, C', 2h, 2w) output of the tower that sees `axes`, upsampled."""
+        """(B, C, h, w) pyramid level -> (B, C', 2h, 2w) upsampled output of the tower with the coordinates `axes`."""
         maps = self.towers[axes](append_coordinates(level, axes))
         return F.interpolate(maps, scale_factor=2, mode='bilinear', align_corners=False)
 

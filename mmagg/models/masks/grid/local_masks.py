@@ -1,7 +1,7 @@
-"""Masks that exist only where somebody asks for them.
+"""The interface of masks of grid cells, which are computed only where they are asked for.
 
-SOLO, Decoupled SOLO and SOLOv2 differ only in how the mask of one grid cell is obtained. So a mask branch does not
-return S² maps per level, but one `LocalMasks` per level, which computes the maps of the cells asked for.
+SOLO, Decoupled SOLO and SOLOv2 differ only in how the mask of one grid cell is obtained. A mask branch does not return
+S² maps per level, but one `LocalMasks`, which computes the maps of the cells asked for.
 
 Shape shorthand: B images, N cells asked for, C and D channels, S grid side, (H, W) mask size.
 """
@@ -23,8 +23,8 @@ class LocalMasks(ABC):
     Attributes:
         size: (H, W) of the masks.
         stride: pixels of the network's input per mask pixel.
-        mask_features: (B, D, H, W), from which the masks are convolved; None where there are no such features.
-        kernel_features: lazy (B, C, S, S), from which the cells' kernels are predicted; None likewise.
+        mask_features: (B, D, H, W), which the cells' kernels are convolved with (SOLOv2), else None.
+        kernel_features: lazy (B, C, S, S), from which the cells' kernels are predicted (SOLOv2), else None.
     """
 
     size: tuple[int, int]
@@ -38,41 +38,24 @@ class LocalMasks(ABC):
 
         Args:
             image: index of the image in the batch.
-            cells: (N,) long, row-major cell indices in [0, S²), on the CPU, where the head has them: what is asked for
-                twice can then be found without waiting for the device.
+            cells: (N,) long, row-major cell indices in [0, S²), on the CPU: repeated ones are found without waiting for
+                the GPU.
 
         Returns:
             (N, H, W) logits.
         """
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
-        """Mask logits as they are before their bilinear upsampling to `size` (align_corners=False), if there is one.
-
-        Args:
-            image: index of the image in the batch.
-            cells: (N,) long, on the CPU.
-
-        Returns:
-            (N, h, w) logits.
-        """
+        """(N, h, w) logits before the bilinear upsampling (align_corners=False) to `size`, if any; see `at`."""
         return self.at(image, cells)
 
     def probs_at(self, image: int, cells: Tensor, size: tuple[int, int]) -> Tensor:
-        """Mask probabilities of some cells, resized (bilinear, after the sigmoid, as the authors test).
-
-        Args:
-            image: index of the image in the batch.
-            cells: (N,) long, on the CPU.
-            size: (H', W') of the result.
-
-        Returns:
-            (N, H', W') in [0, 1].
-        """
+        """(N, H', W') probabilities, resized bilinearly after the sigmoid, as in SOLO's release; see `at`."""
         return resize_masks(self.at(image, cells).sigmoid(), size=size)
 
 
 class Lazy:
-    """A tensor that is computed when it is first read, and then kept."""
+    """A tensor that is computed when it is first read."""
 
     def __init__(self, compute: Callable[[], Tensor]) -> None:
         self._compute = compute
@@ -84,16 +67,7 @@ class Lazy:
 
 
 def project(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """A 1x1 convolution of one image's features with any number of rows.
-
-    Args:
-        features: (C, H, W).
-        weight: (N, C), one row per map asked for.
-        bias: (N,) or None.
-
-    Returns:
-        (N, H, W).
-    """
+    """A 1x1 convolution: (C, H, W) features, (N, C) weights and (N,) biases -> (N, H, W)."""
     pixels = features.flatten(1)
     maps = weight @ pixels if bias is None else torch.addmm(bias[:, None], weight, pixels)
     return maps.unflatten(1, features.shape[1:])

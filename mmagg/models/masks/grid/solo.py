@@ -1,6 +1,6 @@
-"""SOLO's masks: one row of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
+"""SOLO's masks: one output channel of the last 1x1 convolution per grid cell (SOLO, Fig. 3).
 
-    masks = conv(upsample(tower(concat(level, coordinates))))         (S², 2h, 2w), as the paper has it
+    M = conv(upsample(tower(concat(level, coordinates))))             (S², 2h, 2w); channel k = i · S + j is M_ij
 
 Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
@@ -18,10 +18,10 @@ from mmagg.ops import append_coordinates
 
 
 class SOLOMasks(LocalMasks):
-    """Masks of one level from features and a 1x1 convolution with S² rows.
+    """Masks of one level from the tower's output (B, C, h, w) and a 1x1 convolution to S² channels.
 
-    Upsampling and convolution are linear and the interpolation's weights sum to one, so convolving first gives the same
-    maps, for the rows asked for only, on a quarter of the pixels.
+    Upsampling and convolution are linear and the interpolation's weights sum to one: convolving first gives the same
+    maps, on a quarter of the pixels, and only the channels asked for are computed.
     """
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, size: tuple[int, int], stride: int) -> None:
@@ -39,20 +39,20 @@ class SOLOMasks(LocalMasks):
 
 @MODELS.register_module(name='StaticMaskBranch')
 class SOLOMaskBranch(BaseModule):
-    """Mask branch of SOLO: CoordConv tower shared by all levels, then a 1x1 convolution per level.
+    """Mask branch of SOLO: a tower with CoordConv that all levels share, then a 1x1 convolution per level.
 
     Args:
         in_channels: channels of the pyramid.
         grids: grid side S of each level.
-        strides: stride of each level's features; its masks have half of it.
+        strides: stride of each level's features; that of its masks is half of it.
         channels: channels of the tower.
         num_convs: layers of the tower.
-        coordinates: concatenate pixel coordinates to the tower's input (Table 3 of the paper turns it off).
+        coordinates: concatenate pixel coordinates to the tower's input (SOLO, Table 3 compares).
         norm_cfg: normalisation of the tower.
-        init_std: of the tower's weights, see `ConvTower`.
-        map_init_std: of the last convolutions' weights, whose biases then give a probability of 0.01, as the authors
-            have it; None: PyTorch's default for both, which short trainings learn faster from. Under an aggregator the
-            maps are representations: all of them nearly the same constant, they are a long plateau.
+        init_std: standard deviation of the tower's initial weights, see `ConvTower`.
+        map_init_std: the same for the last convolutions, whose biases then give a probability of 0.01 (the release);
+            None: PyTorch's default for both. Under an aggregator, where the maps are representations, short trainings
+            learn faster from the latter: with the former all maps are nearly the same constant.
     """
 
     def __init__(
@@ -82,25 +82,25 @@ class SOLOMaskBranch(BaseModule):
         self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
 
     def init_weights(self) -> None:
-        """Towers and maps as `init_std` and `map_init_std` say."""
+        """By `init_std` and `map_init_std`."""
         super().init_weights()
         if self.map_init_std is not None:
             init_mask_convs(self.convs, self.map_init_std)
 
     def features(self, level: Tensor) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', h, w) tower output."""
-        # Contiguous also in a channels_last model: a matrix product with a map per row follows.
+        # Contiguous also in a channels_last model, for the matrix product of `project`.
         return self.tower(append_coordinates(level) if self.coordinates else level).contiguous()
 
     def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
         """Lazy masks of every level.
 
         Args:
-            feats: the pyramid (not needed here).
+            feats: the pyramid, unused.
             levels: the pyramid resized to `strides`, each (B, C, h, w).
 
         Returns:
-            one `LocalMasks` of size (2h, 2w) per level. The tower runs on a level when a cell of it is first asked for.
+            one `LocalMasks` of size (2h, 2w) per level; the tower runs on a level when a mask of it is first asked for.
         """
         return [
             SOLOMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
@@ -114,7 +114,7 @@ def double(level: Tensor) -> tuple[int, int]:
 
 
 def init_mask_convs(convs: nn.ModuleList, std: float = 0.01) -> None:
-    """N(0, std) weights and the bias of a prior probability of 0.01."""
+    """N(0, std) weights, and biases of a prior probability of 0.01."""
     for conv in convs:
         nn.init.normal_(conv.weight, std=std)
         nn.init.constant_(conv.bias, bias_init_with_prob(0.01))

@@ -1,6 +1,6 @@
-"""SOLOv2's masks: features shared by all levels, convolved with a kernel that each cell predicts (SOLOv2, Sec. 3.2).
+"""SOLOv2's masks: mask features that all levels share, convolved with the kernel that each cell predicts.
 
-    masks = mask features * kernel of the cell                        a 1x1 convolution, as the paper has it
+    M_ij = G_ij ∗ F                                                   G: mask kernels (D, 1, 1), F: mask features
 
 Shape shorthand: B images, C channels, D mask feature channels, S grid side, (H, W) mask size.
 """
@@ -19,12 +19,12 @@ from mmagg.ops import append_coordinates, conv_at
 
 
 class SOLOv2Masks(LocalMasks):
-    """Masks of one level: mask features, convolved 1x1 with kernels that a tower's output is convolved to.
+    """Masks of one level; the kernels of the cells asked for are predicted from the kernel tower's output.
 
     Args:
         mask_features: (B, D, H, W).
         kernel_features: lazy (B, C, S, S) output of the kernel tower.
-        conv_kernel: convolution from C to D channels.
+        conv_kernel: convolution from C to D channels, which predicts the kernels.
         stride: pixels of the network's input per mask pixel.
     """
 
@@ -39,16 +39,18 @@ class SOLOv2Masks(LocalMasks):
 
 
 class MaskFeatures(BaseModule):
-    """Unified mask features from P2 to P5 at stride 4 (SOLOv2, Fig. 3): every level convolved and doubled until it is
-    as large as P2, then summed; the last level is given pixel coordinates.
+    """The mask feature branch, from P2 to P5 at stride 4 (SOLOv2, Fig. 3).
+
+    Every level is convolved and doubled in size until it is as large as P2, then all are summed; pixel coordinates are
+    concatenated to the last level.
 
     Args:
         in_channels: channels of the pyramid.
         channels: channels of the branches.
         out_channels: D.
-        num_levels: how many levels, from P2 on.
+        num_levels: number of levels, from P2 on.
         norm_cfg: normalisation of the branches' convolutions and of the last one.
-        branch_norm: normalise in the branches too; without it they have no bias either (early SOLOv2).
+        branch_norm: normalise in the branches too; without it, they have no bias either (early SOLOv2).
         conv_cfg: kind of convolution, for instance `dict(type='DCNv2')`.
     """
 
@@ -91,7 +93,7 @@ class MaskFeatures(BaseModule):
             for conv in branch:
                 x = F.interpolate(conv(x), scale_factor=2, mode='bilinear', align_corners=False)
             total = total + x
-        # Contiguous also in a channels_last model: a matrix product with a map per row follows.
+        # Contiguous also in a channels_last model, for the matrix product of `project`.
         return self.conv_pred(total).contiguous()
 
 
@@ -102,21 +104,21 @@ class SOLOv2MaskBranch(BaseModule):
     Args:
         in_channels: channels of the pyramid.
         grids: grid side S of each level.
-        strides: strides of the levels (only their number matters: all masks are at `mask_stride`).
+        strides: strides of the levels; only their number matters, since all masks are at `mask_stride`.
         channels: channels of the kernel tower.
         num_convs: layers of the kernel tower.
         feature_channels: channels within the mask feature branches.
         out_channels: D, channels of the mask features and length of a kernel.
         feature_levels: pyramid levels that make the mask features, from P2 on.
-        feature_branch_norm: normalise in the mask feature branches. Without it, with `kernel_size=1`, 256 channels
-            everywhere: the early form of SOLOv2 that the AggMask release builds on.
+        feature_branch_norm: normalise in the mask feature branches; False, with `kernel_size=1` and 256 channels
+            everywhere, is the early SOLOv2 of the AggMask release.
         kernel_size: of the convolution that predicts the kernels: 3, or 1 in early SOLOv2.
         mask_stride: stride of P2, hence of the masks.
         norm_cfg: normalisation of the kernel tower and of the mask features.
         dcn_cfg: deformable convolution in the kernel tower.
-        dcn_layers: 'all' or 'last' (SOLOv2 light), where in the kernel tower.
-        init_std: of the tower's weights, see `ConvTower`.
+        dcn_layers: its layers, 'all' or the 'last' (SOLOv2 light).
         feature_conv_cfg: kind of convolution in the mask features.
+        init_std: standard deviation of the kernel tower's initial weights, see `ConvTower`.
     """
 
     def __init__(
@@ -164,14 +166,14 @@ class SOLOv2MaskBranch(BaseModule):
         self.conv_kernel = nn.Conv2d(channels, out_channels, kernel_size, padding=kernel_size // 2)
 
     def init_weights(self) -> None:
-        """N(0, 0.01) for all convolutions."""
+        """N(0, 0.01) for all convolutions; the tower by `init_std`."""
         super().init_weights()
         nn.init.normal_(self.conv_kernel.weight, std=0.01)
         nn.init.zeros_(self.conv_kernel.bias)
 
     def tower_output(self, level: Tensor, grid: int) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', S, S) output of the kernel tower."""
-        # The coordinates are resized with the features, as the original does.
+        # The coordinates are resized with the features, as in the release.
         cells = F.interpolate(append_coordinates(level), size=(grid, grid), mode='bilinear', align_corners=False)
         return self.tower(cells)
 
