@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mmagg.cli.main import COMMANDS, name_of, summary
+from mmagg.cli.main import COMMANDS, SCRIPTS, name_of, summary
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = sorted((ROOT / 'tools').rglob('*.py'))
@@ -35,6 +35,11 @@ def command_behind(door: Path) -> str:
 def test_a_door_opens_a_command_from_a_plain_clone(door: Path) -> None:
     assert command_behind(door).replace('_', '-') in COMMANDS
     assert f'parents[{len(door.relative_to(ROOT).parts) - 1}]' in door.read_text()
+
+
+def test_the_name_of_a_door_is_a_command_as_well() -> None:
+    named = {door.stem.replace('_', '-'): command_behind(door).replace('_', '-') for door in DOORS}
+    assert {door: command for door, command in named.items() if door != command} == SCRIPTS
 
 
 def test_every_command_has_a_door() -> None:

@@ -1,4 +1,4 @@
-"""Say whether this environment can train, and what mends it; see --help."""
+"""Say whether this environment can train, and how to fix it; see --help."""
 
 import sys
 from pathlib import Path

@@ -9,9 +9,11 @@ import difflib
 import inspect
 from collections.abc import Iterator
 from copy import deepcopy
+from itertools import chain, count
 from pathlib import Path
 from textwrap import shorten
 
+from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import Registry, init_default_scope
@@ -78,6 +80,18 @@ def shipped_config(name: str) -> Path:
     if not path.is_file():
         raise InputError(f'configs/{name}: not at {path}; name another config, or call this from a clone of mmagg')
     return path
+
+
+def name_visualizer(cfg: Config) -> None:
+    """Give a run's visualizer a name of its own, in place.
+
+    mmengine keeps visualizers by name in the process: a second run would log into the first one's folder.
+    """
+    visualizer = cfg.get('visualizer') or {}
+    if 'name' in visualizer:
+        kind = VISUALIZERS.get(visualizer.type) if isinstance(visualizer.type, str) else visualizer.type
+        names = chain([visualizer.name], (f'{visualizer.name} {number}' for number in count(2)))
+        visualizer.name = next(name for name in names if not kind.check_instance_created(name))
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:

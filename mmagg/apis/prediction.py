@@ -4,7 +4,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
@@ -13,6 +12,7 @@ from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import check_folder, write_json
 from mmagg.io.images import find_images, read_image, write_image
+from mmagg.ops.rle import rle_area
 from mmagg.visualization.predictions import confident, draw_predictions
 
 
@@ -97,7 +97,7 @@ def _annotation(annotation_id: int, image: dict, record: dict, classes: tuple[st
         'image_id': image['id'],
         'file_name': image['file_name'],
         'category_name': classes[record['category_id'] - 1],
-        'area': float(coco_mask.area(rle)) if rle else width * height,
+        'area': float(rle_area(rle)) if rle else width * height,
         'iscrowd': 0,
         **record,
     }

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, set_work_dir
+from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import ask_for_rle, for_inference
@@ -60,7 +60,7 @@ def test(
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
 
     Returns:
-        the metrics by name, fractions; empty where the model found nothing in any image.
+        the metrics by name, fractions; 0 where the model found nothing in any image.
 
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
@@ -125,6 +125,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
         cfg[part] = None
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
+    name_visualizer(cfg)
     return _TestRunner.from_cfg(cfg)
 
 

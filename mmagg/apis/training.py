@@ -12,7 +12,7 @@ from torch import nn
 from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, set_work_dir
+from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.engine import FiniteLossHook, ValidationLossHook
@@ -80,6 +80,7 @@ def train(
     checkpoint = _resume(cfg, resume, work_dir, launcher)
     if coco and not skip_check:
         check_annotations(cfg, launcher)
+    name_visualizer(cfg)
     start_processes(cfg, launcher)
     runner = Runner.from_cfg(cfg)
     model = unwrapped(runner)

@@ -32,9 +32,9 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments say."""
     from mmagg.evaluation.calibration import calibration
+    from mmagg.evaluation.matching import check_iou_thr
 
-    if args.iou_thr == 0:
-        raise InputError('--iou-thr 0: must be more than 0')
+    check_iou_thr(args.iou_thr)
     if args.bins > MOST_BINS:
         raise InputError(f'--bins {args.bins}: at most {MOST_BINS} can be drawn')
     truth, detections = read_result_files(args, 'results')

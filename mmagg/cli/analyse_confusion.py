@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmagg.cli.arguments import add_result_files, fraction, read_result_files
-from mmagg.io.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -29,9 +28,9 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Count as the arguments say."""
     from mmagg.evaluation.confusion import confusion
+    from mmagg.evaluation.matching import check_iou_thr
 
-    if args.iou_thr == 0:
-        raise InputError('--iou-thr 0: must be more than 0')
+    check_iou_thr(args.iou_thr)
     truth, detections = read_result_files(args, 'results')
     result = confusion(truth, detections, score_thr=args.score_thr, iou_thr=args.iou_thr)
     result.write(args.out)

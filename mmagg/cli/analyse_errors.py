@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmagg.cli.arguments import add_result_files, fraction, read_result_files
-from mmagg.io.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,10 +26,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Analyse as the arguments say."""
-    from mmagg.evaluation.errors import error_analysis
+    from mmagg.evaluation.errors import check_background, error_analysis
 
-    if args.iou_thr <= 0.1:
-        raise InputError(f'--iou-thr {args.iou_thr}: must be more than 0.1, below which a detection is background')
+    check_background(args.iou_thr)
     truth, detections = read_result_files(args, 'results')
     result = error_analysis(truth, detections, iou_thr=args.iou_thr)
     print(result)

@@ -1,11 +1,9 @@
 """Measure AP by the size of objects and by how much others cover them."""
 
 import argparse
-from itertools import pairwise
 from pathlib import Path
 
 from mmagg.cli.arguments import add_result_files, fraction, read_result_files
-from mmagg.io.errors import InputError
 
 FILES = 'ap_by_group.csv', 'ap_by_group.json', 'ap_by_group.png'
 
@@ -36,10 +34,9 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Measure as the arguments say."""
-    from mmagg.evaluation.groups import ap_by_group
+    from mmagg.evaluation.groups import ap_by_group, check_edges
 
-    if any(low >= high for low, high in pairwise([*args.edges, 1])):
-        raise InputError(f'--edges {" ".join(f"{edge:g}" for edge in args.edges)}: must ascend and be less than 1')
+    check_edges(args.edges)
     truth, detections = read_result_files(args, 'results')
     result = ap_by_group(truth, detections, edges=args.edges)
     print(result)

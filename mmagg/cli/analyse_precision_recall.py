@@ -1,11 +1,9 @@
 """Draw precision over recall, and find the score thresholds with the best F1."""
 
 import argparse
-from difflib import get_close_matches
 from pathlib import Path
 
 from mmagg.cli.arguments import add_result_files
-from mmagg.io.errors import InputError
 
 FILES = 'precision_recall.csv', 'precision_recall.json', 'precision_recall.png'
 
@@ -37,15 +35,12 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Make the curves that the arguments of `parser` ask for."""
     from mmagg.datasets.coco_reader import read_detections, read_truth
-    from mmagg.evaluation.precision_recall import precision_recall
+    from mmagg.evaluation.precision_recall import check_classes, precision_recall
     from mmagg.io.files import check_folder
 
     check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
-    for name in args.classes:
-        if name not in truth.classes:
-            closest = ', '.join(get_close_matches(name, truth.classes, cutoff=0))
-            raise InputError(f'--class {name}: not in {args.annotations}; the most similar are {closest}')
+    check_classes(truth, args.classes)
     detections = read_detections(args.results, truth)
     result = precision_recall(truth, detections, shown=args.classes)
     result.write(args.out)

@@ -10,7 +10,7 @@ import difflib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 import mmagg
@@ -86,6 +86,21 @@ def name_of(command: ModuleType) -> str:
 
 
 COMMANDS = {name_of(command): command for group in GROUPS.values() for command in group}
+# The commands whose script under tools/ has another name: that name works as well.
+SCRIPTS = {
+    'adelaidet-to-mmagg': 'convert-adelaidet',
+    'aggmask-to-mmagg': 'convert-aggmask',
+    'ap-by-group': 'analyse-groups',
+    'browse-dataset': 'browse',
+    'calibration': 'analyse-calibration',
+    'cocofy-lvis': 'convert-lvis',
+    'compare': 'compare-results',
+    'confusion': 'analyse-confusion',
+    'error-analysis': 'analyse-errors',
+    'get-flops': 'count-flops',
+    'mmdet-to-mmagg': 'convert-mmdet',
+    'precision-recall': 'analyse-precision-recall',
+}
 
 
 def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | None = None) -> int:
@@ -102,14 +117,23 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     """
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
-        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, each update of a bar is a line
-    try:
+        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+
+    def call() -> int | None:
         parser = command.parser()
         parser.prog = prog or parser.prog
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')
         args = parser.parse_args(argv)
-        del args.traceback  # the rest are the keyword arguments of the function that a command calls
-        return command.run(args) or 0
+        del args.traceback  # what is left are the keyword arguments of what a command calls
+        return command.run(args)
+
+    return ended(call, trace='--traceback' in argv)
+
+
+def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:
+    """The exit code of a call; what bad input raises is one line, with ``trace`` the error's trace as well."""
+    try:
+        return call() or 0
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -117,7 +141,6 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
         print(f'error: {_rank()}{error}', file=sys.stderr)
         return EXIT_NOT_FINITE
     except EXPECTED as error:
-        trace = '--traceback' in argv
         if trace:
             traceback.print_exc()
         for line in lines(error):
@@ -128,15 +151,15 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 def main(argv: Sequence[str] | None = None) -> int:
     """``mmagg COMMAND …``; returns the exit code."""
     name, *arguments = (sys.argv[1:] if argv is None else argv) or ['--help']
+    name = SCRIPTS.get(name, name)
     if name in COMMANDS:
         return run(COMMANDS[name], arguments, prog=f'mmagg {name}')
     if name in ('-h', '--help', 'help'):
-        print(contents())
-        return 0
+        return ended(lambda: print(contents(), flush=True))  # a closed pipe is no traceback
     if name == '--version':
         print(f'mmagg {mmagg.__version__}')
         return 0
-    near = difflib.get_close_matches(name, COMMANDS)
+    near = difflib.get_close_matches(name, [*COMMANDS, *SCRIPTS])
     meant = f'did you mean {" or ".join(near)}?' if near else 'mmagg --help lists them'
     print(f'error: mmagg has no command {name}; {meant}', file=sys.stderr)
     return EXIT_BAD_INPUT

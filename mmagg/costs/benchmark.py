@@ -81,7 +81,7 @@ def benchmark(
         raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
     place = usable_device(device)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
-    configs = [config] + ([vs] if vs else [])
+    configs = [str(config)] + ([str(vs)] if vs else [])
     models = [_build(name, cfg_options, wanted=None if train else candidates) for name in configs]
     models = [model.to(place).train(train) for model in models]
     weights = _give_weights(models)

@@ -27,7 +27,9 @@ Numbers = dict[str | None, dict[str, int]]
 """`params`, `trainable` and `macs` of a model by part; under None those of all of it, and also `stored`."""
 
 
-def paper_tables(*, only: Sequence[str] = PAPERS, codec: Path | None = None, ann: Path | None = None) -> str:
+def paper_tables(
+    *, only: Sequence[str] = PAPERS, codec: str | Path | None = None, ann: str | Path | None = None
+) -> str:
     """Published parameters and FLOPs beside those of the configs here; shapes suffice, nothing is computed.
 
     Args:
@@ -91,12 +93,13 @@ def value(figure: Figure, measured: Mapping[Count, Numbers]) -> float:
     return number / UNITS[figure.unit]
 
 
-def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskCodec | None:
+def _codec(path: str | Path | None, ann: str | Path | None, only: Sequence[str]) -> PCAMaskCodec | None:
     """The codec to measure; None where none is given."""
     if path is None and ann is None:
         return None
     if path is None or ann is None:
         raise InputError('--codec and --ann: give both, or neither')
+    path, ann = Path(path), Path(ann)
     if 'meinst' not in only:
         raise InputError('--codec: the reconstruction error is of MEInst, which --only leaves out')
     for file in (path, ann):
@@ -108,7 +111,7 @@ def _codec(path: Path | None, ann: Path | None, only: Sequence[str]) -> PCAMaskC
         codec = PCAMaskCodec(mask_size=SIZE, num_codes=DIMS, sigmoid=sigmoid)
         codec.take(dictionary, source=str(path))
     except ValueError as error:
-        raise InputError(str(error)) from error
+        raise InputError(f'{error}; fit it with --codec pca --dims {DIMS}') from error
     return codec
 
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from mmagg.datasets.coco_file import (
     BAD,
+    PARTS,
     Entry,
     Id,
     check_annotations,
@@ -36,8 +37,10 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     Raises:
         InputError: it is not COCO format, `check_annotations` refuses it, or an annotation has no mask or box.
     """
+    if iou_type not in ('segm', 'bbox'):
+        raise InputError(f'--iou-type {iou_type}: choose segm or bbox')
     with _there(path):
-        content = read_coco(path, filled=('images',))
+        content = read_coco(path, needed=PARTS, filled=('images',))
     check_annotations(content)
     with coco_format(path):
         images, categories = content.image_by_id, content.category_by_id

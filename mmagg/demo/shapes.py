@@ -18,10 +18,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pycocotools.mask as coco_mask
 from tqdm import tqdm
 
 from mmagg.io.errors import InputError
+from mmagg.ops.rle import masks_to_rle, rle_area, rle_boxes
 
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 
@@ -205,14 +205,8 @@ def scene_generator(seed: int, split: str, index: int) -> np.random.Generator:
 
 def coco_annotation(mask: np.ndarray, **fields: int) -> dict:
     """The COCO annotation of a (H, W) mask: compressed RLE, exact box and area, and `fields` (ids)."""
-    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {
-        **fields,
-        'bbox': coco_mask.toBbox(rle).tolist(),
-        'area': int(coco_mask.area(rle)),
-        'iscrowd': 0,
-        'segmentation': {'size': list(mask.shape), 'counts': rle['counts'].decode()},
-    }
+    (rle,) = masks_to_rle(mask[None])
+    return {**fields, 'bbox': rle_boxes([rle])[0].tolist(), 'area': rle_area(rle), 'iscrowd': 0, 'segmentation': rle}
 
 
 def _in_order(function: Callable[[int], Scene], count: int, workers: int) -> Iterator[Scene]:

@@ -20,6 +20,8 @@ from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import infer
 from mmagg.apis.testing import test
 from mmagg.apis.training import latest_checkpoint, train
+from mmagg.datasets.coco_file import CocoFile, read_coco
+from mmagg.datasets.coco_folder import annotation_file
 from mmagg.demo.brief_log import BriefLog
 from mmagg.inside.show_representations import show_representations
 from mmagg.io.errors import InputError
@@ -100,23 +102,20 @@ class Trial:
 
     def _common(self, name: str) -> dict[str, Any]:
         """Arguments that training and testing share; ``name`` is the work dir's."""
-        work_dir = self.folder / name
-        # mmengine keeps visualizers by name in the process: without names of their own, runs would share one.
-        options = {**self.options, 'visualizer.name': str(work_dir)}
-        return {'coco': self.shapes, 'work_dir': work_dir, 'cfg_options': options}
+        return {'coco': self.shapes, 'work_dir': self.folder / name, 'cfg_options': dict(self.options)}
 
 
 def draw_overlays(model: nn.Module, out: Path) -> None:
     """Write overlays.png: truth and prediction of held-out images, evenly spread."""
     classes, truth = model.dataset_meta['classes'], _held_out(out)
-    names = {category['id']: category['name'] for category in truth['categories']}
-    count = min(SHOWN, len(truth['images']))
-    chosen = np.linspace(0, len(truth['images']) - 1, count).round().astype(int)
+    names = {category['id']: category['name'] for category in truth.categories}
+    count = min(SHOWN, len(truth.images))
+    chosen = np.linspace(0, len(truth.images) - 1, count).round().astype(int)
     pairs = []
     for index in tqdm(chosen, desc='overlays', unit='image'):
-        record = truth['images'][index]
+        record = truth.images[index]
         image = read_image(_path(out, record))
-        objects = [a for a in truth['annotations'] if a['image_id'] == record['id']]
+        objects = [a for a in truth.annotations if a['image_id'] == record['id']]
         labels = np.array([classes.index(names[a['category_id']]) for a in objects], int)
         found = confident(infer(model, [image])[0].pred_instances, SCORE_THR)
         pairs.append(
@@ -137,7 +136,7 @@ def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | Non
     """
     if sum(isinstance(module, GridMaskHead) for module in model.modules()) != 1:
         return 'its head is not a GridMaskHead'
-    for record in tqdm(_held_out(out)['images'], desc='representations', unit='image', leave=False):
+    for record in tqdm(_held_out(out).images, desc='representations', unit='image', leave=False):
         image = _path(out, record)
         if len(confident(infer(model, [image])[0].pred_instances, SCORE_THR)):
             break
@@ -149,9 +148,9 @@ def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | Non
     return None
 
 
-def _held_out(out: Path) -> dict[str, list[dict]]:
+def _held_out(out: Path) -> CocoFile:
     """The annotations of the held-out scenes."""
-    return json.loads((out / 'shapes/annotations/instances_val.json').read_text(encoding='utf-8'))
+    return read_coco(annotation_file(out / 'shapes', 'val'))
 
 
 def _path(out: Path, record: dict) -> Path:

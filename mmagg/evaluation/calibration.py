@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmagg.datasets.coco_objects import Detections, Truth
-from mmagg.evaluation.matching import Pairs, evaluate, overlaps
+from mmagg.evaluation.matching import Pairs, check_iou_thr, evaluate, overlaps
 from mmagg.evaluation.scope import Scope, scope_of
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
@@ -73,8 +73,9 @@ class Calibration:
         columns = self.edges[:-1], self.edges[1:], self.counts, self.scores, self.precision, self.ious
         return zip(*map(plain, columns), strict=True)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``calibration.csv`` (the bins), ``calibration.json`` (bins and errors) and ``calibration.png``."""
+        folder = Path(folder)
         report = {
             **self.scope._asdict(),
             'iou_thr': self.iou_thr,
@@ -139,8 +140,11 @@ def calibration(
         pairs: the result of `overlaps`, if it is known already.
 
     Raises:
-        InputError: a score is not from 0 to 1.
+        InputError: a score is not from 0 to 1, `iou_thr` is 0, or `bins` is.
     """
+    check_iou_thr(iou_thr)
+    if bins < 1:
+        raise InputError(f'--bins {bins}: at least one is needed')
     if len(detections) and not 0 <= detections.scores.min() <= detections.scores.max() <= 1:
         where = detections.path or 'the detections'
         raise InputError(f'{where}: scores are not all from 0 to 1; they cannot be probabilities')

@@ -110,8 +110,9 @@ class Comparison:
                 rows.append({'class': name, 'size': label, 'images': images, **known})
         return rows
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``compare.json``, ``compare.csv`` (classes and sizes), ``compare.png`` and ``changed_images.csv``."""
+        folder = Path(folder)
         truth, rows = self.truth, self.rows
         columns = 'image_id', 'file_name', *Change._fields[1:]
         changes = [(truth.image_ids[image], truth.names[image], *numbers) for image, *numbers in self.changes]

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mmagg.datasets.coco_objects import Detections, Truth, ranks
-from mmagg.evaluation.matching import match, overlaps
+from mmagg.evaluation.matching import check_iou_thr, match, overlaps
 from mmagg.io.tables import write_table
 from mmagg.visualization.chart import write_chart
 
@@ -49,8 +49,9 @@ class Confusion:
                 lines.append(f'  {classes[row]} detected as {classes[column]}: {pairs[row, column]}')
         return '\n'.join(lines)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``confusion.csv``, the counts, and ``confusion.png``."""
+        folder = Path(folder)
         rows = ([name, *row] for name, row in zip([*self.classes, 'background'], self.matrix.tolist(), strict=True))
         write_table(['is / detected as', *self.classes, 'missed'], rows, folder / 'confusion.csv')
         self.draw(folder / 'confusion.png')
@@ -97,7 +98,11 @@ def confusion(truth: Truth, detections: Detections, *, score_thr: float = 0.3, i
         detections: D, as `read_detections` gives them.
         score_thr: detections with a lower score are left out.
         iou_thr: least IoU of a match, more than 0.
+
+    Raises:
+        InputError: `iou_thr` is 0.
     """
+    check_iou_thr(iou_thr)
     objects, classes = truth.objects, len(truth.classes)
     detections = detections[detections.scores >= score_thr]
     pairs = overlaps(detections, objects)

@@ -22,6 +22,7 @@ from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.evaluation.average_precision import average_precision, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, most_overlapped, overlaps, same_class
 from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
 from mmagg.ops.rle import rle_area
@@ -72,8 +73,9 @@ class ErrorAnalysis:
         ]
         return '\n'.join(lines)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``error_analysis.json``, ``error_analysis.csv`` and ``error_analysis.png``; fractions."""
+        folder = Path(folder)
         aps = {
             part: {name: plain(value) for name, value in getattr(self, part).items()}
             for part in ('as_predicted', 'true_outlines')
@@ -118,6 +120,12 @@ def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
     axes.invert_yaxis()
 
 
+def check_background(iou_thr: float) -> None:
+    """Raises InputError for an IoU of a right detection at which it would be `BACKGROUND` as well."""
+    if iou_thr <= BACKGROUND:
+        raise InputError(f'--iou-thr {iou_thr}: must be more than {BACKGROUND}, below which a detection is background')
+
+
 def error_analysis(
     truth: Truth, detections: Detections, *, iou_thr: float = 0.5, pairs: Pairs | None = None
 ) -> ErrorAnalysis:
@@ -128,7 +136,11 @@ def error_analysis(
         detections: D, as `read_detections` gives them.
         iou_thr: IoU of a right detection for the kinds of errors, more than `BACKGROUND`.
         pairs: the result of `overlaps`, if it is known already.
+
+    Raises:
+        InputError: `iou_thr` is too small.
     """
+    check_background(iou_thr)
     objects = truth.objects
     pairs = overlaps(detections, objects) if pairs is None else pairs
     replaced = with_true_outlines(detections, objects, pairs)

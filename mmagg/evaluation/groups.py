@@ -36,6 +36,7 @@ from mmagg.evaluation.matching import (
     overlaps,
 )
 from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
 from mmagg.visualization.chart import write_chart
@@ -96,8 +97,9 @@ class ApByGroup:
                 lines.append(f'{name:12}' + ''.join(f'{percent(share):>8}' for share in shares) + f'{count:10}')
         return '\n'.join(lines)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``ap_by_group.csv`` (with classes), ``ap_by_group.json`` (without) and ``ap_by_group.png``."""
+        folder = Path(folder)
         report = {**self.scope._asdict(), 'coverage_edges': list(self.edges)}
         for kind, (names, scores) in self.groups().items():
             columns = [plain(values[:, -1]) for values in scores]
@@ -144,6 +146,12 @@ class ApByGroup:
         write_chart(figure, path)
 
 
+def check_edges(edges: Sequence[float]) -> None:
+    """Raises InputError for ends of groups that do not ascend, or reach 1."""
+    if not edges or any(low >= high for low, high in pairwise([*edges, 1])):
+        raise InputError(f'--edges {" ".join(f"{edge:g}" for edge in edges)}: must ascend and be less than 1')
+
+
 def ap_by_group(
     truth: Truth, detections: Detections, *, edges: Sequence[float] = EDGES, pairs: Pairs | None = None
 ) -> ApByGroup:
@@ -154,7 +162,11 @@ def ap_by_group(
         detections: D, as `read_detections` gives them.
         edges: of the groups by coverage, as in `by_coverage`.
         pairs: the result of `overlaps`, if it is known already.
+
+    Raises:
+        InputError: `edges` do not ascend within [0, 1), or there are none.
     """
+    check_edges(edges)
     pairs = overlaps(detections, truth.objects) if pairs is None else pairs
     size, cover = by_size(truth, detections, pairs), by_coverage(truth, detections, pairs, edges=edges)
     return ApByGroup(scope_of(truth, detections), truth.classes, edges, size, cover)

@@ -10,10 +10,17 @@ import numpy as np
 from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Detections, Objects, ranks
+from mmagg.io.errors import InputError
 from mmagg.ops.rle import pairwise_iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 SIZES = {'all': (0, 1e10), 'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 1e10)}  # pixels
+
+
+def check_iou_thr(iou_thr: float) -> None:
+    """Raises InputError for an IoU threshold of 0, at which every detection would match."""
+    if iou_thr <= 0:
+        raise InputError(f'--iou-thr {iou_thr:g}: must be more than 0')
 
 
 class Pairs(NamedTuple):

@@ -9,6 +9,7 @@ Shape shorthand: K classes, G objects, D detections, T IoU thresholds, R = 101 r
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.average_precision import RECALLS, mean_over_classes
 from mmagg.evaluation.matching import THRESHOLDS, Outcome, Pairs, evaluate, overlaps
 from mmagg.evaluation.scope import Scope, scope_of
+from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
 from mmagg.visualization.chart import write_chart
@@ -96,8 +98,9 @@ class PrecisionRecall:
         score, f1, precision, recall = (values[threshold, label] for values in self.best)
         return f'{percent(f1):>9}' + (f'   {score:.3f}, {percent(precision)}, {percent(recall)}' if f1 > 0 else '')
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write ``precision_recall.csv`` (each class), ``precision_recall.json`` (all) and ``precision_recall.png``."""
+        folder = Path(folder)
         mean = self.mean()
         report = {
             **self.scope._asdict(),
@@ -160,6 +163,14 @@ class PrecisionRecall:
         write_chart(figure, path)
 
 
+def check_classes(truth: Truth, names: Sequence[str]) -> None:
+    """Raises InputError for a name that is none of the classes, with the most similar ones."""
+    for name in names:
+        if name not in truth.classes:
+            closest = ', '.join(get_close_matches(name, truth.classes, cutoff=0))
+            raise InputError(f'--class {name}: not in {truth.path}; the most similar are {closest}')
+
+
 def precision_recall(
     truth: Truth, detections: Detections, *, shown: Sequence[str] = (), pairs: Pairs | None = None
 ) -> PrecisionRecall:
@@ -170,7 +181,11 @@ def precision_recall(
         detections: D, as `read_detections` gives them.
         shown: names of classes to draw in the place of the mean.
         pairs: the result of `overlaps`, if it is known already.
+
+    Raises:
+        InputError: a name in `shown` is none of the classes.
     """
+    check_classes(truth, shown)
     pairs = overlaps(detections, truth.objects) if pairs is None else pairs
     outcome = evaluate(detections, truth.objects, pairs)
     curves, best = curves_of(truth, detections, outcome), best_f1(truth, detections, outcome)

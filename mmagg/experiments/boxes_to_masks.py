@@ -53,8 +53,9 @@ class FilledReport:
             lines += [_line(name, [percent(self.summary[kind][metric], 2) for metric in AP_NAMES])]
         return '\n'.join(lines)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the records to NAME.json, and the summary to NAME.metrics.json."""
+        path = Path(path)
         write_json(self.records, path)
         write_json(self.summary, path.with_suffix('.metrics.json'))
 

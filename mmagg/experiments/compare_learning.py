@@ -24,11 +24,11 @@ METRICS = {
 
 
 def compare_learning(
-    configs: Sequence[Path],
+    configs: Sequence[str | Path],
     *,
-    coco: Path,
+    coco: str | Path,
     seeds: Sequence[int] = (0, 1, 2),
-    work_dir: Path = Path('work_dirs/compare_learning'),
+    work_dir: str | Path = Path('work_dirs/compare_learning'),
     jobs: int = 1,
     cfg_options: Sequence[str] = (),
 ) -> dict[str, list[dict[str, float]]]:
@@ -50,6 +50,7 @@ def compare_learning(
     Raises:
         InputError: a config is missing, two have the same name, or a run failed.
     """
+    configs, work_dir = [Path(path) for path in configs], Path(work_dir)
     missing = [str(path) for path in configs if not path.is_file()]
     if missing:
         raise InputError(f'no such config: {", ".join(missing)}')

@@ -68,8 +68,9 @@ class CodecReport:
         given = ', '.join(f'{name}={value!r}' for name, value in self.options.items())
         return f"dict(type='{CODECS[self.codec].__name__}', {given}, dictionary='{path}')"
 
-    def write(self, path: Path) -> None:
+    def write(self, path: str | Path) -> None:
         """Write the codec to an .npz file, and the errors to .csv and .png beside it."""
+        path = Path(path)
         write_records(self.rows, path.with_suffix('.csv'))
         plot(self.rows, self.codec, path.with_suffix('.png'))
         with written_whole(path) as temporary:

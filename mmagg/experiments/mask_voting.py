@@ -68,8 +68,9 @@ class VotingReport:
             lines += [_line(f'{iou_thr:g}', ['', *(percent(cells[weight, iou_thr], 2) for weight in WEIGHTS)])]
         return '\n'.join(lines)
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: str | Path) -> None:
         """Write results.json, results.csv and curves.png."""
+        folder = Path(folder)
         write_json(vars(self), folder / 'results.json')
         write_records(self.grid, folder / 'results.csv')
         plot(self.grid, folder / 'curves.png')

@@ -25,31 +25,33 @@ def _loading_restored(monkeypatch):
     monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')
 
 
-def options(work_dir: Path) -> dict:
-    """mmengine keeps visualizers by name in the process."""
-    return {'visualizer.name': str(work_dir)}
-
-
 def test_train_go_on_test_and_use(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
     cfg = apis.load_config(tiny_config)
     before = cfg.to_dict()
-    first = {**options(tmp_path / 'run'), 'train_cfg.max_iters': 1}
+    first = {'train_cfg.max_iters': 1}
     work_dir = apis.train(cfg, coco=shapes_folder, work_dir=tmp_path / 'run', seed=0, cfg_options=first)
     assert work_dir == tmp_path / 'run'
     assert cfg.to_dict() == before, "the caller's config stays as it was"
     assert apis.latest_checkpoint(work_dir).name == 'iter_1.pth'
-    apis.train(tiny_config, coco=shapes_folder, work_dir=work_dir, resume=True, cfg_options=options(tmp_path / 'more'))
+    apis.train(tiny_config, coco=shapes_folder, work_dir=work_dir, resume=True)
     checkpoint = apis.latest_checkpoint(work_dir)
     assert checkpoint.name == 'iter_2.pth'
     assert apis.load_checkpoint(checkpoint)['meta']['iter'] == 2
 
     outputs = dict(out=tmp_path / 'results.json', show_dir=tmp_path / 'show', report=tmp_path / 'report')
     config = work_dir / 'tiny.py'
-    metrics = apis.test(config, checkpoint, work_dir=tmp_path / 'test', cfg_options=options(tmp_path), **outputs)
+    metrics = apis.test(config, checkpoint, work_dir=tmp_path / 'test', **outputs)
     assert metrics == json.loads((tmp_path / 'test/metrics.json').read_text())
     assert 0 <= metrics['coco/segm_mAP'] <= 1
     assert all(path.exists() for path in outputs.values())
     assert (tmp_path / 'report/report.html').is_file()
+
+    # Each run logs into its own work dir, however many there are in the process.
+    again = apis.train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'again', seed=0)
+    for folder in (work_dir, again):
+        assert {'curves.png', 'curves.csv'} <= {path.name for path in folder.iterdir()}
+        assert list(folder.glob('*/vis_data/scalars.json'))
+    assert not any('loss' in path.read_text() for path in (tmp_path / 'test').glob('*/vis_data/*.json'))
 
     segmenter = apis.Segmenter(Config.fromfile(config), checkpoint, device='cpu')
     assert segmenter.classes == CLASSES

@@ -74,6 +74,29 @@ def test_a_codec(loss: str) -> None:
     trains_and_predicts(head, boxed_heads.pyramid(2, 96, 128))
 
 
+@MODELS.register_module(force=True)
+class WholePixelCodec(MaskCodec):
+    """The pixels themselves: nothing is fitted, so encoding and decoding are all there is."""
+
+    def __init__(self, *, mask_size: int = 14) -> None:
+        super().__init__(mask_size=mask_size, num_codes=mask_size**2)
+
+    def encode(self, masks: Tensor, labels: Tensor | None = None) -> Tensor:
+        return 2 * masks.float().flatten(1) - 1
+
+    def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
+        return codes.float().unflatten(1, (self.mask_size, self.mask_size))
+
+
+def test_a_codec_without_content() -> None:
+    head = coded_head('codes', masks=CODED | dict(codec=dict(type='WholePixelCodec')))
+    trains_and_predicts(head, boxed_heads.pyramid(2, 96, 128))
+    head.load_state_dict(head.state_dict())
+    assert head.masks.codec.fitted
+    with pytest.raises(ValueError, match='WholePixelCodec: reads no dictionary'):
+        head.masks.codec.read(Path('codec.npz'))
+
+
 # A mask loss
 
 

@@ -10,7 +10,7 @@ from mmagg.ops import reassemble_up, reassembly_mmcv
 
 
 def carafe(features: Tensor, masks: Tensor, k: int, groups: int, scale: int) -> Tensor:
-    """What mmcv's op of this name computes."""
+    """mmcv's op of this name, by its definition."""
     b, c, h, w = features.shape
     columns = F.unfold(features, k, padding=k // 2).view(b, c * k * k, h, w)
     columns = columns.repeat_interleave(scale, 2).repeat_interleave(scale, 3)

@@ -1,4 +1,4 @@
-"""Which blocks are deformable, what they compute, and how many parameters that takes."""
+"""Deformable blocks: their places, results and numbers of parameters."""
 
 import pytest
 import torch

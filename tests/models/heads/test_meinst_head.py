@@ -59,7 +59,7 @@ def test_amp_trains(kind, dtype) -> None:
 
 
 def with_codes_of(head, samples) -> dict:
-    """What the head gives to its masks in training, and the codes that each positive is to predict."""
+    """The arguments of the masks' loss in training, and the codes that each positive is to predict."""
     given = []
     loss = head.masks.loss
     head.masks.loss = lambda *args: given.extend(args) or loss(*args)

@@ -1,4 +1,4 @@
-"""What the fusions with global attention have in common: how the gate and the kernels act on the two levels."""
+"""The parts that the fusions with global attention share: how the gate and the kernels act on the two levels."""
 
 import pytest
 import torch

@@ -33,6 +33,7 @@ def test_without_smoothing_it_is_mmdet_s_giou() -> None:
     boxes = [torch.cat([-x[:, :2], x[:, 2:]], dim=1) for x in (pred, target)]
     want = GIoULoss()(*boxes, weight, avg_factor=1)
     torch.testing.assert_close(DistanceIoULoss(smooth=0.0)(pred, target, weight), want)
+    torch.testing.assert_close(DistanceIoULoss(smooth=0.0, loss_weight=3.0)(pred, target, weight), 3 * want)
 
 
 def test_nothing_has_no_loss_but_a_gradient() -> None:

@@ -66,7 +66,7 @@ def test_boxes_that_survive(filter_by, sqrt_score, clip_boxes, nms_pre, max_per_
 
 
 def test_classes_do_not_suppress_each_other_beyond_the_image() -> None:
-    """Where all coordinates are negative, too."""
+    """NMS works with negative coordinates as well."""
     box = torch.tensor([[-90.0, -90, -2, -2]]).expand(3, 4)
     found = BoxedMaskPostProcessor(clip_boxes=False).detect([torch.eye(3)], [torch.ones(3)], [box], SIZE)
     assert sorted(found.labels.tolist()) == [0, 1, 2]

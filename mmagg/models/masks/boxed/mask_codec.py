@@ -53,7 +53,7 @@ class MaskCodec(nn.Module, ABC):
     """Encodes masks as short vectors, and decodes these.
 
     Its content, fitted to masks beforehand, is frozen and part of the state dict. Until it is there, from a dictionary
-    file or a checkpoint, the codec refuses to work.
+    file or a checkpoint, the codec refuses to work. A codec without content has `encode` and `decode` alone.
 
     Args:
         mask_size: m.
@@ -67,9 +67,9 @@ class MaskCodec(nn.Module, ABC):
         ValueError: D is not in 1 to m².
     """
 
-    evidence: str  # name of the buffer that is zero until the content is there
+    evidence: str | None = None  # name of the buffer that is zero until the content is there; None: there is none
 
-    def __init__(self, *, mask_size: int, num_codes: int, dictionary: str | Path | None) -> None:
+    def __init__(self, *, mask_size: int, num_codes: int, dictionary: str | Path | None = None) -> None:
         super().__init__()
         if not 1 <= num_codes <= mask_size**2:
             raise ValueError(
@@ -77,7 +77,7 @@ class MaskCodec(nn.Module, ABC):
                 f'there are 1 to {mask_size**2}'
             )
         self.mask_size, self.num_codes, self.dictionary = mask_size, num_codes, dictionary
-        self.fitted = False
+        self.fitted = self.evidence is None
 
     @abstractmethod
     def encode(self, masks: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -87,15 +87,14 @@ class MaskCodec(nn.Module, ABC):
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """(N, D) codes and (N,) classes -> (N, m, m) logits, float32, also under autocast."""
 
-    @abstractmethod
     def read(self, path: Path) -> None:
         """Take the content of a dictionary file.
 
         Raises:
             ValueError: another kind of file, or other sizes.
         """
+        raise ValueError(f'{type(self).__name__}: reads no dictionary; leave {path} out')
 
-    @abstractmethod
     def assume(self) -> None:
         """Take made-up content, for counting and measuring without a file."""
 
@@ -115,7 +114,7 @@ class MaskCodec(nn.Module, ABC):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
-        given = state_dict.get(prefix + self.evidence)
+        given = None if self.evidence is None else state_dict.get(prefix + self.evidence)
         if given is not None and not given.is_meta:
             self.fitted = bool(given.any())
 

@@ -1,4 +1,4 @@
-"""What every kind of mask in boxes promises, and a new kind that keeps it."""
+"""The contract of masks in boxes, for every kind and for a new one."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is encoded of a mask, and what all codecs have in common: content that comes later, or not at all."""
+"""The numbers that codecs encode, and their content, which comes later or not at all."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What masks on demand have in common: laziness, resizing after the sigmoid, and maps as a matrix product."""
+"""The contract of masks on demand: laziness, resizing after the sigmoid, and maps as a matrix product."""
 
 import pytest
 import torch
