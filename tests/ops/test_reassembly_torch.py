@@ -11,7 +11,7 @@ from mmagg.ops import reassembly_torch
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('steps', [(2, 2), (3, 2), (2, 3)], ids=str)
 def test_stride_and_scale_together(steps: tuple[int, int], layout: str) -> None:
-    """Beyond what the operators ask for, the definition holds for any stride and scale at once, and so do its gradients."""
+    """The definition holds for any stride and scale at once, and so do its gradients; no operator asks for both."""
     x, kernels = inputs(3, steps, 2, (5, 7))
     want = naive(x, kernels, 3, steps, 2)
     grad = torch.randn_like(want)
