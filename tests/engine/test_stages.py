@@ -7,27 +7,7 @@ import torch
 from torch import nn
 
 from mmagg.engine.stages import marked, own_graphs
-from mmagg.ops import stage as stages
 from mmagg.ops.stage import StageClock
-
-
-class Time:
-    """Time that passes when told so."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-@pytest.fixture
-def time(monkeypatch):
-    time = Time()
-    monkeypatch.setattr(stages, 'perf_counter', time)
-    return time
 
 
 class Nested(nn.Module):

@@ -3,27 +3,7 @@
 import pytest
 import torch
 
-from mmagg.ops import stage as stages
 from mmagg.ops.stage import StageClock, StageMeter, stage
-
-
-class Time:
-    """Time that passes when told so."""
-
-    now = 0.0
-
-    def __call__(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
-
-
-@pytest.fixture
-def time(monkeypatch):
-    time = Time()
-    monkeypatch.setattr(stages, 'perf_counter', time)
-    return time
 
 
 def test_a_nested_stage_is_not_charged_to_its_parent(time):
