@@ -1,0 +1,35 @@
+"""Outputs stay apart from inputs: no input is overwritten, whatever its name, and however it is reached."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mmagg.io.errors import InputError
+
+Named = str | Path | None
+
+
+def keep_apart(outputs: Mapping[str, Named], inputs: Iterable[Named]) -> None:
+    """Refuse an output that is an input, contains one, or leads to one by a link.
+
+    Args:
+        outputs: files or folders that are going to be written, by the flag that names them; None is absent.
+        inputs: files or folders that are read, there or not; None is absent, and what holds ``://`` is no file.
+
+    Raises:
+        InputError: names the flag, the output and the input.
+    """
+    read = [Path(path) for path in inputs if path is not None and '://' not in str(path)]
+    for flag, output in outputs.items():
+        for path in read if output is not None else ():
+            if relation := _relation(Path(output), path):
+                raise InputError(f'{flag} {output}: {relation}, which would be overwritten; name another place')
+
+
+def _relation(output: Path, path: Path) -> str:
+    """How an output gets in an input's way; empty if it does not."""
+    written, read = Path(os.path.realpath(output)), Path(os.path.realpath(path))
+    same = written == read or (output.exists() and path.exists() and output.samefile(path))
+    if same:
+        return 'is an input' if Path(os.path.abspath(output)) == Path(os.path.abspath(path)) else f'leads to {path}'
+    return f'holds {path}' if read.is_relative_to(written) else ''
