@@ -1,17 +1,20 @@
 """``--coco DIR``: a config is pointed to a folder in COCO format, and the data are checked before training."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
-from mmagg.datasets.coco_folder import coco_folder_options, unwrapped
+from mmagg.datasets.coco_folder import annotation_file, coco_folder_options, image_folder, unwrapped
 from mmagg.io.errors import InputError
 
 SPLITS = ('train', 'val')
+COCO_PLACES = annotation_file, image_folder
 
 
 def use_coco_folder(cfg: Config, folder: str | Path) -> None:
@@ -26,6 +29,17 @@ def use_coco_folder(cfg: Config, folder: str | Path) -> None:
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
     coco_folder_options(cfg, folder)
+
+
+def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
+    """The annotation files and image folders that a config names, and those of a folder in COCO format, there or not.
+
+    Args:
+        cfg: a config or a part of one; None for none.
+        coco: the folder.
+    """
+    of_coco = [] if coco is None else [place(Path(coco), split) for split in SPLITS for place in COCO_PLACES]
+    return [*_named(cfg), *of_coco]
 
 
 def check_annotations(cfg: Config, launcher: str) -> None:
@@ -61,6 +75,17 @@ def check_semantic_maps(cfg: Config) -> None:
             'the training pipeline loads semantic maps (with_seg=True), but the data have none; take a config without '
             'a semantic branch, such as configs/a2fpn/htc-without-semantic_r50_a2fpn_20e_coco.py'
         )
+
+
+def _named(part: Any) -> Iterator[Path]:
+    """Annotation files and image folders of a config's part, and of all that is inside it."""
+    if isinstance(part, Config | dict):
+        prefix = part.get('data_prefix')
+        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
+        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
+        part = list(part.values())
+    for inner in part if isinstance(part, list | tuple) else ():
+        yield from _named(inner)
 
 
 def _sources(cfg: Config) -> list[tuple[Path, Path]]:

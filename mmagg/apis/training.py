@@ -15,6 +15,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
@@ -89,6 +90,9 @@ def train(
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(model, checkpoint, cfg.load_from)
     curves = _watch(runner, val_loss=val_loss)
+    name_images_in_errors(runner.train_dataloader.dataset)
+    if runner.val_loop is not None:
+        name_images_in_errors(runner.val_dataloader.dataset)
     try:
         runner.train()
     finally:

@@ -118,6 +118,8 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
         os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+    if getattr(sys.stdout, 'errors', None) == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')  # names of files may not be UTF-8
 
     def call() -> int | None:
         parser = command.parser()

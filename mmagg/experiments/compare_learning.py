@@ -12,7 +12,9 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
+from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
 
 PACKAGE = Path(__file__).resolve().parents[1]
 METRICS = {
@@ -56,6 +58,8 @@ def compare_learning(
         raise InputError(f'no such config: {", ".join(missing)}')
     if len({path.stem for path in configs}) < len(configs):
         raise InputError('two configs have the same name; results are kept by name')
+    for path in configs:
+        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *data_files(coco=coco)])
     runs = list(product(configs, seeds))
     with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
 

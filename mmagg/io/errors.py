@@ -1,10 +1,15 @@
 """The error for input that cannot be used, and errors as lines: bad input never ends in a traceback."""
 
+import re
+
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 
 # Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
 EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
+
+# What PyTorch makes of an error in a data loader's worker: a whole traceback, whose last line is the error.
+OF_WORKER = re.compile(r'Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+: (.*)', re.S | re.M)
 
 
 class InputError(ValueError):
@@ -21,11 +26,19 @@ class InputError(ValueError):
         return '\n'.join(map(str, self.args))
 
 
+def check_fraction(value: float, name: str) -> None:
+    """Refuse a threshold that is no number from 0 to 1; ``name`` is the argument's."""
+    if not 0 <= value <= 1:
+        raise InputError(f'{name} {value}: not between 0 and 1')
+
+
 def one_line(error: BaseException) -> str:
     """``error`` as a single line; with its type, unless it is an `InputError` or an OSError with a message."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f'{error.filename}: {error.strerror}'
-    text = ' '.join(str(error).split())
+    text = str(error)
+    worker = OF_WORKER.match(text)
+    text = ' '.join((worker[1] if worker else text).split())
     if isinstance(error, InputError | OSError) and text:
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
