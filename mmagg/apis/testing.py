@@ -17,6 +17,7 @@ from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
+from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.latency import LatencyHook
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
@@ -126,7 +127,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
     name_visualizer(cfg)
-    return _TestRunner.from_cfg(cfg)
+    return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 
 class _TestRunner(Runner):
