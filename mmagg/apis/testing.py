@@ -18,6 +18,7 @@ from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
+from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.latency import LatencyHook
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
@@ -136,7 +137,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
     name_visualizer(cfg)
-    return _TestRunner.from_cfg(cfg)
+    return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 
 class _TestRunner(Runner):

@@ -3,6 +3,7 @@
 import re
 
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
+LONGEST, ENDING = 2000, 400  # characters of a line, and of those that are kept of its end
 
 # Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
@@ -33,12 +34,11 @@ def check_fraction(value: float, name: str) -> None:
 
 
 def one_line(error: BaseException) -> str:
-    """``error`` as a single line; with its type, unless it is an `InputError` or an OSError with a message."""
+    """``error`` as a single line of bounded length; with its type, unless it is an `InputError` or an OSError."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f'{error.filename}: {error.strerror}'
-    text = str(error)
-    worker = OF_WORKER.match(text)
-    text = ' '.join((worker[1] if worker else text).split())
+        return shortened(f'{error.filename}: {error.strerror}')
+    worker = OF_WORKER.match(str(error))
+    text = shortened(worker[1] if worker else str(error))
     if isinstance(error, InputError | OSError) and text:
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
@@ -47,5 +47,11 @@ def one_line(error: BaseException) -> str:
 def lines(error: BaseException) -> list[str]:
     """``error`` as lines: one, or one for each problem of an `InputError`."""
     if isinstance(error, InputError) and len(error.args) > 1:
-        return [' '.join(problem.split()) for problem in error.args]
+        return [shortened(problem) for problem in error.args]
     return [one_line(error)]
+
+
+def shortened(text: str) -> str:
+    """A message in one line; of a very long one the beginning and the end."""
+    text = ' '.join(text.split())
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - ENDING]} … {text[-ENDING:]}'
