@@ -11,6 +11,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_folder import annotation_file, coco_folder_options, image_folder, unwrapped
+from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
 SPLITS = ('train', 'val')
@@ -54,8 +55,8 @@ def check_annotations(cfg: Config, launcher: str) -> None:
         return
     check_semantic_maps(cfg)
     findings = []
-    for annotations, images in _sources(cfg):
-        found = check_coco(annotations, images)
+    for annotations, images, needs in _sources(cfg):
+        found = check_coco(annotations, images, **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         findings += found
@@ -88,11 +89,13 @@ def _named(part: Any) -> Iterator[Path]:
         yield from _named(inner)
 
 
-def _sources(cfg: Config) -> list[tuple[Path, Path]]:
-    """(annotation file, image folder) of the training and the validation set, each once."""
-    sources = []
+def _sources(cfg: Config) -> list[tuple[Path, Path, dict]]:
+    """(annotation file, image folder, what the pipeline needs) of the training and the validation set, each once."""
+    sources = {}
     for split in SPLITS:
-        if dataset := unwrapped((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
+        whole = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+        if dataset := unwrapped(whole):
             root = Path(dataset.get('data_root') or '')
-            sources.append((root / dataset['ann_file'], root / dataset['data_prefix']['img']))
-    return list(dict.fromkeys(sources))
+            files = root / dataset['ann_file'], root / dataset['data_prefix']['img']
+            sources.setdefault(files, pipeline_needs(whole))
+    return [(*files, needs) for files, needs in sources.items()]
