@@ -15,6 +15,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.pretrained import prepare_model
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
@@ -80,6 +81,7 @@ def train(
     checkpoint = _resume(cfg, resume, work_dir, launcher)
     if coco and not skip_check:
         check_annotations(cfg, launcher)
+    prepare_model(cfg, launcher)
     name_visualizer(cfg)
     start_processes(cfg, launcher)
     runner = Runner.from_cfg(cfg)
