@@ -14,6 +14,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.pretrained import prepare_model
 from mmagg.apis.work_dir import left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
@@ -93,6 +94,7 @@ def train(
     checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
     if coco and not skip_check:
         check_annotations(cfg, launcher)
+    prepare_model(cfg, launcher)
     name_visualizer(cfg)
     start_processes(cfg, launcher)
     start = StartHook(overwrite=overwrite)
