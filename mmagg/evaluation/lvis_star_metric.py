@@ -89,6 +89,12 @@ class LVISStarMetric(BaseMetric):
             coco_number(name) or image['id']: image for name, image in zip(names, self.lvis['images'], strict=True)
         }
 
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """The data set's, before a run; raises ValueError if none of its classes is one of COCO's."""
+        self._dataset_meta = dataset_meta
+        self._category_ids()
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions, one entry an image: None for an image that LVIS does not have.
 
@@ -99,8 +105,8 @@ class LVISStarMetric(BaseMetric):
                 `mask_scores` (n,), the scores of the masks where they differ from those of the boxes.
 
         Raises:
-            ValueError: an image is of another size than LVIS's, the predictions have no masks and those are to be
-                measured, or none of the data set's classes is one of COCO's.
+            ValueError: an image is of another size than LVIS's, or the predictions have no masks and those are to be
+                measured.
         """
         category_ids = self._category_ids()
         for sample in data_samples:
