@@ -16,6 +16,7 @@ from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_di
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.io.errors import InputError
@@ -137,6 +138,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
         if kind not in present:
             runner.register_hook(kind())
+    if cap := detection_cap(runner.cfg):
+        runner.register_hook(DetectionCapHook(cap))
     curves = LearningCurvesHook()
     runner.register_hook(curves)
     return curves

@@ -19,6 +19,7 @@ from torch import Tensor
 from mmagg.datasets.coco_file import is_crowd
 from mmagg.datasets.coco_objects import MAX_DETECTIONS
 from mmagg.evaluation.coco_scores import FEW, KINDS, check_images, check_outlines, coco_scores, read_annotations
+from mmagg.io.errors import InputError
 from mmagg.ops import chunk_size, masks_to_rle
 
 Kept = dict[str, Any]
@@ -81,7 +82,7 @@ class COCOInstanceMetric(BaseMetric):
         """The data set's; mmengine sets it before a run begins, so what could not be scored is refused here.
 
         Raises:
-            ValueError: the annotation file lacks classes of the data set, or an annotation has no box or mask.
+            InputError: the annotation file lacks classes of the data set, or an annotation has no box or mask.
         """
         self._dataset_meta = dataset_meta
         known, images = set(self._category_ids()), self.annotations.image_by_id
@@ -109,7 +110,8 @@ class COCOInstanceMetric(BaseMetric):
                 the scores of the masks where they differ from those of the boxes.
 
         Raises:
-            ValueError: predictions have no masks, and those are to be measured, or an image is not annotated.
+            ValueError: predictions have no masks, and those are to be measured.
+            InputError: an image is not annotated.
         """
         check_images(self.annotations, [sample['img_id'] for sample in data_samples])
         for sample in data_samples:
@@ -128,7 +130,7 @@ class COCOInstanceMetric(BaseMetric):
         """Score the kept predictions of all images; see the class for the names.
 
         Raises:
-            ValueError: the annotation file lacks classes of the data set.
+            InputError: the annotation file lacks classes of the data set.
         """
         category_ids, images = self._category_ids(), {kept['image_id']: kept for kept in results}
         if len(images) < len(self.annotations.image_by_id):
@@ -159,7 +161,7 @@ class COCOInstanceMetric(BaseMetric):
         classes = (self.dataset_meta or {}).get('classes')
         lacking = set(classes or ()) - {category['name'] for category in self.annotations.categories}
         if lacking:
-            raise ValueError(
+            raise InputError(
                 f'{self.ann_file} has no category {", ".join(sorted(lacking))}, which the data set names; '
                 'set metainfo.classes to the categories of the file'
             )

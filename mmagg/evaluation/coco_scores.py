@@ -11,6 +11,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 
 from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, is_crowd, read_coco
 from mmagg.datasets.coco_objects import MAX_DETECTIONS
+from mmagg.io.errors import InputError
 from mmagg.ops.rle import outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
@@ -69,7 +70,7 @@ def coco_scores(
         `{kind}_{category}_precision`.
 
     Raises:
-        ValueError: an image is not annotated, or a record or an annotation has no box or mask where one is needed.
+        InputError: an image is not annotated, or a record or an annotation has no box or mask where one is needed.
     """
     image_ids = annotations.image_by_id if image_ids is None else image_ids
     category_ids = list(annotations.category_by_id if category_ids is None else category_ids)
@@ -106,7 +107,7 @@ def average_precisions(
         large objects. None where there is no object.
 
     Raises:
-        ValueError: as of `coco_scores`.
+        InputError: as of `coco_scores`.
     """
     stats = _evaluated(truth, records, kind, image_ids, category_ids).stats[: len(AP_NAMES)].tolist()
     return {name: None if value == -1 else value for name, value in zip(AP_NAMES, stats, strict=True)}
@@ -158,18 +159,18 @@ def _evaluated(
 
 
 def check_images(annotations: CocoFile, image_ids: Collection[Id]) -> None:
-    """Raises ValueError for an image that is not in the annotations."""
+    """Raises InputError for an image that the annotations lack."""
     if unknown := set(image_ids) - annotations.image_by_id.keys():
         name = min(unknown, key=str)
-        raise ValueError(f'results of image {name} do not belong to the annotations: they have no such image')
+        raise InputError(f'results of image {name} do not belong to {annotations.path}: it has no such image')
 
 
 def check_outlines(items: Sequence[Entry], kind: str, what: str) -> None:
-    """Raises ValueError for an annotation or a result (`what`) without the box or mask that AP of this kind needs."""
+    """Raises InputError for an annotation or a result (`what`) without the box or mask that AP of this kind needs."""
     shape = 'bbox' if kind == 'bbox' else 'segmentation'
     for item in items:
         if not item.get(shape):
-            raise ValueError(f'{what} of image {item["image_id"]} has no {shape}, which {kind} AP needs')
+            raise InputError(f'{what} of image {item["image_id"]} has no {shape}, which {kind} AP needs')
 
 
 def _own_area(item: Entry, image: Entry, shape: str) -> float:

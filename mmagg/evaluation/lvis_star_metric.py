@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 
 from mmagg.datasets.cocofied_lvis import COCO_IDS, read_cocofied
 from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
+from mmagg.io.errors import InputError
 from mmagg.ops.rle import instance_boxes, masks_to_rle
 
 KINDS = ('bbox', 'segm')
@@ -91,7 +92,7 @@ class LVISStarMetric(BaseMetric):
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
-        """The data set's, before a run; raises ValueError if none of its classes is one of COCO's."""
+        """The data set's, before a run; raises InputError if none of its classes is one of COCO's."""
         self._dataset_meta = dataset_meta
         self._category_ids()
 
@@ -134,7 +135,7 @@ class LVISStarMetric(BaseMetric):
         classes = (self.dataset_meta or {}).get('classes') or ()
         category_ids = [COCO_IDS.get(name) for name in classes]
         if not any(category_ids):
-            raise ValueError(
+            raise InputError(
                 f"LVISStarMetric measures COCO's classes by their names, of which the data set ({len(classes)} classes"
                 f'{": " if classes else ""}{", ".join(classes[:4])}) has none'
             )

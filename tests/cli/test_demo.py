@@ -56,6 +56,14 @@ def test_a_folder_of_images(demo, shapes_folder: Path, tmp_path: Path) -> None:
     assert len(json.loads((out / 'predictions.json').read_text())['images']) == 3
 
 
+def test_the_cap_of_detections(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    assert demo(shapes_folder / 'images/val', tmp_path / 'out') == 0
+    line = 'the cap of 10 detections an image was reached in 2 of 2 images; --cfg-options model.test_cfg.max_per_img=N'
+    assert line in capsys.readouterr().out
+    assert demo(shapes_folder / 'images/val', tmp_path / 'sure', '--score-thr', 0.99) == 0
+    assert 'the cap of' not in capsys.readouterr().out, 'less certain ones are not wanted'
+
+
 def test_an_unreadable_image_is_skipped_and_reported(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     images = tmp_path / 'images'
     shutil.copytree(shapes_folder / 'images/val', images)
