@@ -18,6 +18,7 @@ from mmagg.apis.pretrained import prepare_model
 from mmagg.apis.work_dir import left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
@@ -145,6 +146,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
         if kind not in present:
             runner.register_hook(kind())
+    if cap := detection_cap(runner.cfg):
+        runner.register_hook(DetectionCapHook(cap))
     curves = LearningCurvesHook()
     runner.register_hook(curves)
     return curves
