@@ -7,6 +7,7 @@ modules are imported in `run`, so that help is quick, and a missing package a li
 """
 
 import difflib
+import logging
 import os
 import sys
 import traceback
@@ -119,6 +120,7 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
         os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+    logging.raiseExceptions = False  # on a full disk, the error of the first other file is said, not one a log line
 
     def call() -> int | None:
         parser = command.parser()
