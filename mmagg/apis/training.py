@@ -1,6 +1,7 @@
 """Training a model."""
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -107,7 +108,8 @@ def train(
         try:
             runner.train()
         except BaseException:
-            runner.visualizer.close()  # what is to be written yet, which mmengine does at the end only
+            with suppress(Exception):
+                runner.visualizer.close()  # writes what it has, which mmengine lets it do at the end only
             raise
         finally:
             if start.started:

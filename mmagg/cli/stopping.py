@@ -44,7 +44,7 @@ class Stopping:
         if os.getpid() != self.pid:  # a forked worker: its parent cleans up
             os._exit(0)
         if self.first is None:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's raises an error when workers are stopped as well
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for workers that end as well
             self.first, self.since = Stopped(signum), time.monotonic()
             raise self.first
         if time.monotonic() - self.since > TOGETHER:

@@ -35,7 +35,7 @@ sys.exit(run(types.SimpleNamespace(parser=argparse.ArgumentParser, run=command),
 
 @pytest.fixture(autouse=True)
 def _handlers_restored() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
