@@ -4,7 +4,8 @@ Shape shorthand: I images, K classes, G objects, D detections.
 """
 
 import itertools
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -113,6 +114,26 @@ class Truth:
         objects = self.objects[kept[self.objects.images]]
         lists = {name: tuple(itertools.compress(getattr(self, name), kept)) for name in ('image_ids', 'names', 'sizes')}
         return replace(self, **lists, objects=replace(objects, images=(kept.cumsum() - 1)[objects.images]))
+
+
+def more_than_count(places: Iterable[tuple], *, images: int, max_dets: int, option: str) -> str | None:
+    """A line about images that hold more objects of a class than detections count; None where there is none.
+
+    Args:
+        places: the image and the class of each object.
+        images: number of images.
+        max_dets: detections of an image and class that count.
+        option: what raises that, with a place for the number.
+    """
+    counts = Counter(places)
+    crowded = {image for (image, _), count in counts.items() if count > max_dets}
+    if not crowded:
+        return None
+    most = max(counts.values())
+    return (
+        f'images with more objects of a class than the {max_dets} detections that count: {len(crowded)} of {images}, '
+        f'up to {most} objects; {option.format(most)} counts all'
+    )
 
 
 def ranks(*groups: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ Shape shorthand: n predictions of an image of (H, W) pixels.
 """
 
 import logging
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from mmagg.datasets.coco_file import is_crowd
-from mmagg.datasets.coco_objects import MAX_DETECTIONS
+from mmagg.datasets.coco_objects import MAX_DETECTIONS, more_than_count
 from mmagg.evaluation.coco_scores import FEW, KINDS, check_images, check_outlines, coco_scores, read_annotations
 from mmagg.io.errors import InputError
 from mmagg.ops import chunk_size, masks_to_rle
@@ -91,14 +90,10 @@ class COCOInstanceMetric(BaseMetric):
             check_outlines(counted, kind, f'{self.ann_file}: annotation')
         if not self.annotations.annotations:
             self._warn(f'{self.ann_file} has no annotations: there is nothing to score, all scores are -1')
-        objects = Counter((a['image_id'], a['category_id']) for a in counted if not is_crowd(a))
-        crowded = {image_id for (image_id, _), count in objects.items() if count > self.max_dets}
-        if crowded:
-            most = max(objects.values())
-            self._warn(
-                f'images with more objects of a class than the {self.max_dets} detections that count: {len(crowded)} '
-                f'of {len(images)}, up to {most} objects; max_dets={most} of COCOInstanceMetric counts all'
-            )
+        places = ((a['image_id'], a['category_id']) for a in counted if not is_crowd(a))
+        option = 'max_dets={} of COCOInstanceMetric'
+        if line := more_than_count(places, images=len(images), max_dets=self.max_dets, option=option):
+            self._warn(line)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions: arrays and RLE, one entry an image.
