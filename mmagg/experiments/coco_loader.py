@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.datasets.pipeline_needs import check_annotation_files
 from mmagg.io.errors import InputError
 
 
@@ -39,6 +40,7 @@ def images_to_test(
         use_coco_folder(cfg, Path(coco))
     if cfg.get('test_dataloader') is None:
         raise InputError(f'config {config}: no `test_dataloader`, so it cannot be tested')
+    check_annotation_files(cfg.test_dataloader.dataset)
     if max_images:
         cfg.test_dataloader.dataset.indices = max_images
     loader = Runner.build_dataloader(cfg.test_dataloader)
