@@ -145,6 +145,27 @@ def test_only_the_data_of_a_command_are_needed(tiny_config, shapes_folder, tmp_p
     assert run(COMMANDS['browse'], [str(tiny_config), *options]) == 0
 
 
+def test_options_that_contradict_an_argument_or_are_not_read(tiny_config, shapes_folder, refused, checkpoint, tmp_path):
+    for flags, option, words in (
+        (['--seed', 1], 'randomness.seed=2', 'sets it to 1'),
+        (['--amp'], 'optim_wrapper.type=OptimWrapper', 'sets it to '),
+        ([], 'launcher=pytorch', 'sets it to none'),
+        ([], f'work_dir={tmp_path}/other', 'sets it to '),
+        ([], 'train_pipeline.2.scale=(32,32)', 'set train_dataloader.dataset.pipeline.2.scale'),
+    ):
+        line = refused('train', tiny_config, '--coco', shapes_folder, *flags, '--cfg-options', option)
+        assert line.startswith(f'error: --cfg-options {option.partition("=")[0]}')
+        assert words in line
+    for option, words in (
+        ('val_evaluator.metric=bbox', '; set test_evaluator.metric'),
+        ('train_cfg.max_iters=3', 'does not read `train_cfg`'),
+        ('load_from=x.pth', 'does not read `load_from`'),
+        ('tta_pipeline=[]', '; add --tta'),
+    ):
+        line = refused('test', tiny_config, checkpoint, '--coco', shapes_folder, '--cfg-options', option)
+        assert words in line
+
+
 @pytest.fixture
 def changed(shapes_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     """Writes a copy of `shapes_folder` with other annotations of a split."""
