@@ -1,5 +1,6 @@
 """Testing a model: its metrics, and files and pictures of its predictions."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
-from mmagg.apis.data import use_coco_folder
+from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
+from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.hardware import hardware
+from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
@@ -24,6 +26,11 @@ from mmagg.evaluation.report import Evaluation, write_report
 from mmagg.evaluation.results import CocoResults, PickledResults
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, write_json
+
+# What `_runner_for_testing` and `test` take out of a config.
+UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
+    *('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'resume', 'load_from')
+}
 
 
 def test(
@@ -37,6 +44,7 @@ def test(
     report: str | Path | None = None,
     show_score_thr: float = 0.3,
     tta: bool = False,
+    skip_check: bool = False,
     cfg_options: dict | None = None,
     compile: bool = False,
     launcher: str = 'none',
@@ -54,7 +62,8 @@ def test(
         report: a folder for report.html, one page with scores, curves, errors, images and latency, and results.json.
         show_score_thr: predictions are drawn from this score on, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
-        cfg_options: changes to the config, dotted keys.
+        skip_check: do not look at each image and annotation first.
+        cfg_options: changes to the config, dotted keys; those for training are refused.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -72,16 +81,18 @@ def test(
         if folder is not None:
             check_folder(folder, flag)
     secure_loading(trust=trust_checkpoint)
-    name, cfg = name_of(config), load_config(config, cfg_options)
-    if coco:
-        use_coco_folder(cfg, coco)
+    changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
+    reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
+    name, cfg = name_of(config), load_config(config, cfg_options, changes=changes, reads=reads)
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
-    work_dir = set_work_dir(cfg, name, work_dir)
-    ask_for_rle(cfg)
+    with options_kept(cfg, cfg_options):
+        cfg.launcher = launcher
+        work_dir = set_work_dir(cfg, name, work_dir)
+    check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     if tta:
-        use_tta(cfg)
+        use_tta(cfg, cfg_options)
     cfg.resume, cfg.load_from = False, None
     content = load_checkpoint(checkpoint)
     start_processes(cfg, launcher)

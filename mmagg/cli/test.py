@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_run_arguments
+from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, add_skip_check
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         help="test-time augmentation by the config's tta_model and tta_pipeline; without them the image and its "
         'mirror image at 1, 0.8, 1.2 times the size that the config tests at',
     )
+    add_skip_check(parser)
     add_run_arguments(parser)
     return parser
 
@@ -47,10 +48,8 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.launch import is_main
     from mmagg.apis.testing import test
 
-    cfg = load_config(args.config, args.cfg_options)
-    work_dir = set_work_dir(cfg, args.config, args.work_dir)
-    options = {**vars(args), 'config': cfg, 'cfg_options': None, 'work_dir': work_dir}
-    metrics = test(**options)
+    work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
+    metrics = test(**{**vars(args), 'work_dir': work_dir})
     if not is_main(args.launcher):
         return
     width = max((len(name) for name in metrics), default=0)

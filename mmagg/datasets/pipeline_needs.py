@@ -1,10 +1,7 @@
 """What the pipeline of a data set asks of the files: masks, and images that stay images when they are resized."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-from mmagg.datasets.coco_file import check_annotations, read_coco
 
 
 def pipeline_needs(dataset: dict) -> dict[str, Any]:
@@ -22,22 +19,6 @@ def pipeline_needs(dataset: dict) -> dict[str, Any]:
     masks = [step.get('with_mask') or 'Polygon' in _name(step) for step in loading]
     longest = [side for step in steps for side in _longer_sides(step)]
     return {'masks': any(masks) or not masks, 'resized_to': min(longest, default=None)}
-
-
-def check_annotation_files(dataset: dict) -> None:
-    """Read the annotation files of a data set before mmdet does, which crashes or hangs on some.
-
-    Args:
-        dataset: its config, wrappers included.
-
-    Raises:
-        InputError: one is not COCO format, or `check_annotations` refuses it.
-    """
-    for part in _steps(dataset):
-        if _name(part).endswith('CocoDataset') and part.get('ann_file'):
-            path = Path(part.get('data_root') or '', part['ann_file'])
-            if path.is_file():
-                check_annotations(read_coco(path))
 
 
 def _steps(part: Any) -> Iterator[dict]:

@@ -80,7 +80,7 @@ def _finished_run(
         train = ['train', str(config), *common, '--work-dir', str(out), '--seed', str(seed), '--resume', *options]
         call(train, out / 'train.txt', jobs)
         checkpoint = (out / 'last_checkpoint').read_text().strip()
-        test = ['test', str(config), checkpoint, *common, '--work-dir', str(metrics.parent), *options]
+        test = ['test', str(out / config.name), checkpoint, *common, '--work-dir', str(metrics.parent)]
         call(test, out / 'test.txt', jobs)
     return json.loads(metrics.read_text())
 

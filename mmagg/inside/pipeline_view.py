@@ -19,7 +19,6 @@ from mmengine.runner import set_random_seed
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
-from mmagg.datasets.pipeline_needs import check_annotation_files
 from mmagg.visualization.annotated import Annotated
 
 LOADING = (LoadImageFromFile, LoadAnnotations)
@@ -48,13 +47,9 @@ class PipelineView:
         dataset: config of a data set whose pipeline ends in `PackDetInputs`, or of a wrapper around some.
         seed: of random numbers. A picture depends on it, on the image and on the draw alone, unless a transform
             remembers images that it has seen (as `CachedMosaic` does).
-
-    Raises:
-        InputError: an annotation file cannot be read.
     """
 
     def __init__(self, dataset: dict, *, seed: int) -> None:
-        check_annotation_files(dataset)
         self.dataset, self.seed = DATASETS.build(dataset), seed
         self.classes = tuple(self.dataset.metainfo.get('classes', ()))
         base = self.dataset

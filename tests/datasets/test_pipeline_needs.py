@@ -1,14 +1,12 @@
 """What pipelines ask of the files."""
 
-import json
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
 from mmagg.apis.config import load_config
-from mmagg.datasets.pipeline_needs import check_annotation_files, pipeline_needs
-from mmagg.io.errors import InputError
+from mmagg.datasets.pipeline_needs import pipeline_needs
 
 LOAD = dict(type='LoadAnnotations', with_bbox=True)
 
@@ -46,13 +44,3 @@ def test_needs_of_configs(root: Path) -> None:
     assert needs('demo/solo_tiny_shapes.py') == {'masks': True, 'resized_to': 128}
     assert needs('a2fpn/fcos_r50_a2fpn_1x_coco.py') == {'masks': False, 'resized_to': 1333}
     assert needs('blendmask/blendmask_r50_fpn_1x_coco.py')['masks']
-
-
-def test_annotation_files_are_read_before_mmdet_does(tmp_path: Path) -> None:
-    image = {'id': 1, 'file_name': 'a.png', 'width': 64, 'height': 2**31}
-    (tmp_path / 'a.json').write_text(json.dumps({'images': [image], 'categories': []}))
-    dataset = dict(type='CocoDataset', data_root=str(tmp_path), ann_file='a.json')
-    with pytest.raises(InputError, match=r'a\.json: image 0: its size, 64 x 2147483648 .* more than 2\^30 pixels'):
-        check_annotation_files(dict(type='ConcatDataset', datasets=[dataset]))
-    check_annotation_files(dict(dataset, ann_file='none.json'))
-    check_annotation_files(dict(dataset, type='LVISV1Dataset'))
