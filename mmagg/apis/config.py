@@ -2,44 +2,46 @@
 
 mmengine merges ``--cfg-options`` silently: ``model.mask_hed.num_classes=3`` creates a key that nobody reads, and the
 run goes on with the old value. Here a new key must be an argument of the class named by the dict's ``type``, or of the
-Runner at the top level. Dicts without a type accept new keys unless they look like a misspelt old one.
+Runner at the top level. Dicts without a type accept new keys unless they look like a misspelt old one. Options win over
+what a command changes in a config by itself or by another argument, or are refused.
 """
 
 import difflib
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from itertools import chain, count
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 
 from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import Registry, init_default_scope
-from mmengine.runner import Runner
+from mmengine.utils import import_modules_from_strings
 
+from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.io.errors import InputError
 
-# Read by mmengine or mmdet, but no argument of any class.
-TOP_LEVEL_KEYS = {
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'sync_bn',
-    'compile',
-    'custom_imports',
-    'tta_model',
-    'tta_pipeline',
-}
 BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
 
 
-def load_config(config: str | Path | Config, cfg_options: dict | None = None) -> Config:
+def load_config(
+    config: str | Path | Config,
+    cfg_options: dict | None = None,
+    *,
+    changes: Sequence[Callable[[Config], None]] = (),
+    reads: Collection[str] = READ_KEYS,
+) -> Config:
     """Read a config file and merge ``cfg_options`` into it.
 
     Args:
         config: a file, or ``mmdet::solo/solo_r50_fpn_1x_coco.py`` for one that mmdet ships; a loaded config is copied.
         cfg_options: dotted keys and their values, as mmengine's ``DictAction`` gives them.
+        changes: what the caller changes in the config, in place; the options win over it.
+        reads: the top-level keys that the caller reads; options for others are refused.
 
     Raises:
         InputError: no such file, not a config, or an option nobody reads.
@@ -60,9 +62,53 @@ def load_config(config: str | Path | Config, cfg_options: dict | None = None) ->
         raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if cfg_options:
-        check_options(cfg, cfg_options)
-        cfg.merge_from_dict(cfg_options)
+        check_options(cfg, cfg_options, reads)
+        _merge(cfg, cfg_options)
+    for change in changes:
+        change(cfg)
+    if cfg_options and changes:
+        _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
     return cfg
+
+
+def _merge(cfg: Config, options: dict) -> None:
+    cfg.merge_from_dict(options)
+    if any(key.startswith('default_scope') for key in options):
+        init_default_scope(cfg.default_scope)
+    if any(key.startswith('custom_imports') for key in options):  # mmengine imports them as it reads the file
+        import_modules_from_strings(**cfg.custom_imports)
+
+
+@contextmanager
+def options_kept(cfg: Config, options: dict | None) -> Iterator[None]:
+    """Refuse that a block changes what an option has set.
+
+    Args:
+        cfg: the config, with the options merged into it.
+        options: dotted keys and their values.
+
+    Raises:
+        InputError: names the option, and both values.
+    """
+    before = {key: deepcopy(_value_at(cfg, key)) for key in options or {}}
+    yield
+    for key, value in before.items():
+        now = _value_at(cfg, key)
+        if now != value:
+            raise InputError(
+                f'--cfg-options {key}={_brief(value)}: another argument, or this command, sets it to {_brief(now)}; '
+                'leave out one of the two'
+            )
+
+
+def _value_at(part: Any, key: str) -> Any:
+    """The value at a dotted key; None if there is none."""
+    for name in key.split('.'):
+        if isinstance(part, list | tuple):
+            part = part[int(name)] if int(name) < len(part) else None
+        else:
+            part = part.get(name) if isinstance(part, dict | Config) else None
+    return part
 
 
 def name_of(config: str | Path | Config) -> str:
@@ -100,11 +146,16 @@ def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -
     return Path(cfg.work_dir)
 
 
-def check_options(cfg: Config, options: dict) -> None:
-    """Refuse options that create a key nobody reads.
+def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS) -> None:
+    """Refuse options that set a key nobody reads: a new one, a helper variable, or one of another command.
+
+    Args:
+        cfg: the config before the options.
+        options: dotted keys and their values.
+        reads: the top-level keys that the caller reads, beside those that matter to all.
 
     Raises:
-        InputError: names the key, where it failed and the nearest names.
+        InputError: names the key, where it failed and the nearest names, or the keys to set instead.
     """
     merged = Config(cfg.to_dict())
     try:
@@ -113,7 +164,19 @@ def check_options(cfg: Config, options: dict) -> None:
         raise InputError(f'--cfg-options: {_brief(error)}') from error
     old, new = cfg.to_dict(), merged.to_dict()
     for key in options:
+        refuse_helper(key, old)
         _check_key(key, old, new)
+        _refuse_unread(key, {*reads, 'custom_imports', 'default_scope'})
+
+
+def _refuse_unread(key: str, reads: Collection[str]) -> None:
+    """Refuse an option for a part of the config that the caller does not read."""
+    name, dot, below = key.partition('.')
+    if name not in reads:
+        of_test = name.replace('val_', 'test_')
+        instead = f'; set {of_test}{dot}{below}' if of_test in {*reads} - {name} else ''
+        instead = '; add --tta' if name.startswith('tta_') else instead
+        raise InputError(f'--cfg-options {key}: this command does not read `{name}` of a config{instead}')
 
 
 def _check_key(key: str, old: object, new: object) -> None:
@@ -134,7 +197,7 @@ def _check_key(key: str, old: object, new: object) -> None:
 
 def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> None:
     readers = 'the Runner' if not where else str(new.get('type', ''))
-    known = _parameters(Runner.__init__) | TOP_LEVEL_KEYS if not where else _arguments_of(new.get('type'))
+    known = set(READ_KEYS) if not where else _arguments_of(new.get('type'))
     if known is not None and part in known | BUILDER_KEYS:
         return
     near = difflib.get_close_matches(part, {*old, *(known or ())}, n=3, cutoff=0.6 if known else 0.8)

@@ -1,35 +1,58 @@
-"""``--coco DIR``: a config is pointed to a folder in COCO format, and the data are checked before training."""
+"""The data of a run: ``--coco DIR``, and what is checked before a model is built.
 
+A config names data in several places, and they must agree: the files are there, the evaluator scores the images that
+the model sees, the classes are those of the annotation files and as many as the heads know, `filter_cfg` leaves images.
+"""
+
+import filecmp
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mmengine.config import Config
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
-from mmagg.datasets.coco_folder import annotation_file, coco_folder_options, image_folder, unwrapped
+from mmagg.datasets.coco_classes import compare_classes, compare_labels
+from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
+from mmagg.datasets.coco_filter import LeftOut, left_out
+from mmagg.datasets.coco_folder import (
+    STAGES,
+    annotation_file,
+    coco_folder_options,
+    image_folder,
+    unwrapped,
+    with_num_classes,
+)
+from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets_of, is_local
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
-SPLITS = ('train', 'val')
+Purpose = Literal['train', 'test', 'show']
 COCO_PLACES = annotation_file, image_folder
 
 
-def use_coco_folder(cfg: Config, folder: str | Path) -> None:
-    """Let a config read images, classes and their number from ``folder``; it is changed in place.
+def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[str] = STAGES) -> None:
+    """Let a config read images, classes and their number from ``folder``, if there is one; it is changed in place.
+
+    Args:
+        cfg: the config.
+        folder: a folder in COCO format; None leaves the config as it is.
+        stages: of train, val and test: whose data are needed.
 
     Raises:
         InputError: the folder is missing, or an annotation file is not COCO format.
         FileNotFoundError: a file of the folder is missing.
         ValueError: the splits list other classes, or the config has no place for them.
     """
+    if folder is None:
+        return
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
-    coco_folder_options(cfg, folder)
+    coco_folder_options(cfg, folder, stages)
 
 
 def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
@@ -39,32 +62,43 @@ def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
         cfg: a config or a part of one; None for none.
         coco: the folder.
     """
-    of_coco = [] if coco is None else [place(Path(coco), split) for split in SPLITS for place in COCO_PLACES]
+    of_coco = [] if coco is None else [place(Path(coco), split) for split in ('train', 'val') for place in COCO_PLACES]
     return [*_named(cfg), *of_coco]
 
 
-def check_annotations(cfg: Config, launcher: str) -> None:
-    """Check the data that the config trains and validates on, and print every finding.
+def check_data(
+    cfg: Config, stages: Collection[str], *, purpose: Purpose, launcher: str = 'none', skip_check: bool = False
+) -> None:
+    """Look at the data that a run will read, before anything is built or written, and print every finding.
 
     The main process alone does it. The others wait in `mmagg.apis.launch.start_processes`, or end with it.
 
+    Args:
+        cfg: the config.
+        stages: of train, val and test: whose data are read.
+        purpose: to train on them, to score a model on them, or to show or use them otherwise, without a score.
+        launcher: the starter of the processes.
+        skip_check: do not look at each image and annotation; what contradicts the config is refused all the same.
+            They are not looked at either where data are shown: what is wrong with them is to be seen.
+
     Raises:
-        InputError: something fatal was found.
+        InputError: a file is missing, parts of the config contradict each other or the data, or the data are bad.
     """
     if not is_main(launcher):
         return
-    check_semantic_maps(cfg)
-    findings = []
-    for annotations, images, needs in _sources(cfg):
-        found = check_coco(annotations, images, **needs)
-        if found:
-            tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
-        findings += found
-    fatal = sum(finding.severity == 'fatal' for finding in findings)
-    if fatal:
-        raise InputError(
-            f'{fatal} fatal problem(s) in the data, see above; fix them, or train anyway with --skip-check'
-        )
+    if 'train' in stages:
+        check_semantic_maps(cfg)
+    evaluators = [] if purpose == 'show' else list(_evaluators(cfg, stages))
+    _check_files(cfg, [*datasets_of(cfg, stages), *evaluators])
+    sources = coco_sources(cfg, stages)
+    filtered = _check_classes(cfg, sources, read=purpose == 'show')
+    _check_evaluators(evaluators, sources)
+    if purpose != 'show' and not skip_check:
+        _check_annotations(cfg, sources, purpose)
+    for found in filtered:
+        if found.everything:
+            raise InputError(str(found))
+        tqdm.write(f'note: {found}', file=sys.stderr)
 
 
 def check_semantic_maps(cfg: Config) -> None:
@@ -89,13 +123,78 @@ def _named(part: Any) -> Iterator[Path]:
         yield from _named(inner)
 
 
-def _sources(cfg: Config) -> list[tuple[Path, Path, dict]]:
-    """(annotation file, image folder, what the pipeline needs) of the training and the validation set, each once."""
-    sources = {}
-    for split in SPLITS:
-        whole = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
-        if dataset := unwrapped(whole):
-            root = Path(dataset.get('data_root') or '')
-            files = root / dataset['ann_file'], root / dataset['data_prefix']['img']
-            sources.setdefault(files, pipeline_needs(whole))
-    return [(*files, needs) for files, needs in sources.items()]
+def _check_files(cfg: Config, parts: Iterable[Part]) -> None:
+    """Refuse a config whose data are not there; files behind a storage backend are not looked for."""
+    for key, part in parts:
+        folder = (part.get('data_prefix') or {}).get('img')
+        for name, value in (('ann_file', part.get('ann_file')), ('data_prefix.img', folder)):
+            if not value or not is_local(part, value):
+                continue
+            path = Path(part.get('data_root') or '') / value
+            if not path.exists():
+                raise InputError(
+                    f'{path}: no such file or folder, {key}.{name} of config {cfg.filename or ""}; '
+                    'set it, or pass --coco DIR with your data'
+                )
+
+
+def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> list[LeftOut]:
+    """Compare the classes of config, files and model, with `read` also make sure that all annotations can be read.
+
+    Returns:
+        what `filter_cfg` leaves out.
+    """
+    heads = {key: head['num_classes'] for key, head in with_num_classes(cfg.model)}
+    filtered = []
+    for path in dict.fromkeys(source.annotations for source in sources):
+        content = read_coco(path)  # the largest part of the work for large files, which fill the memory: one at a time
+        with coco_format(path):
+            names = [str(category['name']) for category in content.categories]
+        if read:  # mmdet crashes or hangs on some that cannot be
+            check_annotations(content)
+        for source in sources:
+            if source.annotations == path:
+                compare_classes(source, names, heads)
+                filtered.append(left_out(source, content))
+    compare_labels(sources)
+    return [found for found in filtered if found.small or found.empty]
+
+
+def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None:
+    """Refuse an evaluator that has other annotations than the data set whose results it gets.
+
+    Ids and names of images do not tell: splits may count from 1 each.
+    """
+    for key, evaluator in evaluators:
+        seen = [source for source in sources if source.stage == key.partition('_')[0]]
+        path = Path(evaluator['ann_file'])
+        if len(seen) == 1 and not filecmp.cmp(path, seen[0].annotations, shallow=False):
+            raise InputError(
+                f'{seen[0].key}.ann_file is {seen[0].annotations}, but {key}.ann_file is {path}, which differs: '
+                'predictions would be compared with the objects of other images; set both to the same file'
+            )
+
+
+def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
+    """The configs of the evaluators with an annotation file that can be read here, each with its dotted key."""
+    for stage in stages:
+        found = cfg.get(f'{stage}_evaluator') or ()
+        several = isinstance(found, list | tuple)
+        for index, evaluator in enumerate(found if several else [found]):
+            if evaluator.get('ann_file') and is_local(evaluator, evaluator['ann_file']):
+                yield f'{stage}_evaluator' + (f'.{index}' if several else ''), evaluator
+
+
+def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose) -> None:
+    """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
+    fatal = 0
+    for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
+        needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
+        found = check_coco(annotations, images, training=purpose == 'train', **needs)
+        if found:
+            tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
+        fatal += sum(finding.severity == 'fatal' for finding in found)
+    if fatal:
+        raise InputError(
+            f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
+        )

@@ -42,8 +42,7 @@ def load_model(
     Raises:
         InputError: the config, the checkpoint or the device cannot be used.
     """
-    config = load_config(config, cfg_options)
-    ask_for_rle(config)
+    config = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
     device = usable_device(device)
     content = load_checkpoint(checkpoint)
     model = revert_sync_batchnorm(MODELS.build(config.model))

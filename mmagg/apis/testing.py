@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
-from mmagg.apis.data import data_files, use_coco_folder
+from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
+from mmagg.apis.data import check_data, data_files, use_coco_folder
+from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.report import RunReport
@@ -35,6 +37,11 @@ from mmagg.io.files import check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
 
+# What `_runner_for_testing` and `test` take out of a config.
+UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
+    *('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'resume', 'load_from')
+}
+
 
 def test(
     config: str | Path | Config,
@@ -47,6 +54,7 @@ def test(
     report: str | Path | None = None,
     show_score_thr: float = 0.3,
     tta: bool = False,
+    skip_check: bool = False,
     cfg_options: dict | None = None,
     compile: bool = False,
     launcher: str = 'none',
@@ -67,7 +75,8 @@ def test(
         report: a folder for report.html, one page with scores, curves, errors, images and latency, and results.json.
         show_score_thr: predictions are drawn from this score on, from 0 to 1, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
-        cfg_options: changes to the config, dotted keys.
+        skip_check: do not look at each image and annotation first.
+        cfg_options: changes to the config, dotted keys; those for training are refused.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -89,21 +98,23 @@ def test(
     if out is not None and out.is_dir():
         raise InputError(f'--out {out}: is a folder; name a file')
     secure_loading(trust=trust_checkpoint)
-    name, cfg = name_of(config), load_config(config, cfg_options)
-    if coco:
-        use_coco_folder(cfg, coco)
+    changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
+    reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
+    name, cfg = name_of(config), load_config(config, cfg_options, changes=changes, reads=reads)
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
-    work_dir = set_work_dir(cfg, name, work_dir)
+    with options_kept(cfg, cfg_options):
+        cfg.launcher = launcher
+        work_dir = set_work_dir(cfg, name, work_dir)
     scores = work_dir / 'metrics.json'
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
     outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
     keep_apart(outputs, [name, checkpoint, *data_files(cfg, coco)])
-    ask_for_rle(cfg)
+    check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     if tta:
-        use_tta(cfg)
+        use_tta(cfg, cfg_options)
     cfg.resume, cfg.load_from = False, None
     content = load_checkpoint(checkpoint)
     start_processes(cfg, launcher)

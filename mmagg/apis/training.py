@@ -2,6 +2,7 @@
 
 import importlib
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
@@ -12,8 +13,8 @@ from torch import nn
 from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
-from mmagg.apis.data import check_annotations, use_coco_folder
+from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
+from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.pretrained import prepare_model
 from mmagg.apis.work_dir import left_alone, starting_point
@@ -59,7 +60,7 @@ def train(
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
         seed: the seed of all random numbers.
-        skip_check: with ``coco``, do not check the data first.
+        skip_check: do not look at each image and annotation first.
         cfg_options: changes to the config, dotted keys.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
@@ -73,9 +74,7 @@ def train(
         FloatingPointError: a loss is not finite; the message names the images.
     """
     secure_loading(trust=trust_checkpoint)
-    name, cfg = name_of(config), load_config(config, cfg_options)
-    if coco:
-        use_coco_folder(cfg, coco)
+    name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if not cfg.get(part):
             raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
@@ -85,17 +84,18 @@ def train(
             raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
-    work_dir = set_work_dir(cfg, name, work_dir)
-    if amp:
-        enable_amp(cfg)
+    main = is_main(launcher)
+    with options_kept(cfg, cfg_options):
+        cfg.launcher = launcher
+        work_dir = set_work_dir(cfg, name, work_dir)
+        if amp:
+            enable_amp(cfg)
+        if seed is not None:
+            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+        checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
     if tensorboard:
         _use_tensorboard(cfg)
-    if seed is not None:
-        cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    main = is_main(launcher)
-    checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
-    if coco and not skip_check:
-        check_annotations(cfg, launcher)
+    check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
     prepare_model(cfg, launcher)
     name_visualizer(cfg)
     start_processes(cfg, launcher)

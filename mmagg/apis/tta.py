@@ -1,6 +1,7 @@
 """``--tta``: test-time augmentation by the config's `tta_model` and `tta_pipeline`, or by these defaults."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 
 from mmengine.config import Config
@@ -14,17 +15,24 @@ FACTORS = (1, 0.8, 1.2)  # of the size that the config tests at; the first view 
 FLIPS = (0.0, 1.0)  # RandomFlip's probability
 
 
-def use_tta(cfg: Config) -> None:
+def use_tta(cfg: Config, cfg_options: Collection[str] | None = None) -> None:
     """Change a config, in place, so that the model merges its predictions for several views of each test image.
 
+    Args:
+        cfg: the config, with the options merged into it.
+        cfg_options: the dotted keys of the options.
+
     Raises:
-        InputError: the config has no `tta_pipeline`, and `pipeline_of_views` refuses its test pipeline.
+        InputError: the config has no `tta_pipeline`, and `pipeline_of_views` refuses its test pipeline; or it has one,
+            and an option changes the test pipeline, which it replaces.
     """
     dataset = cfg.test_dataloader.dataset
     while 'dataset' in dataset:  # RepeatDataset and its like
         dataset = dataset['dataset']
     if cfg.get('tta_pipeline') is None:
         cfg.tta_pipeline = pipeline_of_views(dataset.get('pipeline') or [])
+    elif lost := [key for key in cfg_options or () if re.match(r'test_dataloader\.(dataset\.)+pipeline\b', key)]:
+        raise InputError(f'--cfg-options {lost[0]}: --tta takes the tta_pipeline of the config instead; change that')
     dataset['pipeline'] = cfg.tta_pipeline
     wrapper = cfg.get('tta_model') or {}
     if 'type' in wrapper and _kind(wrapper) == 'DetTTAModel' and _measures_masks(cfg):

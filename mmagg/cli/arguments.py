@@ -78,6 +78,11 @@ def add_coco(parser: argparse.ArgumentParser, purpose: str) -> None:
     )
 
 
+def add_skip_check(parser: argparse.ArgumentParser) -> None:
+    """``--skip-check``."""
+    parser.add_argument('--skip-check', action='store_true', help='do not look at each image and annotation first')
+
+
 def add_compile_flag(parser: argparse.ArgumentParser) -> None:
     """``--compile``."""
     parser.add_argument(

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, fraction
+from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, add_skip_check, fraction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
         help="test-time augmentation by the config's tta_model and tta_pipeline; without them the image and its "
         'mirror image at 1, 0.8, 1.2 times the size that the config tests at',
     )
+    add_skip_check(parser)
     add_run_arguments(parser)
     return parser
 
@@ -47,8 +48,7 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.launch import is_main
     from mmagg.apis.testing import test
 
-    cfg = load_config(args.config, args.cfg_options)
-    work_dir = set_work_dir(cfg, args.config, args.work_dir)
+    work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
 
     def show(metrics: dict) -> None:
         width = max((len(name) for name in metrics), default=0)
@@ -58,6 +58,6 @@ def run(args: argparse.Namespace) -> None:
             print('no metrics: the model found nothing in any image')
         print(f'written to {work_dir / "metrics.json"}', flush=True)
 
-    test(**{**vars(args), 'config': cfg, 'cfg_options': None, 'work_dir': work_dir}, on_metrics=show)
+    test(**{**vars(args), 'work_dir': work_dir}, on_metrics=show)
     if args.report is not None and is_main(args.launcher):
         print(f'report: {args.report / "report.html"}')

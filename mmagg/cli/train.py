@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_run_arguments
+from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check
 
 
 def parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         help='log for TensorBoard as well; to look at it: tensorboard --logdir work_dirs/<config name>',
     )
     parser.add_argument('--seed', type=int, metavar='N', help='seed of all random numbers')
-    parser.add_argument('--skip-check', action='store_true', help='with --coco: do not look at the data first')
+    add_skip_check(parser)
     add_run_arguments(parser)
     return parser
 

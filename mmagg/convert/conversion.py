@@ -45,7 +45,7 @@ def model_for(
     keep_apart({'DST': target}, [source, config])
     if not source.is_file():
         raise InputError(f'checkpoint {source}: no such file')
-    model = MODELS.build(load_config(config, cfg_options).model)
+    model = MODELS.build(load_config(config, cfg_options, reads={'model'}).model)
     if not isinstance(getattr(model, 'mask_head', None), head):
         raise InputError(f'config {config}: its mask head is not the {head.__name__} that these weights are for')
     return model

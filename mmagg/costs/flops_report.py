@@ -49,7 +49,7 @@ def count_flops(
         InputError: the config cannot be used, does not run on this shape, or has not so many candidates.
     """
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
-    cfg = load_config(config, cfg_options).model
+    cfg = load_config(config, cfg_options, reads={'model'}).model
     model = _build(cfg)
     candidates = _candidates(model, config, shape, convention, candidates)
     costs, device = _count(model, cfg, config, shape=shape, convention=convention, candidates=candidates)

@@ -45,7 +45,7 @@ def benchmark_neck(
         InputError: the config cannot be used, its neck is another one, or there is no such device.
     """
     place = usable_device(device)
-    settings = load_config(config, cfg_options).model.neck
+    settings = load_config(config, cfg_options, reads={'model'}).model.neck
     torch.manual_seed(0)
     neck = MODELS.build(settings)
     if not isinstance(neck, A2FPN):

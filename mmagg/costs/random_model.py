@@ -32,7 +32,7 @@ def random_model(config: str, cfg_options: dict | None) -> nn.Module:
     Raises:
         InputError: the config cannot be used, or its model is no detector.
     """
-    cfg = load_config(config, cfg_options).model
+    cfg = load_config(config, cfg_options, reads={'model'}).model
     _forget_pretrained(cfg)
     torch.manual_seed(SEED)
     logger = MMLogger.get_current_instance()

@@ -30,10 +30,12 @@ from mmagg.ops.rle import outline_to_rle, rle_boxes
 CHUNK = 4096  # masks that are compared with their boxes at once
 CROWDED = 0.5  # share of crowds from which on a word is said
 CLOSE = 2.0  # pixels between a box and that of its mask: rounding
-FITTING = 0.5  # IoU of the two that is taken for the same box
+FITTING = 0.8  # IoU of the two from which on they are the same
+RELATED = 0.5  # IoU from which on the box may be that of the whole of an object of which the mask is what is seen
 
 FRACTIONS = 'in fractions of the image, 0 to 1, instead of pixels'
 SCALE = "multiply x by the image's width and y by its height"
+UNIT_POLYGONS = 'polygons within 0 to 1: fractions of the image, not pixels?'
 CORNERS = 'boxes that read as x1, y1, x2, y2 by their masks; they must be x, y, width, height'
 ELSEWHERE = 'boxes that do not fit their masks'
 
@@ -142,6 +144,8 @@ def _look_at(
         objects.polygons += 1
         if all(polygon[0] <= 1 and within_unit(polygon) for polygon in mask):
             objects.unit_polygons.append(label)
+            if any(value % 1 for polygon in mask for value in polygon):
+                findings.add('warning', UNIT_POLYGONS, [label])
     objects.labels.append(label)
     objects.reasons.append(reason)
     objects.corners.append([np.nan] * 4 if crowd else box)
@@ -164,12 +168,12 @@ def _compare(findings: Findings, objects: _Objects) -> None:
     inner = np.minimum(mine[:, 2:], theirs[:, 2:]) - np.maximum(mine[:, :2], theirs[:, :2])
     shared = inner.clip(0).prod(1)
     union = boxes[:, 2:].clip(0).prod(1) + around[:, 2:].prod(1) - shared
-    with np.errstate(invalid='ignore'):
-        # Comparisons with the NaN of crowds are False.
-        odd = (shared < FITTING * union) & (np.abs(mine - theirs).max(1) > CLOSE) & (boxes[:, 2:].min(1) > 0) & ~empty
-        as_corners = odd & (np.abs(boxes - theirs).max(1) <= CLOSE)
+    with np.errstate(invalid='ignore'):  # comparisons with the NaN of crowds are False
+        odd = (np.abs(mine - theirs).max(1) > CLOSE) & (boxes[:, 2:].min(1) > 0) & ~empty
+        as_corners = odd & (np.abs(boxes - theirs).max(1) <= CLOSE) & (shared < FITTING * union)
+        elsewhere = odd & ~as_corners & (shared < RELATED * union)
     findings.add('warning', CORNERS, labels[as_corners])
-    findings.add('warning', ELSEWHERE, labels[odd & ~as_corners])
+    findings.add('warning', ELSEWHERE, labels[elsewhere])
 
 
 def _as_corners(boxes: np.ndarray) -> np.ndarray:
@@ -186,10 +190,9 @@ def _summarise(findings: Findings, objects: _Objects, annotations: list[Entry], 
     ):
         if count and len(unit) == count:
             in_fractions = True
-            findings.kinds.pop(('warning', IN_FRACTIONS), None)
+            for follows in (IN_FRACTIONS, UNIT_POLYGONS, CORNERS, ELSEWHERE):
+                findings.kinds.pop(('warning', follows), None)
             findings.add('fatal', f'{what} {FRACTIONS} ({SCALE})', unit)
-        elif what == 'polygons':
-            findings.add('warning', f'{what} within 0 to 1: fractions of the image, not pixels?', unit)
     count, crowds = len(annotations), objects.unlearnt[CROWD]
     if not training:
         if count and crowds == count:

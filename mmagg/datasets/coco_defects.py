@@ -156,23 +156,24 @@ def is_polygon(polygon: list) -> bool:
 def _polygon_defect(polygons: list) -> Defect:
     for polygon in polygons:
         values = _numbers(polygon)
-        if values is None:
+        low, high = (0, 0) if values is None else (values.min(initial=0), values.max(initial=0))
+        if values is None or np.isnan(low):
             return Defect('fatal', 'polygons that are not lists of numbers')
-        if np.abs(values).max(initial=0) > FAR:
+        if low < -FAR or high > FAR:
             return Defect('fatal', 'polygons far outside the image')
         # The first is a bound, and quicker.
-        if len(values) and np.ptp(values) * len(values) / 2 > LONGEST and _outline_length(values) > LONGEST:
+        if (high - low) * len(values) / 2 > LONGEST and _outline_length(values) > LONGEST:
             return Defect('fatal', f'polygons whose outline is longer than {LONGEST:,.0f} pixels')
     return NONE
 
 
 def _numbers(polygon: Any) -> np.ndarray | None:
-    """The coordinates of a polygon; None if they are not a list of finite numbers."""
+    """The coordinates of a polygon; None if they are not a list of numbers."""
     try:
         values = np.array(polygon if isinstance(polygon, list) else None)
     except (ValueError, OverflowError):  # lists in it, a number of 400 digits
         return None
-    return values if values.ndim == 1 and values.dtype.kind in 'iuf' and np.isfinite(values).all() else None
+    return values if values.ndim == 1 and values.dtype.kind in 'iuf' else None
 
 
 def _outline_length(values: np.ndarray) -> float:

@@ -138,12 +138,13 @@ def check_annotations(content: CocoFile) -> None:
     """
     path = content.path
     with coco_format(path):
+        for kind, entries in (('image', content.images), ('category', content.categories)):
+            for place, entry in enumerate(entries):
+                _check_id(path, kind, place, 'id', entry['id'])
         for key, part, ids in (
             ('image_id', 'images', content.image_by_id),
             ('category_id', 'categories', content.category_by_id),
         ):
-            for place, entry in enumerate(getattr(content, part)):
-                _check_id(path, part, place, 'id', entry['id'])
             if len({isinstance(one, str) for one in ids}) > 1:
                 raise InputError(f'{path} is not COCO format: text and numbers are mixed in the ids of its {part}')
             if len(ids) < len(getattr(content, part)):
@@ -151,7 +152,7 @@ def check_annotations(content: CocoFile) -> None:
             as_text = {str(name): name for name in ids}
             for place, annotation in enumerate(content.annotations if ids else ()):
                 name = annotation[key]
-                _check_id(path, 'annotations', place, key, name)
+                _check_id(path, 'annotation', place, key, name)
                 if name not in ids and str(name) in as_text:
                     listed = f'that {key[:-3]} is listed as {as_text[str(name)]!r}'
                     raise InputError(f'{path}: annotation {place}: its {key} is {name!r}, but {listed}')
@@ -162,9 +163,8 @@ def check_annotations(content: CocoFile) -> None:
             refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
-def _check_id(path: Path, part: str, place: int, key: str, value: Any) -> None:
+def _check_id(path: Path, kind: str, place: int, key: str, value: Any) -> None:
     if not is_id(value):
-        kind = {'images': 'image', 'categories': 'category'}.get(part, 'annotation')
         raise InputError(
             f'{path} is not COCO format: {kind} {place}: its {key} is {value!r}, neither text nor a whole number'
         )

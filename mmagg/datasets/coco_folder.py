@@ -9,7 +9,7 @@ whatever their ids are. So `classes` is that list, and both splits must list the
 
 import colorsys
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from mmengine.logging import print_log
 from mmagg.datasets.coco_file import coco_format, read_coco
 from mmagg.io.errors import InputError
 
+STAGES = ('train', 'val', 'test')
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
 # background, HTC's semantic head knows stuff classes, a backbone may carry a classifier.
 OTHER_CLASSES = ('backbone', 'rpn_head', 'semantic_head')
@@ -34,22 +35,27 @@ def image_folder(folder: Path, split: str) -> Path:
     return Path(folder) / 'images' / split
 
 
-def splits(folder: Path) -> dict[str, str]:
-    """The splits for training and for validation: {'train': 'train', 'val': 'val' or 'train'}.
+def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
+    """The split that each stage reads, e.g. {'train': 'train', 'val': 'val' or 'train', …}.
+
+    Args:
+        folder: the COCO-format folder.
+        stages: of `STAGES`; splits of others need not be there.
 
     Raises:
         FileNotFoundError: a file or folder is missing; the message names it and the layout.
     """
     folder = Path(folder)
-    has_val = annotation_file(folder, 'val').exists()
-    for split in ('train', 'val') if has_val else ('train',):
+    held_out = next((split for split in ('val', 'train') if annotation_file(folder, split).exists()), 'val')
+    used = {stage: 'train' if stage == 'train' else held_out for stage in stages}
+    for split in sorted(set(used.values())):
         for path in (annotation_file(folder, split), image_folder(folder, split)):
             if not path.exists():
                 raise FileNotFoundError(
                     f'{path} is missing; a COCO-format folder holds annotations/instances_train.json, '
                     'images/train and, for validation, annotations/instances_val.json, images/val'
                 )
-    return {'train': 'train', 'val': 'val' if has_val else 'train'}
+    return used
 
 
 def class_names(ann_file: Path) -> list[str]:
@@ -69,7 +75,7 @@ def class_names(ann_file: Path) -> list[str]:
     return names
 
 
-def coco_folder_options(cfg: Config, folder: Path) -> None:
+def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STAGES) -> None:
     """Point the data loaders, evaluators and heads of a loaded config to a COCO-format folder, in place.
 
     Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not), `ann_file` of
@@ -79,6 +85,7 @@ def coco_folder_options(cfg: Config, folder: Path) -> None:
     Args:
         cfg: config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
         folder: the COCO-format folder.
+        stages: whose data are needed; the others' stay as they are.
 
     Raises:
         FileNotFoundError: a file of the folder is missing.
@@ -86,27 +93,26 @@ def coco_folder_options(cfg: Config, folder: Path) -> None:
             its model has no `num_classes`.
     """
     folder = Path(folder)
-    used = splits(folder)
-    classes = class_names(annotation_file(folder, 'train'))
-    val_classes = class_names(annotation_file(folder, used['val']))
-    if val_classes != classes:
-        differing = sorted(set(classes) ^ set(val_classes))
+    used = splits(folder, stages)
+    names = {split: class_names(annotation_file(folder, split)) for split in dict.fromkeys(used.values())}
+    classes = next(iter(names.values()))
+    if any(other != classes for other in names.values()):
+        differing = sorted(set(names['train']) ^ set(names['val']))
         reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
         raise ValueError(
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
         )
-    if used['val'] == 'train':
+    if 'train' in (used.get('val'), used.get('test')):
         print_log(
-            f'{annotation_file(folder, "val")} is missing: validation uses the training images, '
-            'its figures say nothing about new images',
+            f'{annotation_file(folder, "val")} is missing: {"validation" if "val" in used else "testing"} uses the '
+            'training images, its figures say nothing about new images',
             logger='current',
             level=logging.WARNING,
         )
 
     metainfo = {'classes': tuple(classes), 'palette': palette(len(classes))}
-    for stage in ('train', 'val', 'test'):
-        split = used['train' if stage == 'train' else 'val']
+    for stage, split in used.items():
         if loader := cfg.get(f'{stage}_dataloader'):
             dataset = _coco_dataset(loader['dataset'], f'{stage}_dataloader')
             dataset['data_root'] = str(folder)
@@ -118,10 +124,10 @@ def coco_folder_options(cfg: Config, folder: Path) -> None:
             if 'ann_file' in evaluator:
                 evaluator['ann_file'] = str(annotation_file(folder, split))
 
-    heads = list(_with_num_classes(cfg.get('model') or {}))
+    heads = list(with_num_classes(cfg.get('model') or {}))
     if cfg.get('model') and not heads:
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
-    for head in heads:
+    for _, head in heads:
         head['num_classes'] = len(classes)
 
 
@@ -147,14 +153,14 @@ def _coco_dataset(dataset: dict, where: str) -> dict:
     return dataset
 
 
-def _with_num_classes(part: Any) -> Iterator[dict]:
-    """All dicts of a model config with a `num_classes` that counts object classes."""
+def with_num_classes(part: Any, where: str = 'model') -> Iterator[tuple[str, dict]]:
+    """All dicts of a model config with a `num_classes` that counts object classes, each with its dotted key."""
     if isinstance(part, dict):
         if isinstance(part.get('num_classes'), int):
-            yield part
+            yield where, part
         for key, value in part.items():
             if key not in OTHER_CLASSES:
-                yield from _with_num_classes(value)
+                yield from with_num_classes(value, f'{where}.{key}')
     elif isinstance(part, list | tuple):
-        for value in part:
-            yield from _with_num_classes(value)
+        for index, value in enumerate(part):
+            yield from with_num_classes(value, f'{where}.{index}')

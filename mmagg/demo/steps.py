@@ -4,9 +4,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
-from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +81,7 @@ class Trial:
     @property
     def budget(self) -> dict[str, Any]:
         """Conditions, by name, that two trained models must share for a fair comparison."""
-        cfg = deepcopy(self.cfg)
-        use_coco_folder(cfg, self.shapes)
+        cfg = load_config(self.config, dict(self.options), changes=[partial(use_coco_folder, folder=self.shapes)])
         return {
             'epochs': cfg.train_cfg.get('max_epochs'),
             'iterations': cfg.train_cfg.get('max_iters'),
@@ -94,16 +92,23 @@ class Trial:
     def train(self, *, resume: bool) -> None:
         """Train, from the last checkpoint or from scratch."""
         with redirect_stdout(BriefLog(sys.stdout)):
-            train(self.config, seed=self.seed, resume=resume, overwrite=not resume, **self._common('train'))
+            train(
+                self.config,
+                seed=self.seed,
+                resume=resume,
+                overwrite=not resume,
+                cfg_options=dict(self.options),
+                **self._common('train'),
+            )
 
     def evaluate(self) -> None:
         """Test; leaves test/metrics.json and report/report.html."""
         with redirect_stdout(BriefLog(sys.stdout)):
-            test(self.config, self.checkpoint, report=self.folder / 'report', **self._common('test'))
+            test(self.trained_config, self.checkpoint, report=self.folder / 'report', **self._common('test'))
 
     def _common(self, name: str) -> dict[str, Any]:
         """Arguments that training and testing share; ``name`` is the work dir's."""
-        return {'coco': self.shapes, 'work_dir': self.folder / name, 'cfg_options': dict(self.options)}
+        return {'coco': self.shapes, 'work_dir': self.folder / name}
 
 
 def draw_overlays(model: nn.Module, out: Path) -> None:

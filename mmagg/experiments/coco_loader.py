@@ -1,6 +1,7 @@
 """The test images of a config whose data come from a COCO file, for experiments with a trained model."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
@@ -11,8 +12,9 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
-from mmagg.apis.config import load_config
-from mmagg.apis.data import use_coco_folder
+from mmagg.apis.config import load_config, options_kept
+from mmagg.apis.data import check_data, use_coco_folder
+from mmagg.apis.inference import ask_for_rle
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.io.errors import InputError
 
@@ -35,11 +37,13 @@ def images_to_test(
     Raises:
         InputError: the config cannot be used, has no test data, or no COCO categories.
     """
-    cfg = load_config(config, cfg_options)
-    if coco:
-        use_coco_folder(cfg, Path(coco))
+    changes = [partial(use_coco_folder, folder=coco, stages=['test'])]
+    cfg = load_config(config, cfg_options, changes=changes, reads={'model', 'test_dataloader', 'work_dir'})
+    with options_kept(cfg, cfg_options):  # masks are compared and changed as RLE
+        ask_for_rle(cfg)
     if cfg.get('test_dataloader') is None:
         raise InputError(f'config {config}: no `test_dataloader`, so it cannot be tested')
+    check_data(cfg, ['test'], purpose='test')
     if max_images:
         cfg.test_dataloader.dataset.indices = max_images
     loader = Runner.build_dataloader(cfg.test_dataloader)

@@ -90,7 +90,7 @@ def _finished_run(
         options = ['--cfg-options', *cfg_options] if cfg_options else []
         train = ['train', str(config), *common, '--work-dir', str(out), '--seed', str(seed), '--resume', *options]
         call(train, out / 'train.txt', jobs)
-        test = ['test', str(config), str(noted(out)), *common, '--work-dir', str(metrics.parent), *options]
+        test = ['test', str(out / config.name), str(noted(out)), *common, '--work-dir', str(metrics.parent)]
         call(test, out / 'test.txt', jobs)
     return json.loads(metrics.read_text())
 

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config
-from mmagg.apis.data import check_semantic_maps, data_files, use_coco_folder
+from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.datasets.image_errors import FAILURES, unusable
 from mmagg.inside.pipeline_view import PipelineView
 from mmagg.io.errors import InputError
@@ -59,17 +60,15 @@ def browse(
     """
     if repeat and stages:
         raise InputError('browse: either repeat or stages')
-    cfg = load_config(config, cfg_options)
-    if coco:
-        use_coco_folder(cfg, Path(coco))
+    changes = [partial(use_coco_folder, folder=coco, stages=[split])]
+    cfg = load_config(config, cfg_options, changes=changes, reads={f'{split}_dataloader', 'model'})
     if not cfg.get(f'{split}_dataloader'):
         raise InputError(f'config {config}: no `{split}_dataloader`')
-    if split == 'train':
-        check_semantic_maps(cfg)
     name = Path(config).stem
     out = Path(out or Path('work_dirs/browse') / name)
     keep_apart({'--out': out}, [config, *data_files(cfg, coco)])
     check_folder(out)
+    check_data(cfg, [split], purpose='show')
     view = PipelineView(cfg[f'{split}_dataloader'].dataset, seed=seed)
     if not len(view):
         raise InputError(f'the {split} data have no images; filter_cfg may leave all of them out')

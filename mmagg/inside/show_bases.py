@@ -119,8 +119,7 @@ def show_bases(
 def _random_model(config: str | Path, device: str | None, cfg_options: dict | None) -> nn.Module:
     """A model with PyTorch's own initial weights: with those of `init_weights` it would detect nothing."""
     tqdm.write('no CHECKPOINT: weights are random', file=sys.stderr)
-    cfg = load_config(config, cfg_options)
-    ask_for_rle(cfg)
+    cfg = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
     device = usable_device(device)
     torch.manual_seed(SEED)
     model = revert_sync_batchnorm(MODELS.build(cfg.model))

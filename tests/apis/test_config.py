@@ -1,9 +1,11 @@
+import sys
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmagg.apis.config import check_options, load_config, set_work_dir
+from mmagg.apis.config import check_options, load_config, options_kept, set_work_dir
+from mmagg.apis.inference import ask_for_rle
 from mmagg.io.errors import InputError
 
 
@@ -22,7 +24,8 @@ def cfg() -> Config:
         {'optim_wrapper.paramwise_cfg.norm_decay_mult': 0.0},  # read by the optimiser's builder
         {'optim_wrapper.type': 'AmpOptimWrapper', 'optim_wrapper.loss_scale': 'dynamic'},  # of the new type
         {'randomness.seed': 1, 'load_from': 'x.pth', 'custom_hooks': []},  # the Runner's
-        {'train_pipeline.2.scale': (64, 64)},  # inside a list
+        {'train_dataloader.dataset.pipeline.2.scale': (64, 64)},  # inside a list
+        {'default_scope': 'mmdet', 'custom_imports.imports': ['json']},
         {'train_dataloader.drop_last': True, 'model.test_cfg.update_thr': 0.1},  # dicts without a type
     ],
 )
@@ -38,8 +41,8 @@ def test_options_that_somebody_reads(cfg: Config, options: dict) -> None:
         ('modle.mask_head.num_classes', 'the Runner takes no such argument; did you mean model'),
         ('model.test_cfg.score_thrs', 'did you mean score_thr'),
         ('model.backbone.depht', 'did you mean depth'),
-        ('train_pipeline.2.scales', 'Resize takes no such argument; did you mean scale'),
-        ('train_pipeline.9.scale', 'Index 9 exceeds'),
+        ('train_dataloader.dataset.pipeline.2.scales', 'Resize takes no such argument; did you mean scale'),
+        ('train_dataloader.dataset.pipeline.9.scale', 'Index 9 exceeds'),
         ('model.backbone.depth.x', 'depth'),
     ],
 )
@@ -52,6 +55,54 @@ def test_misspelt_options_are_refused(cfg: Config, key: str, message: str) -> No
 def test_options_are_merged(tmp_path: Path) -> None:
     cfg = load_config('mmdet::solo/solo_r50_fpn_1x_coco.py', {'model.mask_head.num_classes': 3})
     assert cfg.model.mask_head.num_classes == 3
+
+
+def test_options_win_over_what_a_command_changes(root: Path) -> None:
+    config, seen = root / 'configs/demo/solo_tiny_shapes.py', []
+
+    def change(cfg: Config) -> None:
+        seen.append(cfg.train_cfg.max_epochs)
+        cfg.train_cfg.update(max_epochs=5, val_interval=5)
+
+    cfg = load_config(config, {'train_cfg.max_epochs': 2}, changes=[change])
+    assert seen == [2], 'what a command changes may depend on the options'
+    assert (cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (2, 5)
+    assert load_config(config, changes=[ask_for_rle]).model.test_cfg.mask_format == 'rle'
+    bitmap = {'model.test_cfg.mask_format': 'bitmap'}
+    assert load_config(config, bitmap, changes=[ask_for_rle]).model.test_cfg.mask_format == 'bitmap'
+
+
+def test_options_for_what_is_not_read_are_refused(cfg: Config) -> None:
+    reads = {'model', 'test_evaluator'}
+    load_config(cfg, {'model.mask_head.num_classes': 3, 'default_scope': 'mmdet'}, reads=reads)
+    for key, message in (
+        ('train_cfg.max_epochs', 'does not read `train_cfg` of a config$'),
+        ('val_evaluator.metric', 'does not read `val_evaluator` of a config; set test_evaluator.metric$'),
+        ('val_cfg.type', 'does not read `val_cfg` of a config$'),
+        ('tta_model', 'add --tta'),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_config(cfg, {key: 'x'}, reads=reads)
+
+
+def test_options_and_arguments_that_contradict_each_other_are_refused(cfg: Config) -> None:
+    options = {'optim_wrapper.type': 'OptimWrapper', 'randomness.seed': 1, 'custom_hooks': [dict(type='EMAHook')]}
+    changed = load_config(cfg, options)
+    with options_kept(changed, options):
+        changed.randomness.seed = 1
+        changed.optim_wrapper.clip_grad = None
+    with (
+        pytest.raises(InputError, match=r'--cfg-options randomness\.seed=1: .* sets it to 2;'),
+        options_kept(changed, options),
+    ):
+        changed.randomness = {'seed': 2}
+
+
+def test_imports_of_an_option_are_made(cfg: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'imported_by_an_option.py').write_text('')
+    monkeypatch.syspath_prepend(tmp_path)
+    load_config(cfg, {'custom_imports.imports': ['imported_by_an_option']})
+    assert 'imported_by_an_option' in sys.modules
 
 
 @pytest.mark.parametrize('text, message', [('a = 1\n', 'no `model`'), (None, 'no such file')])

@@ -9,7 +9,8 @@ from mmengine.registry import init_default_scope
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmagg.apis.inference import for_inference
+from mmagg.apis.config import load_config
+from mmagg.apis.inference import for_inference, load_model
 
 BACKBONES = {
     'ResNet': dict(type='ResNet', depth=50, base_channels=8, norm_eval=True),
@@ -62,3 +63,12 @@ def test_results_stay_the_same(name):
     with torch.no_grad():
         for ours, want in zip(prepared(image, feature), model(image, feature), strict=True):
             torch.testing.assert_close(ours, want)
+
+
+def test_masks_are_rle_unless_an_option_says_otherwise(root, tmp_path):
+    config = root / 'configs/demo/solo_tiny_shapes.py'
+    torch.save({'state_dict': MODELS.build(load_config(config).model).state_dict()}, tmp_path / 'model.pth')
+    for options, expected in ((None, 'rle'), ({'model.test_cfg.mask_format': 'bitmap'}, 'bitmap')):
+        model = load_model(config, tmp_path / 'model.pth', cfg_options=options)
+        assert model.mask_head.post_process.mask_format == expected
+        assert model.cfg.model.test_cfg.mask_format == expected

@@ -94,6 +94,17 @@ def test_the_base_file_says_what_the_flag_does_on_coco(root: Path, tmp_path: Pat
         assert getattr(written, name) == getattr(derived, name)
 
 
+def test_options_for_a_pipeline_that_is_replaced_are_refused(root: Path):
+    cfg = load_config(root / 'configs/demo/solo_tiny_shapes.py')
+    keys = ['test_dataloader.dataset.dataset.pipeline.1.scale', 'test_dataloader.dataset.pipeline']
+    use_tta(copy.deepcopy(cfg), keys)  # the views are made of it
+    cfg.tta_pipeline = [LOAD]
+    use_tta(copy.deepcopy(cfg), ['test_dataloader.batch_size', 'model.test_cfg.score_thr'])
+    for key in keys:
+        with pytest.raises(InputError, match=f'--cfg-options {key}: --tta takes the tta_pipeline of the config'):
+            use_tta(cfg, [key])
+
+
 def test_the_config_decides(root: Path):
     cfg = load_config(root / 'configs/demo/solo_tiny_shapes.py', {'tta_model.score': 'max'})
     cfg.tta_pipeline, head = [LOAD], cfg.model.mask_head.type

@@ -9,7 +9,7 @@ import pytest
 from mmengine.config import Config
 
 from mmagg.datasets import coco_folder
-from mmagg.datasets.coco_folder import class_names, coco_folder_options, palette
+from mmagg.datasets.coco_folder import class_names, coco_folder_options, palette, unwrapped
 
 # Neither contiguous nor sorted: label i must still be class i.
 CATEGORIES = [{'id': 40, 'name': 'fig'}, {'id': 7, 'name': 'date'}, {'id': 12, 'name': 'nut'}]
@@ -139,6 +139,20 @@ def test_without_validation_split_training_stands_in(folder, monkeypatch):
     assert cfg.val_evaluator.ann_file == str(folder / 'annotations' / 'instances_train.json')
     (line,) = lines
     assert 'instances_val.json is missing' in line
+
+
+@pytest.mark.parametrize('stage, split', [('train', 'train'), ('val', 'val'), ('test', 'val')])
+def test_the_split_of_one_stage_is_enough(folder, stage, split):
+    other = {'train': 'val', 'val': 'train'}[split]
+    (folder / 'annotations' / f'instances_{other}.json').unlink()
+    cfg = _config()
+    coco_folder_options(cfg, folder, [stage])
+    dataset = unwrapped(cfg[f'{stage}_dataloader'].dataset)
+    assert dataset.ann_file == f'annotations/instances_{split}.json'
+    assert list(dataset.metainfo.classes) == NAMES
+    assert cfg.model.mask_head.num_classes == 3
+    others = [unwrapped(cfg[f'{name}_dataloader'].dataset) for name in {'train', 'val', 'test'} - {stage}]
+    assert {dataset.data_root for dataset in others} == {'data/coco/'}
 
 
 @pytest.mark.parametrize('missing', ['annotations/instances_train.json', 'images/train', 'images/val'])
