@@ -223,7 +223,7 @@ def _predictions_told(writers: Sequence[CocoResults | PickledResults], runner: R
             raise
         done = next((writer for writer in writers if writer.written), None)
         if done is None:
-            places = ' and '.join(str(writer.path) for writer in writers)
+            places = ' and '.join(f'{one.path}{" (which is older)" * one.path.exists()}' for one in writers)
             told = f'the test did not come to its end, so its predictions are not written to {places}'
         else:
             told = f'the predictions are in {done.path}'
