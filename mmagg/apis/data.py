@@ -16,14 +16,14 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import coco_format, read_coco
+from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
 from mmagg.datasets.coco_filter import LeftOut, left_out
 from mmagg.datasets.coco_folder import STAGES, coco_folder_options, unwrapped, with_num_classes
 from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets_of, is_local
+from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
 Purpose = Literal['train', 'test', 'show']
-DECODED = 5000  # images of a data set up to which the check decodes all of them
 
 
 def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[str] = STAGES) -> None:
@@ -72,10 +72,10 @@ def check_data(
     evaluators = [] if purpose == 'show' else list(_evaluators(cfg, stages))
     _check_files(cfg, [*datasets_of(cfg, stages), *evaluators])
     sources = coco_sources(cfg, stages)
-    sizes, filtered = _check_classes(cfg, sources)
+    filtered = _check_classes(cfg, sources, read=purpose == 'show')
     _check_evaluators(evaluators, sources)
     if purpose != 'show' and not skip_check:
-        _check_annotations(sources, sizes, purpose)
+        _check_annotations(cfg, sources, purpose)
     for found in filtered:
         if found.everything:
             raise InputError(str(found))
@@ -108,21 +108,26 @@ def _check_files(cfg: Config, parts: Iterable[Part]) -> None:
                 )
 
 
-def _check_classes(cfg: Config, sources: list[CocoSource]) -> tuple[dict[Path, int], list[LeftOut]]:
-    """Compare the classes of config, files and model; returns each file's number of images, and what is left out."""
+def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> list[LeftOut]:
+    """Compare the classes of config, files and model, with `read` also make sure that all annotations can be read.
+
+    Returns:
+        what `filter_cfg` leaves out.
+    """
     heads = {key: head['num_classes'] for key, head in with_num_classes(cfg.model)}
-    sizes, filtered = {}, []
+    filtered = []
     for path in dict.fromkeys(source.annotations for source in sources):
         content = read_coco(path)  # the largest part of the work for large files, which fill the memory: one at a time
         with coco_format(path):
             names = [str(category['name']) for category in content.categories]
+        if read:  # mmdet crashes or hangs on some that cannot be
+            check_annotations(content)
         for source in sources:
             if source.annotations == path:
                 compare_classes(source, names, heads)
                 filtered.append(left_out(source, content))
-        sizes[path] = len(content.images)
     compare_labels(sources)
-    return sizes, [found for found in filtered if found.small or found.empty]
+    return [found for found in filtered if found.small or found.empty]
 
 
 def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None:
@@ -150,11 +155,12 @@ def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
                 yield f'{stage}_evaluator' + (f'.{index}' if several else ''), evaluator
 
 
-def _check_annotations(sources: list[CocoSource], sizes: dict[Path, int], purpose: Purpose) -> None:
+def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose) -> None:
     """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
     fatal = 0
-    for annotations, images in dict.fromkeys((source.annotations, source.images) for source in sources):
-        found = check_coco(annotations, images, decode_images=sizes[annotations] <= DECODED)
+    for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
+        needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
+        found = check_coco(annotations, images, training=purpose == 'train', **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         fatal += sum(finding.severity == 'fatal' for finding in found)

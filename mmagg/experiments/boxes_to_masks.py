@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import load_model
-from mmagg.datasets.coco_file import CocoFile, read_records
+from mmagg.datasets.coco_file import BAD, CocoFile, read_records
 from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch
@@ -140,7 +140,7 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
             image, is_known = truth.image_by_id.get(record['image_id']), record['category_id'] in known
             x, y, width, height = record['bbox']
             sound = all(map(math.isfinite, (x, y, width, height, record['score']))) and min(width, height) >= 0
-        except (KeyError, TypeError, ValueError) as error:
+        except BAD as error:
             raise InputError(f'{path}: entry {i} is no box ({type(error).__name__}: {error})') from error
         where = f'{path}: entry {i}, bbox {record["bbox"]} with score {record["score"]}'
         if image is None:

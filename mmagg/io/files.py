@@ -47,13 +47,16 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not JSON, or not UTF-8.
+        ValueError: it is not JSON, or not UTF-8, or nested too deeply to be read.
     """
     path = Path(path)
     size = path.stat().st_size
     if size > LARGE:
         tqdm.write(f'reading {path} ({size / 1e6:.0f} MB) ...', file=sys.stderr)
-    return json.loads(path.read_text(encoding='utf-8'))
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except RecursionError as error:
+        raise ValueError('lists or dicts are nested too deeply') from error
 
 
 def check_folder(path: Path, flag: str = '--out') -> None:

@@ -192,7 +192,8 @@ def test_a_filter_that_leaves_no_image_is_refused(tiny_config, shapes_folder, ch
 
     def shrink(content):
         content['images'][0]['width'] = 31
-        content['annotations'] = [x for x in content['annotations'] if x['image_id'] != content['images'][1]['id']]
+        kept = {image['id'] for image in content['images'][2:]}
+        content['annotations'] = [x for x in content['annotations'] if x['image_id'] in kept]
 
     folder = changed('train', shrink)
     cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder)])
@@ -212,13 +213,13 @@ def test_data_are_checked_without_the_flag_and_in_testing(tiny_config, changed, 
     assert 'checkpoint' in refused('test', own(root=folder), checkpoint, '--skip-check')
 
 
-def test_large_sets_are_not_decoded(own, monkeypatch):
+def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     asked = []
     monkeypatch.setattr('mmagg.apis.data.check_coco', lambda *_, **options: asked.append(options) or [])
     check_data(load_config(own()), ['val', 'test'], purpose='test')
-    monkeypatch.setattr('mmagg.apis.data.DECODED', 1)
-    check_data(load_config(own()), ['val', 'test'], purpose='test')
-    assert [options['decode_images'] for options in asked] == [True, False], 'once each, though two stages read it'
+    check_data(load_config(own()), ['train'], purpose='train')
+    assert [options['training'] for options in asked] == [False, True]
+    assert all(options['masks'] and options['resized_to'] == 64 for options in asked)
 
 
 def test_other_data_sets_are_left_alone(own, shapes_folder):
