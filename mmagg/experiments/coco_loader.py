@@ -38,13 +38,13 @@ def images_to_test(
     """
     changes = [partial(use_coco_folder, folder=coco, stages=['test'])]
     cfg = load_config(config, cfg_options, changes=changes, reads={'model', 'test_dataloader', 'work_dir'})
-    with options_kept(cfg, cfg_options):  # masks are compared and changed as RLE
-        ask_for_rle(cfg)
     if cfg.get('test_dataloader') is None:
         raise InputError(f'config {config}: no `test_dataloader`, so it cannot be tested')
-    check_data(cfg, ['test'], purpose='test')
-    if max_images:
-        cfg.test_dataloader.dataset.indices = max_images
+    check_data(cfg, ['test'], purpose='show')
+    with options_kept(cfg, cfg_options):
+        ask_for_rle(cfg)  # as which masks are compared here
+        if max_images:
+            cfg.test_dataloader.dataset.indices = max_images
     loader = Runner.build_dataloader(cfg.test_dataloader)
     if not getattr(loader.dataset, 'cat_ids', None):
         raise InputError(
