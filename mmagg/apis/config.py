@@ -76,7 +76,7 @@ def _merge(cfg: Config, options: dict) -> None:
     if any(key.startswith('default_scope') for key in options):
         init_default_scope(cfg.default_scope)
     if any(key.startswith('custom_imports') for key in options):  # mmengine imports them as it reads the file
-        import_modules_from_strings(**cfg.custom_imports)
+        import_modules_from_strings(**(cfg.custom_imports or {'imports': []}))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.costs import candidates as scores
 from mmagg.costs import stage_times
 from mmagg.costs.memory import MIB
-from mmagg.costs.random_model import SEED, random_batch, random_model
+from mmagg.costs.random_model import MASK_FORMAT, SEED, random_batch, random_model
 from mmagg.costs.timing import in_turns
 from mmagg.io.errors import InputError
 
@@ -120,7 +120,7 @@ def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> nn.M
     if wanted and not (scores.is_solo(model) or scores.has_fcos_boxes(model)):
         raise InputError(f'--candidates: the head of {config} is not of the SOLO family, and its boxes not from FCOS')
     post_process = getattr(getattr(model, 'mask_head', None), 'post_process', None)
-    if post_process is not None:
+    if post_process is not None and MASK_FORMAT not in (cfg_options or {}):
         post_process.mask_format = 'rle'  # as test.py and demo.py run it
     return model
 

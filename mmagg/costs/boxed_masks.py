@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
-from mmagg.costs.random_model import random_model
+from mmagg.costs.random_model import MASK_FORMAT, random_model
 from mmagg.costs.timing import heading, measure
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
@@ -59,7 +59,8 @@ def benchmark_boxed_masks(
     head = getattr(model, 'mask_head', None)
     if not isinstance(head, BoxedMaskHead):
         raise InputError(f'{config}: the mask head is a {type(head).__name__}, not a BoxedMaskHead')
-    head.post_process.mask_format = 'bitmap'  # encoding is no part of this
+    if MASK_FORMAT not in (cfg_options or {}):
+        head.post_process.mask_format = 'bitmap'  # encoding is no part of this
     model = model.to(place).eval()
     places = PLACES if head.coefficients is not None and not head.coefficients.dense else ()
     coefficients = []

@@ -20,6 +20,7 @@ from mmagg.io.errors import InputError
 from mmagg.models.masks import assume_dictionaries
 
 SEED = 0
+MASK_FORMAT = 'model.test_cfg.mask_format'  # an option for it wins over what a measurement would choose
 
 
 def random_model(config: str, cfg_options: dict | None) -> nn.Module:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def read_detections(path: Path, truth: Truth, *, max_dets: int = MAX_DETECTIONS)
     for place, entry in entries.items():
         score = entry.get('score')
         if not is_finite(score):
-            raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
+            raise InputError(f'{path}: the score of detection {place} is {shortened(score)}, not a finite number')
     scores = np.array([entry['score'] for entry in content], float)
     return Detections(images, labels, areas, scores, outlines, path).counted(max_dets)
 

@@ -56,15 +56,13 @@ def check_images(
     for image in images:
         for severity, kind, example in _thin(image, resized_to):
             findings.add(severity, kind, [example])
-    step = -(-len(images) // DECODED)  # every so many-th is decoded
-    if decode and step > 1:
-        findings.say(
-            'note',
-            f'{len(images)} images: of all of them the size was read, every {step}th was decoded as well',
-        )
-    looked_at = partial(_defects, folder=folder, decode=decode, step=step)
+    decoded = np.arange(len(images)) * min(DECODED, len(images)) % len(images) < DECODED  # an even sample
+    if decode and not decoded.all():
+        what = f'the size of all was read, {decoded.sum()} of them, evenly spread, were decoded as well'
+        findings.say('note', f'{len(images)} images: {what}')
+    looked_at = partial(_defects, folder=folder, decode=decode)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        defects = pool.map(looked_at, range(len(images)), images)
+        defects = pool.map(looked_at, images, decoded)
         for found in tqdm(defects, total=len(images), desc='images', unit='image', delay=2):
             for severity, kind, example in found:
                 findings.add(severity, kind, [example])
@@ -83,7 +81,7 @@ def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
         yield 'warning', f'images of extreme proportions ({THIN} to 1 or more)', example
 
 
-def _defects(index: int, image: Entry, *, folder: Path, decode: bool, step: int) -> list[Found]:
+def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list[Found]:
     """What is wrong with an image file."""
     name = image['file_name']
     try:
@@ -91,7 +89,7 @@ def _defects(index: int, image: Entry, *, folder: Path, decode: bool, step: int)
         if not decode:
             return [] if path.is_file() else [('fatal', 'missing image files', name)]
         size = image['height'], image['width']
-        if index % step and _size_by_header(path) == size:
+        if not decoded and _size_by_header(path) == size:
             return []
         return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
     except (OSError, ValueError):  # of a name with a zero byte

@@ -16,6 +16,9 @@ from mmagg.apis.config import load_config, options_kept
 from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.inference import ask_for_rle
 from mmagg.datasets.image_errors import name_images_in_errors
+from mmagg.datasets.findings import Findings
+from mmagg.datasets.image_check import check_images
+from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
 
@@ -35,24 +38,36 @@ def images_to_test(
         cfg_options: changes to the config, dotted keys.
 
     Raises:
-        InputError: the config cannot be used, has no test data, or no COCO categories.
+        InputError: the config cannot be used, has no test data, or no COCO categories, or an image cannot be used.
     """
     changes = [partial(use_coco_folder, folder=coco, stages=['test'])]
     cfg = load_config(config, cfg_options, changes=changes, reads={'model', 'test_dataloader', 'work_dir'})
-    with options_kept(cfg, cfg_options):  # masks are compared and changed as RLE
-        ask_for_rle(cfg)
     if cfg.get('test_dataloader') is None:
         raise InputError(f'config {config}: no `test_dataloader`, so it cannot be tested')
-    check_data(cfg, ['test'], purpose='test')
-    if max_images:
-        cfg.test_dataloader.dataset.indices = max_images
+    check_data(cfg, ['test'], purpose='show')
+    with options_kept(cfg, cfg_options):
+        ask_for_rle(cfg)  # as which masks are compared here
+        if max_images:
+            cfg.test_dataloader.dataset.indices = max_images
     loader = Runner.build_dataloader(cfg.test_dataloader)
     if not getattr(loader.dataset, 'cat_ids', None):
         raise InputError(
             f'config {config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
         )
     name_images_in_errors(loader.dataset)
+    _refuse_images(loader.dataset, pipeline_needs(cfg.test_dataloader.dataset)['resized_to'])
     return cfg, loader
+
+
+def _refuse_images(dataset: BaseDataset, resized_to: int | None) -> None:
+    """Refuse images that are missing, broken, thin or of another size than annotated."""
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    images = [{'file_name': info['img_path'], 'height': info['height'], 'width': info['width']} for info in infos]
+    findings = Findings()
+    check_images(findings, images, Path(), decode=True, resized_to=resized_to)
+    fatal = [f'{dataset.ann_file}: {found.message}' for found in findings.summary() if found.severity == 'fatal']
+    if fatal:
+        raise InputError(*fatal)
 
 
 def check_classes(model: nn.Module, dataset: BaseDataset) -> None:

@@ -84,6 +84,24 @@ def test_one_line_names_the_file(
     assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('tool', ['mask-voting', 'boxes-to-masks', 'train', 'test', 'browse'])
+def test_an_empty_image_is_named(tool: str, tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    data = tmp_path / 'data'
+    shutil.copytree(shapes_folder, data)
+    for image in data.glob('images/*/000001.png'):
+        image.write_bytes(b'')
+    tools = {
+        **TOOLS,
+        'test': '{config} none.pth --coco {data} --work-dir {out}/t',
+        'browse': TOOLS['browse'] + ' --number 9',
+    }
+    arguments = [part.format(config=tiny_config, data=data, out=tmp_path / 'out') for part in tools[tool].split()]
+    assert run(COMMANDS[tool], arguments) == 2
+    error = capsys.readouterr().err
+    assert '000001.png' in error
+    assert 'Traceback' not in error
+
+
 @pytest.mark.parametrize(
     'change, message',
     [

@@ -216,7 +216,7 @@ def last_line(capsys) -> str:
                 'test_dataloader.dataset.data_root={folder}',
                 "test_dataloader.dataset.metainfo.classes=['circle','ring']",
             ],
-            'the model tells 5 classes apart, {folder}/annotations/instances_val.json has 2',
+            "num_classes is 5, but test_dataloader.dataset has 2 classes, ('circle', 'ring'): set it to 2",
         ),
     ],
 )

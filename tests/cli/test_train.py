@@ -204,10 +204,11 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / 'run').exists()
 
 
-def test_unknown_key_in_a_config_file_is_named(tiny_config: Path, tmp_path: Path, capsys) -> None:
+def test_unknown_key_in_a_config_file_is_named(tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     config = tmp_path / 'typo.py'
     config.write_text(f'_base_ = {str(tiny_config)!r}\nmodel = dict(mask_head=dict(stacked_conv=1))\n')
-    assert run(COMMANDS['train'], [str(config), '--work-dir', str(tmp_path / 'run')]) == 2
+    arguments = [config, '--coco', shapes_folder, '--work-dir', tmp_path / 'run']
+    assert run(COMMANDS['train'], [*map(str, arguments)]) == 2
     assert "unexpected keyword argument 'stacked_conv'" in capsys.readouterr().err
 
 

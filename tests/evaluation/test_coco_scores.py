@@ -201,6 +201,24 @@ def test_some_images_and_categories(kind: str, tmp_path: Path) -> None:
     assert set(average_precisions(read_annotations(path), results(), kind, [4], [10, 20]).values()) == {None}
 
 
+@pytest.mark.parametrize('kind', ['bbox', 'segm', 'boundary'])
+@pytest.mark.parametrize(
+    'rename',
+    ['img-{}'.format, '{:04d}'.format, lambda i: i - 100, lambda i: i - 100.0, lambda i: i + 2**63],
+    ids=['text', 'padded', 'negative', 'float', 'beyond 2^63'],
+)
+def test_any_ids_score_as_numbered_ones(kind: str, rename: Callable, tmp_path: Path) -> None:
+    content, records, path = truth(), results(), tmp_path / 'truth.json'
+    path.write_text(json.dumps(content))
+    expected = coco_scores(read_annotations(path), records, kind=kind, classwise=True)
+    for entry in (*records, *(entry for entries in content.values() for entry in entries)):
+        entry |= {key: rename(entry[key]) for key in ('id', 'image_id', 'category_id') if key in entry}
+        entry |= {side: float(entry[side]) for side in ('height', 'width') if side in entry}
+    path.write_text(json.dumps(content))
+    assert coco_scores(read_annotations(path), records, kind=kind, classwise=True) == expected
+    assert 0 < expected[f'{kind}_mAP'] < 1
+
+
 @pytest.mark.parametrize('counts', ['05', rle(0, 0, 9, 9)['counts'][:-1], [9, 5], [9, 10**9]])
 def test_codes_of_another_length_are_refused_by_everybody(counts: str | list, tmp_path: Path) -> None:
     content, path = truth(), tmp_path / 'truth.json'
