@@ -18,6 +18,7 @@ from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.engine.latency import LatencyHook
+from mmagg.engine.log_lines import LogLines
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.report import Evaluation, write_report
@@ -97,6 +98,7 @@ def test(
     _add_outputs(runner, out=out, show_dir=show_dir, score_thr=show_score_thr)
     latency = None if report is None else _add_report(runner, report, compiled=compile)
     runner.register_hook(ProgressHook())
+    runner.logger.addFilter(LogLines())
     metrics = runner.test()
     if is_main_process():
         write_json(metrics, work_dir / 'metrics.json')
