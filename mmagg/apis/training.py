@@ -14,10 +14,17 @@ from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
+from mmagg.apis.finished import nothing_left
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.origins import converter_hint
+from mmagg.apis.pretrained import load_from
+from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.learning_curves import LearningCurvesHook
+from mmagg.engine.log_lines import LogLines
 from mmagg.engine.progress import ProgressHook
+from mmagg.engine.schedules import ScheduleHook
+from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
 
 
@@ -27,6 +34,7 @@ def train(
     coco: str | Path | None = None,
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
+    allow_partial: bool = False,
     amp: bool = False,
     val_loss: bool = False,
     tensorboard: bool = False,
@@ -43,7 +51,10 @@ def train(
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
         coco: a folder in COCO format to train on instead of what the config names.
         work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
-        resume: a checkpoint to go on from; True for the last one in the work dir, if there is one.
+        resume: a checkpoint to go on from; True for the last one in the work dir, if there is one. The schedules are
+            the config's, see `mmagg.engine.schedules`.
+        allow_partial: start also from a checkpoint (the config's `load_from`) that has less than half of the model, or
+            is of another project.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
@@ -77,7 +88,14 @@ def train(
         _use_tensorboard(cfg)
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+    if allow_partial and not cfg.get('load_from'):
+        raise InputError('--allow-partial: the config has no load_from, so no checkpoint is loaded')
+    check_watched_scores(cfg, name, val_loss=val_loss)
     checkpoint = _resume(cfg, resume, work_dir, launcher)
+    if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
+        return work_dir
+    fresh = checkpoint is None and cfg.get('load_from') and not cfg.get('resume')
+    pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
     if coco and not skip_check:
         check_annotations(cfg, launcher)
     name_visualizer(cfg)
@@ -88,6 +106,8 @@ def train(
         compile_parts(model)
     if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
         load_weights(model, checkpoint, cfg.load_from)
+    if pretrained is not None:
+        runner.register_hook(pretrained)
     curves = _watch(runner, val_loss=val_loss)
     try:
         runner.train()
@@ -132,9 +152,16 @@ def _use_tensorboard(cfg: Config) -> None:
 
 def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     """Add the hooks that every training has, unless the config has them; returns the one that draws the curves."""
+    runner.logger.addFilter(LogLines())
     present = {type(hook) for hook in runner.hooks}
     # Not by the config: it is saved for testing, where mmagg may be unknown.
-    for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
+    for kind in (
+        ProgressHook,
+        FiniteLossHook,
+        ScheduleHook,
+        WatchedScoresHook,
+        *([ValidationLossHook] if val_loss else []),
+    ):
         if kind not in present:
             runner.register_hook(kind())
     curves = LearningCurvesHook()
@@ -153,8 +180,10 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, launcher: st
         return None
     checkpoint = load_checkpoint(source)
     if 'optimizer' not in checkpoint or 'message_hub' not in checkpoint:
+        hint = converter_hint(checkpoint['state_dict'], source, config=name_of(cfg))
         raise InputError(
             f'checkpoint {source}: holds weights only; to start from it use --cfg-options load_from={source}'
+            + (f'; {hint}' if hint else '')
         )
     cfg.resume, cfg.load_from = True, str(source)
     return checkpoint

@@ -14,7 +14,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmagg.evaluation.coco_scores import KINDS, coco_scores, read_annotations
+from mmagg.evaluation.coco_scores import KINDS, NAMES, coco_scores, read_annotations
 from mmagg.ops import chunk_size, masks_to_rle
 
 Kept = dict[str, Any]
@@ -63,6 +63,21 @@ class COCOInstanceMetric(BaseMetric):
         self.classwise, self.byte_budget = classwise, byte_budget
         self.ann_file = ann_file
         self.annotations = read_annotations(ann_file)
+
+    @classmethod
+    def score_names(
+        cls,
+        *,
+        metric: str | Sequence[str] = ('bbox', 'segm'),
+        classwise: bool = False,
+        prefix: str | None = None,
+        **_: Any,
+    ) -> list[str] | None:
+        """The names of the scores that a metric with these arguments has; None if they depend on the data's classes."""
+        kinds = [metric] if isinstance(metric, str) else metric
+        return (
+            None if classwise else [f'{prefix or cls.default_prefix}/{kind}_{name}' for kind in kinds for name in NAMES]
+        )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions: arrays and RLE, one entry an image.

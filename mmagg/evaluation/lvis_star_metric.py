@@ -89,6 +89,12 @@ class LVISStarMetric(BaseMetric):
             coco_number(name) or image['id']: image for name, image in zip(names, self.lvis['images'], strict=True)
         }
 
+    @classmethod
+    def score_names(cls, *, metric: str | Sequence[str] = KINDS, prefix: str | None = None, **_: Any) -> list[str]:
+        """The names of the scores that a metric with these arguments has."""
+        kinds = [metric] if isinstance(metric, str) else metric
+        return [f'{prefix or cls.default_prefix}/{kind}_{name}' for kind in kinds for name in AT]
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions, one entry an image: None for an image that LVIS does not have.
 
