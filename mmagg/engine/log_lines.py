@@ -12,6 +12,7 @@ from mmagg.io.tables import NONE
 HEAD = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s*(?:\[[^]]*\])*\[\s*(\d+)/(\d+)\]')
 EXPERIMENT = 'Exp name: '
 MISSING = re.compile(r'(\S*(?:A[PR]|precision)\S*): -1\.0*(?=\s|$)')  # COCO's scores are 0 to 1
+BEST = re.compile(r'(?<=^The best checkpoint with )-1\.0*(?= )')
 
 
 class LogLines(logging.Filter):
@@ -29,6 +30,7 @@ class LogLines(logging.Filter):
             return line != known
         found = HEAD.match(line)
         if found is None:
+            record.msg, record.args = BEST.sub(NONE, line), ()
             return True
         mode, place, end = found.groups()
         known, self.last = self.last, found[0]

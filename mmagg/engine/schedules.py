@@ -52,7 +52,8 @@ class ScheduleHook(Hook):
             return
         meta = checkpoint['meta']
         meta.pop('config', None)  # mmengine would run this text as Python code
-        self.longer = _longer(runner, checkpoint['message_hub']['runtime_info'])
+        if 'optimizer' not in checkpoint:  # mmengine goes on with the config's, from the start
+            return
         wrappers, schedules = _wrappers(runner.optim_wrapper), _by_optimiser(runner.param_schedulers)
         saved = _by_optimiser(checkpoint.get('param_schedulers'))
         saved_groups = {name: list(_saved_groups(checkpoint['optimizer'], name)) for name in wrappers}
@@ -64,9 +65,11 @@ class ScheduleHook(Hook):
                 *changed_schedules(schedules.get(name, []), saved.get(name, [])),
             )
         )
-        if not self.changes:
-            return
         every = [schedule for group in schedules.values() for schedule in group]
+        if not self.changes:
+            if every and all(meta['epoch' if one.by_epoch else 'iter'] >= one.end for one in every):
+                self.longer = _longer(runner, checkpoint['message_hub']['runtime_info'])
+            return
         run_through(every, epochs=meta['epoch'], iterations=meta['iter'], length=len(runner.train_dataloader))
         self.states = {
             name: [
@@ -89,7 +92,7 @@ class ScheduleHook(Hook):
                 rates = [rate for wrapper in _wrappers(runner.optim_wrapper).values() for rate in _rates(wrapper)]
                 runner.logger.info(
                     f"the training is longer than the checkpoint's ({self.longer}), the schedule of the config is not: "
-                    f'{", ".join(rates)} from here; see `end` and `milestones` of param_scheduler'
+                    f'{", ".join(rates)} from here; see `end` in param_scheduler'
                 )
             return
         rates = []

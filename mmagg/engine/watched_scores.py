@@ -21,14 +21,21 @@ class WatchedScoresHook(Hook):
 
     priority = 65  # after the scores have been logged, before anything reads them
 
+    def __init__(self) -> None:
+        self.absent: set[str] = set()
+
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Look for the names; a model that finds nothing may have no scores at all.
+        """Look for the names; a model that finds nothing may have no scores at all. Say which score is never there.
 
         Raises:
             InputError: names what is watched, and the scores that there are.
         """
         for place, names in _watched(runner) if metrics else ():
             refuse_unknown(place, names, metrics)
+            for name in set(names) - self.absent:
+                if metrics.get(name) == -1:
+                    runner.logger.warning(f'{place}={name!r}: the validation has no objects that it scores')
+                    self.absent.add(name)
 
 
 def refuse_unknown(place: str, names: Collection[str], known: Collection[str]) -> None:

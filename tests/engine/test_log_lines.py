@@ -49,6 +49,8 @@ def test_forms_of_the_head(head: str, written) -> None:
 
 
 def test_scores_that_do_not_exist_are_dashes(written) -> None:
+    best = 'The best checkpoint with -1.0000 coco/segm_mAP_l at 1 epoch is saved to best.pth.'
+    assert written(best) == [best.replace('-1.0000', '–')]
     line = (
         'Epoch(val) [1][2/2]    coco/bbox_mAP_l: -1.0000  coco/segm_AR_m@100: -1.000  lvis/segm_AP*50: -1.0  '
         'coco/segm_traffic light_precision: -1.0000  coco/segm_mAP: 0.0000  offset: -1.0000  lr: 1.0  time: 0.1'

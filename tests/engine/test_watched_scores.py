@@ -41,3 +41,13 @@ def test_it_looks_after_all_scores_are_there_and_before_they_are_read() -> None:
     place = get_priority(WatchedScoresHook.priority)
     assert max(get_priority(hook.priority) for hook in (ValidationLossHook, LoggerHook)) < place
     assert place < min(get_priority(hook.priority) for hook in (ParamSchedulerHook, CheckpointHook, EarlyStoppingHook))
+
+
+def test_a_score_of_no_objects_is_said_once() -> None:
+    said = []
+    hooks = [CheckpointHook(save_best=['mAP', 'mAP_l'], rule='greater')]
+    logger = SimpleNamespace(warning=said.append)
+    runner, hook = SimpleNamespace(hooks=hooks, param_schedulers=[], logger=logger), WatchedScoresHook()
+    for _ in range(2):
+        hook.after_val_epoch(runner, {'mAP': 0.5, 'mAP_l': -1.0})
+    assert said == ["save_best='mAP_l': the validation has no objects that it scores"]
