@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from mmagg.apis.checkpoint import load_from_local
 from mmagg.engine.schedules import ScheduleHook
 from mmagg.io.errors import InputError
 
@@ -186,9 +187,7 @@ def test_a_longer_training_with_the_same_schedule_is_said(tmp_path: Path) -> Non
     trained(config(*schedules, epochs=2), tmp_path / 'before')
     rates, _ = trained(config(*schedules, epochs=3), tmp_path / 'after', resume=tmp_path / 'before/epoch_2.pth')
     assert rates[0][-1][0] == pytest.approx(0.01)
-    line = (
-        "longer than the checkpoint's (2 → 3 epochs), the schedule of the config is not: learning rate 0.01 as"
-    )
+    line = "longer than the checkpoint's (2 → 3 epochs), the schedule of the config is not: learning rate 0.01 as"
     assert line in log(tmp_path / 'after')
 
 
@@ -266,7 +265,7 @@ def test_another_optimiser_is_refused(tmp_path: Path) -> None:
 def test_text_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
     trained(config(epochs=1), tmp_path / 'before')
     path = tmp_path / 'before/epoch_1.pth'
-    content = torch.load(path, weights_only=False)
+    content = load_from_local(str(path))
     content['meta']['config'] = f'open({str(tmp_path / "run")!r}, "w")\n'
     torch.save(content, path)
     trained(config(epochs=2), tmp_path / 'after', resume=path)
