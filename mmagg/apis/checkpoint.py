@@ -19,6 +19,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
+from mmagg.apis.origins import conversion, converter_hint
 from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
@@ -63,12 +64,15 @@ def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
         with torch.serialization.safe_globals(_safe_globals()):
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise InputError(f'checkpoint {filename}: {_why_refused(str(error))}') from error
+        raise InputError(f'checkpoint {filename}: {_why_refused(str(error), filename)}') from error
     except (RuntimeError, EOFError, KeyError, AttributeError) as error:
         raise InputError(f'checkpoint {filename}: cannot be read ({one_line(error)[:160]})') from error
 
 
-def _why_refused(message: str) -> str:
+def _why_refused(message: str, source: str | Path) -> str:
+    if str(source).endswith('.pkl'):  # of NumPy arrays
+        command = conversion('adelaidet_to_mmagg.py', source)
+        return f"no PyTorch checkpoint; if it is AdelaiDet's, convert it first: {command}"
     foreign = re.search(r'(?:GLOBAL|class|global) [`\']?([\w.]*\w\.\w+)', message)
     if foreign is None:
         return 'not a PyTorch checkpoint, or a damaged one'
@@ -115,12 +119,19 @@ def load_checkpoint(source: str | Path) -> dict:
     try:
         content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
     except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
-        raise InputError(f'checkpoint {source}: {_why_refused(str(error))}') from error
-    state = content.get('state_dict', content) if isinstance(content, dict) else None
+        raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
+    state = _weights(content)
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
     return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+
+
+def _weights(content: Any) -> Any:
+    """What should be a dict of tensors: in mmengine's form, in Detectron2's, or bare."""
+    if not isinstance(content, dict):
+        return None
+    return next((content[key] for key in ('state_dict', 'model') if isinstance(content.get(key), dict)), content)
 
 
 def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, str]]:
@@ -153,13 +164,25 @@ def load_weights(model: nn.Module, checkpoint: dict, source: str | Path) -> None
     """Load all of a checkpoint's weights into ``model``, or nothing.
 
     Raises:
-        InputError: names the first keys that are missing, unknown or of another shape.
+        InputError: as of `require_fit`.
+    """
+    require_fit(model, checkpoint, source)
+    model.load_state_dict(checkpoint['state_dict'], strict=False)
+
+
+def require_fit(model: nn.Module, checkpoint: dict, source: str | Path) -> None:
+    """Refuse a checkpoint that is not all of a model's weights and no others.
+
+    Raises:
+        InputError: names the first keys that are missing, unknown or of another shape, and the command that converts
+            another project's checkpoint.
     """
     state = checkpoint['state_dict']
     problems = listed({kind: found.values() for kind, found in misfits(model, state).items()})
     if problems:
-        raise InputError(f'checkpoint {source} does not fit the model{_class_hint(model, checkpoint)}: {problems}')
-    model.load_state_dict(state, strict=False)
+        foreign = converter_hint(state, source, ours=model.state_dict())
+        hint = f' ({foreign})' if foreign else _class_hint(model, checkpoint)
+        raise InputError(f'checkpoint {source} does not fit the model{hint}: {problems}')
 
 
 def checkpoint_classes(checkpoint: dict) -> tuple[str, ...] | None:

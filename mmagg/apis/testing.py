@@ -27,6 +27,7 @@ from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
+from mmagg.engine.log_lines import LogLines
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
@@ -137,6 +138,7 @@ def test(
     if cap := detection_cap(cfg):
         runner.register_hook(DetectionCapHook(cap))
     runner.register_hook(ProgressHook())
+    runner.logger.addFilter(LogLines())
     with _predictions_told(writers, runner):
         metrics = runner.test()
     if is_main_process():

@@ -15,16 +15,23 @@ from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
 from mmagg.apis.data import check_data, use_coco_folder
+from mmagg.apis.finished import nothing_left
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.load_from import load_from
+from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model
+from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
+from mmagg.engine.log_lines import LogLines
 from mmagg.engine.progress import ProgressHook
+from mmagg.engine.schedules import ScheduleHook
 from mmagg.engine.training_runner import StartHook, TrainingRunner
+from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
 
 
@@ -35,6 +42,7 @@ def train(
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
     overwrite: bool = False,
+    allow_partial: bool = False,
     amp: bool = False,
     val_loss: bool = False,
     tensorboard: bool = False,
@@ -54,8 +62,11 @@ def train(
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
         coco: a folder in COCO format to train on instead of what the config names.
         work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
-        resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one.
+        resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one. The schedules
+            are the config's, see `mmagg.engine.schedules`.
         overwrite: replace the run that the work dir holds, which is refused otherwise, unless it is resumed.
+        allow_partial: start also from a checkpoint (the config's `load_from`) that has less than half of the model, or
+            is of another project.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
@@ -95,8 +106,15 @@ def train(
         checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
     if tensorboard:
         _use_tensorboard(cfg)
+    if allow_partial and not cfg.get('load_from'):
+        raise InputError('--allow-partial: the config has no load_from, so no checkpoint is loaded')
+    check_watched_scores(cfg, name, val_loss=val_loss)
+    if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
+        return work_dir
     check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
     prepare_model(cfg, launcher)
+    fresh = checkpoint is None and cfg.get('load_from')
+    pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
     name_visualizer(cfg)
     start_processes(cfg, launcher)
     start = StartHook(overwrite=overwrite)
@@ -108,6 +126,8 @@ def train(
             compile_parts(model)
         if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
             load_weights(model, checkpoint, cfg.load_from)
+        if pretrained is not None:
+            runner.register_hook(pretrained)
         curves = _watch(runner, val_loss=val_loss)
         name_images_in_errors(runner.train_dataloader.dataset)
         if runner.val_loop is not None:
@@ -143,9 +163,16 @@ def _use_tensorboard(cfg: Config) -> None:
 
 def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     """Add the hooks that every training has, unless the config has them; returns the one that draws the curves."""
+    runner.logger.addFilter(LogLines())
     present = {type(hook) for hook in runner.hooks}
     # Not by the config: it is saved for testing, where mmagg may be unknown.
-    for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
+    for kind in (
+        ProgressHook,
+        FiniteLossHook,
+        ScheduleHook,
+        WatchedScoresHook,
+        *([ValidationLossHook] if val_loss else []),
+    ):
         if kind not in present:
             runner.register_hook(kind())
     if cap := detection_cap(runner.cfg):
@@ -167,8 +194,10 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
         return None
     checkpoint = load_checkpoint(source)
     if 'optimizer' not in checkpoint or 'message_hub' not in checkpoint:
+        hint = converter_hint(checkpoint['state_dict'], source, config=name_of(cfg))
         raise InputError(
             f'checkpoint {source}: holds weights only; to start from it use --cfg-options load_from={source}'
+            + (f'; {hint}' if hint else '')
         )
     cfg.resume, cfg.load_from = True, str(source)
     return checkpoint

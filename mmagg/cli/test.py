@@ -47,13 +47,14 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.config import load_config, set_work_dir
     from mmagg.apis.launch import is_main
     from mmagg.apis.testing import test
+    from mmagg.io.tables import score
 
     work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
 
     def show(metrics: dict) -> None:
         width = max((len(name) for name in metrics), default=0)
         for name, value in metrics.items():
-            print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
+            print(f'{name:<{width}}  {score(value) if isinstance(value, float) else value}')
         if not metrics:
             print('no metrics: the model found nothing in any image')
         print(f'written to {work_dir / "metrics.json"}', flush=True)

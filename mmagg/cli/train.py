@@ -22,12 +22,19 @@ def parser() -> argparse.ArgumentParser:
         const=True,
         default=False,
         metavar='CKPT',
-        help='go on from this checkpoint, without a value from the last whole one in the work dir',
+        help='go on from this checkpoint, without a value from the last whole one in the work dir; schedules are those '
+        'of the config. Where nothing is left to train, a line says so: exit code 0, and 2 for a CKPT that was named',
     )
     parser.add_argument(
         '--overwrite',
         action='store_true',
         help='replace the run in the work dir: a folder with checkpoints is refused, unless --resume goes on with it',
+    )
+    parser.add_argument(
+        '--allow-partial',
+        action='store_true',
+        help="start also from a checkpoint (the config's load_from) that has less than half of the model, "
+        "or is another project's",
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on CUDA, bfloat16 on CPU)')
     parser.add_argument(
@@ -45,7 +52,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train as the arguments say."""
+    """Train as the arguments say; the last line is the command that tests the model."""
+    from mmagg.apis.launch import is_main
     from mmagg.apis.training import train
+    from mmagg.cli.next_command import sibling
 
-    train(**vars(args))
+    work_dir = train(**vars(args))
+    checkpoint = _best_or_last(work_dir)
+    if checkpoint is not None and is_main(args.launcher):
+        config = work_dir / Path(args.config.rpartition('::')[2]).name  # with --coco and --cfg-options in it
+        print(f'next: {sibling("test", config if config.is_file() else args.config, checkpoint)}')
+
+
+def _best_or_last(work_dir: Path) -> Path | None:
+    """The checkpoint to test: the best one, if a training keeps that, else the last."""
+    from mmagg.apis.work_dir import latest_checkpoint
+
+    last = latest_checkpoint(work_dir)
+    folder = work_dir if last is None else last.parent
+    return max(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime, default=last)

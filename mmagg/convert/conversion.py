@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import load_weights, secure_loading
 from mmagg.apis.config import load_config
+from mmagg.apis.origins import converter_hint
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
@@ -61,7 +62,7 @@ def require_head(state: Mapping[str, Tensor], prefix: str, source: Path) -> None
         first = next(iter(state), 'it has no weights')
         raise InputError(
             f'checkpoint {source}: no head under the names that this converter knows ({first}, …); '
-            'see --help for what it reads'
+            + (converter_hint(state, source) or 'see --help for what it reads')
         )
 
 

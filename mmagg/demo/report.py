@@ -12,11 +12,10 @@ from mmagg.demo.journal import DATA, Journal
 from mmagg.demo.shapes import CLASSES
 from mmagg.demo.steps import Trial
 from mmagg.io.errors import InputError
-from mmagg.io.tables import percent
+from mmagg.io.tables import NONE, percent
 
 COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
 NAMES = {'box': 'bbox', 'mask': 'segm'}
-NONE = '–'
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'  # of a clone
 FULL_CONFIG = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py'
 

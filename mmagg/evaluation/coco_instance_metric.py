@@ -17,7 +17,15 @@ from torch import Tensor
 
 from mmagg.datasets.coco_file import is_crowd
 from mmagg.datasets.coco_objects import MAX_DETECTIONS, more_than_count
-from mmagg.evaluation.coco_scores import FEW, KINDS, check_images, check_outlines, coco_scores, read_annotations
+from mmagg.evaluation.coco_scores import (
+    FEW,
+    KINDS,
+    check_images,
+    check_outlines,
+    coco_scores,
+    read_annotations,
+    score_names,
+)
 from mmagg.io.errors import InputError
 from mmagg.ops import chunk_size, masks_to_rle
 
@@ -75,6 +83,21 @@ class COCOInstanceMetric(BaseMetric):
         self.classwise, self.max_dets, self.byte_budget = classwise, max_dets, byte_budget
         self.ann_file = ann_file
         self.annotations = read_annotations(ann_file)
+
+    @classmethod
+    def score_names(
+        cls,
+        *,
+        metric: str | Sequence[str] = ('bbox', 'segm'),
+        classwise: bool = False,
+        max_dets: int = MAX_DETECTIONS,
+        prefix: str | None = None,
+        **_: Any,
+    ) -> list[str] | None:
+        """The names of the scores that a metric with these arguments has; None if they depend on the data's classes."""
+        kinds = [metric] if isinstance(metric, str) else metric
+        names = [name for kind in kinds for name in score_names(kind, max_dets)]
+        return None if classwise else [f'{prefix or cls.default_prefix}/{name}' for name in names]
 
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:

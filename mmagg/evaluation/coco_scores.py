@@ -38,6 +38,11 @@ def read_annotations(path: str | Path) -> CocoFile:
     return content
 
 
+def score_names(kind: str, max_dets: int = MAX_DETECTIONS) -> list[str]:
+    """`{kind}_{name}` for each of `NAMES`, with ``max_dets`` in the place of 100."""
+    return [f'{kind}_{name.replace("@100", f"@{max_dets}")}' for name in NAMES]
+
+
 def coco_scores(
     annotations: CocoFile,
     records: Sequence[Entry],
@@ -75,8 +80,7 @@ def coco_scores(
     image_ids = annotations.image_by_id if image_ids is None else image_ids
     category_ids = list(annotations.category_by_id if category_ids is None else category_ids)
     evaluator = _evaluated(annotations, records, kind, image_ids, category_ids, max_dets)
-    names = [f'{kind}_{name.replace("@100", f"@{max_dets}")}' for name in NAMES]
-    scores = dict(zip(names, evaluator.stats.tolist(), strict=True))
+    scores = dict(zip(score_names(kind, max_dets), evaluator.stats.tolist(), strict=True))
     if classwise:
         precision = evaluator.eval['precision'][:, :, :, 0, -1]  # (T, R, K): of all sizes, `max_dets` detections
         places = in_order(category_ids)

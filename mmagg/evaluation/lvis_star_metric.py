@@ -91,6 +91,12 @@ class LVISStarMetric(BaseMetric):
             coco_number(name) or image['id']: image for name, image in zip(names, self.lvis['images'], strict=True)
         }
 
+    @classmethod
+    def score_names(cls, *, metric: str | Sequence[str] = KINDS, prefix: str | None = None, **_: Any) -> list[str]:
+        """The names of the scores that a metric with these arguments has."""
+        kinds = [metric] if isinstance(metric, str) else metric
+        return [f'{prefix or cls.default_prefix}/{kind}_{name}' for kind in kinds for name in AT]
+
     @BaseMetric.dataset_meta.setter
     def dataset_meta(self, dataset_meta: dict) -> None:
         """The data set's, before a run; raises InputError if none of its classes is one of COCO's."""

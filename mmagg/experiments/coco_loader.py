@@ -15,9 +15,9 @@ from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.config import load_config, options_kept
 from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.inference import ask_for_rle
-from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.datasets.findings import Findings
 from mmagg.datasets.image_check import check_images
+from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 

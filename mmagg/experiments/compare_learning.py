@@ -16,6 +16,7 @@ from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import noted
+from mmagg.io.tables import NONE
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _running: list[subprocess.Popen] = []  # what `call` waits for
@@ -125,7 +126,8 @@ def table(by_config: dict[str, list[dict[str, float]]]) -> str:
     lines = [f'| config | runs | {" | ".join(METRICS)} |', '|---' * (len(METRICS) + 2) + '|']
     for name, runs in by_config.items():
         # A model that found nothing has no metrics.
-        columns = [[100 * max(0.0, run.get(key, 0.0)) for run in runs] for key in METRICS.values()]
-        cells = [f'{mean(x):.1f} ± {stdev(x) if len(x) > 1 else 0:.1f}' for x in columns]
+        columns = [[100 * run.get(key, 0.0) for run in runs] for key in METRICS.values()]
+        # COCO's -1 says that there is nothing to find, in all runs alike.
+        cells = [NONE if min(x) < 0 else f'{mean(x):.1f} ± {stdev(x) if len(x) > 1 else 0:.1f}' for x in columns]
         lines.append(f'| {name} | {len(runs)} | {" | ".join(cells)} |')
     return '\n'.join(lines)

@@ -10,10 +10,17 @@ import numpy as np
 
 from mmagg.io.files import written_whole
 
+NONE = '–'  # where there is no value
+
+
+def score(value: float) -> str:
+    """A score as COCO's: a fraction, or a dash for -1, which stands for no objects to score."""
+    return NONE if value == -1 else f'{value:.4f}'
+
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction in per cent, or a dash where there is no value."""
-    return '–' if value is None or math.isnan(value) else f'{100 * value:.{digits}f}'
+    return NONE if value is None or math.isnan(value) else f'{100 * value:.{digits}f}'
 
 
 def plain(values: np.ndarray | float) -> Any:

@@ -17,6 +17,9 @@ def finished(work_dir: Path, config: str, seed: int, ap: float | None) -> None:
 def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
     for name in ('a', 'b'):
         (tmp_path / f'{name}.py').touch()
+    (tmp_path / 'c.py').touch()
+    for seed in range(3):
+        finished(tmp_path / 'work', 'c', seed, -1.0)  # nothing is annotated
     for seed, ap in enumerate((0.1, 0.2, 0.3)):
         finished(tmp_path / 'work', 'a', seed, ap)
     finished(tmp_path / 'work', 'b', 0, 0.5)
@@ -32,13 +35,15 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
             finished(tmp_path / 'work', 'b', 1, 0.1)
 
     monkeypatch.setattr(compare_learning, 'call', train_and_test)
-    arguments = [str(tmp_path / 'a.py'), str(tmp_path / 'b.py'), '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
+    configs = [str(tmp_path / f'{name}.py') for name in 'abc']
+    arguments = [*configs, '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
     assert run(COMMANDS['compare-learning'], arguments) == 0
     assert [command[0] for command in calls] == ['train', 'test'], 'only the run that was not there'
     assert 'weights.pth' in calls[1]
     out = capsys.readouterr().out
     assert '| a | 3 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 5.0 | 0.0 ± 0.0 |' in out
     assert '| b | 3 | 20.0 ± 26.5 |' in out
+    assert '| c | 3 | – |' in out
 
 
 def test_failures_end_in_one_line(tmp_path, capsys) -> None:

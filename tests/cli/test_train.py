@@ -1,7 +1,9 @@
 """tools/train.py and dist_train.sh as a user calls them."""
 
 import csv
+import json
 import re
+import shlex
 import shutil
 import socket
 import sys
@@ -14,6 +16,7 @@ import pytest
 
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import COMMANDS, run
+from mmagg.cli.train import _best_or_last
 
 
 def read(checkpoint: Path) -> dict:
@@ -46,6 +49,53 @@ def test_a_stopped_run_resumes_where_it_was(trained: Path, tiny_config: Path, sh
     checkpoint = read(work_dir / 'iter_4.pth')
     assert logged_losses(checkpoint) == checkpoint['meta']['iter'] == 4
     assert not (work_dir / 'iter_5.pth').exists()
+
+
+def test_a_longer_training_goes_on_by_the_config_and_names_the_next_command(
+    trained: Path, tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    work_dir = tmp_path / 'a moved'
+    shutil.copytree(trained, work_dir)
+    arguments = ['--work-dir', work_dir, '--resume', '--cfg-options', 'train_cfg.max_iters=3']
+    options = ['optim_wrapper.optimizer.lr=0.5', 'val_evaluator=None', 'val_cfg=None', 'val_dataloader=None']
+    assert run(COMMANDS['train'], [str(tiny_config), '--coco', str(shapes_folder), *map(str, arguments), *options]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert sum('learning rate 0.01 → 0.5 from here' in line for line in out) == 1
+    typed = shlex.split(out[-1])
+    assert typed[0] == 'next:'
+    assert typed[-2:] == [str(work_dir / 'tiny.py'), str(work_dir / 'iter_3.pth')]
+    assert run(COMMANDS['test'], typed[-2:]) == 0  # on the folder of the training, which the config names
+    printed = dict(line.split() for line in capsys.readouterr().out.splitlines() if line.startswith('coco/'))
+    metrics = json.loads((work_dir / 'metrics.json').read_text())
+    absent = {name for name, value in metrics.items() if value == -1}
+    assert absent
+    assert {name for name, value in printed.items() if value == '–'} == absent
+
+
+def test_a_finished_run_is_not_resumed_in_silence(
+    trained: Path, tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    arguments = [str(tiny_config), '--coco', str(shapes_folder), '--work-dir']
+    before = sorted(trained.rglob('*'))
+    assert run(COMMANDS['train'], [*arguments, str(trained), '--resume']) == 0
+    line, following = capsys.readouterr().out.splitlines()[-2:]
+    assert 'already trained 2 of 2 iterations' in line
+    assert '--cfg-options train_cfg.max_iters=' in line
+    assert following.endswith('iter_2.pth')
+    assert sorted(trained.rglob('*')) == before
+    # Who names a checkpoint asks for more than is done.
+    assert run(COMMANDS['train'], [*arguments, str(tmp_path / 'other'), '--resume', str(trained / 'iter_2.pth')]) == 2
+    assert 'already trained 2 of 2 iterations' in capsys.readouterr().err
+    assert not (tmp_path / 'other').exists()
+
+
+def test_the_best_checkpoint_is_the_one_to_test(tmp_path: Path) -> None:
+    assert _best_or_last(tmp_path) is None
+    (tmp_path / 'epoch_2.pth').touch()
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
+    assert _best_or_last(tmp_path) == tmp_path / 'epoch_2.pth'
+    (tmp_path / 'best_coco_segm_mAP_epoch_1.pth').touch()
+    assert _best_or_last(tmp_path) == tmp_path / 'best_coco_segm_mAP_epoch_1.pth'
 
 
 def test_resume_refuses_another_model(trained: Path, tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys):

@@ -1,0 +1,92 @@
+"""Training that starts from the weights of another checkpoint (``load_from``).
+
+mmengine takes whatever happens to fit, and prints the names of all other keys. Here one line says how much of the model
+that is; a checkpoint with less than half of it, or one that is to be converted first, is refused before anything is
+written.
+"""
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mmagg.apis.checkpoint import listed, load_checkpoint, misfits
+from mmagg.apis.origins import converter_hint
+from mmagg.io.errors import InputError
+
+LEAST = 0.5  # of the numbers in a model's parameters
+
+
+class LoadFromHook(Hook):
+    """Lets mmengine load the weights that fit, and no others, in silence.
+
+    Args:
+        taken: these weights, by key.
+        line: says how many they are.
+    """
+
+    priority = 'VERY_HIGH'  # EMAHook reads the same checkpoint
+
+    def __init__(self, taken: dict[str, Tensor], line: str) -> None:
+        self.taken, self.line = taken, line
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Put the model's own weights in the place of those that do not fit."""
+        if not runner._resume:
+            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+            checkpoint['state_dict'] = {**model.state_dict(), **self.taken}
+            self.taken = {}
+            runner.logger.info(self.line)
+
+
+def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
+    """Read the checkpoint that ``cfg.load_from`` names, and see what a model of ``cfg`` takes of it.
+
+    Args:
+        cfg: the whole config.
+        name: its file.
+        allow_partial: take also less than half of the model's numbers, or what fits of a checkpoint to be converted.
+
+    Raises:
+        InputError: the checkpoint cannot be read, or fits too little; or it is mmdet's, AdelaiDet's or the AggMask
+            release's, then the line names the command that converts it.
+    """
+    source = cfg.load_from
+    state = load_checkpoint(source)['state_dict']
+    model = model_without_numbers(cfg)
+    own, sizes = model.state_dict(), {key: value.numel() for key, value in model.named_parameters()}
+    taken = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    number = sum(key in taken for key in sizes)
+    share = sum(size for key, size in sizes.items() if key in taken) / max(sum(sizes.values()), 1)
+    if number == len(sizes):
+        amount = f'all {number} parameters'
+    else:
+        amount = f"{number} of {len(sizes)} parameters ({int(100 * share)} % of the model's numbers)"
+    problems = misfits(model, state).items()
+    rest = listed({'not in it' if kind == 'missing' else kind: found.values() for kind, found in problems})
+    hint = converter_hint(state, source, ours=own, config=name) or _backbone_hint(state, own, source)
+    if number == 0 or ((share < LEAST or hint) and not allow_partial):
+        few = '' if share >= LEAST else ', less than half'
+        way = '' if number == 0 else '--allow-partial takes what fits'
+        raise InputError(f'load_from {source}: only {amount} fit{few}; {"; ".join(filter(None, [hint, way, rest]))}')
+    return LoadFromHook(taken, '; '.join(filter(None, [f'load_from {source}: {amount} taken', hint, rest])))
+
+
+def model_without_numbers(cfg: Config) -> nn.Module:
+    """The model of a config, of which only names and shapes are there."""
+    with torch.device('meta'):
+        return MODELS.build(cfg.model)
+
+
+def _backbone_hint(state: dict[str, Tensor], own: dict[str, Tensor], source: str) -> str:
+    """What to do with the weights of a backbone alone, as ImageNet's are."""
+    fitting = sum(f'backbone.{key}' in own and own[f'backbone.{key}'].shape == state[key].shape for key in state)
+    if fitting < len(state) / 2:
+        return ''
+    return (
+        "they are a backbone's alone, which the config names as "
+        f"model.backbone.init_cfg=dict(type='Pretrained', checkpoint={source!r})"
+    )

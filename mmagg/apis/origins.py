@@ -1,0 +1,69 @@
+"""Checkpoints of other projects, told by their keys, and the command that converts them."""
+
+import re
+import shlex
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where checkpoints come from.
+
+    Attributes:
+        name: as messages name it.
+        keys: matches the keys that tell it from all others.
+        converter: the script in ``tools/model_converters`` that reads it.
+    """
+
+    name: str
+    keys: str
+    converter: str
+
+
+ORIGINS = (
+    Origin(
+        "mmdet's SOLO, Decoupled SOLO or SOLOv2",
+        r'mask_head\.(cls_convs|mask_convs(_[xy])?|conv_mask_list(_[xy])?|conv_kernel|kernel_convs)\.',
+        'mmdet_to_mmagg.py',
+    ),
+    Origin(
+        "the AggMask release or the SOLO authors' code",
+        r'bbox_head\.(cate_convs|ins_convs|d?solo_\w+)|mask_feat_head\.',
+        'aggmask_to_mmagg.py',
+    ),
+    Origin(
+        "AdelaiDet's BlendMask or MEInst", r'basis_module\.|proposal_generator\.MEInst_head\.', 'adelaidet_to_mmagg.py'
+    ),
+)
+
+
+def origin_of(keys: Collection[str]) -> Origin | None:
+    """The project whose names these are, or None for any other."""
+    return next((one for one in ORIGINS if any(re.match(one.keys, key) for key in keys)), None)
+
+
+def converter_hint(
+    theirs: Collection[str], source: object, *, ours: Collection[str] = (), config: object = 'CONFIG'
+) -> str:
+    """How to convert a checkpoint that does not fit, or '' where no command is for it.
+
+    Args:
+        theirs: the checkpoint's keys.
+        source: the file, or its URL.
+        ours: the model's keys; a model of the same project needs no conversion.
+        config: the model's config.
+    """
+    origin = origin_of(theirs)
+    if origin is None or origin == origin_of(ours):
+        return ''
+    return f'its keys are those of {origin.name}, convert it first: {conversion(origin.converter, source, config)}'
+
+
+def conversion(converter: str, source: object, config: object = 'CONFIG') -> str:
+    """The command that converts ``source``, as it is typed; what is read from a URL must be a file first."""
+    path = PurePosixPath(str(source).rpartition('://')[2])
+    source = path.name if '://' in str(source) else str(source)
+    words = (source, f'{path.stem}_mmagg.pth', '--config', str(config))
+    return f'python tools/model_converters/{converter} {shlex.join(words)}'

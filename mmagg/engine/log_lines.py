@@ -1,0 +1,43 @@
+"""A training's log as people read it: each line once, and a dash for a score that does not exist.
+
+mmengine names the experiment at each end of an epoch, and gives the last iteration of a validation a line of its own
+before that with the scores, which begins alike. The records for curves are not touched.
+"""
+
+import logging
+import re
+
+from mmagg.io.tables import NONE
+
+HEAD = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s*(?:\[[^]]*\])*\[\s*(\d+)/(\d+)\]')
+EXPERIMENT = 'Exp name: '
+MISSING = re.compile(r'(\S*(?:A[PR]|precision)\S*): -1\.0*(?=\s|$)')  # COCO's scores are 0 to 1
+BEST = re.compile(r'(?<=^The best checkpoint with )-1\.0*(?= )')
+
+
+class LogLines(logging.Filter):
+    """For the logger of a runner."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.experiment = '', ''
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a line is written; scores in it are changed in place."""
+        line = record.getMessage()
+        if line.startswith(EXPERIMENT):
+            known, self.experiment = self.experiment, line
+            return line != known
+        found = HEAD.match(line)
+        if found is None:
+            record.msg, record.args = BEST.sub(NONE, line), ()
+            return True
+        mode, place, end = found.groups()
+        known, self.last = self.last, found[0]
+        if mode == 'train':
+            return found[0] != known
+        rest = line[found.end() :].strip()
+        if place == end and (not rest or rest.startswith('eta: ')):
+            return False  # an iteration's; the scores follow
+        record.msg, record.args = MISSING.sub(rf'\1: {NONE}', line), ()
+        return True

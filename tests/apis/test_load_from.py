@@ -1,0 +1,112 @@
+"""How much of a model another checkpoint is."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from mmagg.apis.checkpoint import load_checkpoint
+from mmagg.apis.config import load_config
+from mmagg.apis.load_from import load_from
+from mmagg.apis.training import train
+from mmagg.io.errors import InputError
+
+
+@pytest.fixture(scope='module')
+def cfg(root: Path) -> Config:
+    """A SOLO of ours."""
+    return load_config(root / 'configs/demo/solo_tiny_shapes.py')
+
+
+@pytest.fixture(scope='module')
+def state(cfg: Config) -> dict[str, torch.Tensor]:
+    return MODELS.build(cfg.model).state_dict()
+
+
+def looked_at(cfg: Config, content: dict, path: Path, *, allow_partial: bool = False) -> str:
+    """The line on a checkpoint with this content."""
+    torch.save(content, path)
+    cfg = load_config(cfg, {'load_from': str(path)})
+    return load_from(cfg, 'a.py', allow_partial=allow_partial).line.removeprefix(f'load_from {path}: ')
+
+
+def test_all(cfg, state, tmp_path: Path) -> None:
+    assert looked_at(cfg, state, tmp_path / 'a.pth') == 'all 76 parameters taken'
+    old = {f'module.{key}': x for key, x in state.items() if not key.endswith('num_batches_tracked')}
+    assert looked_at(cfg, {'state_dict': old}, tmp_path / 'b.pth') == 'all 76 parameters taken'
+
+
+def test_other_classes(cfg, state, tmp_path: Path) -> None:
+    more = {**state, 'mask_head.conv_cls.weight': torch.ones(80, 64, 3, 3), 'x': torch.ones(1)}
+    del more['mask_head.conv_cls.bias']
+    line = looked_at(cfg, {'state_dict': more, 'meta': {}}, tmp_path / 'a.pth')
+    assert line == (
+        "74 of 76 parameters (99 % of the model's numbers) taken; "
+        '1 of another shape (mask_head.conv_cls.weight is (80, 64, 3, 3) there and (5, 64, 3, 3) here); '
+        '1 not in it (mask_head.conv_cls.bias); 1 unknown to the model (x)'
+    )
+
+
+def test_less_than_half_only_if_allowed(cfg, state, tmp_path: Path) -> None:
+    part = {key: x for key, x in state.items() if key.startswith('neck')}
+    with pytest.raises(InputError, match=r'only 6 of 76 parameters \(4 %.*less than half; --allow-partial takes'):
+        looked_at(cfg, part, tmp_path / 'a.pth')
+    assert '6 of 76 parameters (4 %' in looked_at(cfg, part, tmp_path / 'a.pth', allow_partial=True)
+    with pytest.raises(InputError, match='only 0 of 76') as caught:
+        looked_at(cfg, {'x': torch.ones(1)}, tmp_path / 'a.pth', allow_partial=True)
+    assert '--allow-partial' not in str(caught.value)
+
+
+def test_a_backbone_belongs_elsewhere(cfg, state, tmp_path: Path) -> None:
+    alone = {key.removeprefix('backbone.'): x for key, x in state.items() if key.startswith('backbone')}
+    alone |= {'fc.weight': torch.ones(1000, 512), 'fc.bias': torch.ones(1000)}
+    with pytest.raises(InputError, match=r"model\.backbone\.init_cfg=dict\(type='Pretrained', checkpoint='.*a.pth'\)"):
+        looked_at(cfg, alone, tmp_path / 'a.pth')
+
+
+@pytest.mark.parametrize(
+    'key, converter',
+    [
+        ('mask_head.cls_convs.0.conv.weight', 'mmdet_to_mmagg.py'),
+        ('bbox_head.cate_convs.0.conv.weight', 'aggmask_to_mmagg.py'),
+        ('basis_module.refine.0.0.weight', 'adelaidet_to_mmagg.py'),
+    ],
+)
+def test_another_projects_names_its_converter_however_much_fits(key, converter, cfg, state, tmp_path: Path) -> None:
+    theirs = {name: x for name, x in state.items() if 'class_tower' not in name} | {key: torch.ones(1)}
+    with pytest.raises(InputError, match=rf'89 %.*{converter} \S+a.pth a_mmagg.pth --config a.py; --allow-partial'):
+        looked_at(cfg, {'model': theirs}, tmp_path / 'a.pth')
+    assert converter in looked_at(cfg, {'model': theirs}, tmp_path / 'a.pth', allow_partial=True)
+
+
+def test_a_training_takes_what_fits(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    cfg = load_config(tiny_config)
+    content = MODELS.build(cfg.model).state_dict()
+    content = {key: torch.full_like(x, 0.01) for key, x in content.items() if not key.startswith('mask_head.conv_cls')}
+    torch.save(content, tmp_path / 'a.pth')
+    options = {
+        'load_from': str(tmp_path / 'a.pth'),
+        'optim_wrapper.optimizer.lr': 0.0,
+        'train_cfg.max_iters': 1,
+        'custom_hooks': [dict(type='EMAHook')],  # which reads the checkpoint as well
+    }
+    train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'run', cfg_options=options)
+    trained = load_checkpoint(tmp_path / 'run/iter_1.pth')['state_dict']
+    assert trained['mask_head.conv_cls.weight'].std() > 0
+    assert all((trained[key] == 0.01).all() for key in content if 'running' not in key and 'num_batches' not in key)
+    log = next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert log.count('parameters (') == 1
+    assert 'missing keys' not in log
+    assert 'does not match' not in log
+
+
+def test_nothing_is_written_for_a_refused_one(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    torch.save({'x': torch.ones(1)}, tmp_path / 'a.pth')
+    options = {'load_from': str(tmp_path / 'a.pth')}
+    with pytest.raises(InputError, match='load_from'):
+        train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'run', cfg_options=options)
+    with pytest.raises(InputError, match='--allow-partial: the config has no load_from'):
+        train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'run', allow_partial=True)
+    assert not (tmp_path / 'run').exists()
