@@ -8,7 +8,7 @@ import filecmp
 import sys
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mmengine.config import Config
 from tqdm import tqdm
@@ -18,7 +18,14 @@ from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
 from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
 from mmagg.datasets.coco_filter import LeftOut, left_out
-from mmagg.datasets.coco_folder import STAGES, coco_folder_options, unwrapped, with_num_classes
+from mmagg.datasets.coco_folder import (
+    STAGES,
+    annotation_file,
+    coco_folder_options,
+    image_folder,
+    unwrapped,
+    with_num_classes,
+)
 from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets_of, is_local
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
@@ -45,6 +52,17 @@ def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[s
     if not folder.is_dir():
         raise InputError(f'--coco {folder}: no such folder')
     coco_folder_options(cfg, folder, stages)
+
+
+def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
+    """The annotation files and image folders that a config names, and those of a folder in COCO format, there or not.
+
+    Args:
+        cfg: a config or a part of one; None for none.
+        coco: the folder.
+    """
+    places = [place(Path(coco or ''), split) for split in ('train', 'val') for place in (annotation_file, image_folder)]
+    return [*_named(cfg), *(places if coco is not None else ())]
 
 
 def check_data(
@@ -168,3 +186,14 @@ def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose)
         raise InputError(
             f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
         )
+
+
+def _named(part: Any) -> Iterator[Path]:
+    """Annotation files and image folders of a config's part, and of all that is inside it."""
+    if isinstance(part, Config | dict):
+        prefix = part.get('data_prefix')
+        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
+        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
+        part = list(part.values())
+    for inner in part if isinstance(part, list | tuple) else ():
+        yield from _named(inner)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, add_skip_check
+from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, add_skip_check, fraction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--show-score-thr',
-        type=float,
+        type=fraction,
         default=0.3,
         metavar='S',
         help='draw predictions from this score on, also in the report (%(default)s)',
@@ -49,14 +49,15 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.testing import test
 
     work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
-    metrics = test(**{**vars(args), 'work_dir': work_dir})
-    if not is_main(args.launcher):
-        return
-    width = max((len(name) for name in metrics), default=0)
-    for name, value in metrics.items():
-        print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
-    if not metrics:
-        print('no metrics: the model found nothing in any image')
-    print(f'written to {work_dir / "metrics.json"}')
-    if args.report is not None:
+
+    def show(metrics: dict) -> None:
+        width = max((len(name) for name in metrics), default=0)
+        for name, value in metrics.items():
+            print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
+        if not metrics:
+            print('no metrics: the model found nothing in any image')
+        print(f'written to {work_dir / "metrics.json"}', flush=True)
+
+    test(**{**vars(args), 'work_dir': work_dir}, on_metrics=show)
+    if args.report is not None and is_main(args.launcher):
         print(f'report: {args.report / "report.html"}')

@@ -15,6 +15,7 @@ from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.config import load_config, options_kept
 from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.inference import ask_for_rle
+from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.io.errors import InputError
 
 
@@ -50,6 +51,7 @@ def images_to_test(
         raise InputError(
             f'config {config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
         )
+    name_images_in_errors(loader.dataset)
     return cfg, loader
 
 

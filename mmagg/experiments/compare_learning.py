@@ -12,9 +12,13 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
+from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
+from mmagg.io.run_folder import noted
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_running: list[subprocess.Popen] = []  # what `call` waits for
 METRICS = {
     'mask AP': 'coco/segm_mAP',
     'AP50': 'coco/segm_mAP_50',
@@ -56,6 +60,8 @@ def compare_learning(
         raise InputError(f'no such config: {", ".join(missing)}')
     if len({path.stem for path in configs}) < len(configs):
         raise InputError('two configs have the same name; results are kept by name')
+    for path in configs:
+        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *data_files(coco=coco)])
     runs = list(product(configs, seeds))
     with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
 
@@ -65,7 +71,12 @@ def compare_learning(
             bar.update()
             return metrics
 
-        results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
+        try:
+            results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
+        except KeyboardInterrupt:  # or another signal, which does not reach the processes of the runs
+            for process in _running:
+                process.terminate()
+            raise
     return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
 
 
@@ -79,8 +90,7 @@ def _finished_run(
         options = ['--cfg-options', *cfg_options] if cfg_options else []
         train = ['train', str(config), *common, '--work-dir', str(out), '--seed', str(seed), '--resume', *options]
         call(train, out / 'train.txt', jobs)
-        checkpoint = (out / 'last_checkpoint').read_text().strip()
-        test = ['test', str(out / config.name), checkpoint, *common, '--work-dir', str(metrics.parent)]
+        test = ['test', str(out / config.name), str(noted(out)), *common, '--work-dir', str(metrics.parent)]
         call(test, out / 'test.txt', jobs)
     return json.loads(metrics.read_text())
 
@@ -100,15 +110,12 @@ def call(command: Sequence[str], log: Path, jobs: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get('PYTHONPATH')])])
     environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': path}
-    with log.open('w') as file:
-        done = subprocess.run(
-            [sys.executable, '-m', PACKAGE.name, *command],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            check=False,
-        )
-    if done.returncode:
+    words = [sys.executable, '-m', PACKAGE.name, *command]
+    with log.open('w') as file, subprocess.Popen(words, stdout=file, stderr=file, env=environment) as process:
+        _running.append(process)
+        process.wait()
+        _running.remove(process)
+    if process.returncode:
         last = (log.read_text(errors='replace').strip().splitlines() or ['no output'])[-1]
         raise InputError(f'{command[0]}.py {command[1]} failed: {last} (all of it: {log})')
 

@@ -24,7 +24,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}-', suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem[:40]}-', suffix=path.suffix)
     os.close(handle)
     try:
         yield Path(name)
@@ -37,7 +37,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write ``content`` as JSON, whole or not at all."""
+    """Write ``content`` as JSON, whole or not at all.
+
+    A byte of a file's name that is not UTF-8 becomes ``\\udcXX``, which `read_json` turns into the same name.
+    """
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
 

@@ -32,6 +32,7 @@ class Canvas:
 
     def write(self, text: str, *, x: float, y: float, size: int = TEXT_SIZE, align: str = 'center') -> None:
         """Write a line; its middle is at height `y`, and its left, center or right at `x`."""
+        text = text.encode('utf-8', 'backslashreplace').decode()  # matplotlib refuses names of files that are not UTF-8
         self._texts.append((x, y, text, dict(fontsize=size, ha=align)))
 
     def scale(self, scale: Scale, *, x: float, y: float) -> None:

@@ -32,6 +32,9 @@ def test_trains_on_a_coco_folder(trained: Path) -> None:
     assert logged_losses(checkpoint) == checkpoint['meta']['iter'] == 2
     assert checkpoint['meta']['dataset_meta']['classes'] == ('circle', 'square', 'triangle', 'star', 'ring')
     assert checkpoint['state_dict']['mask_head.conv_cls.weight'].shape[0] == 5
+    # Both configs are for testing where mmagg may be unknown.
+    assert (trained / 'tiny.py').read_text() == checkpoint['meta']['cfg']
+    assert "type='CheckpointHook'" in checkpoint['meta']['cfg']
 
 
 def test_a_stopped_run_resumes_where_it_was(trained: Path, tiny_config: Path, shapes_folder: Path, tmp_path: Path):
@@ -177,6 +180,7 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_cfg.max_iter=3', 'did you mean max_iters or'),
         ('{config} --cfg-options train_dataloader=None', 'no `train_dataloader`'),
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
+        ('{config} --cfg-options train_cfg.max_iters=0', 'train_cfg.max_iters=0, where a number from 1 is wanted'),
     ],
 )
 def test_bad_input_is_one_line(
@@ -197,7 +201,7 @@ def test_bad_input_is_one_line(
     assert code == 2
     assert len(error) == 1
     assert message in error[0]
-    assert not list(tmp_path.rglob('*.pth'))
+    assert not (tmp_path / 'run').exists()
 
 
 def test_unknown_key_in_a_config_file_is_named(tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys) -> None:
