@@ -80,17 +80,17 @@ def _merge(cfg: Config, options: dict) -> None:
 
 
 @contextmanager
-def options_kept(cfg: Config, options: dict | None) -> Iterator[None]:
+def options_kept(cfg: Config, options: Collection[str] | None) -> Iterator[None]:
     """Refuse that a block changes what an option has set.
 
     Args:
         cfg: the config, with the options merged into it.
-        options: dotted keys and their values.
+        options: their dotted keys.
 
     Raises:
         InputError: names the option, and both values.
     """
-    before = {key: deepcopy(_value_at(cfg, key)) for key in options or {}}
+    before = {key: deepcopy(_value_at(cfg, key)) for key in options or ()}
     yield
     for key, value in before.items():
         now = _value_at(cfg, key)

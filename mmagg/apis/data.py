@@ -31,7 +31,6 @@ from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
 Purpose = Literal['train', 'test', 'show']
-COCO_PLACES = annotation_file, image_folder
 
 
 def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[str] = STAGES) -> None:
@@ -62,8 +61,8 @@ def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
         cfg: a config or a part of one; None for none.
         coco: the folder.
     """
-    of_coco = [] if coco is None else [place(Path(coco), split) for split in ('train', 'val') for place in COCO_PLACES]
-    return [*_named(cfg), *of_coco]
+    places = [place(Path(coco or ''), split) for split in ('train', 'val') for place in (annotation_file, image_folder)]
+    return [*_named(cfg), *(places if coco is not None else ())]
 
 
 def check_data(
@@ -110,17 +109,6 @@ def check_semantic_maps(cfg: Config) -> None:
             'the training pipeline loads semantic maps (with_seg=True), but the data have none; take a config without '
             'a semantic branch, such as configs/a2fpn/htc-without-semantic_r50_a2fpn_20e_coco.py'
         )
-
-
-def _named(part: Any) -> Iterator[Path]:
-    """Annotation files and image folders of a config's part, and of all that is inside it."""
-    if isinstance(part, Config | dict):
-        prefix = part.get('data_prefix')
-        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
-        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
-        part = list(part.values())
-    for inner in part if isinstance(part, list | tuple) else ():
-        yield from _named(inner)
 
 
 def _check_files(cfg: Config, parts: Iterable[Part]) -> None:
@@ -198,3 +186,14 @@ def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose)
         raise InputError(
             f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
         )
+
+
+def _named(part: Any) -> Iterator[Path]:
+    """Annotation files and image folders of a config's part, and of all that is inside it."""
+    if isinstance(part, Config | dict):
+        prefix = part.get('data_prefix')
+        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
+        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
+        part = list(part.values())
+    for inner in part if isinstance(part, list | tuple) else ():
+        yield from _named(inner)

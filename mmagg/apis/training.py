@@ -96,7 +96,7 @@ def train(
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
     main = is_main(launcher)
-    with options_kept(cfg, cfg_options):
+    with options_kept(cfg, {*(cfg_options or ())} - {'resume'}):  # which says the same as the argument
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
         if amp:

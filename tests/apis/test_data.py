@@ -222,6 +222,14 @@ def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     assert all(options['masks'] and options['resized_to'] == 64 for options in asked)
 
 
+def test_images_without_annotations_can_be_tested_but_not_learnt_from(tiny_config, changed):
+    folder = changed('val', lambda content: content.pop('annotations'))  # COCO's image_info
+    cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder)])
+    check_data(cfg, ['test'], purpose='test')
+    with pytest.raises(InputError, match='1 fatal problem'):
+        check_data(cfg, ['val'], purpose='train')
+
+
 def test_other_data_sets_are_left_alone(own, shapes_folder):
     cfg = load_config(own(('nothing', 'of', 'it')))
     for dataset in (cfg.val_dataloader.dataset, cfg.test_dataloader.dataset):

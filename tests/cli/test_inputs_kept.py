@@ -99,4 +99,4 @@ def test_a_config_of_ones_own_is_heard(files: Path, capsys, out: str) -> None:
         assert run(COMMANDS['test'], ['own.py', 'model.pth', flag, name]) == 2
         assert f'error: {flag} {name}: ' in capsys.readouterr().err
     assert run(COMMANDS['test'], ['own.py', 'none.pth', '--show-dir', f'data/{out}']) == 2
-    assert 'none.pth: no such file' in capsys.readouterr().err
+    assert 'data/a.json: no such file' in capsys.readouterr().err, 'the folder is accepted'
