@@ -105,7 +105,7 @@ def show_bases(
         model = _random_model(config, device, cfg_options)
     head = _head(model, config)
     with recorded(model.neck if model.with_neck else model.backbone) as outputs:
-        sample = infer(model, [pixels])[0]
+        sample = infer(model, [image])[0]
     found = certain(sample.pred_instances, score_thr, lowest=head.post_process.score_thr, image=image, word='detection')
     img_shape = tuple(sample.img_shape[:2])
     made = ingredients(head, outputs[0], found[:top], image=0, img_shape=img_shape)

@@ -82,13 +82,13 @@ def show_representations(
     image = Path(image)
     out = Path(out or f'{image.stem}_{"representations" if sheet is None else f"level{sheet}"}.png')
     pixels = image_to_show(image, out, config, checkpoint, *(plain or ()))
-    seen = _see(pixels, config, checkpoint, device, cfg_options)
+    seen = _see(image, config, checkpoint, device, cfg_options)
     heading = f'{image.name}: {Path(config).stem}'
     if sheet is not None:
         return write_image(_sheet(pixels, seen, sheet, heading), out)
     lowest = seen.masks.head.post_process.score_thr
     shown = certain(seen.instances, score_thr, lowest=lowest, image=image)[:instances]
-    baseline = _see(pixels, *plain, device) if plain else None
+    baseline = _see(image, *plain, device) if plain else None
     if baseline and len(baseline.masks.masks) != len(seen.masks.masks):
         raise InputError(
             f'{config} has {len(seen.masks.masks)} levels and {plain[0]} {len(baseline.masks.masks)}: their cells '
@@ -100,7 +100,7 @@ def show_representations(
 
 
 def _see(
-    image: np.ndarray,
+    image: Path,
     config: str | Path,
     checkpoint: str | Path,
     device: str | None,

@@ -12,6 +12,7 @@ from pycocotools.coco import COCO
 
 from mmagg.apis.inference import infer, load_model
 from mmagg.cli.main import COMMANDS, run
+from mmagg.io.errors import InputError
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_bad_arguments(demo, shapes_folder: Path, tmp_path: Path, capsys) -> Non
     assert not (tmp_path / 'out').exists()
 
 
-def test_inference_from_arrays_and_files_agrees(trained: Path, shapes_folder: Path) -> None:
+def test_inference_from_arrays_and_files_agrees(trained: Path, shapes_folder: Path, tmp_path: Path) -> None:
     path = shapes_folder / 'images/val/000000.png'
     model = load_model(trained / 'tiny.py', trained / 'iter_2.pth')
     assert model.dataset_meta['classes'] == ('circle', 'square', 'triangle', 'star', 'ring')
@@ -178,3 +179,6 @@ def test_inference_from_arrays_and_files_agrees(trained: Path, shapes_folder: Pa
     assert len(from_file.scores) > 0
     assert from_file.scores.tolist() == from_array.scores.tolist()
     assert (from_file.masks == from_array.masks).all()
+    cv2.imwrite(str(tmp_path / 'thin.png'), np.zeros((2, 2000, 3), np.uint8))
+    with pytest.raises(InputError, match=r'thin\.png: 2000 × 2 pixels'):
+        infer(model, [tmp_path / 'thin.png'])
