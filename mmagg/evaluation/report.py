@@ -43,7 +43,7 @@ SCORES = {
 OF_A_KIND = re.compile(rf'([^/]+)/({"|".join(KINDS)})_({"|".join(map(re.escape, SCORES))})')
 OF_MASKS = re.compile('[^/]+/(segm|boundary)_')
 PICTURES = 4  # best, median and worst images, each
-PICTURE_WIDTH, JPEG_QUALITY = 1100, 85  # pixels of a pair, per cent
+PANEL_SIDE, JPEG_QUALITY = 536, 85  # pixels: the page shows a pair of so wide panels as it is; per cent
 MATCHED = 0.5  # IoU of a right detection, in charts of one IoU threshold
 
 
@@ -239,7 +239,7 @@ def pictures(
     result = {name: [] for name in chosen}
     places = [(name, index) for name, indices in chosen.items() for index in indices]
     for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
-        pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
+        pair = side_by_side(index, truth, {'detected': detections}, folder=folder, score_thr=score_thr, side=PANEL_SIDE)
         numbers = {key: values[index] for key, values in quality._asdict().items()}
         caption = {**numbers, 'name': truth.names[index], 'quality': percent(numbers['quality'])}
         result[name].append({**caption, 'picture': _jpeg(pair)})
@@ -247,9 +247,6 @@ def pictures(
 
 
 def _jpeg(picture: np.ndarray) -> str:
-    """The picture's data address, made smaller where it is larger than a page shows."""
-    factor = PICTURE_WIDTH / picture.shape[1]
-    if factor < 1:
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    """The picture's data address."""
     content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     return data_address(content.tobytes(), 'image/jpeg')
