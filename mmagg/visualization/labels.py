@@ -20,7 +20,13 @@ def font_size(picture: np.ndarray) -> int:
 
 
 def draw_labels(
-    picture: np.ndarray, texts: Sequence[str], boxes: np.ndarray, colours: np.ndarray, importance: np.ndarray
+    picture: np.ndarray,
+    texts: Sequence[str],
+    boxes: np.ndarray,
+    colours: np.ndarray,
+    importance: np.ndarray,
+    *,
+    font: int,
 ) -> None:
     """Write a text at each box, in place, the most important ones first.
 
@@ -33,10 +39,11 @@ def draw_labels(
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
         colours: (N, 3) uint8, of the plates.
         importance: (N,)
+        font: size in pixels.
     """
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     attempts = []
-    for size in (font_size(picture), round(SMALLER * font_size(picture))):
+    for size in (font, max(1, round(SMALLER * font))):
         plates = [_Plate(text, size) for text in texts]
         attempts.append((plates, *_places(boxes, plates, picture.shape, centres)))
     taken, count = np.empty((2, len(texts), 2), int), 0

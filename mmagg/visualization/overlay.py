@@ -12,7 +12,7 @@ from torch import Tensor
 from mmagg.ops.rle import compressed, decode_mask, instance_boxes, rle_boxes
 from mmagg.visualization.colours import instance_colours
 from mmagg.visualization.fonts import readable
-from mmagg.visualization.labels import draw_labels
+from mmagg.visualization.labels import draw_labels, font_size
 
 FILL = 0.45  # opacity of a mask
 
@@ -25,11 +25,12 @@ def draw_instances(
     boxes: np.ndarray | Tensor | None = None,
     classes: Sequence[str] = (),
     colours: np.ndarray | None = None,
+    font: int | None = None,
 ) -> np.ndarray:
     """Draw instances over an image. Large ones come first, so that small ones stay visible.
 
     Labels do not cover each other: see `draw_labels`. Draw at the size at which the picture is shown: scaled down, they
-    would be too small.
+    may be too small.
 
     Args:
         image: (H, W, 3) uint8, BGR; not changed.
@@ -41,6 +42,7 @@ def draw_instances(
         classes: names by class index; an index without a name, or with one that no font can write, is shown as a
             number.
         colours: (N, 3) uint8, BGR. Default: the classes', see `instance_colours`.
+        font: size of the labels in pixels. Default: legible where the picture fills a screen, see `font_size`.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -61,7 +63,8 @@ def draw_instances(
     if scores is not None:
         scores = _array(scores)
         names = [f'{name} {100 * score:.0f}' for name, score in zip(names, scores.tolist(), strict=True)]
-    draw_labels(canvas, names, frames, colours, size if scores is None else scores)
+    importance = size if scores is None else scores
+    draw_labels(canvas, names, frames, colours, importance, font=font or font_size(canvas))
     return canvas
 
 

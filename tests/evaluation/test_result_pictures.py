@@ -48,7 +48,7 @@ def test_verdicts_and_the_counts_of_the_report_agree() -> None:
 
 
 def test_colours_show_the_verdicts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('mmagg.visualization.overlay.draw_labels', lambda *_: None)
+    monkeypatch.setattr('mmagg.visualization.overlay.draw_labels', lambda *_, **__: None)
     truth = replace(TRUTH, iou_type='segm', objects=with_masks(OBJECTS))
     pair = side_by_side(0, truth, {'solo': with_masks(DETECTIONS)}, folder=folder, score_thr=0.5, side=100)
     second = np.flatnonzero((pair[HEADER:] == 128).all(axis=2).any(axis=0))[-1] - 99  # columns are as wide as legends

@@ -10,7 +10,7 @@ def plates(texts: list[str], boxes: list[list[float]], importance: list[float], 
     """The (y1, x1, y2, x2) around each label, found by its colour; None if it is left out."""
     picture = np.full((*shape, 3), GREY, np.uint8)
     colours = np.random.default_rng(0).integers(0, 256, (len(texts), 3))
-    draw_labels(picture, texts, np.array(boxes, float), colours, np.array(importance))
+    draw_labels(picture, texts, np.array(boxes, float), colours, np.array(importance), font=LEAST)
     found = []
     for colour in colours:
         y, x = (abs(picture - (GREY + 0.8 * (colour - GREY))) <= 1).all(axis=2).nonzero()
