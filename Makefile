@@ -51,13 +51,19 @@ doctor: $(READY)
 
 setup: $(READY)
 
-# torch, then what compiles against it. ninja must be on the PATH: without it mmcv compiles one file at a time.
+# torch, then what compiles against it. ninja must be on the PATH: without it mmcv compiles one file at a time. A wheel of
+# mmcv from pip's cache may have been built without torch or against another one: then its operators cannot be imported.
+WITH_TORCH := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CFLAGS='-O2 -g0 -DNDEBUG -fwrapv' \
+  $(VENV)/bin/python -m pip install --quiet --no-build-isolation
+
 $(VENV)/ready: requirements.txt setup.cfg
 	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("mmagg needs Python 3.10 or newer; pass SYSTEM_PYTHON=" if sys.version_info < (3, 10) else 0)'
 	$(SYSTEM_PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
 	@echo 'Installing the stack; mmcv compiles its operators the first time, which takes some minutes ...'
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pip install --quiet --no-build-isolation -r requirements.txt
+	$(WITH_TORCH) -r requirements.txt
+	$(VENV)/bin/python -c 'import torch, mmcv._ext' 2>/dev/null || $(WITH_TORCH) --no-deps --no-cache-dir --force-reinstall \
+	  --no-binary onedl-mmcv $$(grep '^onedl-mmcv==' requirements.txt)
 	$(VENV)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@

@@ -17,7 +17,7 @@ from typing import Any
 PLACES = {
     'Segmenter': 'segmenter',
     'infer': 'inference',
-    'latest_checkpoint': 'training',
+    'latest_checkpoint': 'work_dir',
     'load_checkpoint': 'checkpoint',
     'load_config': 'config',
     'load_model': 'inference',

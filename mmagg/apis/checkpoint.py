@@ -19,6 +19,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
+from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 
@@ -97,6 +98,7 @@ def secure_loading(*, trust: bool = False) -> None:
     _forced_here = not trust and (_forced_here or not forced)
     loader = mmengine_checkpoint.load_from_local if trust else load_from_local
     CheckpointLoader.register_scheme('', loader=loader, force=True)
+    CheckpointLoader.register_scheme(SCHEMES, loader=load_from_web, force=True)  # which reads by the one above
 
 
 def load_checkpoint(source: str | Path) -> dict:

@@ -1,17 +1,21 @@
 """``--coco DIR``: a config is pointed to a folder in COCO format, and the data are checked before training."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
-from mmagg.datasets.coco_folder import coco_folder_options, unwrapped
+from mmagg.datasets.coco_folder import annotation_file, coco_folder_options, image_folder, unwrapped
+from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
 SPLITS = ('train', 'val')
+COCO_PLACES = annotation_file, image_folder
 
 
 def use_coco_folder(cfg: Config, folder: str | Path) -> None:
@@ -28,6 +32,17 @@ def use_coco_folder(cfg: Config, folder: str | Path) -> None:
     coco_folder_options(cfg, folder)
 
 
+def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
+    """The annotation files and image folders that a config names, and those of a folder in COCO format, there or not.
+
+    Args:
+        cfg: a config or a part of one; None for none.
+        coco: the folder.
+    """
+    of_coco = [] if coco is None else [place(Path(coco), split) for split in SPLITS for place in COCO_PLACES]
+    return [*_named(cfg), *of_coco]
+
+
 def check_annotations(cfg: Config, launcher: str) -> None:
     """Check the data that the config trains and validates on, and print every finding.
 
@@ -40,8 +55,8 @@ def check_annotations(cfg: Config, launcher: str) -> None:
         return
     check_semantic_maps(cfg)
     findings = []
-    for annotations, images in _sources(cfg):
-        found = check_coco(annotations, images)
+    for annotations, images, needs in _sources(cfg):
+        found = check_coco(annotations, images, **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         findings += found
@@ -63,11 +78,24 @@ def check_semantic_maps(cfg: Config) -> None:
         )
 
 
-def _sources(cfg: Config) -> list[tuple[Path, Path]]:
-    """(annotation file, image folder) of the training and the validation set, each once."""
-    sources = []
+def _named(part: Any) -> Iterator[Path]:
+    """Annotation files and image folders of a config's part, and of all that is inside it."""
+    if isinstance(part, Config | dict):
+        prefix = part.get('data_prefix')
+        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
+        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
+        part = list(part.values())
+    for inner in part if isinstance(part, list | tuple) else ():
+        yield from _named(inner)
+
+
+def _sources(cfg: Config) -> list[tuple[Path, Path, dict]]:
+    """(annotation file, image folder, what the pipeline needs) of the training and the validation set, each once."""
+    sources = {}
     for split in SPLITS:
-        if dataset := unwrapped((cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}):
+        whole = (cfg.get(f'{split}_dataloader') or {}).get('dataset') or {}
+        if dataset := unwrapped(whole):
             root = Path(dataset.get('data_root') or '')
-            sources.append((root / dataset['ann_file'], root / dataset['data_prefix']['img']))
-    return list(dict.fromkeys(sources))
+            files = root / dataset['ann_file'], root / dataset['data_prefix']['img']
+            sources.setdefault(files, pipeline_needs(whole))
+    return [(*files, needs) for files, needs in sources.items()]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
@@ -17,6 +18,8 @@ from torch import nn
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, number_of_classes
 from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
+from mmagg.datasets.image_errors import unusable
+from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
 
 
@@ -62,12 +65,17 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
         (N, H, W) bool or a list of N RLE dicts.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: an image cannot be read, or not be resized as the model needs it, because it is too narrow.
     """
-    return [
-        inference_detector(model, image if isinstance(image, np.ndarray) else read_image(Path(image)))
-        for image in images
-    ]
+    samples = []
+    for image in images:
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        try:
+            samples.append(inference_detector(model, pixels))
+        except cv2.error as error:
+            name = '' if pixels is image else f'{image}: '
+            raise InputError(f'{name}{unusable(error, pixels.shape[:2])}') from error
+    return samples
 
 
 def for_inference(model: nn.Module) -> nn.Module:

@@ -1,19 +1,27 @@
 """Prediction for a folder of images."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from mmengine.structures import InstanceData
+from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.evaluation.results import coco_records
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.files import check_folder, write_json
-from mmagg.io.images import find_images, read_image, write_image
+from mmagg.io.images import SUFFIXES, find_images, read_image, unread, write_image
+from mmagg.io.paths import keep_apart
+from mmagg.io.pictures import picture_paths
 from mmagg.ops.rle import rle_area
 from mmagg.visualization.predictions import confident, draw_predictions
+
+RESULT = 'predictions.json'
 
 
 @dataclass
@@ -22,7 +30,7 @@ class FolderPredictions:
 
     Attributes:
         coco: images, annotations and categories in COCO's format, as in predictions.json.
-        unreadable: images that were skipped.
+        unreadable: images that were skipped: they cannot be read, or not be resized as the model needs it.
     """
 
     coco: dict[str, list[dict]]
@@ -42,14 +50,15 @@ def predict_folder(
 ) -> FolderPredictions:
     """Find the instances in images, and write a picture of each and one predictions.json (COCO format).
 
-    An image that cannot be read is named on stderr and skipped.
+    An image that cannot be read is named on stderr and skipped. Whatever ends the run, predictions.json then has all
+    images that are done. A byte of a file's name that is not UTF-8 is there as JSON's ``\\udcXX``, as Python reads it.
 
     Args:
         images: an image, or a folder that is searched for images.
         config: a config file, or ``mmdet::<path>`` for one of mmdet.
         checkpoint: a .pth file or a URL.
-        out_dir: a folder for the results.
-        score_thr: less certain instances are left out.
+        out_dir: a folder for the results. Below that of the images it must be of an earlier run, or have no images.
+        score_thr: less certain instances are left out; from 0 to 1.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -57,35 +66,65 @@ def predict_folder(
     Raises:
         InputError: there are no images, or the folder, the config or the checkpoint cannot be used.
     """
-    secure_loading(trust=trust_checkpoint)
+    check_fraction(score_thr, '--score-thr')
     images, out_dir = Path(images), Path(out_dir)
     root = images if images.is_dir() else images.parent
-    if out_dir.resolve() == root.resolve():
-        raise InputError(f'--out-dir {out_dir}: is the folder of the images; results would overwrite them')
+    keep_apart({'--out-dir': out_dir}, [images, config, checkpoint])
     check_folder(out_dir, '--out-dir')
-    paths = find_images(images, exclude=out_dir)
+    paths, skipped = find_images(images, exclude=out_dir)
+    pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')
+    _check_content(out_dir, root, pictures.values())
+    secure_loading(trust=trust_checkpoint)
     model = load_model(config, checkpoint, device, cfg_options)
+    if skipped:
+        tqdm.write(f'{len(skipped)} images skipped: {unread(skipped)}', file=sys.stderr)
     classes = model.dataset_meta['classes']
     category_ids = list(range(1, len(classes) + 1))
     categories = [{'id': i, 'name': name} for i, name in zip(category_ids, classes, strict=True)]
-    found = FolderPredictions({'images': [], 'annotations': [], 'categories': categories})
+    found = FolderPredictions({'images': [], 'annotations': [], 'categories': categories}, skipped)
     records, annotations = found.coco['images'], found.coco['annotations']
-    for path in tqdm(paths, desc='demo', unit='image'):
-        name = path.relative_to(root)
-        try:
-            image = read_image(path)
-        except InputError as error:
-            tqdm.write(f'error: {one_line(error)}; skipped', file=sys.stderr)
-            found.unreadable.append(path)
-            continue
-        predictions = infer(model, [image])[0].pred_instances
-        write_image(draw_predictions(image, predictions, classes, score_thr), out_dir / name)
-        height, width = image.shape[:2]
-        records.append({'id': len(records) + 1, 'file_name': name.as_posix(), 'height': height, 'width': width})
-        for record in coco_records(confident(predictions, score_thr), category_ids):
-            annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))
-    write_json(found.coco, out_dir / 'predictions.json')
+    try:
+        for path in tqdm(paths, desc='demo', unit='image'):
+            try:
+                image, predictions = _predicted(model, path)
+            except InputError as error:
+                tqdm.write(f'error: {one_line(error)}; skipped', file=sys.stderr)
+                found.unreadable.append(path)
+                continue
+            write_image(draw_predictions(image, predictions, classes, score_thr), pictures[str(path)])
+            (height, width), name = image.shape[:2], path.relative_to(root).as_posix()
+            records.append({'id': len(records) + 1, 'file_name': name, 'height': height, 'width': width})
+            for record in coco_records(confident(predictions, score_thr), category_ids):
+                annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))
+    finally:
+        write_json(found.coco, out_dir / RESULT)
     return found
+
+
+def _check_content(out_dir: Path, root: Path, pictures: Iterable[Path]) -> None:
+    """Refuse a folder with images of others in the place of pictures, or, within that of the images, with any."""
+    if (out_dir / RESULT).is_file():  # of an earlier run
+        return
+    within = out_dir.resolve().is_relative_to(root.resolve())
+    for path in out_dir.rglob('*') if within else pictures:
+        if path.suffix.lower() in SUFFIXES and path.exists():
+            raise InputError(
+                f'--out-dir {out_dir}: {path} is not from an earlier run, which would have left {RESULT}; name a new '
+                'folder'
+            )
+
+
+def _predicted(model: nn.Module, path: Path) -> tuple[np.ndarray, InstanceData]:
+    """An image, (H, W, 3) uint8 BGR, and what is found in it.
+
+    Raises:
+        InputError: it cannot be read, or not be resized.
+    """
+    image = read_image(path)
+    try:
+        return image, infer(model, [image])[0].pred_instances
+    except InputError as error:
+        raise InputError(f'{path}: {error}') from error
 
 
 def _annotation(annotation_id: int, image: dict, record: dict, classes: tuple[str, ...]) -> dict:

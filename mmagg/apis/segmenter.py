@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
+from mmagg.io.errors import check_fraction
 from mmagg.io.images import read_image
 from mmagg.visualization.predictions import draw_predictions
 
@@ -76,10 +77,11 @@ class Segmenter:
         Args:
             image: a file or an (H, W, 3) uint8 BGR array; it is not changed.
             prediction: the sample of this image.
-            score_thr: less certain instances are not drawn.
+            score_thr: less certain instances are not drawn; from 0 to 1.
 
         Returns:
             (H, W, 3) uint8, BGR.
         """
+        check_fraction(score_thr, 'score_thr')
         picture = image if isinstance(image, np.ndarray) else read_image(Path(image))
         return draw_predictions(picture, prediction.pred_instances, self.classes, score_thr)

@@ -11,19 +11,23 @@ from mmengine.runner import Runner
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
-from mmagg.apis.data import use_coco_folder
+from mmagg.apis.data import data_files, use_coco_folder
 from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import ask_for_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
+from mmagg.datasets.image_errors import name_images_in_errors
+from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.latency import LatencyHook
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.report import Evaluation, write_report
 from mmagg.evaluation.results import CocoResults, PickledResults
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder, write_json
+from mmagg.io.paths import keep_apart
+from mmagg.io.pictures import picture_paths
 
 
 def test(
@@ -52,7 +56,7 @@ def test(
         out: a file for the predictions: COCO results (.json) or mmdet's samples (.pkl).
         show_dir: a folder for each image with its predictions.
         report: a folder for report.html, one page with scores, curves, errors, images and latency, and results.json.
-        show_score_thr: predictions are drawn from this score on, also in the report.
+        show_score_thr: predictions are drawn from this score on, from 0 to 1, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
         cfg_options: changes to the config, dotted keys.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
@@ -68,6 +72,7 @@ def test(
     out, show_dir, report = (path and Path(path) for path in (out, show_dir, report))
     if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
         raise InputError(f'--out {out}: the name must end in .json or .pkl')
+    check_fraction(show_score_thr, '--show-score-thr')
     for flag, folder in (('--out', out and out.parent), ('--show-dir', show_dir), ('--report', report)):
         if folder is not None:
             check_folder(folder, flag)
@@ -79,6 +84,11 @@ def test(
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
     work_dir = set_work_dir(cfg, name, work_dir)
+    scores = work_dir / 'metrics.json'
+    if out is not None and out.resolve() == scores.resolve():
+        raise InputError(f'--out {out}: the metrics are written there; name another file')
+    outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
+    keep_apart(outputs, [name, checkpoint, *data_files(cfg, coco)])
     ask_for_rle(cfg)
     if tta:
         use_tta(cfg)
@@ -94,12 +104,13 @@ def test(
     if compile:
         compile_parts(detector)
     _compare_classes(runner, checkpoint_classes(content))
+    name_images_in_errors(runner.test_dataloader.dataset)
     _add_outputs(runner, out=out, show_dir=show_dir, score_thr=show_score_thr)
     latency = None if report is None else _add_report(runner, report, compiled=compile)
     runner.register_hook(ProgressHook())
     metrics = runner.test()
     if is_main_process():
-        write_json(metrics, work_dir / 'metrics.json')
+        write_json(metrics, scores)
         if latency is not None:
             dataset = runner.test_dataloader.dataset
             tested = Evaluation(
@@ -126,7 +137,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
     name_visualizer(cfg)
-    return _TestRunner.from_cfg(cfg)
+    return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 
 class _TestRunner(Runner):
@@ -154,9 +165,11 @@ def _add_outputs(runner: Runner, *, out: Path | None, show_dir: Path | None, sco
     elif out is not None:
         runner.test_evaluator.metrics.append(PickledResults(path=out))
     if show_dir is not None:
-        image_root = Path(dataset.data_prefix.get('img', '.'))
+        images = (dataset.get_data_info(index)['img_path'] for index in range(len(dataset)))
+        root = getattr(dataset, 'data_prefix', {}).get('img')
+        pictures = picture_paths(images, show_dir, root=root, flag='--show-dir')
         classes = tuple(dataset.metainfo.get('classes', ()))
-        runner.register_hook(OverlayHook(folder=show_dir, image_root=image_root, classes=classes, score_thr=score_thr))
+        runner.register_hook(OverlayHook(pictures=pictures, classes=classes, score_thr=score_thr))
 
 
 def _add_report(runner: Runner, folder: Path, *, compiled: bool) -> LatencyHook:

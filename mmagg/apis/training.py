@@ -4,7 +4,6 @@ import importlib
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -15,9 +14,14 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.pretrained import prepare_model
+from mmagg.apis.work_dir import left_alone, starting_point
+from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
+from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.io.errors import InputError
 
 
@@ -27,6 +31,7 @@ def train(
     coco: str | Path | None = None,
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
+    overwrite: bool = False,
     amp: bool = False,
     val_loss: bool = False,
     tensorboard: bool = False,
@@ -39,11 +44,15 @@ def train(
 ) -> Path:
     """Train a model; checkpoints, logs, the config and learning curves (curves.png, curves.csv) go to the work dir.
 
+    Checkpoints are whole or absent, and one goes when the next is there. Until the training begins, after all checks,
+    the work dir stays as it was.
+
     Args:
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
         coco: a folder in COCO format to train on instead of what the config names.
         work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
-        resume: a checkpoint to go on from; True for the last one in the work dir, if there is one.
+        resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one.
+        overwrite: replace the run that the work dir holds, which is refused otherwise, unless it is resumed.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
@@ -68,6 +77,10 @@ def train(
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if not cfg.get(part):
             raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
+    for length in ('max_epochs', 'max_iters'):
+        value = cfg.train_cfg.get(length, 1)
+        if not isinstance(value, int | float) or value < 1:
+            raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
     work_dir = set_work_dir(cfg, name, work_dir)
@@ -77,41 +90,36 @@ def train(
         _use_tensorboard(cfg)
     if seed is not None:
         cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-    checkpoint = _resume(cfg, resume, work_dir, launcher)
+    main = is_main(launcher)
+    checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
     if coco and not skip_check:
         check_annotations(cfg, launcher)
+    prepare_model(cfg, launcher)
     name_visualizer(cfg)
     start_processes(cfg, launcher)
-    runner = Runner.from_cfg(cfg)
-    model = unwrapped(runner)
-    if compile:
-        compile_parts(model)
-    if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
-        load_weights(model, checkpoint, cfg.load_from)
-    curves = _watch(runner, val_loss=val_loss)
-    try:
-        runner.train()
-    finally:
-        curves.draw(runner)
+    start = StartHook(overwrite=overwrite)
+    with left_alone(work_dir, started=lambda: start.started, main=main):
+        runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
+        runner.register_hook(start)
+        model = unwrapped(runner)
+        if compile:
+            compile_parts(model)
+        if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
+            load_weights(model, checkpoint, cfg.load_from)
+        curves = _watch(runner, val_loss=val_loss)
+        name_images_in_errors(runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            name_images_in_errors(runner.val_dataloader.dataset)
+        try:
+            runner.train()
+        except BaseException:
+            runner.visualizer.close()  # what is to be written yet, which mmengine does at the end only
+            raise
+        finally:
+            if start.started:
+                curves.draw(runner)
     end_processes()
     return work_dir
-
-
-def latest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The last checkpoint that a training completed in ``work_dir``, also if the folder has been moved since.
-
-    Raises:
-        InputError: the work dir names a checkpoint that is gone.
-    """
-    work_dir = Path(work_dir)
-    note = work_dir / 'last_checkpoint'  # mmengine writes it after the checkpoint itself, so that one is whole
-    if not note.is_file():
-        return None
-    named = Path(note.read_text().strip())
-    found = next((path for path in (named, work_dir / named.name) if path.is_file()), None)
-    if found is None:
-        raise InputError(f'--resume: {note} names {named}, which is not there; pass --resume CKPT')
-    return found
 
 
 def unwrapped(runner: Runner) -> nn.Module:
@@ -142,14 +150,13 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     return curves
 
 
-def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, launcher: str) -> dict | None:
+def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite: bool, main: bool) -> dict | None:
     """Set up the config to resume; returns the checkpoint to go on from, or None to start from the beginning."""
-    if not resume:
-        return None
-    source = latest_checkpoint(work_dir) if resume is True else Path(resume)
+    if not resume and cfg.get('resume'):  # as mmengine has it
+        resume = cfg.get('load_from') or True
+    source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main)
     if source is None:
-        if is_main(launcher):
-            print_log(f'--resume: no checkpoint in {work_dir} yet, starting from the beginning')
+        cfg.resume = False
         return None
     checkpoint = load_checkpoint(source)
     if 'optimizer' not in checkpoint or 'message_hub' not in checkpoint:

@@ -37,7 +37,9 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.datasets.coco_reader import read_detections, read_truth
     from mmagg.evaluation.precision_recall import check_classes, precision_recall
     from mmagg.io.files import check_folder
+    from mmagg.io.paths import keep_apart
 
+    keep_apart({'--out': args.out}, [args.annotations, args.results])
     check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
     check_classes(truth, args.classes)

@@ -128,10 +128,15 @@ def add_result_files(parser: argparse.ArgumentParser, *results: str) -> None:
 
 
 def read_result_files(args: argparse.Namespace, *results: str) -> tuple[Any, ...]:
-    """The annotations, then each file of ``results``; before that, ``--out`` is refused if it cannot be written to."""
+    """The annotations, then each file of ``results``.
+
+    Before that, ``--out`` is refused if one of them lies in it, or if it cannot be written to.
+    """
     from mmagg.datasets.coco_reader import read_detections, read_truth
     from mmagg.io.files import check_folder
+    from mmagg.io.paths import keep_apart
 
+    keep_apart({'--out': args.out}, [args.annotations, *(getattr(args, name) for name in results)])
     if args.out:
         check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)

@@ -4,7 +4,7 @@ import argparse
 import math
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_model_options, positive
+from mmagg.cli.arguments import add_coco, add_model, add_model_options, fraction, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--max-images', type=positive, metavar='N', help='only the first N images (all)')
     parser.add_argument(
-        '--score-thr', type=float, default=-math.inf, metavar='T', help='leave out less certain boxes (none)'
+        '--score-thr', type=fraction, default=-math.inf, metavar='T', help='leave out less certain boxes (none)'
     )
     parser.add_argument(
         '--max-per-image',
@@ -50,13 +50,20 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Predict and measure, print the table and write the files."""
+    from mmagg.apis.config import load_config
+    from mmagg.apis.data import data_files
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
+    from mmagg.io.paths import keep_apart
 
-    if args.out and (args.out.suffix != '.json' or args.out.is_dir() or args.out.resolve() == args.boxes.resolve()):
-        raise InputError(f'--out {args.out}: name a .json file, and not BOXES.json itself')
     options = vars(args)
     out = options.pop('out')
+    if out:
+        if out.suffix != '.json' or out.is_dir():
+            raise InputError(f'--out {out}: name a .json file')
+        data = data_files(load_config(args.config, args.cfg_options), args.coco)
+        outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
+        keep_apart(outputs, [args.boxes, args.config, args.checkpoint, *data])
     report = boxes_to_masks(**options)
     print(report.table())
     if out:

@@ -42,9 +42,12 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Compare as the arguments say."""
     from mmagg.evaluation.comparison import compare
+    from mmagg.io.paths import keep_apart
 
     if args.images and not args.images.is_dir():
         raise InputError(f'--images {args.images}: no such folder')
+    for written in (args.out, args.out / 'images'):  # which may be a link
+        keep_apart({'--out': written}, [args.images])
     if args.seed < 0:
         raise InputError(f'--seed {args.seed}: must not be negative')
     truth, a, b = read_result_files(args, 'results_a', 'results_b')

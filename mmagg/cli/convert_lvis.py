@@ -22,11 +22,11 @@ def run(args: argparse.Namespace) -> None:
     """Convert as the arguments say."""
     from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
     from mmagg.io.files import write_json
+    from mmagg.io.paths import keep_apart
 
     if args.out.is_dir():
         raise InputError(f'{args.out} is a folder; name a file to write')
-    if args.out.exists() and args.out.samefile(args.source):
-        raise InputError(f'{args.out} is the LVIS file itself; name another file to write')
+    keep_apart({'OUT.json': args.out}, [args.source])
     content = read_lvis(args.source)
     try:
         kept = cocofied(content)

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_model, add_model_options
+from mmagg.cli.arguments import add_model, add_model_options, fraction
 
-EXIT_SOME_UNREADABLE = 1
+EXIT_SOME_SKIPPED = 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -19,16 +19,16 @@ def parser() -> argparse.ArgumentParser:
     add_model(parser)
     parser.add_argument('--out-dir', type=Path, required=True, metavar='DIR', help='where the results go')
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
+        '--score-thr', type=fraction, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
     add_model_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run as the arguments of `parser` say; returns 1 if an image could not be read, the others are done."""
+    """Run as the arguments of `parser` say; returns 1 if an image was skipped, the others are done."""
     from mmagg.apis.prediction import predict_folder
 
     found = predict_folder(**vars(args))
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
-    return EXIT_SOME_UNREADABLE if found.unreadable else 0
+    return EXIT_SOME_SKIPPED if found.unreadable else 0

@@ -13,10 +13,13 @@ from importlib import import_module, metadata, util
 
 CAN_TRAIN, CANNOT_TRAIN = 0, 1
 PIP = f'{sys.executable} -m pip install'
-MMCV_OPS = (
-    f'{PIP} --no-build-isolation --no-cache-dir --force-reinstall --no-deps onedl-mmcv==2.3.6'
-    '  # compiles for some minutes; needs a C++ compiler'
-)
+# Compiles against the torch that is there. --no-cache-dir: pip's cache may hold a wheel that was built without torch,
+# and so without operators.
+COMPILE = f'{PIP} --no-build-isolation --no-cache-dir'
+MMCV = {
+    'onedl-mmcv': f'{PIP} setuptools wheel ninja psutil && {COMPILE} {{}} onedl-mmcv==2.3.6',
+    'mmcv': f"{PIP} 'setuptools<81' wheel ninja psutil && {COMPILE} {{}} 'mmcv>=2.1,<2.2'",
+}
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ PACKAGES = (
     Package('torch', f'{PIP} torch==2.13.0'),
     Package('numpy', f'{PIP} numpy'),
     Package('mmengine', f'{PIP} onedl-mmengine==0.10.12'),
-    Package('mmcv', f'{PIP} --no-build-isolation onedl-mmcv==2.3.6'),
+    Package('mmcv', ' '.join(MMCV['onedl-mmcv'].format('').split())),
     Package('mmdet', f'{PIP} onedl-mmdetection==3.5.1'),
     Package('pycocotools', f'{PIP} pycocotools'),
     Package('faster_coco_eval', f'{PIP} faster-coco-eval', purpose='the evaluator'),
     Package('cv2', f'{PIP} opencv-python-headless'),
     Package('lvis', f'{PIP} lvis', needed=False, purpose='LVIS data sets'),
     Package('triton', f'{PIP} triton', needed=False, purpose='fast content-aware reassembly on GPUs'),
-    Package('torchvision', f'{PIP} torchvision', needed=False, purpose='torchvision:// weights'),
+    Package('torchvision', f'{PIP} torchvision', needed=False, purpose='torchvision:// weights newer than V1'),
 )
 
 
@@ -124,13 +127,24 @@ def _compiled_ops_work() -> bool:
         nms(torch.tensor([[0.0, 0, 1, 1]]), torch.tensor([1.0]), 0.5)
         cuda = get_compiling_cuda_version()
     except Exception as error:  # an extension built for another PyTorch may raise anything
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
-        _problem('mmcv ops', f'the compiled ops do not work: {reason}', MMCV_OPS, fatal=True)
+        if getattr(error, 'name', None) == 'mmcv._ext':
+            reason = "mmcv has none: it was built where torch was not installed, or is such a build from pip's cache"
+        else:
+            reason = 'the compiled ops do not work: ' + ' '.join(f'{type(error).__name__}: {error}'.split())
+        _problem('mmcv ops', reason, _recompile(), fatal=True)
         return False
     _line('mmcv ops', f'work (compiled with CUDA: {cuda})')
     if torch.cuda.is_available() and cuda == 'not available':
-        _problem('mmcv ops', 'compiled without CUDA, they fail on the GPU', f'FORCE_CUDA=1 {MMCV_OPS}', fatal=False)
+        command = f'export FORCE_CUDA=1; {_recompile()}'
+        _problem('mmcv ops', 'compiled without CUDA, they fail on the GPU', command, fatal=False)
     return True
+
+
+def _recompile() -> str:
+    """The command that compiles the operators of the mmcv that is installed anew."""
+    provider = next(iter(sorted(metadata.packages_distributions().get('mmcv', ()), reverse=True)), 'onedl-mmcv')
+    command = MMCV.get(provider, MMCV['onedl-mmcv']).format('--force-reinstall --no-deps')
+    return f'{command}  # compiles for some minutes; needs a C++ compiler'
 
 
 def _backends() -> dict[str, str]:

@@ -47,7 +47,8 @@ from mmagg.cli import (
     test,
     train,
 )
-from mmagg.io.errors import EXPECTED, InputError, lines
+from mmagg.cli.stopping import stopping
+from mmagg.io.errors import EXPECTED, InputError, lines, shortened
 
 EXIT_BAD_INPUT = 2
 EXIT_NOT_FINITE = 3
@@ -113,11 +114,13 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 
     Returns:
         The exit code: the command's own, 2 for bad input, 3 if a training's loss is no longer finite
-        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C.
+        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C, 143 after SIGTERM (`mmagg.cli.stopping`).
     """
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
         os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
+    if getattr(sys.stdout, 'errors', None) == 'strict':
+        sys.stdout.reconfigure(errors='backslashreplace')  # names of files may not be UTF-8
 
     def call() -> int | None:
         parser = command.parser()
@@ -133,12 +136,13 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:
     """The exit code of a call; what bad input raises is one line, with ``trace`` the error's trace as well."""
     try:
-        return call() or 0
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return EXIT_INTERRUPTED
+        with stopping():
+            return call() or 0
+    except KeyboardInterrupt as error:
+        print(str(error) or 'interrupted', file=sys.stderr)
+        return getattr(error, 'exit_code', EXIT_INTERRUPTED)
     except FloatingPointError as error:
-        print(f'error: {_rank()}{error}', file=sys.stderr)
+        print(f'error: {_rank()}{shortened(str(error))}', file=sys.stderr)
         return EXIT_NOT_FINITE
     except EXPECTED as error:
         if trace:

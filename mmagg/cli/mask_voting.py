@@ -38,13 +38,15 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Search, print the table and write the files."""
     from mmagg.apis.config import load_config, set_work_dir
+    from mmagg.apis.data import data_files
     from mmagg.experiments.mask_voting import mask_voting
     from mmagg.io.files import check_folder
+    from mmagg.io.paths import keep_apart
 
     options = vars(args)
-    out = options.pop('out')
-    if out is None:
-        out = set_work_dir(load_config(args.config, args.cfg_options), args.config, None) / 'mask_voting'
+    cfg = load_config(args.config, args.cfg_options)
+    out = options.pop('out') or set_work_dir(cfg, args.config, None) / 'mask_voting'
+    keep_apart({'--out': out}, [args.config, args.checkpoint, *data_files(cfg, args.coco)])
     check_folder(out)
     report = mask_voting(**options)
     print(report.table())

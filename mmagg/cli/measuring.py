@@ -37,7 +37,7 @@ def print_report(
         table: the report as text.
 
     Raises:
-        InputError: ``--json`` is a folder, or ``measure`` raises it.
+        InputError: ``--json`` is a folder or an input, or ``measure`` raises it.
     """
     options = vars(args) | {'shape': tuple(args.shape)}
     file, threads = options.pop('json', None), options.pop('threads', None)
@@ -46,6 +46,9 @@ def print_report(
     import torch
 
     from mmagg.io.files import write_json
+    from mmagg.io.paths import keep_apart
+
+    keep_apart({'--json': file}, [options.get('config'), options.get('vs')])
 
     if threads is not None:
         torch.set_num_threads(threads)

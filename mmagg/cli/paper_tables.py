@@ -36,6 +36,9 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f'--out {args.out}: is a folder, name a file')
     from mmagg.costs.paper_tables import paper_tables
     from mmagg.io.files import written_whole
+    from mmagg.io.paths import keep_apart
+
+    keep_apart({'--out': args.out}, [args.codec, args.ann])
 
     text = paper_tables(only=args.only, codec=args.codec, ann=args.ann)
     print(text, end='')

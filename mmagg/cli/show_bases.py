@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_model_options, positive
+from mmagg.cli.arguments import add_model_options, fraction, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         '--top', type=positive, default=4, metavar='N', help='a row for the N most certain detections (%(default)s)'
     )
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, metavar='T', help='leave out less certain detections (%(default)s)'
+        '--score-thr', type=fraction, default=0.3, metavar='T', help='leave out less certain detections (%(default)s)'
     )
     add_model_options(parser, 'change CONFIG')
     return parser

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_model, add_model_options, positive
+from mmagg.cli.arguments import add_model, add_model_options, fraction, positive
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
         help='the picture, .png or .jpg (IMAGE_representations.png or IMAGE_levelN.png in the current folder)',
     )
     parser.add_argument(
-        '--score-thr', type=float, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
+        '--score-thr', type=fraction, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
     parser.add_argument(
         '--instances', type=positive, default=4, metavar='N', help='show the N most certain instances (%(default)s)'

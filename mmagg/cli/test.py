@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_run_arguments
+from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, fraction
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--show-score-thr',
-        type=float,
+        type=fraction,
         default=0.3,
         metavar='S',
         help='draw predictions from this score on, also in the report (%(default)s)',

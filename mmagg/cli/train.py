@@ -22,7 +22,12 @@ def parser() -> argparse.ArgumentParser:
         const=True,
         default=False,
         metavar='CKPT',
-        help='go on from this checkpoint, without a value from the last one in the work dir',
+        help='go on from this checkpoint, without a value from the last whole one in the work dir',
+    )
+    parser.add_argument(
+        '--overwrite',
+        action='store_true',
+        help='replace the run in the work dir: a folder with checkpoints is refused, unless --resume goes on with it',
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on CUDA, bfloat16 on CPU)')
     parser.add_argument(

@@ -16,6 +16,7 @@ from mmagg.convert.conversion import Converted, model_for, require_head, write_c
 from mmagg.convert.disagreements import as_arguments
 from mmagg.convert.safe_pickle import load_pickle
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
@@ -65,6 +66,7 @@ def convert_adelaidet(
         InputError: a file or the config cannot be used; or weights do not fit, with a line for each part of the model.
     """
     source, target = Path(source), Path(target)
+    keep_apart({'DST': target}, [dictionary])
     model = model_for(config, cfg_options, BoxedMaskHead, source=source, target=target, trust=trust_checkpoint)
     theirs = read_release(source, trust=trust_checkpoint)
     state = adelaidet_to_mmagg(theirs)

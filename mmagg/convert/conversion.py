@@ -14,6 +14,7 @@ from mmagg.apis.config import load_config
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
+from mmagg.io.paths import keep_apart
 
 KEPT_META = ('dataset_meta', 'CLASSES', 'epoch', 'iter')
 
@@ -37,12 +38,11 @@ def model_for(
     """The model that a checkpoint is converted for; checkpoints are read as ``trust`` says from now on.
 
     Raises:
-        InputError: ``source`` is missing or the same file as ``target``, or the config cannot be used, or its mask head
+        InputError: ``source`` is missing, ``target`` is an input, or the config cannot be used, or its mask head
             is not a ``head``.
     """
     secure_loading(trust=trust)
-    if target.resolve() == source.resolve():
-        raise InputError(f'{target}: SRC and DST are the same file')
+    keep_apart({'DST': target}, [source, config])
     if not source.is_file():
         raise InputError(f'checkpoint {source}: no such file')
     model = MODELS.build(load_config(config, cfg_options).model)

@@ -1,12 +1,21 @@
 """A COCO annotation file as every user of it reads it: its three lists, their checks, and their optional fields."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mmagg.datasets.coco_defects import (
+    Defect,
+    area_defect,
+    box_defect,
+    crowd_defect,
+    is_id,
+    mask_defect,
+    size_defect,
+)
 from mmagg.io.errors import InputError
 from mmagg.io.files import read_json
 from mmagg.ops.rle_lengths import rle_lengths
@@ -76,11 +85,30 @@ def read_coco(
     if not isinstance(content, dict):
         raise InputError(f'{path} is not COCO format: a dict of {", ".join(PARTS)}')
     for part in PARTS:
-        if part in needed and not isinstance(content.get(part), list):
+        if (part in needed or content.get(part)) and not isinstance(content.get(part), list):
             raise InputError(f'{path} is not COCO format: it has no list "{part}"')
         if part in filled and not content[part]:
             raise InputError(f'{path} has no {part}: its list "{part}" is empty')
-    return CocoFile(Path(path), *(content.get(part) or [] for part in PARTS))
+    images, annotations, categories = (content.get(part) or [] for part in PARTS)
+    whole_sizes(images)
+    return CocoFile(Path(path), images, annotations, categories)
+
+
+def whole_sizes(images: Iterable[Any]) -> None:
+    """Turn heights and widths that are written as 64.0 into integers, as masks need them, in place."""
+    for image in images:
+        for side in ('height', 'width') if isinstance(image, dict) else ():
+            if isinstance(image.get(side), float) and image[side].is_integer():
+                image[side] = int(image[side])
+
+
+def in_order(ids: Iterable[Id]) -> tuple[Id, ...]:
+    """The ids as COCO's evaluation goes through them: numbers ascend; texts, whose 10 is before 2, stay in order.
+
+    So equal scores rank as they would if the same file were numbered 1, 2, 3, ....
+    """
+    ids = tuple(dict.fromkeys(ids))
+    return ids if any(isinstance(one, str) for one in ids) else tuple(sorted(ids))
 
 
 @contextmanager
@@ -97,57 +125,84 @@ def coco_format(path: str | Path) -> Iterator[None]:
 def check_annotations(content: CocoFile) -> None:
     """Make sure that annotations can be decoded and belong to the images and categories that they seem to.
 
-    Annotations of images and categories that are not listed do not count; they may be there.
+    Annotations of images and categories that are not listed do not count; they may be there. So may those without a
+    box, a mask or an area.
 
     Args:
         content: the file; without a list of images, masks are compared with their own size alone.
 
     Raises:
-        InputError: the id of an image or category occurs twice, an annotation names one as text that is a number in
-            its list or the other way round, or a run-length code is not of the size of its image.
+        InputError: an id is neither text nor a whole number, occurs twice, or text and numbers are mixed; an annotation
+            names an image or category as text that is a number in its list or the other way round; the size of an image
+            is not of whole pixels; or a box, mask, area or `iscrowd` has a fatal defect of `coco_defects`.
     """
     path = content.path
     with coco_format(path):
-        images = content.image_by_id
-        for key, part, ids in (('image_id', 'images', images), ('category_id', 'categories', content.category_by_id)):
-            sorted(ids)  # text and numbers cannot be mixed
+        for key, part, ids in (
+            ('image_id', 'images', content.image_by_id),
+            ('category_id', 'categories', content.category_by_id),
+        ):
+            for place, entry in enumerate(getattr(content, part)):
+                _check_id(path, part, place, 'id', entry['id'])
+            if len({isinstance(one, str) for one in ids}) > 1:
+                raise InputError(f'{path} is not COCO format: text and numbers are mixed in the ids of its {part}')
             if len(ids) < len(getattr(content, part)):
                 raise InputError(f'{path} is not COCO format: an id occurs twice in its list of {part}')
             as_text = {str(name): name for name in ids}
             for place, annotation in enumerate(content.annotations if ids else ()):
                 name = annotation[key]
+                _check_id(path, 'annotations', place, key, name)
                 if name not in ids and str(name) in as_text:
                     listed = f'that {key[:-3]} is listed as {as_text[str(name)]!r}'
                     raise InputError(f'{path}: annotation {place}: its {key} is {name!r}, but {listed}')
-        rles = {}
-        for place, annotation in enumerate(content.annotations):
-            rle, image = annotation.get('segmentation'), images.get(annotation.get('image_id'))
-            if isinstance(rle, dict):
-                rles[place] = rle
-                if image and list(rle['size']) != [image['height'], image['width']]:
-                    sizes = f'{rle["size"]}, that of the image {[image["height"], image["width"]]}'
-                    raise InputError(f'{path}: annotation {place}: the size of its run-length code is {sizes}')
-        check_codes(path, list(rles.values()), list(rles))
+        for place, image in enumerate(content.images):
+            refuse(path, 'image', place, [size_defect(image['height'], image['width'])])
+        lengths = mask_lengths(annotation.get('segmentation') for annotation in content.annotations)
+        for place, (annotation, length) in enumerate(zip(content.annotations, lengths, strict=True)):
+            refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
-def check_codes(path: str | Path, rles: Sequence[Entry], places: Sequence[int], kind: str = 'annotation') -> None:
-    """Make sure that run-length codes are as long as their masks: pycocotools reads on behind the end of a short one.
+def _check_id(path: Path, part: str, place: int, key: str, value: Any) -> None:
+    if not is_id(value):
+        kind = {'images': 'image', 'categories': 'category'}.get(part, 'annotation')
+        raise InputError(
+            f'{path} is not COCO format: {kind} {place}: its {key} is {value!r}, neither text nor a whole number'
+        )
+
+
+def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> Iterator[Defect]:
+    """Defects of what an annotation has; the fatal ones keep it from being read."""
+    yield crowd_defect(annotation.get('iscrowd'))
+    if annotation.get('area') is not None:
+        yield area_defect(annotation['area'])
+    image = images.get(annotation.get('image_id')) or {'height': None, 'width': None}
+    if annotation.get('bbox'):
+        yield box_defect(annotation['bbox'])
+    if annotation.get('segmentation'):
+        yield mask_defect(annotation['segmentation'], length, image['height'], image['width'])
+
+
+def refuse(path: str | Path, kind: str, place: int, defects: Iterable[Defect]) -> None:
+    """Name the first fatal defect of an entry, with the file and its place there.
 
     Args:
         path: the file.
-        rles: the codes.
-        places: of their entries in the file.
         kind: the name of such an entry.
+        place: of the entry.
+        defects: those that it has.
 
     Raises:
-        InputError: one is not.
+        InputError: one is fatal.
     """
-    lengths = rle_lengths([rle['counts'] for rle in rles]).tolist()
-    for rle, place, length in zip(rles, places, lengths, strict=True):
-        pixels = rle['size'][0] * rle['size'][1]
-        if length != pixels:
-            what = 'is cut off or broken' if length < 0 else f'is of {length} pixels, not {pixels}'
-            raise InputError(f'{path}: {kind} {place}: its run-length code {what}')
+    for defect in defects:
+        if defect.severity == 'fatal':
+            raise InputError(f'{path}: {kind} {place}: {defect}')
+
+
+def mask_lengths(masks: Iterable[Any]) -> list[int]:
+    """Pixels of run-length codes, as `mask_defect` wants them: -1 for broken ones, 0 for other masks."""
+    counts = [mask.get('counts') if isinstance(mask, dict) else '' for mask in masks]
+    return rle_lengths([code if isinstance(code, str | list) else [-1] for code in counts]).tolist()
 
 
 def read_coco_json(path: str | Path) -> Any:

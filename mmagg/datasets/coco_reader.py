@@ -1,24 +1,27 @@
 """Annotations and results in COCO's format as arrays: ids, categories, sizes, types and run lengths checked once."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from mmagg.datasets.coco_defects import box_defect, is_finite, mask_defect
 from mmagg.datasets.coco_file import (
     BAD,
     PARTS,
     Entry,
     Id,
     check_annotations,
-    check_codes,
     coco_format,
+    in_order,
     is_crowd,
+    mask_lengths,
     read_coco,
     read_records,
+    refuse,
 )
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.io.errors import InputError
@@ -44,7 +47,7 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     check_annotations(content)
     with coco_format(path):
         images, categories = content.image_by_id, content.category_by_id
-        image_ids, category_ids = tuple(sorted(images)), tuple(sorted(categories))
+        image_ids, category_ids = in_order(images), in_order(categories)
         names = tuple(str(images[one].get('file_name', one)) for one in image_ids)
         sizes = tuple((int(images[one]['height']), int(images[one]['width'])) for one in image_ids)
         classes = tuple(str(categories[one]['name']) for one in category_ids)
@@ -55,15 +58,10 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     }
     columns = _columns(path, annotations, 'annotation', (image_ids, category_ids), sizes, iou_type)
     images_of, labels, outlines, areas = columns
-    try:
-        crowd = np.array([is_crowd(entry) for entry in annotations.values()], bool)
-        for i, (place, entry) in enumerate(annotations.items()):
-            if entry.get('area') is not None:
-                areas[i] = entry['area']
-            if not math.isfinite(areas[i]):
-                raise ValueError(f'that of annotation {place} is {areas[i]}')
-    except BAD as error:
-        raise InputError(f'{path}: an "area" or "iscrowd" is no number ({error})') from error
+    crowd = np.array([is_crowd(entry) for entry in annotations.values()], bool)
+    for i, entry in enumerate(annotations.values()):
+        if entry.get('area') is not None:
+            areas[i] = entry['area']
     objects = Objects(images_of, labels, areas, crowd, outlines)
     return Truth(iou_type, image_ids, names, sizes, category_ids, classes, objects, path)
 
@@ -78,11 +76,9 @@ def read_detections(path: Path, truth: Truth) -> Detections:
         content = read_records(path)
     entries, ids = dict(enumerate(content)), (truth.image_ids, truth.category_ids)
     images, labels, outlines, areas = _columns(path, entries, 'detection', ids, truth.sizes, truth.iou_type)
-    if truth.iou_type == 'segm':
-        check_codes(path, outlines, range(len(outlines)), 'detection')
     for place, entry in entries.items():
         score = entry.get('score')
-        if not isinstance(score, int | float) or not math.isfinite(score):
+        if not is_finite(score):
             raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
     scores = np.array([entry['score'] for entry in content], float)
     return Detections(images, labels, areas, scores, outlines, path).counted()
@@ -110,7 +106,9 @@ def _columns(
     outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
     key, outline = ('segmentation', _mask) if iou_type == 'segm' else ('bbox', _box)
     items = tqdm(entries.items(), Path(path).name, unit=kind, delay=2, leave=False)
-    for i, (place, entry) in enumerate(items):
+    # Those of annotations are checked already.
+    lengths = mask_lengths(map(_segmentation, entries.values())) if kind == 'detection' else [0] * len(entries)
+    for i, ((place, entry), length) in enumerate(zip(items, lengths, strict=True)):
         where = f'{path}: {kind} {place}'
         try:
             image_id, category_id, value = entry['image_id'], entry['category_id'], entry.get(key)
@@ -122,6 +120,10 @@ def _columns(
             raise InputError(f'{where}: the annotations have no {missing}')
         if not value:
             raise InputError(f'{where} has no "{key}" ({HINTS[key]})')
+        if iou_type == 'bbox':
+            refuse(path, kind, place, [box_defect(value)])
+        elif kind == 'detection':
+            refuse(path, kind, place, [mask_defect(value, length, *sizes[image])])
         images[i], labels[i] = image, label
         try:
             outlines[i], areas[i] = outline(value, *sizes[image])
@@ -130,18 +132,20 @@ def _columns(
     return images, labels, outlines, areas
 
 
+def _segmentation(entry: Any) -> Any:
+    return entry.get('segmentation') if isinstance(entry, dict) else None
+
+
 def _mask(outline: list | Entry, height: int, width: int) -> tuple[Entry, float]:
     """A compressed RLE and its area, from polygons or a run-length code."""
     if isinstance(outline, list) and len(outline[0]) < 4:
         raise ValueError('a polygon of less than two points')
     rle = outline_to_rle(outline, height, width)
-    if list(rle['size']) != [height, width]:
-        raise ValueError(f'its size is {rle["size"]}, that of the image {[height, width]}')
     return rle, float(rle_area(rle))
 
 
 def _box(box: list[float], height: int, width: int) -> tuple[list[float], float]:
     """A box x, y, width, height as it is, and its area."""
-    if not all(math.isfinite(side) for side in box) or min(box[2:]) < 0:
-        raise ValueError('not finite, or a side is negative')
+    if min(box[2:]) < 0:
+        raise ValueError('a side is negative')
     return box, float(box[2] * box[3])

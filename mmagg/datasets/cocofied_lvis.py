@@ -7,7 +7,8 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 
 from pathlib import Path
 
-from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, read_coco_json
+from mmagg.datasets.coco_defects import is_id
+from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, read_coco_json, whole_sizes
 from mmagg.io.errors import InputError
 
 # COCO numbers its classes from 1 and has left ten numbers out since 2014. The names are mmdet's class names.
@@ -60,8 +61,11 @@ COCO_SYNSETS = tuple(
 ID_OF_SYNSET = {synset: coco_id for coco_id, _, synset in COCO_SYNSETS}
 CONVERTER = 'tools/dataset_converters/cocofy_lvis.py'
 
+LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
+"""Of each image: the categories that were looked for and are not there, and those not annotated exhaustively."""
+
 _FIELDS = {
-    'images': ('id', 'height', 'width', 'neg_category_ids', 'not_exhaustive_category_ids'),
+    'images': ('id', 'height', 'width', *LISTS),
     'annotations': ('id', 'image_id', 'category_id', 'bbox', 'area', 'segmentation'),
     'categories': ('id', 'synset', 'frequency'),
 }
@@ -72,7 +76,8 @@ def read_lvis(path: Path) -> dict:
 
     Raises:
         OSError: the file cannot be read.
-        InputError: it is not JSON or not LVIS; the message names the file and what is missing.
+        InputError: it is not JSON or not LVIS, or `check_annotations` refuses it; the message names the file, and what
+            is missing or the place.
     """
     content = read_coco_json(path)
     for part, fields in _FIELDS.items():
@@ -82,6 +87,12 @@ def read_lvis(path: Path) -> dict:
         for field in fields:
             if not all(isinstance(entry, dict) and field in entry for entry in entries):
                 raise InputError(f'{path} is not LVIS: not all of its {part} have "{field}"')
+    for place, image in enumerate(content['images']):
+        for key in LISTS:
+            if not isinstance(image[key], list) or not all(map(is_id, image[key])):
+                raise InputError(f'{path}: image {place}: its {key} is not a list of ids')
+    whole_sizes(content['images'])
+    check_annotations(CocoFile(Path(path), *(content[part] for part in PARTS)))
     return content
 
 
@@ -107,12 +118,11 @@ def cocofied(lvis: dict) -> dict:
 
     annotations = [a for a in lvis['annotations'] if a['category_id'] in new_ids]
     annotations = [{**a, 'id': i, 'category_id': new_ids[a['category_id']]} for i, a in enumerate(annotations, 1)]
-    lists = ('neg_category_ids', 'not_exhaustive_category_ids')
     images = [
-        {**image, **{key: [new_ids[old] for old in image[key] if old in new_ids] for key in lists}}
+        {**image, **{key: [new_ids[old] for old in image[key] if old in new_ids] for key in LISTS}}
         for image in lvis['images']
     ]
-    used = {a['category_id'] for a in annotations}.union(*(image[key] for image in images for key in lists))
+    used = {a['category_id'] for a in annotations}.union(*(image[key] for image in images for key in LISTS))
     categories = [{**c, 'id': new_ids[c['id']]} for c in lvis['categories'] if new_ids.get(c['id']) in used]
     return {**lvis, 'images': images, 'annotations': annotations, 'categories': categories}
 
@@ -125,7 +135,6 @@ def read_cocofied(path: Path) -> dict:
         InputError: it is not LVIS, its categories have other ids than COCO's, or `check_annotations` refuses it.
     """
     content = read_lvis(path)
-    check_annotations(CocoFile(Path(path), *(content[part] for part in PARTS)))
     for category in content['categories']:
         if ID_OF_SYNSET.get(category['synset']) != category['id']:
             raise InputError(

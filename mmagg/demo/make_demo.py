@@ -16,6 +16,7 @@ from mmagg.demo.steps import Trial, draw_overlays, draw_representations
 from mmagg.engine.learning_curves import write_curves
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
+from mmagg.io.paths import keep_apart
 
 CONFIG = 'demo/aggmask_tiny_shapes.py'
 
@@ -69,6 +70,7 @@ def make_demo(
         InputError: a config or an argument cannot be used, or ``out`` holds something else.
     """
     out, config = Path(out), shipped_config(CONFIG) if config is None else Path(config)
+    keep_apart({'--out': out}, [config, compare])
     ours = Trial(config, cfg_options or {}, out / 'shapes', out, seed)
     trials = {'': ours}
     if compare:

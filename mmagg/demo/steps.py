@@ -19,7 +19,8 @@ from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
 from mmagg.apis.inference import infer
 from mmagg.apis.testing import test
-from mmagg.apis.training import latest_checkpoint, train
+from mmagg.apis.training import train
+from mmagg.apis.work_dir import latest_checkpoint
 from mmagg.datasets.coco_file import CocoFile, read_coco
 from mmagg.datasets.coco_folder import annotation_file
 from mmagg.demo.brief_log import BriefLog
@@ -68,7 +69,7 @@ class Trial:
 
     @property
     def checkpoint(self) -> Path | None:
-        """The last one; None without any, or if training was killed between deleting one and writing the next."""
+        """The last whole one; None without any."""
         try:
             return latest_checkpoint(self.folder / 'train')
         except InputError:
@@ -94,7 +95,7 @@ class Trial:
     def train(self, *, resume: bool) -> None:
         """Train, from the last checkpoint or from scratch."""
         with redirect_stdout(BriefLog(sys.stdout)):
-            train(self.config, seed=self.seed, resume=resume, **self._common('train'))
+            train(self.config, seed=self.seed, resume=resume, overwrite=not resume, **self._common('train'))
 
     def evaluate(self) -> None:
         """Test; leaves test/metrics.json and report/report.html."""

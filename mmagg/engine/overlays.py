@@ -1,6 +1,6 @@
 """Pictures of test images with their predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,19 @@ class OverlayHook(Hook):
     """Writes a picture of each test image with its predictions.
 
     Args:
-        folder: for the pictures; they lie in subfolders as the images in ``image_root`` do.
-        image_root: the data set's image folder.
+        pictures: the file of each picture, by the path of the image; see `mmagg.io.pictures`.
         classes: names by class index.
         score_thr: less certain predictions are not drawn.
     """
 
-    def __init__(self, *, folder: Path, image_root: Path, classes: Sequence[str], score_thr: float) -> None:
-        self.folder, self.image_root, self.classes, self.score_thr = folder, image_root, classes, score_thr
+    def __init__(self, *, pictures: Mapping[str, Path], classes: Sequence[str], score_thr: float) -> None:
+        self.pictures, self.classes, self.score_thr = pictures, classes, score_thr
 
     def after_test_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence | None = None
     ) -> None:
         """Draw a batch."""
         for sample in outputs or ():
-            path = Path(sample.img_path)
-            inside = path.relative_to(self.image_root) if path.is_relative_to(self.image_root) else Path(path.name)
-            picture = draw_predictions(read_image(path), sample.pred_instances, self.classes, self.score_thr)
-            write_image(picture, self.folder / inside)
+            image = read_image(Path(sample.img_path))
+            picture = draw_predictions(image, sample.pred_instances, self.classes, self.score_thr)
+            write_image(picture, self.pictures[sample.img_path])

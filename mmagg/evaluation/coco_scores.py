@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 
-from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, is_crowd, read_coco
-from mmagg.ops.rle import outline_to_rle, rle_area
+from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, in_order, is_crowd, read_coco
+from mmagg.ops.rle import compressed, outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.
@@ -70,7 +70,7 @@ def coco_scores(
     scores = {f'{kind}_{name}': float(value) for name, value in zip(NAMES, evaluator.stats, strict=True)}
     if classwise:
         precision = evaluator.eval['precision'][:, :, :, 0, -1]  # (T, R, K): of all sizes, 100 detections
-        places = sorted(set(category_ids))
+        places = in_order(category_ids)
         for category_id in category_ids:
             name = annotations.category_by_id[category_id]['name']
             scores[f'{kind}_{name}_precision'] = mean_precision(precision[:, :, places.index(category_id)])
@@ -120,7 +120,7 @@ def _evaluated(
     if unknown:
         name = min(unknown, key=str)
         raise ValueError(f'results of image {name} do not belong to the annotations: they have no such image')
-    images, categories = ({one: i for i, one in enumerate(sorted(set(ids)), 1)} for ids in (image_ids, category_ids))
+    images, categories = ({one: i for i, one in enumerate(in_order(ids), 1)} for ids in (image_ids, category_ids))
     shape = 'bbox' if kind == 'bbox' else 'segmentation'
 
     def numbered(items: Sequence[Entry], *, found: bool) -> Iterator[Entry]:
@@ -136,7 +136,7 @@ def _evaluated(
                 'id': i,
                 'image_id': images[image_id],
                 'category_id': categories[item['category_id']],
-                shape: item[shape],
+                shape: _compressed(item[shape]),
                 'area': float(area),
                 'iscrowd': 0 if found else is_crowd(item),
                 'score': item['score'] if found else 0.0,
@@ -150,6 +150,11 @@ def _evaluated(
     evaluator = coco_evaluator(truth, list(numbered(records, found=True)), kind)
     evaluator.run()
     return evaluator
+
+
+def _compressed(shape: list | Entry) -> list | Entry:
+    """A box or mask with its code compressed; faster-coco-eval fails on a list of runs such as 64.0."""
+    return compressed(shape) if isinstance(shape, dict) else shape
 
 
 def _own_area(item: Entry, image: Entry, shape: str) -> float:

@@ -20,6 +20,7 @@ from mmagg.evaluation.bootstrap import Differences, Judged, bootstrap, judge
 from mmagg.evaluation.matching import SIZES
 from mmagg.evaluation.result_pictures import side_by_side
 from mmagg.evaluation.scope import scope_of
+from mmagg.io.errors import check_fraction
 from mmagg.io.files import write_json
 from mmagg.io.images import write_image
 from mmagg.io.tables import percent, plain, write_table
@@ -183,11 +184,12 @@ class Comparison:
         Args:
             images: the folder that they are in.
             folder: for the drawings, named by their rank and the image.
-            score_thr: detections with a lower score are not drawn.
+            score_thr: detections with a lower score are not drawn; from 0 to 1.
 
         Raises:
             InputError: an image cannot be read, or has another size than the annotations say.
         """
+        check_fraction(score_thr, 'score_thr')
         detections = dict(zip(self.titles, (self.a.detections, self.b.detections), strict=True))
         for place, change in enumerate(self.changes[: self.top], 1):
             picture = side_by_side(

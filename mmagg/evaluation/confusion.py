@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from mmagg.datasets.coco_objects import Detections, Truth, ranks
 from mmagg.evaluation.matching import check_iou_thr, match, overlaps
+from mmagg.io.errors import check_fraction
 from mmagg.io.tables import write_table
 from mmagg.visualization.chart import write_chart
 from mmagg.visualization.fonts import readable
@@ -97,12 +98,13 @@ def confusion(truth: Truth, detections: Detections, *, score_thr: float = 0.3, i
     Args:
         truth: G objects, K classes.
         detections: D, as `read_detections` gives them.
-        score_thr: detections with a lower score are left out.
+        score_thr: detections with a lower score are left out; from 0 to 1.
         iou_thr: least IoU of a match, more than 0.
 
     Raises:
-        InputError: `iou_thr` is 0.
+        InputError: `iou_thr` is 0, or `score_thr` out of range.
     """
+    check_fraction(score_thr, 'score_thr')
     check_iou_thr(iou_thr)
     objects, classes = truth.objects, len(truth.classes)
     detections = detections[detections.scores >= score_thr]

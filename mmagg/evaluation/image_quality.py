@@ -11,6 +11,7 @@ import numpy as np
 
 from mmagg.datasets.coco_objects import Detections, Truth
 from mmagg.evaluation.matching import evaluate, overlaps, same_class
+from mmagg.io.errors import check_fraction
 
 ENOUGH = np.array([0.5])  # IoU: above it, no two disjoint masks could be the same object's
 
@@ -38,8 +39,12 @@ def image_quality(truth: Truth, detections: Detections, *, score_thr: float = 0.
     Args:
         truth: I images, G objects.
         detections: D, as `Detections.counted` gives them.
-        score_thr: detections with a lower score are left out.
+        score_thr: detections with a lower score are left out; from 0 to 1.
+
+    Raises:
+        InputError: `score_thr` is out of range.
     """
+    check_fraction(score_thr, 'score_thr')
     objects, images = truth.objects, len(truth.image_ids)
     detections = detections[detections.scores >= score_thr]
     pairs = overlaps(detections, objects)

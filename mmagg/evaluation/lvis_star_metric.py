@@ -14,7 +14,8 @@ from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmagg.datasets.cocofied_lvis import COCO_IDS, read_cocofied
+from mmagg.datasets.coco_file import Id, in_order
+from mmagg.datasets.cocofied_lvis import COCO_IDS, LISTS, read_cocofied
 from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
 from mmagg.ops.rle import instance_boxes, masks_to_rle
 
@@ -25,7 +26,7 @@ AT = {'AP*': range(10), **{f'AP*{iou}': [(iou - 50) // 5] for iou in (50, 60, 70
 # 000000266409.jpg since 2017, COCO_val2014_000000266409.jpg before and in LVIS v0.5.
 COCO_FILE = re.compile(r'(?:COCO_[a-z]+\d+_)?(\d{12})')
 
-Kept = tuple[int, list[dict]]
+Kept = tuple[Id, list[dict]]
 
 
 @METRICS.register_module()
@@ -166,23 +167,30 @@ class LVISStarMetric(BaseMetric):
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         return [row for row in rows if row['category_id'] is not None]
 
-    def _precision(self, kept: dict[int, list[dict]], kind: str) -> np.ndarray:
+    def _precision(self, kept: dict[Id, list[dict]], kind: str) -> np.ndarray:
         """(T, R, K) precision by faster-coco-eval, -1 where a category has no object; (T, 0, 0) of nothing."""
         known = set(self._category_ids()) if kept else set()
+        numbers = {image_id: number for number, image_id in enumerate(in_order(kept), 1)}
         categories = [category for category in self.lvis['categories'] if category['id'] in known]
         if not categories:
             return np.empty((len(IOUS), 0, 0))
         truth = {
-            'images': [self.by_id[image_id] for image_id in kept],
-            'categories': categories,
-            # Copies, because the evaluator adds its own fields.
+            'images': [
+                {**self.by_id[one], 'id': number, **{key: _within(self.by_id[one][key], known) for key in LISTS}}
+                for one, number in numbers.items()
+            ],
+            'categories': [{**category, 'id': int(category['id'])} for category in categories],
+            # Copies, because the evaluator adds its own fields. It knows integers alone, as `coco_scores` says.
             'annotations': [
-                dict(a) for a in self.lvis['annotations'] if a['image_id'] in kept and a['category_id'] in known
+                {**a, 'id': i, 'image_id': numbers[a['image_id']], 'category_id': int(a['category_id'])}
+                for i, a in enumerate(self.lvis['annotations'], 1)
+                if a['image_id'] in kept and a['category_id'] in known
             ],
         }
         judged = {(a['image_id'], a['category_id']) for a in truth['annotations']}
         judged |= {(image['id'], c) for image in truth['images'] for c in image['neg_category_ids'] if c in known}
-        evaluator = coco_evaluator(truth, list(self._detections(kept, kind, judged)), kind, lvis_style=True)
+        found = {numbers[image_id]: records for image_id, records in kept.items()}
+        evaluator = coco_evaluator(truth, list(self._detections(found, kind, judged)), kind, lvis_style=True)
         evaluator.params.iouThrs = IOUS
         evaluator.params.maxDets = [self.max_dets]
         evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ['all']
@@ -209,6 +217,11 @@ class LVISStarMetric(BaseMetric):
                         'area': 1.0,  # sizes are not told apart
                         'iscrowd': 0,
                     }
+
+
+def _within(category_ids: Sequence[int], known: set[int | None]) -> list[int]:
+    """Those of a list that are known, as integers."""
+    return [int(one) for one in category_ids if one in known]
 
 
 def coco_number(path: str) -> int | None:

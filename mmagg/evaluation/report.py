@@ -112,7 +112,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
         latency=latency_table(tested.seconds),
     )
     with written_whole(path) as temporary:
-        temporary.write_text(text, encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8', errors='backslashreplace')  # names of files
 
 
 def score_table(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import load_model
-from mmagg.datasets.coco_file import CocoFile, read_records
+from mmagg.datasets.coco_file import BAD, CocoFile, read_records
 from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent
 
@@ -81,7 +81,7 @@ def boxes_to_masks(
         boxes: a COCO result file of image_id, category_id, bbox and score.
         coco: a folder in COCO format to test on instead of the config's data.
         max_images: only the first of the images; None for all.
-        score_thr: boxes with a lower score are left out.
+        score_thr: boxes with a lower score are left out; from 0 to 1.
         max_per_image: number of an image's most certain boxes to take.
         device: e.g. `cuda:0`; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
@@ -90,6 +90,8 @@ def boxes_to_masks(
     Raises:
         InputError: the config, the checkpoint, the boxes, the data or the device cannot be used.
     """
+    if score_thr != -math.inf:
+        check_fraction(score_thr, '--score-thr')
     secure_loading(trust=trust_checkpoint)
     cfg, loader = images_to_test(config, coco=coco, max_images=max_images, cfg_options=cfg_options)
     dataset = loader.dataset
@@ -140,7 +142,7 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
             image, is_known = truth.image_by_id.get(record['image_id']), record['category_id'] in known
             x, y, width, height = record['bbox']
             sound = all(map(math.isfinite, (x, y, width, height, record['score']))) and min(width, height) >= 0
-        except (KeyError, TypeError, ValueError) as error:
+        except BAD as error:
             raise InputError(f'{path}: entry {i} is no box ({type(error).__name__}: {error})') from error
         where = f'{path}: entry {i}, bbox {record["bbox"]} with score {record["score"]}'
         if image is None:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.config import load_config
 from mmagg.apis.data import use_coco_folder
+from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.io.errors import InputError
 
 
@@ -46,6 +47,7 @@ def images_to_test(
         raise InputError(
             f'config {config}: {type(loader.dataset).__name__} has no COCO category ids; test on a CocoDataset'
         )
+    name_images_in_errors(loader.dataset)
     return cfg, loader
 
 

@@ -12,7 +12,10 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
+from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
+from mmagg.io.run_folder import noted
 
 PACKAGE = Path(__file__).resolve().parents[1]
 METRICS = {
@@ -56,6 +59,8 @@ def compare_learning(
         raise InputError(f'no such config: {", ".join(missing)}')
     if len({path.stem for path in configs}) < len(configs):
         raise InputError('two configs have the same name; results are kept by name')
+    for path in configs:
+        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *data_files(coco=coco)])
     runs = list(product(configs, seeds))
     with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
 
@@ -79,8 +84,7 @@ def _finished_run(
         options = ['--cfg-options', *cfg_options] if cfg_options else []
         train = ['train', str(config), *common, '--work-dir', str(out), '--seed', str(seed), '--resume', *options]
         call(train, out / 'train.txt', jobs)
-        checkpoint = (out / 'last_checkpoint').read_text().strip()
-        test = ['test', str(config), checkpoint, *common, '--work-dir', str(metrics.parent), *options]
+        test = ['test', str(config), str(noted(out)), *common, '--work-dir', str(metrics.parent), *options]
         call(test, out / 'test.txt', jobs)
     return json.loads(metrics.read_text())
 

@@ -1,27 +1,26 @@
 """Pictures of the images and annotations that the data pipeline feeds to the network."""
 
-import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config
-from mmagg.apis.data import check_semantic_maps, use_coco_folder
+from mmagg.apis.data import check_semantic_maps, data_files, use_coco_folder
+from mmagg.datasets.image_errors import FAILURES, unusable
 from mmagg.inside.pipeline_view import PipelineView
-from mmagg.io.errors import EXPECTED, InputError, one_line
+from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder
 from mmagg.io.images import write_image
+from mmagg.io.paths import keep_apart
+from mmagg.io.pictures import keep_pictures_apart, places
 from mmagg.visualization.annotated import Annotated
 from mmagg.visualization.captioned_sheet import Captioned, captioned_sheet
 
 ROOM = 400, 530  # height and width of a picture on a sheet, in pixels
 COLUMNS, ROWS = 4, 5  # of a sheet; more columns where a row belongs to one image
-# A file is missing, broken or empty, or a transform cannot be applied to it.
-FAILURES = (*EXPECTED, NotImplementedError, cv2.error)
 
 
 def browse(
@@ -69,6 +68,7 @@ def browse(
         check_semantic_maps(cfg)
     name = Path(config).stem
     out = Path(out or Path('work_dirs/browse') / name)
+    keep_apart({'--out': out}, [config, *data_files(cfg, coco)])
     check_folder(out)
     view = PipelineView(cfg[f'{split}_dataloader'].dataset, seed=seed)
     if not len(view):
@@ -77,7 +77,9 @@ def browse(
         chosen = [view.find(image) for image in images] if images else view.some(number)
     except LookupError as error:
         raise InputError(f'--image: {error}') from error
-    seen = _pictures(view, chosen, out / 'pictures', repeat=repeat, stages=stages)
+    pictures = _files(places(view.path(index) for index in chosen), out / 'pictures')
+    keep_pictures_apart(out, pictures, flag='--out')
+    seen = _pictures(view, chosen, pictures, repeat=repeat, stages=stages)
     rows = seen if repeat or stages else _grouped(chain.from_iterable(seen), COLUMNS)
     heading = f'{name}, {split}: {len(chosen)} of {len(view)} images'
     return [
@@ -86,21 +88,29 @@ def browse(
     ]
 
 
+def _files(own: Mapping[str, Path], folder: Path) -> dict[str, Path]:
+    """The picture of each image below ``folder``: its suffix becomes .jpg, or gets it added to tell two apart."""
+    stems, names = Counter(place.with_suffix('') for place in own.values()), set(own.values())
+    return {
+        image: folder / place.with_name(f'{place.name if stems[stem] > 1 or stem in names else stem.name}.jpg')
+        for image, place in own.items()
+        for stem in [place.with_suffix('')]
+    }
+
+
 def _pictures(
-    view: PipelineView, chosen: Sequence[int], folder: Path, *, repeat: int | None, stages: bool
+    view: PipelineView, chosen: Sequence[int], files: Mapping[str, Path], *, repeat: int | None, stages: bool
 ) -> Iterator[list[Captioned]]:
     """The pictures of each image for a sheet; each is written in its own size, too."""
-    paths = [view.path(index) for index in chosen]
-    parent, stems = os.path.commonpath([path.parent for path in paths]), Counter(path.with_suffix('') for path in paths)
-    for index, path in zip(tqdm(chosen, desc='pictures', unit='image'), paths, strict=True):
+    for index in tqdm(chosen, desc='pictures', unit='image'):
+        path = view.path(index)
         try:
             seen = _stages(view, index) if stages else _draws(view, index, path, repeat)
         except FAILURES as error:
-            raise InputError(f'{path}: cannot be read or transformed ({one_line(error)})') from error
-        single = folder / path.relative_to(parent)
-        single = single if stems[path.with_suffix('')] > 1 else single.with_suffix('')
+            raise InputError(f'{path}: {unusable(error)}') from error
+        single = files[str(path)]
         for number, (_, picture) in enumerate(seen):
-            file = single.with_name(f'{single.name}{f"_{number}" if len(seen) > 1 else ""}.jpg')
+            file = single.with_stem(f'{single.stem}{f"_{number}" if len(seen) > 1 else ""}')
             write_image(picture.drawn(view.classes), file)
         yield [Captioned(picture.fitted(*ROOM).drawn(view.classes), lines) for lines, picture in seen]
 

@@ -29,7 +29,7 @@ from mmagg.inside.bases_panels import (
 )
 from mmagg.inside.representations import recorded
 from mmagg.inside.shown_image import certain, image_to_show
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.images import write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendMaskMasks
@@ -83,7 +83,7 @@ def show_bases(
         checkpoint: its weights; None for random ones.
         out: the picture, .png or .jpg; by default IMAGE_bases.png in the current folder.
         top: number of rows at most, for the most certain detections.
-        score_thr: detections with a lower score are left out.
+        score_thr: detections with a lower score are left out; from 0 to 1.
         device: e.g. `cuda:0`; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read checkpoints that hold code.
@@ -94,10 +94,11 @@ def show_bases(
     Raises:
         InputError: a file, the head or the device cannot be used, or there is no such detection.
     """
+    check_fraction(score_thr, '--score-thr')
     secure_loading(trust=trust_checkpoint)
     image = Path(image)
     out = Path(out or f'{image.stem}_bases.png')
-    pixels = image_to_show(image, out)
+    pixels = image_to_show(image, out, config, checkpoint)
     if checkpoint:
         model = load_model(config, checkpoint, device, cfg_options)
     else:

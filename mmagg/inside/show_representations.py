@@ -14,7 +14,7 @@ from mmagg.apis.inference import infer, load_model
 from mmagg.inside.mask_panels import logits_panel, probs_panel
 from mmagg.inside.representations import MaskInspector, Surroundings, recorded
 from mmagg.inside.shown_image import certain, image_to_show
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.images import write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
@@ -60,7 +60,7 @@ def show_representations(
         checkpoint: its weights.
         image: the file.
         out: the picture, .png or .jpg; by default IMAGE_representations.png or IMAGE_levelN.png in the current folder.
-        score_thr: instances with a lower score are left out.
+        score_thr: instances with a lower score are left out; from 0 to 1.
         instances: number of rows at most.
         plain: config and checkpoint of a model without an aggregator, whose masks at the same place and around it are
             shown as well.
@@ -75,12 +75,13 @@ def show_representations(
     Raises:
         InputError: a file, the head, the level or the device cannot be used, or there is no such instance.
     """
+    check_fraction(score_thr, '--score-thr')
     secure_loading(trust=trust_checkpoint)
     if sheet is not None and plain:
         raise InputError('--sheet shows one model: leave out --plain')
     image = Path(image)
     out = Path(out or f'{image.stem}_{"representations" if sheet is None else f"level{sheet}"}.png')
-    pixels = image_to_show(image, out)
+    pixels = image_to_show(image, out, config, checkpoint, *(plain or ()))
     seen = _see(pixels, config, checkpoint, device, cfg_options)
     heading = f'{image.name}: {Path(config).stem}'
     if sheet is not None:

@@ -8,17 +8,22 @@ from mmengine.structures import InstanceData
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder
 from mmagg.io.images import read_image
+from mmagg.io.paths import keep_apart
 from mmagg.visualization.predictions import confident
 
 
-def image_to_show(image: Path, out: Path) -> np.ndarray:
+def image_to_show(image: Path, out: Path, *others: str | Path | None) -> np.ndarray:
     """Read an image, (H, W, 3) uint8 BGR, of which a picture is to be written to `out`.
 
+    Args:
+        image: the file.
+        out: the picture.
+        others: files that are read as well; None is absent.
+
     Raises:
-        InputError: it cannot be read, or the picture would overwrite it or cannot be written.
+        InputError: it cannot be read, or the picture would overwrite a file that is read, or cannot be written.
     """
-    if out.resolve() == image.resolve():
-        raise InputError(f'--out {out}: is IMAGE itself')
+    keep_apart({'--out': out}, [image, *others])
     check_folder(out.parent)
     return read_image(image)
 

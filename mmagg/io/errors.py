@@ -1,10 +1,16 @@
 """The error for input that cannot be used, and errors as lines: bad input never ends in a traceback."""
 
+import re
+
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
+LONGEST, ENDING = 2000, 400  # characters of a line, and of those that are kept of its end
 
 # Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
 EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
+
+# What PyTorch makes of an error in a data loader's worker: a whole traceback, whose last line is the error.
+OF_WORKER = re.compile(r'Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+: (.*)', re.S | re.M)
 
 
 class InputError(ValueError):
@@ -21,11 +27,18 @@ class InputError(ValueError):
         return '\n'.join(map(str, self.args))
 
 
+def check_fraction(value: float, name: str) -> None:
+    """Refuse a threshold that is no number from 0 to 1; ``name`` is the argument's."""
+    if not 0 <= value <= 1:
+        raise InputError(f'{name} {value}: not between 0 and 1')
+
+
 def one_line(error: BaseException) -> str:
-    """``error`` as a single line; with its type, unless it is an `InputError` or an OSError with a message."""
+    """``error`` as a single line of bounded length; with its type, unless it is an `InputError` or an OSError."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f'{error.filename}: {error.strerror}'
-    text = ' '.join(str(error).split())
+        return shortened(f'{error.filename}: {error.strerror}')
+    worker = OF_WORKER.match(str(error))
+    text = shortened(worker[1] if worker else str(error))
     if isinstance(error, InputError | OSError) and text:
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
@@ -34,5 +47,11 @@ def one_line(error: BaseException) -> str:
 def lines(error: BaseException) -> list[str]:
     """``error`` as lines: one, or one for each problem of an `InputError`."""
     if isinstance(error, InputError) and len(error.args) > 1:
-        return [' '.join(problem.split()) for problem in error.args]
+        return [shortened(problem) for problem in error.args]
     return [one_line(error)]
+
+
+def shortened(text: str) -> str:
+    """A message in one line; of a very long one the beginning and the end."""
+    text = ' '.join(text.split())
+    return text if len(text) <= LONGEST else f'{text[: LONGEST - ENDING]} … {text[-ENDING:]}'

@@ -24,7 +24,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem}-', suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem[:40]}-', suffix=path.suffix)
     os.close(handle)
     try:
         yield Path(name)
@@ -37,7 +37,10 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def write_json(content: Any, path: Path) -> None:
-    """Write ``content`` as JSON, whole or not at all."""
+    """Write ``content`` as JSON, whole or not at all.
+
+    A byte of a file's name that is not UTF-8 becomes ``\\udcXX``, which `read_json` turns into the same name.
+    """
     with written_whole(path) as temporary:
         temporary.write_text(json.dumps(content), encoding='utf-8')
 
@@ -47,13 +50,16 @@ def read_json(path: str | Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not JSON, or not UTF-8.
+        ValueError: it is not JSON, or not UTF-8, or nested too deeply to be read.
     """
     path = Path(path)
     size = path.stat().st_size
     if size > LARGE:
         tqdm.write(f'reading {path} ({size / 1e6:.0f} MB) ...', file=sys.stderr)
-    return json.loads(path.read_text(encoding='utf-8'))
+    try:
+        return json.loads(path.read_text(encoding='utf-8'))
+    except RecursionError as error:
+        raise ValueError('lists or dicts are nested too deeply') from error
 
 
 def check_folder(path: Path, flag: str = '--out') -> None:

@@ -1,5 +1,6 @@
 """Finding, reading and writing images."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -8,28 +9,48 @@ import numpy as np
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 
-SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm'}
+# What OpenCV decodes; whether AVIF is among it depends on how it was built.
+SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.avif'}
+# Images that it does not decode, or, of an animated GIF, the first one alone.
+OTHER_SUFFIXES = {'.gif', '.heic', '.heif', '.jxl', '.tga', '.ico', '.psd', '.svg'} | {
+    f'.{raw}' for raw in ('arw', 'cr2', 'cr3', 'dng', 'nef', 'orf', 'raf', 'rw2')
+}
 KEPT_SUFFIXES = {'.jpg', '.jpeg', '.png'}  # results in other formats become PNG
 
 
-def find_images(source: Path, exclude: Path) -> list[Path]:
+def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
     """The image ``source`` itself, or all images below it that do not lie in ``exclude``, sorted.
 
+    Returns:
+        The images, and those of formats that are not read (see `unread`).
+
     Raises:
-        InputError: no such file or folder, or no image in it.
+        InputError: no such file or folder, or no image in it that can be read.
     """
     if source.is_file():
-        return [source]
+        if source.suffix.lower() in OTHER_SUFFIXES:
+            raise InputError(f'{source}: {unread([source])}')
+        return [source], []
     if not source.is_dir():
         raise InputError(f'{source}: no such file or folder')
-    found = sorted(
+    files = sorted(
         path
         for path in source.rglob('*')
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.resolve().is_relative_to(exclude.resolve())
+        if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
+        and path.is_file()
+        and not path.resolve().is_relative_to(exclude.resolve())
     )
+    found = [path for path in files if path.suffix.lower() in SUFFIXES]
+    others = [path for path in files if path.suffix.lower() in OTHER_SUFFIXES]
     if not found:
-        raise InputError(f'{source}: no images in it ({", ".join(sorted(SUFFIXES))})')
-    return found
+        hint = f'; {len(others)} images: {unread(others)}' if others else ''
+        raise InputError(f'{source}: no images in it ({", ".join(sorted(SUFFIXES))}){hint}')
+    return found, others
+
+
+def unread(images: Sequence[Path]) -> str:
+    """What to say of images in formats that are not read: which ones, and what to do."""
+    return f'{", ".join(sorted({path.suffix.lower() for path in images}))} not supported; convert to JPEG or PNG'
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -53,6 +74,9 @@ def write_image(image: np.ndarray, path: Path) -> Path:
     if path.suffix.lower() not in KEPT_SUFFIXES:
         path = path.with_name(path.name + '.png')
     with written_whole(path) as temporary:
-        if not cv2.imwrite(str(temporary), image):
+        # Not by imwrite, which crashes at names that are not UTF-8.
+        done, content = cv2.imencode(path.suffix.lower(), image)
+        if not done:
             raise OSError(f'{path}: cannot be written')
+        temporary.write_bytes(content.tobytes())
     return path

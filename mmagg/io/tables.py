@@ -22,8 +22,11 @@ def plain(values: np.ndarray | float) -> Any:
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:
-    """Write a CSV file, whole or not at all. None becomes an empty field."""
-    with written_whole(path) as temporary, temporary.open('w', newline='', encoding='utf-8') as file:
+    """Write a CSV file, whole or not at all. None becomes an empty field, a byte that is no UTF-8 ``\\udcXX``."""
+    with (
+        written_whole(path) as temporary,
+        temporary.open('w', newline='', encoding='utf-8', errors='backslashreplace') as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(rows)

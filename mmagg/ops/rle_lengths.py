@@ -47,7 +47,9 @@ def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
         result[part] = _written_lengths([codes[i] for i in part])
     for i, code in enumerate(codes):
         if isinstance(code, list):
-            sound = all(isinstance(run, int | float) and run >= 0 and run == int(run) for run in code)
+            sound = all(
+                (isinstance(run, int) or (isinstance(run, float) and run.is_integer())) and run >= 0 for run in code
+            )
             result[i] = min(sum(code), LARGEST) if sound else -1
     return result
 

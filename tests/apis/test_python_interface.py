@@ -63,7 +63,7 @@ def test_train_go_on_test_and_use(tiny_config: Path, shapes_folder: Path, tmp_pa
     for other in several:
         assert one.pred_instances.scores.tolist() == other.pred_instances.scores.tolist()
     assert (segmenter.draw(path, one, score_thr=0) != image).any()
-    assert np.array_equal(segmenter.draw(image, one, score_thr=1.1), image)
+    assert np.array_equal(segmenter.draw(image, one, score_thr=1), image)
 
 
 def test_what_cannot_work_is_said_as_an_error(tiny_config: Path, tmp_path: Path) -> None:
@@ -71,6 +71,10 @@ def test_what_cannot_work_is_said_as_an_error(tiny_config: Path, tmp_path: Path)
         apis.train('nowhere.py')
     with pytest.raises(InputError, match='--launcher horse: choose none, pytorch, slurm, mpi'):
         apis.train(tiny_config, launcher='horse', work_dir=tmp_path)
+    with pytest.raises(InputError, match=r'--show-score-thr 30: not between 0 and 1'):
+        apis.test(tiny_config, 'none.pth', show_score_thr=30)
+    with pytest.raises(InputError, match=r'--score-thr 30: not between 0 and 1'):
+        apis.predict_folder(tmp_path, tiny_config, 'none.pth', out_dir=tmp_path / 'out', score_thr=30)
     with pytest.raises(InputError, match=r'must end in \.json or \.pkl'):
         apis.test(tiny_config, 'none.pth', out='results.txt')
     with pytest.raises(InputError, match=r'none\.pth: no such file'):

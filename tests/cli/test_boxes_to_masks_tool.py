@@ -267,7 +267,8 @@ def test_what_are_no_boxes_ends_with_one_line(case: Case, tmp_path: Path, capsys
 
 def test_other_bad_input_ends_with_one_line(case: Case, tmp_path: Path, capsys) -> None:
     for more, message in (
-        (['--out', case.own], 'not BOXES.json itself'),
+        (['--out', case.own], 'is an input'),
+        (['--out', case.folder / 'data/annotations/instances_val.json'], 'is an input'),
         (['--out', tmp_path], 'name a .json file'),
         (['--score-thr', 0.999], 'boxes has a score of 0.999 or more and is in the 3 images'),
         (['--device', 'nowhere'], '--device nowhere'),

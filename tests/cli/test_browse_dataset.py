@@ -1,5 +1,6 @@
 """tools/browse_dataset.py as a user calls it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 
 from mmagg.cli import browse as command
 from mmagg.cli.main import run
+
+KEEP_ALL = 'train_dataloader.dataset.filter_cfg.filter_empty_gt=False'
 
 
 def browse(*arguments: object) -> int:
@@ -58,3 +61,24 @@ def test_what_cannot_be_shown_is_named(
         assert error.startswith('error: ')
         assert message in error
     assert not (tmp_path / 'out').exists()
+
+
+def test_pictures_lie_below_their_folder(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
+    (data / 'images/pool').mkdir()
+    path = data / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    first, second, *_ = content['images']
+    for image, name in ((first, '../pool/a.png'), (second, 'a.b.png')):
+        (data / 'images/train' / image['file_name']).rename(data / 'images/train' / name)
+        image['file_name'] = name
+    path.write_text(json.dumps(content | {'images': [first, second]}))
+    before, out = {path: path.read_bytes() for path in data.rglob('*.*')}, data / 'images/out'
+    assert browse(tiny_config, '--coco', data, '--out', out, '--cfg-options', KEEP_ALL) == 0
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob('*.*')) == [
+        'pictures/pool/a.jpg',
+        'pictures/train/a.b.jpg',
+        'sheet_1.jpg',
+    ]
+    assert {path: path.read_bytes() for path in before} == before
+    assert browse(tiny_config, '--coco', data, '--out', data / 'images/pool', '--cfg-options', KEEP_ALL) == 2

@@ -46,7 +46,7 @@ def test_outputs_that_cannot_be_are_refused(tmp_path, capsys):
     source = tmp_path / 'in.json'
     source.write_text('{}')
     assert run(COMMANDS['convert-lvis'], [str(source), str(source)]) == 2
-    assert 'is the LVIS file itself' in capsys.readouterr().err
+    assert 'is an input' in capsys.readouterr().err
     assert run(COMMANDS['convert-lvis'], [str(source), str(tmp_path)]) == 2
     assert 'is a folder' in capsys.readouterr().err
     assert source.read_text() == '{}'

@@ -120,7 +120,7 @@ def test_bad_input_ends_with_one_line(annotations: Path, tmp_path: Path, capsys)
     for arguments, message in (
         ([tmp_path / 'none.json', '--out', out], 'none.json: No such file'),
         ([b, '--out', out], 'has no "segmentation"'),
-        ([b, '--iou-type', 'bbox', '--out', a], 'is a file; name a folder'),
+        ([b, '--iou-type', 'bbox', '--out', a], 'is an input'),
         ([b, '--iou-type', 'bbox', '--out', out, '--images', tmp_path / 'nowhere'], 'nowhere: no such folder'),
         ([b, '--iou-type', 'bbox', '--out', out, '--images', tmp_path], 'No such file'),
         ([b, '--iou-type', 'bbox', '--out', out, '--seed', -1], '--seed -1'),
@@ -135,7 +135,12 @@ def test_bad_input_ends_with_one_line(annotations: Path, tmp_path: Path, capsys)
 @pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run(
-        'analysis/compare.py', tmp_path / 'missing.json', tmp_path / 'a.json', tmp_path / 'b.json', '--out', tmp_path
+        'analysis/compare.py',
+        tmp_path / 'missing.json',
+        tmp_path / 'a.json',
+        tmp_path / 'b.json',
+        '--out',
+        tmp_path / 'out',
     )
     assert done.returncode == 2
     assert 'missing.json: No such file' in done.stderr.splitlines()[-1]

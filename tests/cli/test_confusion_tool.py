@@ -66,7 +66,9 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
     path.write_text('[]')
     for arguments, message in (
         ([tmp_path / 'none.json', '--out', out], 'none.json: No such file'),
-        ([path, '--out', path], 'is a file; name a folder'),
+        ([path, '--out', path], 'is an input'),
+        ([path, '--out', tmp_path], f'holds {path}'),
+        ([path, '--out', path / 'out'], 'is a file; name a folder'),
         ([path, '--iou-thr', 0, '--out', out], '--iou-thr 0'),
     ):
         assert confusion(annotations, *arguments) == 2
@@ -81,6 +83,6 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
 
 @pytest.mark.slow
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
-    done = run('analysis/confusion.py', tmp_path / 'missing.json', tmp_path / 'a.json', '--out', tmp_path)
+    done = run('analysis/confusion.py', tmp_path / 'missing.json', tmp_path / 'a.json', '--out', tmp_path / 'out')
     assert done.returncode == 2
     assert 'missing.json: No such file' in done.stderr.splitlines()[-1]

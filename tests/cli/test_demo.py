@@ -1,10 +1,12 @@
 """tools/demo.py as a user calls it."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
@@ -69,12 +71,92 @@ def test_an_unreadable_image_is_skipped_and_reported(demo, shapes_folder: Path, 
     ]
 
 
+def names_in(out: Path) -> list[str]:
+    return [image['file_name'] for image in json.loads((out / 'predictions.json').read_text('utf-8'))['images']]
+
+
+def test_images_too_thin_to_be_resized_are_skipped(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    shutil.copytree(shapes_folder / 'images/val', images)
+    for place, shape in enumerate([(2, 2000), (1, 5000), (5000, 1)]):
+        cv2.imwrite(str(images / f'{place}.png'), np.zeros((*shape, 3), np.uint8))
+    assert demo(images, out) == 1
+    errors = [line for line in capsys.readouterr().err.splitlines() if 'error: ' in line]
+    for error, size in zip(errors, ('0.png: 2000 × 2', '1.png: 5000 × 1', '2.png: 1 × 5000'), strict=True):
+        assert f'{size} pixels' in error
+    assert names_in(out) == ['000000.png', '000001.png']
+
+
+@pytest.mark.parametrize('end', [KeyboardInterrupt, RuntimeError])
+def test_what_is_done_stays_when_the_run_ends_early(
+    demo, shapes_folder: Path, tmp_path: Path, monkeypatch, end
+) -> None:
+    def write(picture: np.ndarray, path: Path) -> None:
+        if path.name == '000001.png':
+            raise end
+
+    monkeypatch.setattr('mmagg.apis.prediction.write_image', write)
+    if end is KeyboardInterrupt:
+        assert demo(shapes_folder / 'images/val', tmp_path / 'out') == 130
+    else:
+        with pytest.raises(end):
+            demo(shapes_folder / 'images/val', tmp_path / 'out')
+    assert names_in(tmp_path / 'out') == ['000000.png']
+
+
+def test_a_name_that_is_not_utf8(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    images, name = tmp_path / 'images', os.fsdecode(b'b\xff.png')
+    images.mkdir()
+    out = tmp_path / os.fsdecode(b'out\xff')
+    try:
+        shutil.copy(shapes_folder / 'images/val/000000.png', images / name)
+    except OSError:
+        pytest.skip('this file system has names in UTF-8 alone')
+    assert demo(images, out) == 0
+    assert capsys.readouterr().out.endswith('out\\udcff\n')
+    assert (out / name).is_file()
+    assert names_in(out) == [name]
+
+
+def test_formats_that_are_not_read_are_named(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    images = tmp_path / 'images'
+    shutil.copytree(shapes_folder / 'images/val', images)
+    for name in ('a.HEIC', 'b.gif', 'c.gif'):
+        (images / name).touch()
+    assert demo(images, tmp_path / 'out') == 1
+    assert '3 images skipped: .gif, .heic not supported; convert to JPEG or PNG' in capsys.readouterr().err
+    assert len(names_in(tmp_path / 'out')) == 2
+    assert demo(images / 'a.HEIC', tmp_path / 'out') == 2
+    assert 'a.HEIC: .heic not supported' in capsys.readouterr().err
+
+
+def test_images_of_others_are_not_overwritten(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    images, deep, other = tmp_path / 'images', tmp_path / 'images/deep', tmp_path / 'other'
+    for folder in (images, deep, other):
+        shutil.copytree(shapes_folder / 'images/val', folder)
+    (other / '000001.png').unlink()
+    (deep / '000001.png').rename(deep / 'mine.png')
+    os.symlink(images, tmp_path / 'link')
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*.png')}
+    for out in (images, deep, other, tmp_path, tmp_path / 'link', tmp_path / 'link/deep'):
+        assert demo(images, out) == 2, out
+        error = capsys.readouterr().err
+        assert error.startswith(f'error: --out-dir {out}: ')
+        assert error.count('\n') == 1
+    assert demo(images / '000000.png', other) == 2
+    assert demo(images / '000001.png', other) == 0  # not there yet
+    assert demo(images, other) == 0  # now it is demo's own
+    assert {path: path.read_bytes() for path in before if path.parent != other} == {
+        path: content for path, content in before.items() if path.parent != other
+    }
+
+
 def test_bad_arguments(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     images = shapes_folder / 'images/val'
     assert demo(tmp_path / 'nothing', tmp_path / 'out') == 2
     assert 'no such file or folder' in capsys.readouterr().err
     assert demo(images, images) == 2
-    assert 'would overwrite' in capsys.readouterr().err
+    assert 'would be overwritten' in capsys.readouterr().err
     assert demo(images, tmp_path / 'out', '--device', 'nonsense') == 2
     assert '--device nonsense' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmagg.cli import doctor
 from mmagg.cli.doctor import PACKAGES
 from mmagg.cli.main import COMMANDS, run
 
@@ -47,6 +48,22 @@ def test_a_broken_extension_is_named(capsys, monkeypatch: pytest.MonkeyPatch) ->
     out = capsys.readouterr().out
     assert 'the compiled ops do not work: RuntimeError: undefined symbol' in out
     assert '--force-reinstall' in out
+
+
+@pytest.mark.parametrize('provider, version', [('onedl-mmcv', 'onedl-mmcv=='), ('mmcv', "'mmcv>=2.1,<2.2'")])
+def test_an_mmcv_without_operators_is_named(provider, version, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mmcv.ops
+
+    def absent(*args: object) -> None:
+        raise ModuleNotFoundError("No module named 'mmcv._ext'", name='mmcv._ext')
+
+    monkeypatch.setattr(mmcv.ops, 'nms', absent)
+    monkeypatch.setattr(doctor.metadata, 'packages_distributions', lambda: {'mmcv': [provider]})
+    assert not doctor._compiled_ops_work()
+    out = capsys.readouterr().out
+    assert 'built where torch was not installed' in out
+    assert version in out
+    assert all(option in out for option in ('--no-build-isolation', '--no-cache-dir', '--force-reinstall'))
 
 
 def test_the_other_tools_point_to_it(root: Path, tmp_path: Path) -> None:

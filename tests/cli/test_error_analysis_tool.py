@@ -104,13 +104,21 @@ def last_line(capsys) -> str:
         ({'score': float('nan')}, 'not a finite number'),
         ({'score': None}, 'not a finite number'),
         ({'segmentation': None}, 'has no "segmentation" (--iou-type bbox compares boxes)'),
-        ({'segmentation': {'size': [64, 64]}}, "cannot be used (KeyError: 'counts')"),
-        ({'segmentation': {'size': [6, 8], 'counts': '`1'}}, 'its size is [6, 8], that of the image [64, 64]'),
+        ({'segmentation': {'size': [64, 64]}}, 'run-length code is cut off'),
+        (
+            {'segmentation': {'size': [6, 8], 'counts': '`1'}},
+            'the size of its run-length code is [6, 8], that of the image [64, 64]',
+        ),
         ({'segmentation': {'size': [64, 64], 'counts': 'é'}}, 'run-length code is cut off'),
         ({'segmentation': {'size': [64, 64], 'counts': [9, 5]}}, 'run-length code is of 14 pixels, not 4096'),
         ({'segmentation': {'size': [64, 64], 'counts': [9, 5000]}}, 'run-length code is of 5009 pixels, not 4096'),
         ({'segmentation': {'size': [64, 64], 'counts': ''}}, 'run-length code is of 0 pixels, not 4096'),
         ({'segmentation': [[1, 2]]}, '"segmentation" cannot be used'),
+        ({'segmentation': {'size': [64.0, 64.0], 'counts': [4096]}}, 'the size of its run-length code is [64.0, 64.0]'),
+        ({'segmentation': {'size': [1, 2**40], 'counts': [2**40]}}, 'the size of its run-length code is [1, 1099511'),
+        ({'segmentation': [[1, 2, 3, 4, None, 6]]}, 'detection 0: polygons that are not lists of numbers'),
+        ({'segmentation': [[-9e5, 0, 9e5, 9] * 3]}, 'detection 0: polygons whose outline is longer'),
+        ({'score': 10**400}, 'not a finite number'),
     ],
 )
 def test_bad_results_end_with_one_line(annotations: Path, tmp_path: Path, capsys, change, message: str) -> None:

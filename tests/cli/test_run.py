@@ -66,6 +66,17 @@ def test_several_problems_have_a_line_each(tool, capsys) -> None:
     assert str(InputError('first', 'second')) == 'first\nsecond'
 
 
+@pytest.mark.parametrize('kind', [InputError, SyntaxError, FloatingPointError])
+def test_a_line_is_never_pages_long(kind, tool, capsys) -> None:
+    run(tool(kind('first ' + 'x = 1\n' * 20000 + ' last')), [])
+    line = capsys.readouterr().err
+    assert line.count('\n') == 1
+    assert len(line) < 2100
+    assert 'first' in line
+    assert ' … ' in line
+    assert ' last' in line
+
+
 def test_a_command_is_called_by_its_name(tool, capsys, monkeypatch) -> None:
     monkeypatch.setitem(COMMANDS, 'made', tool(None, code=1))
     assert main(['made', '--traceback']) == 1

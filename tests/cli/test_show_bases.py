@@ -193,12 +193,12 @@ def last_line(capsys) -> str:
 @pytest.mark.parametrize(
     'more, message',
     [
-        (['--score-thr', '1.1'], r'no detection has a score of 1.1 or more, the best has 0\.\d\d\d; lower --score-thr'),
+        (['--score-thr', '1'], r'no detection has a score of 1 or more, the best has 0\.\d\d\d; lower --score-thr'),
         (
             ['--cfg-options', 'model.test_cfg.score_thr=0.99999'],
             r'finds nothing in it; lower model.test_cfg.score_thr \(0.99999\) with --cfg-options',
         ),
-        (['--out', '{image}'], 'is IMAGE itself'),
+        (['--out', '{image}'], 'is an input'),
         (['--device', 'nowhere'], '--device nowhere'),
     ],
 )

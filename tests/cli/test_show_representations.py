@@ -173,7 +173,7 @@ def test_names_of_results(case: Case, tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     'more, message',
     [
-        (['--score-thr', '1.1'], r'no instance has a score of 1.1 or more, the best has 0\.\d\d\d; lower --score-thr'),
+        (['--score-thr', '1'], r'no instance has a score of 1 or more, the best has 0\.\d\d\d; lower --score-thr'),
         (
             ['--cfg-options', 'model.test_cfg.score_thr=0.99999'],
             r'finds nothing in it; lower model.test_cfg.score_thr \(0.99999\) with --cfg-options',
@@ -182,7 +182,7 @@ def test_names_of_results(case: Case, tmp_path: Path, monkeypatch: pytest.Monkey
         (['--sheet', '-1'], r'--sheet -1: the model has levels 0 to 0'),
         (['--sheet', '0', '--plain', 'a', 'b'], 'leave out --plain'),
         (['--plain', 'a', 'b'], 'config a: no such file'),
-        (['--out', '{image}'], 'is IMAGE itself'),
+        (['--out', '{image}'], 'is an input'),
         (['--device', 'nowhere'], '--device nowhere'),
     ],
 )

@@ -1,7 +1,9 @@
 """tools/test.py as a user calls it."""
 
 import json
+import os
 import pickle
+import shutil
 from pathlib import Path
 
 import cv2
@@ -113,6 +115,55 @@ def test_what_is_no_checkpoint(tested, tmp_path: Path, capsys, content: bytes | 
         path.write_bytes(content)
     assert tested(checkpoint=path) == 2
     assert f'error: checkpoint {path}: ' in capsys.readouterr().err
+
+
+@pytest.fixture
+def data(shapes_folder: Path, tmp_path: Path) -> Path:
+    """A COCO folder that a test may change."""
+    return Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+
+
+def test_a_file_of_metrics_is_no_place_for_predictions(tested, tmp_path: Path, capsys) -> None:
+    assert tested('--out', tmp_path / 'run/metrics.json') == 2
+    assert 'the metrics are written there' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('absolute', [False, True])
+def test_pictures_stay_below_their_folder(tested, data: Path, tmp_path: Path, absolute: bool) -> None:
+    pool = data / 'images/pool'
+    for place, name in enumerate(('000000.png', '000001.png')):
+        (pool / str(place)).mkdir(parents=True)
+        (data / 'images/val' / name).rename(pool / str(place) / 'a.png')  # equal names
+    path = data / 'annotations/instances_val.json'
+    content = json.loads(path.read_text())
+    for place, image in enumerate(content['images']):
+        image['file_name'] = str(pool / str(place) / 'a.png') if absolute else f'../pool/{place}/a.png'
+    path.write_text(json.dumps(content))
+    before, show = contents(data), data / 'images/pictures'
+    assert tested('--coco', data, '--show-dir', show, '--show-score-thr', 0) == 0
+    pictures = contents(show)
+    assert sorted(path.relative_to(show).as_posix() for path in pictures) == ['0/a.png', '1/a.png']
+    assert contents(data) == before | pictures
+    assert tested('--coco', data, '--show-dir', pool) == 2
+    assert contents(data) == before | pictures
+
+
+def test_names_that_are_not_utf8(tested, data: Path, tmp_path: Path) -> None:
+    name = os.fsdecode(b'b\xff.png')
+    try:
+        (data / 'images/val/000000.png').rename(data / 'images/val' / name)
+    except OSError:
+        pytest.skip('this file system has names in UTF-8 alone')
+    path = data / 'annotations/instances_val.json'
+    path.write_text(path.read_text().replace('000000.png', json.dumps(name)[1:-1]))
+    show, report = tmp_path / 'show', tmp_path / 'report'
+    assert tested('--coco', data, '--show-dir', show, '--report', report, '--show-score-thr', 0) == 0
+    assert sorted(os.listdir(show)) == ['000001.png', name]
+    assert 'b\\udcff.png' in (report / 'report.html').read_text('utf-8')
 
 
 def test_out_needs_a_known_suffix(tested, capsys) -> None:

@@ -177,6 +177,7 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_cfg.max_iter=3', 'did you mean max_iters or'),
         ('{config} --cfg-options train_dataloader=None', 'no `train_dataloader`'),
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
+        ('{config} --cfg-options train_cfg.max_iters=0', 'train_cfg.max_iters=0, where a number from 1 is wanted'),
     ],
 )
 def test_bad_input_is_one_line(
@@ -197,7 +198,7 @@ def test_bad_input_is_one_line(
     assert code == 2
     assert len(error) == 1
     assert message in error[0]
-    assert not list(tmp_path.rglob('*.pth'))
+    assert not (tmp_path / 'run').exists()
 
 
 def test_unknown_key_in_a_config_file_is_named(tiny_config: Path, tmp_path: Path, capsys) -> None:

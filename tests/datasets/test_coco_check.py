@@ -61,8 +61,12 @@ def _ann(**fields: object) -> Callable[[dict], None]:
     return change
 
 
+def _code(counts: object, size: object = (HEIGHT, WIDTH)) -> dict:
+    return {'size': list(size), 'counts': counts}
+
+
 def _rle(counts: object, size: object = (HEIGHT, WIDTH)) -> Callable[[dict], None]:
-    return _ann(segmentation={'size': list(size), 'counts': counts})
+    return _ann(segmentation=_code(counts, size))
 
 
 def _polygons(*polygons: object) -> Callable[[dict], None]:
@@ -80,10 +84,14 @@ def test_flawless_data_has_no_findings(images):
 @pytest.mark.parametrize(
     'change',
     [
-        _polygons(TRIANGLE, [12, 12, 19, 12, 19, 19]),
-        _rle([10, 5, HEIGHT * WIDTH - 15]),
-        _rle(coco_mask.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8, order='F'))['counts'].decode()),
-        _ann(bbox=[-0.5, 0, 30.9, 20.5]),  # rounding
+        _ann(segmentation=[TRIANGLE, [12, 12, 19, 12, 19, 19]], bbox=[1, 1, 18, 18]),
+        _ann(segmentation=_code([10, 5, HEIGHT * WIDTH - 15]), bbox=[0, 10, 1, 5]),
+        _ann(
+            segmentation=_code(coco_mask.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8, order='F'))['counts'].decode()),
+            bbox=[0, 0, 20, 20],
+        ),
+        _ann(segmentation=[[0, 0, 30, 0, 30, 20, 0, 20]], bbox=[-0.5, 0, 30.9, 20.5]),  # rounding
+        _ann(segmentation=[[0, 0, 30, 0, 30, 20]], bbox=[0, 0, 30, 20], iscrowd=1),
     ],
 )
 def test_sound_annotations_pass(images, change):

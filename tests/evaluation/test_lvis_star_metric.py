@@ -309,3 +309,28 @@ def test_beside_coco_in_one_run(tmp_path):
     scores = evaluator.evaluate(2)
     assert scores['coco/segm_mAP'] == scores['coco/bbox_mAP'] == 0.5
     assert scores['lvis/segm_AP*'] == scores['lvis/bbox_AP*'] == 1
+
+
+@pytest.mark.parametrize(
+    'renamed',
+    [lambda i: f'img-{31 - i}', lambda i: -i, lambda i: 2**63 + i, lambda i: float(i)],
+    ids=['text', 'negative', 'beyond 2^63', 'float'],
+)
+def test_any_ids_score_as_1_to_n(metric, renamed):
+    rng = np.random.default_rng(4)
+    images = range(1, 13)
+    boxes = [(2, 3, 20, 20), (30, 5, 20, 20), (10, 15, 18, 20)]
+    objects = [_annotation(i, PERSON, boxes[rng.integers(3)]) for i in images for _ in range(2)]
+    found = [{**_annotation(i, PERSON, boxes[rng.integers(3)]), 'score': rng.random()} for i in images for _ in 'abc']
+    lvis = _lvis(objects, images=images, neg=[(3, CAT)])
+    for image in lvis['images']:
+        image['coco_url'] = 'x/mine.png'  # so that the id decides
+    samples = [{**sample, 'img_path': 'x/mine.png'} for sample in _samples(found, images)]
+    expected = _scores(metric(lvis), samples)
+    assert 0 < expected['lvis/segm_AP*'] < 1
+    for entry in (*lvis['images'], *samples):
+        key = 'id' if 'id' in entry else 'img_id'
+        entry[key] = renamed(entry[key])
+    for i, annotation in enumerate(lvis['annotations']):
+        annotation.update(id=f'a{i}', image_id=renamed(annotation['image_id']))
+    assert _scores(metric(lvis), samples) == pytest.approx(expected)

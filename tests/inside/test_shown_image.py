@@ -15,6 +15,11 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_work(tmp_path: P
     cv2.imwrite(str(image), np.zeros((4, 6, 3), np.uint8))
     assert image_to_show(image, tmp_path / 'new' / 'out.png').shape == (4, 6, 3)
     assert not (tmp_path / 'new').exists()
-    for out, message in ((image, 'is IMAGE itself'), (image / 'out.png', 'is a file; name a folder')):
+    model = tmp_path / 'model.pth'
+    for out, message in (
+        (image, 'is an input'),
+        (model, 'is an input'),
+        (image / 'out.png', 'is a file; name a folder'),
+    ):
         with pytest.raises(InputError, match=message):
-            image_to_show(image, out)
+            image_to_show(image, out, model, None)

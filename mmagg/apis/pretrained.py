@@ -1,0 +1,142 @@
+"""What a training starts from is there before it begins: pre-trained weights, and the dictionaries of mask codecs.
+
+mmengine imports torchvision to learn the URL behind ``torchvision://resnet50``, and downloads when the model is built
+already. Here names are looked up in the table that mmengine ships, which is torchvision's own where it is installed.
+"""
+
+import sys
+from collections.abc import Iterator
+from difflib import get_close_matches
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlparse
+
+import mmengine
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import get_deprecated_model_names, get_external_models, get_torchvision_models
+
+from mmagg.apis.launch import is_main
+from mmagg.io.errors import InputError, one_line
+from mmagg.models.masks.boxed.mask_codec import MaskCodec
+
+SCHEMES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'http://', 'https://')
+
+
+def weights_url(source: str) -> str | None:
+    """The URL that a checkpoint's name stands for; None for one that is no name of the web: a file, other storage.
+
+    Raises:
+        InputError: the scheme is known, the name is not.
+    """
+    scheme, _, name = source.partition('://')
+    if scheme in ('http', 'https'):
+        return source
+    if scheme in ('torchvision', 'modelzoo'):
+        urls = _torchvision_urls(name)
+    elif scheme in ('open-mmlab', 'openmmlab'):
+        urls = get_external_models()
+        name = get_deprecated_model_names().get(name, name)
+    else:
+        return None
+    if name not in urls:
+        near = get_close_matches(name, urls)
+        raise InputError(f'{source}: no such weights' + (f'; did you mean {" or ".join(near)}?' if near else ''))
+    return urls[name] if '://' in urls[name] else None
+
+
+def fetch(source: str) -> Path:
+    """The file of ``source``: a local one, or one from the web, downloaded unless it is in PyTorch's cache.
+
+    Raises:
+        InputError: there is no such file, or it cannot be downloaded.
+    """
+    url = weights_url(source)
+    if url is None:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise InputError(f'checkpoint {source}: no such file')
+        return path
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
+    if not path.is_file():
+        print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
+        # torchvision's names end with the beginning of the content's hash.
+        digest = torch.hub.HASH_REGEX.search(path.name) if source.startswith(('torchvision:', 'modelzoo:')) else None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), digest and digest[1], progress=sys.stderr.isatty())
+        except (OSError, HTTPException, RuntimeError, ValueError) as error:
+            raise InputError(
+                f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}'
+            ) from error
+    return path
+
+
+def load_from_web(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint of the web as a local one is read (mmengine's loader interface, for `SCHEMES`)."""
+    return CheckpointLoader.load_checkpoint(str(fetch(filename)), map_location, logger='silent')
+
+
+def prepare_model(cfg: Config, launcher: str) -> None:
+    """Make sure that the model of a training can be built: its codecs have content, its weights are here and whole.
+
+    The main process alone does it, as `mmagg.apis.data.check_annotations`.
+
+    Raises:
+        InputError: names the part of the config, what it lacks and what to do.
+    """
+    if not is_main(launcher):
+        return
+    parts = list(_parts(cfg.model, 'model'))
+    if not cfg.get('load_from'):  # a checkpoint brings the content of its codecs with it
+        for place, part in parts:
+            _check_codec(place, part)
+    sources = {place: part.checkpoint for place, part in parts if _is_pretrained(part)}
+    if '://' in str(cfg.get('load_from')):
+        sources['load_from'] = cfg.load_from
+    for place, source in sources.items():
+        if '://' in source and not source.startswith(SCHEMES):  # of a storage that mmengine knows
+            continue
+        try:
+            load_from_web(source, 'cpu')
+        except InputError as error:
+            raise InputError(f'{place}: {error}; to train without it: --cfg-options {place}=None') from error
+
+
+def _torchvision_urls(name: str) -> dict[str, str]:
+    """torchvision's URLs by name; those of mmengine's own table suffice for ``resnet50`` and its like, weights V1."""
+    urls = mmengine.load(Path(mmengine.__file__).with_name('hub') / 'torchvision_0.12.json')
+    if name in urls:
+        return urls
+    try:
+        return get_torchvision_models()  # also `resnet50.imagenet1k_v2`
+    except ImportError:
+        return urls
+
+
+def _parts(part: object, place: str) -> Iterator[tuple[str, dict]]:
+    """All dicts of a config with their places, ``model.backbone.init_cfg``."""
+    if isinstance(part, dict):
+        yield place, part
+    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, (list, tuple)) else ()
+    for key, value in items:
+        # An initialiser among several is named by all of them: an option replaces a list as a whole.
+        yield from _parts(value, place if place.endswith('.init_cfg') else f'{place}.{key}')
+
+
+def _is_pretrained(part: dict) -> bool:
+    return part.get('type') in ('Pretrained', 'PretrainedInit') and isinstance(part.get('checkpoint'), str)
+
+
+def _check_codec(place: str, part: dict) -> None:
+    kind = part.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if not (isinstance(kind, type) and issubclass(kind, MaskCodec)):
+        return
+    try:
+        MODELS.build(part).require_content()
+    except ValueError as error:
+        raise InputError(f'{place}: {error}') from error

@@ -1,0 +1,94 @@
+"""The work dir of a training: whether it is free, what it goes on from, and how a refused training leaves it."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mmagg.io.errors import EXPECTED, InputError
+from mmagg.io.files import check_folder
+from mmagg.io.run_folder import checkpoints, newest_whole
+
+LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # mmengine's, by the time of the start
+
+
+def latest_checkpoint(work_dir: str | Path) -> Path | None:
+    """The last whole checkpoint of the training in ``work_dir``, also if the folder has been moved; None without one.
+
+    Raises:
+        InputError: there are checkpoints, but none is whole, or they are gone.
+    """
+    return newest_whole(Path(work_dir))[0]
+
+
+def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool, main: bool) -> str | Path | None:
+    """The checkpoint that a training in ``work_dir`` goes on from, or None if it starts from the beginning.
+
+    A broken checkpoint that is skipped is named on stderr.
+
+    Args:
+        work_dir: need not exist.
+        resume: a checkpoint; True for the last one in the work dir, if there is one.
+        overwrite: the run in the work dir may be replaced.
+        main: this is the main process, which looks and speaks for the others.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds a run that would be overwritten; the options contradict
+            each other; no checkpoint is whole.
+    """
+    if main:
+        _check(work_dir, resume, overwrite)
+    if resume is not True:
+        return resume or None
+    source, skipped = newest_whole(work_dir)
+    for what in (skipped or []) if main else ():
+        tqdm.write(f'--resume: {what}, going on from {source}', file=sys.stderr)
+    if source is None and main:
+        tqdm.write(f'--resume: no checkpoint in {work_dir} yet, starting from the beginning')
+    return source
+
+
+def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
+    check_folder(work_dir, '--work-dir')
+    held = checkpoints(work_dir)
+    folders = {os.path.realpath(folder) for folder in (work_dir, *(path.parent for path in held))}
+    own = resume is True or (bool(resume) and os.path.realpath(Path(resume).parent) in folders)
+    if own and overwrite:
+        raise InputError(
+            f'--resume and --overwrite: one goes on with the run in {work_dir}, the other replaces it; leave out one'
+        )
+    if held and not own and not overwrite:
+        other = '--resume without a checkpoint' if resume else '--resume'
+        raise InputError(
+            f'work dir {work_dir} holds a run ({held[0].name}); {other} goes on with it, --overwrite replaces it, '
+            '--work-dir names another'
+        )
+
+
+@contextmanager
+def left_alone(work_dir: Path, *, started: Callable[[], bool], main: bool) -> Iterator[None]:
+    """Take back the new log folder, and folders made for it, if the block is refused or interrupted before the start.
+
+    Args:
+        work_dir: need not exist.
+        started: tells whether training has begun.
+        main: this is the main process, which writes.
+    """
+    missing = [folder for folder in (work_dir, *work_dir.parents) if not folder.exists()]
+    before = set() if missing else set(work_dir.iterdir())
+    try:
+        yield
+    except (*EXPECTED, KeyboardInterrupt):
+        if main and not started() and work_dir.is_dir():
+            for path in set(work_dir.iterdir()) - before:
+                if LOG_FOLDER.fullmatch(path.name):
+                    shutil.rmtree(path, ignore_errors=True)
+            for folder in missing:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        raise

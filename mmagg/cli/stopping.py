@@ -1,0 +1,78 @@
+"""A command that is stopped ends in a line: Ctrl-C, SIGTERM and SIGHUP unwind what it does, as an exception.
+
+So files are whole or absent, curves are written, and the workers of data loaders end with their parent.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+TOGETHER = 1.0  # seconds in which a repeated signal is the same wish: `timeout` and terminals send it more than once
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has come. What treats Ctrl-C in its own way, such as torch's loader workers, does so with this, too."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__()
+        self.signum = signum
+
+    def __str__(self) -> str:
+        return 'interrupted' if self.signum == signal.SIGINT else f'terminated ({signal.Signals(self.signum).name})'
+
+    @property
+    def exit_code(self) -> int:
+        """As shells have it."""
+        return 128 + self.signum
+
+
+class Stopping:
+    """The handler of `SIGNALS`: the first one raises `Stopped`, a later one ends the process without clean-up."""
+
+    def __init__(self) -> None:
+        self.first: Stopped | None = None
+        self.pid = os.getpid()
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if os.getpid() != self.pid:  # a forked worker: its parent cleans up
+            raise Stopped(signum)
+        if self.first is None:
+            self.first, self.since = Stopped(signum), time.monotonic()
+            raise self.first
+        if time.monotonic() - self.since > TOGETHER:
+            for child in multiprocessing.active_children():
+                child.kill()
+            os.write(2, f'{self.first}, without clean-up\n'.encode())
+            os._exit(self.first.exit_code)
+
+
+@contextmanager
+def stopping() -> Iterator[None]:
+    """Handle signals in the block, those that have no handler of their own and are not ignored, as by ``nohup``.
+
+    Once one has come, the block ends in `Stopped`, and further ones end the process, which is on its way to the exit.
+    Of several processes that torchrun started the first one alone cleans up; the others may be caught in an exchange,
+    where no handler would run.
+    """
+    handler, previous = Stopping(), {}
+    first = int(os.environ.get('RANK', '0')) == 0
+    if first and threading.current_thread() is threading.main_thread():
+        previous = {number: old for number in SIGNALS if (old := signal.getsignal(number)) in DEFAULTS}
+    for number in previous:
+        signal.signal(number, handler)
+    try:
+        yield
+    except BaseException as error:  # it may also have ended workers, and that in an error before the signal is handled
+        if handler.first is None or error is handler.first:
+            raise
+        raise handler.first from error
+    finally:
+        for number, old in previous.items():
+            signal.signal(number, signal.SIG_DFL if handler.first else old)

@@ -1,0 +1,63 @@
+"""What the check of a data set says: one line for each kind of defect, with its number and examples."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from mmagg.datasets.coco_defects import Severity
+
+_EXAMPLES = 3  # named per finding
+_ORDER = ('fatal', 'warning', 'note')
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of defect in an annotation file.
+
+    Attributes:
+        severity: 'fatal' must be fixed first, 'warning' is good to know, 'note' says what was not looked at.
+        message: one line: the kind of defect, how many there are, and examples.
+    """
+
+    severity: Severity
+    message: str
+
+
+@dataclass
+class Findings:
+    """Collects defects by kind, so that each kind becomes one line."""
+
+    kinds: dict[tuple[Severity, str], list[str]] = field(default_factory=dict)
+    said: list[Finding] = field(default_factory=list)
+
+    def add(self, severity: Severity, kind: str, examples: Iterable[object]) -> None:
+        """Add entries that have a defect."""
+        if examples := [str(example) for example in examples]:
+            self.kinds.setdefault((severity, kind), []).extend(examples)
+
+    def say(self, severity: Severity, message: str) -> None:
+        """Add what is said of the file as a whole."""
+        self.said.append(Finding(severity, message))
+
+    @property
+    def fatal(self) -> bool:
+        """Whether something fatal was found."""
+        return any(severity == 'fatal' for severity, _ in self.kinds) or any(f.severity == 'fatal' for f in self.said)
+
+    def summary(self) -> list[Finding]:
+        """All findings, fatal ones first, then those of the file as a whole. Names are made printable."""
+        findings = list(self.said)
+        for (severity, kind), examples in self.kinds.items():
+            more = ', …' if len(examples) > _EXAMPLES else ''
+            named = ', '.join(examples[:_EXAMPLES])
+            findings.append(Finding(severity, _printable(f'{kind}: {len(examples)} ({named}{more})')))
+        return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
+
+
+def report(findings: list[Finding]) -> str:
+    """The findings as text, one line each."""
+    return '\n'.join(f'{finding.severity}: {finding.message}' for finding in findings) or 'no defects found'
+
+
+def _printable(text: str) -> str:
+    """Names of files that are not UTF-8 as `b\\udcff.png`, line breaks as `\\n`."""
+    return text.replace('\r', '\\r').replace('\n', '\\n').encode('utf-8', 'backslashreplace').decode()

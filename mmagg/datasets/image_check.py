@@ -1,0 +1,135 @@
+"""Checks the image files of a COCO file: that they are there, can be decoded, and have the size that it says."""
+
+import os
+import posixpath
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+from tqdm import tqdm
+
+from mmagg.datasets.coco_defects import Severity, size_defect
+from mmagg.datasets.coco_file import Entry
+from mmagg.datasets.findings import Findings
+
+DECODED = 5000  # images that are decoded at most
+THIN = 100  # times as long as wide, from which on an image is odd
+DIM = 4095  # the largest value of 12 bits
+TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+
+MISSING = 'image files that are missing or unreadable'
+BROKEN = 'images that cannot be decoded'
+OTHER_SIZE = 'images whose size is not the one in the JSON (masks would not fit)'
+DARK = (
+    '16-bit images of 12 bits or fewer, read nearly black since 8 of 16 bits are kept '
+    '(multiply the values so that they reach 65535, or save them with 8 bits)'
+)
+DEEP = '16-bit images (read with 8 bits: their values are divided by 256)'
+AGAIN = 'files listed more than once among the images (what one entry annotates is background in the others)'
+
+Found = tuple[Severity, str, str]
+"""Severity, kind and example."""
+
+
+def check_images(
+    findings: Findings, images: list[Entry], folder: Path, *, decode: bool, resized_to: int | None
+) -> None:
+    """Add the findings on image files.
+
+    Args:
+        findings: what is added to.
+        images: with `file_name`, `height` and `width` each.
+        folder: that the file names are relative to.
+        decode: decode them, all up to `DECODED` and else an even sample; otherwise only see that they are there.
+        resized_to: pixels of the longer side in the pipeline, None where it is not known.
+    """
+    if not folder.is_dir():
+        findings.add('fatal', 'image folder is missing', [folder])
+        return
+    names = Counter(posixpath.normpath(image['file_name']) for image in images)
+    findings.add('warning', AGAIN, (f'{name} {n} times' for name, n in names.items() if n > 1))
+    for image in images:
+        for severity, kind, example in _thin(image, resized_to):
+            findings.add(severity, kind, [example])
+    step = -(-len(images) // DECODED)  # every so many-th is decoded
+    if decode and step > 1:
+        findings.say(
+            'note',
+            f'{len(images)} images: of all of them the size was read, every {step}th was decoded as well',
+        )
+    looked_at = partial(_defects, folder=folder, decode=decode, step=step)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        defects = pool.map(looked_at, range(len(images)), images)
+        for found in tqdm(defects, total=len(images), desc='images', unit='image', delay=2):
+            for severity, kind, example in found:
+                findings.add(severity, kind, [example])
+
+
+def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
+    """Whether an image is so thin that its shorter side vanishes when its longer side is resized."""
+    shorter, longer = sorted((image['width'], image['height']))
+    if size_defect(image['height'], image['width']).kind or longer < THIN * shorter:
+        return
+    example = f'{image["file_name"]}, {image["width"]}×{image["height"]}'
+    # As mmcv's rescale_size rounds.
+    if resized_to and int(shorter * resized_to / longer + 0.5) < 1:
+        yield 'fatal', f'images so thin that nothing is left of them when resized to {resized_to} pixels', example
+    else:
+        yield 'warning', f'images of extreme proportions ({THIN} to 1 or more)', example
+
+
+def _defects(index: int, image: Entry, *, folder: Path, decode: bool, step: int) -> list[Found]:
+    """What is wrong with an image file."""
+    name = image['file_name']
+    try:
+        path = folder / name
+        if not decode:
+            return [] if path.is_file() else [('fatal', 'missing image files', name)]
+        size = image['height'], image['width']
+        if index % step and _size_by_header(path) == size:
+            return []
+        return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
+    except (OSError, ValueError):  # of a name with a zero byte
+        return [('fatal', f'{MISSING} in {folder}', name)]
+
+
+def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Found]:
+    name = image['file_name']
+    # As mmcv loads it, EXIF orientation applied, but with all bits.
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+    if pixels is None:
+        yield 'fatal', BROKEN, name
+        return
+    height, width = pixels.shape[:2]
+    if (height, width) != (image['height'], image['width']):
+        turned = ', turned by its EXIF data' if _orientation(path) in TURNED else ''
+        yield 'fatal', OTHER_SIZE, f'{name} is {width}×{height}, not {image["width"]}×{image["height"]}{turned}'
+    if pixels.dtype == np.uint16:
+        most = int(pixels.max())
+        yield 'warning', DARK if most <= DIM else DEEP, f'{name} up to {most}'
+
+
+def _size_by_header(path: Path) -> tuple[int, int] | None:
+    """(height, width) of an image as it is read, without decoding it; None where that is not sure."""
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
+    except FileNotFoundError:
+        raise
+    except Exception:  # Pillow raises many kinds
+        return None
+    return (width, height) if turned else (height, width)
+
+
+def _orientation(path: Path) -> int | None:
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # Pillow raises many kinds
+        return None

@@ -1,0 +1,94 @@
+"""The files that a training leaves in its work dir: checkpoints, the note that names the last one, temporary ones."""
+
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmagg.io.errors import InputError
+
+NOTE = 'last_checkpoint'  # mmengine's
+NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+BEST = re.compile(r'best_.+_(?:epoch|iter)_\d+\.pth')
+CURVES = ('curves.png', 'curves.csv')
+RECORDS = '*/vis_data/scalars.json'  # mmengine's
+
+
+def checkpoints(work_dir: Path) -> list[Path]:
+    """The checkpoints of the run in ``work_dir``: the one that its note names, the others from the newest, the best.
+
+    The note may name a file elsewhere, where the config's CheckpointHook has an ``out_dir``.
+    """
+    numbers = {path: int(found[1]) for path, found in _matching(work_dir, NUMBERED)}
+    best = (path for path, _ in _matching(work_dir, BEST))
+    named = noted(work_dir)
+    first = [named] if named is not None and named.is_file() else []
+    return list(dict.fromkeys([*first, *sorted(numbers, key=numbers.get, reverse=True), *sorted(best)]))
+
+
+def noted(work_dir: Path) -> Path | None:
+    """The checkpoint that the note names, in ``work_dir`` itself if the folder has been moved; None without a note."""
+    try:
+        named = (work_dir / NOTE).read_text(encoding='utf-8').strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    own = work_dir / Path(named).name
+    return None if not named else own if own.is_file() else Path(named)
+
+
+def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
+    """The last checkpoint of the run in ``work_dir`` that is whole, and why others, which should be newer, are not.
+
+    It is the one that the note names, else the one with the highest number. (None, []) if there was no run.
+
+    Raises:
+        InputError: there was a run, but none of its checkpoints is whole.
+    """
+    named = noted(work_dir)
+    candidates = [path for path in checkpoints(work_dir) if not BEST.fullmatch(path.name)]
+    missing = [] if named is None or named in candidates else [f'{work_dir / NOTE} names {named}, which is not there']
+    skipped = []
+    for path in candidates:
+        if (fault := _fault(path)) is None:
+            return path, missing + skipped
+        skipped.append(f'{path} is {fault}')
+    if missing or skipped:
+        raise InputError(
+            f'--resume: {"; ".join(missing + skipped)}; pass --resume CKPT, or --overwrite to start from the beginning'
+        )
+    return None, []
+
+
+def remove_run(work_dir: Path) -> None:
+    """Delete the checkpoints of the run in ``work_dir``, its note, its curves and their records; its log stays.
+
+    Nothing outside of the folder is deleted.
+    """
+    own = [path for path in checkpoints(work_dir) if path.parent == work_dir]
+    for path in (work_dir / NOTE, *own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS)):
+        path.unlink(missing_ok=True)
+
+
+def remove_temporary(folder: Path, *names: str) -> None:
+    """Delete what `mmagg.io.files.written_whole` left of checkpoints, the note, curves and ``names`` when killed."""
+    stems = '|'.join(re.escape(Path(name).stem) for name in (NOTE, 'curves', *names))
+    for path, _ in _matching(folder, re.compile(rf'\.(?:.+-\w{{8}}\.pth|(?:{stems})-\w{{8}}(?:\.\w+)?)')):
+        path.unlink(missing_ok=True)
+
+
+def _matching(folder: Path, pattern: re.Pattern) -> Iterator[tuple[Path, re.Match]]:
+    """The files in a folder, which may be missing, whose names match."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if (found := pattern.fullmatch(path.name)) and path.is_file():
+            yield path, found
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a checkpoint, a zip file with checksums; None if nothing is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return None if archive.testzip() is None else 'damaged'
+    except zipfile.BadZipFile:
+        return 'not whole'
+    except OSError as error:
+        return f'unreadable ({error.strerror})'

@@ -1,0 +1,102 @@
+"""No command writes to a file that it reads: it is refused in one line, and all files stay as they are."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mmagg.cli.main import COMMANDS, run
+
+RESULTS, FILE = 'results.json', 'annotations/instances_val.json'
+TRAIN = 'annotations/instances_train.json'
+
+
+@pytest.fixture
+def files(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, monkeypatch) -> Path:
+    """The current folder, with a COCO folder in it, a config, a checkpoint and results; to be changed by nobody."""
+    folder = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
+    shutil.copy(tiny_config, folder / 'tiny.py')
+    shutil.copy(trained / 'iter_2.pth', folder / 'model.pth')
+    (folder / RESULTS).write_text('[]')
+    os.symlink('images/val', folder / 'link')
+    os.symlink(FILE, folder / 'link.json')
+    os.symlink('tiny.py', folder / 'link.npz')
+    os.symlink('model.pth', folder / 'link.pth')
+    monkeypatch.chdir(folder)
+    return folder
+
+
+MODEL = 'tiny.py', 'model.pth'
+ANALYSES = (
+    'analyse-calibration',
+    'analyse-confusion',
+    'analyse-errors',
+    'analyse-groups',
+    'analyse-precision-recall',
+)
+
+
+@pytest.mark.parametrize(
+    'command, arguments, flag',
+    [
+        *((name, (FILE, RESULTS, '--out', '.'), '--out .') for name in ANALYSES),
+        *((name, (FILE, RESULTS, '--out', 'annotations'), '--out annotations') for name in ANALYSES),
+        ('compare-results', (FILE, RESULTS, RESULTS, '--out', 'annotations'), '--out annotations'),
+        ('compare-results', (FILE, RESULTS, RESULTS, '--images', 'images/val', '--out', 'link'), '--out link'),
+        ('browse', ('tiny.py', '--coco', '.', '--out', 'images/train'), '--out images/train'),
+        ('browse', ('tiny.py', '--coco', '.', '--split', 'val', '--out', 'link'), '--out link'),
+        ('browse', ('tiny.py', '--coco', '.', '--out', '.'), '--out .'),
+        ('demo', ('images/val', *MODEL, '--out-dir', '.'), '--out-dir .'),
+        ('demo', ('images/val', *MODEL, '--out-dir', 'link'), '--out-dir link'),
+        ('boxes-to-masks', (*MODEL, RESULTS, '--coco', '.', '--out', RESULTS), f'--out {RESULTS}'),
+        ('boxes-to-masks', (*MODEL, RESULTS, '--coco', '.', '--out', FILE), f'--out {FILE}'),
+        ('boxes-to-masks', (*MODEL, RESULTS, '--coco', '.', '--out', 'link.json'), '--out link.json'),
+        ('mask-voting', (*MODEL, '--coco', '.', '--out', 'annotations'), '--out annotations'),
+        ('mask-voting', (*MODEL, '--coco', '.', '--out', 'images'), '--out images'),
+        ('fit-mask-codec', ('--ann', 'link.npz', '--out', 'link.npz'), '.npz of --out link.npz'),
+        ('fit-mask-codec', ('--ann', 'a.csv', '--out', 'a.npz'), '.csv of --out a.csv'),
+        ('show-bases', ('images/val/000000.png', *MODEL, '--out', 'images/val/000000.png'), '--out images/val/000000.'),
+        ('show-representations', (*MODEL, 'images/val/000000.png', '--out', 'link/000000.png'), '--out link/000000.'),
+        ('convert-mmdet', ('model.pth', 'link.pth', '--config', 'tiny.py'), 'DST link.pth'),
+        ('convert-aggmask', ('model.pth', 'tiny.py', '--config', 'tiny.py'), 'DST tiny.py'),
+        ('convert-adelaidet', ('model.pth', 'd.npz', '--dictionary', 'd.npz', '--config', 'tiny.py'), 'DST d.npz'),
+        ('convert-lvis', (FILE, 'link.json'), 'OUT.json link.json'),
+        ('make-demo', ('--config', 'tiny.py', '--out', '.'), '--out .'),
+        ('compare-learning', ('tiny.py', '--coco', 'tiny', '--work-dir', '.'), '--work-dir tiny'),
+        ('paper-tables', ('--only', 'meinst', '--codec', 'c.npz', '--ann', FILE, '--out', FILE), f'--out {FILE}'),
+        ('count-flops', ('tiny.py', '--json', 'tiny.py'), '--json tiny.py'),
+        ('benchmark', ('tiny.py', '--vs', 'link.npz', '--json', 'link.npz'), '--json link.npz'),
+        ('benchmark-boxed-masks', ('tiny.py', '--json', 'tiny.py'), '--json tiny.py'),
+        ('test', (*MODEL, '--coco', '.', '--out', FILE), f'--out {FILE}'),
+        ('test', (*MODEL, '--coco', '.', '--out', TRAIN), f'--out {TRAIN}'),
+        ('test', (*MODEL, '--coco', '.', '--show-dir', 'images/val'), '--show-dir images/val'),
+        ('test', (*MODEL, '--coco', '.', '--show-dir', 'images/train'), '--show-dir images/train'),
+        ('test', (*MODEL, '--coco', '.', '--show-dir', 'images/val/../val'), '--show-dir images/val/../val'),
+        ('test', (*MODEL, '--coco', '.', '--show-dir', 'images'), '--show-dir images'),
+        ('test', (*MODEL, '--coco', '.', '--show-dir', 'link'), '--show-dir link'),
+        ('test', (*MODEL, '--coco', '.', '--out', 'link.json'), '--out link.json'),
+        ('test', (*MODEL, '--coco', '.', '--report', '.'), '--report .'),
+        ('test', ('tiny.py', 'metrics.json', '--coco', '.', '--work-dir', '.'), '--work-dir metrics.json'),
+    ],
+)
+def test_inputs_are_kept(files: Path, capsys, command: str, arguments: tuple[str, ...], flag: str) -> None:
+    before = {path: path.read_bytes() for path in files.rglob('*') if path.is_file()}
+    assert run(COMMANDS[command], arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: {flag}')
+    assert 'would be overwritten' in error
+    assert error.count('\n') == 1
+    assert {path: path.read_bytes() for path in files.rglob('*') if path.is_file()} == before
+
+
+@pytest.mark.parametrize('out', ['pictures', 'images/pictures', 'images/val/pictures'])
+def test_a_config_of_ones_own_is_heard(files: Path, capsys, out: str) -> None:
+    """What a config names, without --coco, is an input; a new folder beside or in it is not."""
+    root = "data_root='data/', ann_file='a.json', data_prefix=dict(img='images')"
+    Path('own.py').write_text(f"_base_ = 'tiny.py'\ntest_dataloader = dict(dataset=dict({root}))\n")
+    for flag, name in (('--out', 'data/a.json'), ('--show-dir', 'data/images'), ('--report', 'data')):
+        assert run(COMMANDS['test'], ['own.py', 'model.pth', flag, name]) == 2
+        assert f'error: {flag} {name}: ' in capsys.readouterr().err
+    assert run(COMMANDS['test'], ['own.py', 'none.pth', '--show-dir', f'data/{out}']) == 2
+    assert 'none.pth: no such file' in capsys.readouterr().err

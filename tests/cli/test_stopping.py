@@ -1,0 +1,135 @@
+"""A command that is stopped by a signal ends in a line, and leaves no process behind."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import pytest
+
+from mmagg.cli.main import run
+from mmagg.cli.stopping import SIGNALS
+
+# Raises no error where it is stopped, as a clean-up would not, and says so.
+CLEANING = """
+import argparse, os, sys, time, types
+from mmagg.cli.main import run
+def command(args):
+    try:
+        print('ready', flush=True)
+        time.sleep(60)
+    finally:
+        print('cleaning', flush=True)
+        time.sleep(float(sys.argv[1]))
+        print('cleaned', flush=True)
+sys.exit(run(types.SimpleNamespace(parser=argparse.ArgumentParser, run=command), []))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _handlers_restored() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def tool(call: Callable[[], None]) -> types.SimpleNamespace:
+    """A command."""
+    return types.SimpleNamespace(parser=argparse.ArgumentParser, run=lambda args: call())
+
+
+@pytest.mark.parametrize(
+    'number, code, line',
+    [
+        (signal.SIGINT, 130, 'interrupted'),
+        (signal.SIGTERM, 143, 'terminated (SIGTERM)'),
+        (signal.SIGHUP, 129, 'terminated (SIGHUP)'),
+    ],
+)
+def test_a_signal_is_a_line_and_an_exit_code(number, code, line, capsys):
+    assert run(tool(lambda: os.kill(os.getpid(), number)), []) == code
+    assert capsys.readouterr().err == f'{line}\n'
+
+
+def test_an_error_that_the_signal_caused_is_not_shown(capsys):
+    def loader() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            raise RuntimeError('DataLoader worker is killed by signal')
+
+    assert run(tool(loader), []) == 143
+    assert capsys.readouterr().err == 'terminated (SIGTERM)\n'
+
+
+def test_handlers_of_others_and_ignored_signals_stay(monkeypatch):
+    seen = []
+    signal.signal(signal.SIGTERM, lambda *_: seen.append('own'))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nohup
+    assert run(tool(lambda: [os.kill(os.getpid(), number) for number in (signal.SIGTERM, signal.SIGHUP)][:0]), []) == 0
+    assert seen == ['own']
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_processes_that_torchrun_started_but_the_first_end_at_once(monkeypatch):
+    monkeypatch.setenv('RANK', '1')
+    assert run(tool(lambda: [][: signal.getsignal(signal.SIGTERM) is signal.SIG_DFL]), []) == 0
+
+
+def stopped(seconds: float, *delays: float) -> tuple[int, str, str]:
+    """`CLEANING` for so many seconds in a process of its own that gets SIGINT after each delay."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', CLEANING, str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == 'ready\n'
+    for delay in delays:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def test_a_signal_sent_twice_at_once_is_one():
+    assert stopped(0.3, 0, 0.1) == (130, 'cleaning\ncleaned\n', 'interrupted\n')
+
+
+def test_a_second_one_ends_at_once():
+    assert stopped(60, 0, 1.2) == (130, 'cleaning\n', 'interrupted, without clean-up\n')
+
+
+def children(pid: int) -> list[int]:
+    """Processes that this one started."""
+    return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+@pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='the processes are listed by Linux')
+def test_a_terminated_training_ends_its_loader_workers_and_has_curves(root, tiny_config, shapes_folder, tmp_path):
+    words = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True', 'train_cfg.max_iters=10000']
+    command = [root / 'tools/train.py', tiny_config, '--coco', shapes_folder, '--work-dir', tmp_path / 'w']
+    command += ['--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=1', *words]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / 'w/last_checkpoint').exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    workers = children(process.pid)
+    process.terminate()
+    *_, last = process.communicate(timeout=60)[1].splitlines()
+    assert (process.returncode, last) == (143, 'terminated (SIGTERM)')
+    assert len(workers) == 2
+    assert not [pid for pid in workers if Path(f'/proc/{pid}').exists()]
+    assert cv2.imread(str(tmp_path / 'w/curves.png')) is not None
+    assert not list((tmp_path / 'w').glob('.*'))

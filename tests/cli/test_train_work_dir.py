@@ -1,0 +1,130 @@
+"""No run loses its checkpoints, and none overwrites another."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from mmengine.fileio import LocalBackend
+
+from mmagg.cli.main import COMMANDS, run
+from mmagg.io.run_folder import newest_whole
+
+
+def files(folder: Path) -> dict[str, int]:
+    """All files in a folder, and when they were written."""
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob('*')}
+
+
+def names(work_dir: Path) -> set[str]:
+    """The files of a run, hidden ones as well, but for its logs."""
+    return {path.name for path in work_dir.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def train(tiny_config: Path, shapes_folder: Path, capsys):
+    """Trains in this process; returns the exit code and what is said of it, without findings in the data."""
+
+    def train(work_dir: Path, *arguments: object, options: tuple[str, ...] = ()) -> tuple[int, list[str]]:
+        words = [tiny_config, '--coco', shapes_folder, '--work-dir', work_dir, *arguments]
+        words += ['--cfg-options', *options] if options else []
+        code = run(COMMANDS['train'], [str(word) for word in words])
+        said = capsys.readouterr().err.splitlines()
+        return code, [line for line in said if line.startswith(('error: ', '--resume', 'interrupted'))]
+
+    return train
+
+
+@pytest.fixture
+def held(trained: Path, tmp_path: Path) -> Path:
+    """A work dir of a finished run."""
+    return Path(shutil.copytree(trained, tmp_path / 'held'))
+
+
+ONE = 'default_hooks.checkpoint.max_keep_ckpts=1'
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(train, tmp_path, monkeypatch):
+    put = LocalBackend.put
+
+    def full(self, content: bytes, path: str) -> None:
+        if 'iter_2' in path:
+            put(self, content[:1000], path)
+            raise OSError(errno.ENOSPC, 'No space left on device')
+        put(self, content, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalBackend, 'put', full)
+        code, errors = train(tmp_path / 'w', options=(ONE,))
+    assert code == 2
+    assert errors[-1].startswith(f'error: {tmp_path}/w/iter_2.pth: not saved (No space left on device)')
+    assert names(tmp_path / 'w') == {'iter_1.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
+    (tmp_path / 'w/.iter_2-abcdefgh.pth').touch()  # as a kill would leave it
+    assert train(tmp_path / 'w', '--resume', options=(ONE,))[0] == 0
+    assert names(tmp_path / 'w') == {'iter_2.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
+
+
+@pytest.mark.parametrize('name', ['iter_2.pth', 'last_checkpoint'])
+def test_an_interrupt_while_saving_leaves_a_whole_checkpoint(name, train, tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(source: str, target: Path) -> None:
+        if Path(target).name == name and (tmp_path / 'last_checkpoint').exists():
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr('os.replace', interrupted)
+    assert train(tmp_path, options=(ONE,)) == (130, ['interrupted'])
+    assert newest_whole(tmp_path) == (tmp_path / 'iter_1.pth', [])
+    assert not [path for path in names(tmp_path) if path.startswith('.')]
+
+
+def test_a_broken_checkpoint_is_skipped_with_a_word(train, held):
+    (held / 'iter_2.pth').write_bytes((held / 'iter_2.pth').read_bytes()[:5000])
+    code, errors = train(held, '--resume')
+    assert (code, errors) == (0, [f'--resume: {held}/iter_2.pth is not whole, going on from {held}/iter_1.pth'])
+    assert newest_whole(held) == (held / 'iter_2.pth', [])
+
+
+def test_a_run_is_not_overwritten(train, held, tmp_path):
+    before = files(held)
+    elsewhere = shutil.copy(held / 'iter_1.pth', tmp_path)
+    for arguments, words in (
+        ([], 'holds a run (iter_2.pth); --resume goes on with it, --overwrite replaces it, --work-dir names another'),
+        (['--resume', elsewhere], 'holds a run (iter_2.pth); --resume without a checkpoint goes on with it, --over'),
+        (['--resume', '--overwrite'], '--resume and --overwrite: one goes on with the run in'),
+        (['--resume', held / 'iter_1.pth', '--overwrite'], '--resume and --overwrite: one goes on with the run in'),
+    ):
+        code, errors = train(held, *arguments)
+        assert code == 2
+        assert len(errors) == 1
+        assert words in errors[0]
+    assert files(held) == before
+
+
+@pytest.mark.parametrize('option', ['model.mask_head.stacked_convs=2', 'train_dataloader.sampler.type=Nothing'])
+def test_a_refused_training_leaves_the_work_dir_as_it_was(option, train, held, tmp_path):
+    before = files(held)
+    assert train(held, '--resume', options=(option,))[0] == 2
+    assert files(held) == before
+    assert train(tmp_path / 'new/one', '--resume', held / 'iter_1.pth', options=(option,))[0] == 2
+    assert not (tmp_path / 'new').exists()
+
+
+def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmdet.models.losses.DiceLoss.forward', interrupted)
+        assert train(held, '--overwrite')[0] == 130
+    assert names(held) == {'tiny.py'}
+    assert newest_whole(held) == (None, [])
+
+
+def test_another_run_is_gone_on_with_in_an_own_folder(train, held, tmp_path):
+    before = files(held)
+    assert train(tmp_path / 'w', '--resume', held / 'iter_1.pth')[0] == 0
+    assert files(held) == before
+    assert {'iter_2.pth'} == {name for name in names(tmp_path / 'w') if name.endswith('.pth')}

@@ -1,0 +1,42 @@
+"""Errors as lines."""
+
+import pytest
+from torch.utils.data import DataLoader
+
+from mmagg.io.errors import InputError, check_fraction, one_line
+
+
+class Broken:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> None:
+        try:
+            raise KeyError('cause')
+        except KeyError as cause:
+            raise self.error from cause
+
+
+@pytest.mark.parametrize(
+    'error, line',
+    [
+        (InputError('a.png: cannot be read'), 'a.png: cannot be read'),
+        (OSError('a.png: gone'), 'a.png: gone'),
+        (ValueError('a: b\n  c'), 'ValueError: a: b c'),
+    ],
+)
+def test_an_error_of_a_data_loader_has_its_own_words_alone(error: Exception, line: str) -> None:
+    with pytest.raises(type(error)) as raised:
+        next(iter(DataLoader(Broken(error), num_workers=1)))
+    assert 'Traceback' in str(raised.value)
+    assert one_line(raised.value) == line
+
+
+@pytest.mark.parametrize('value', [30, -0.1, float('nan')])
+def test_a_threshold_is_a_fraction(value: float) -> None:
+    with pytest.raises(InputError, match=r'--score-thr .*not between 0 and 1'):
+        check_fraction(value, '--score-thr')
+    check_fraction(1, '--score-thr')
