@@ -13,7 +13,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import data_files, use_coco_folder
 from mmagg.apis.hardware import hardware
-from mmagg.apis.inference import ask_for_rle, for_inference
+from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
@@ -137,6 +137,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
     name_visualizer(cfg)
+    draw_rle(cfg)
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 

@@ -13,6 +13,7 @@ from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import check_annotations, use_coco_folder
+from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.pretrained import prepare_model
 from mmagg.apis.work_dir import left_alone, starting_point
@@ -96,12 +97,16 @@ def train(
         check_annotations(cfg, launcher)
     prepare_model(cfg, launcher)
     name_visualizer(cfg)
+    if 'mask_format' in (cfg.model.get('test_cfg') or {}):
+        draw_rle(cfg)
     start_processes(cfg, launcher)
     start = StartHook(overwrite=overwrite)
     with left_alone(work_dir, started=lambda: start.started, main=main):
         runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
         runner.register_hook(start)
         model = unwrapped(runner)
+        if 'model.test_cfg.mask_format' not in (cfg_options or {}):
+            return_rle(model)  # for validation
         if compile:
             compile_parts(model)
         if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
