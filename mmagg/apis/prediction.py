@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
+from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.files import check_folder, write_json
@@ -31,10 +32,14 @@ class FolderPredictions:
     Attributes:
         coco: images, annotations and categories in COCO's format, as in predictions.json.
         unreadable: images that were skipped: they cannot be read, or not be resized as the model needs it.
+        cap: the most detections of an image by the model's config; None if it does not say.
+        full: number of images with so many confident ones: there may be more.
     """
 
     coco: dict[str, list[dict]]
     unreadable: list[Path] = field(default_factory=list)
+    cap: DetectionCap | None = None
+    full: int = 0
 
 
 def predict_folder(
@@ -81,7 +86,9 @@ def predict_folder(
     classes = model.dataset_meta['classes']
     category_ids = list(range(1, len(classes) + 1))
     categories = [{'id': i, 'name': name} for i, name in zip(category_ids, classes, strict=True)]
-    found = FolderPredictions({'images': [], 'annotations': [], 'categories': categories}, skipped)
+    found = FolderPredictions(
+        {'images': [], 'annotations': [], 'categories': categories}, skipped, cap=detection_cap(model.cfg)
+    )
     records, annotations = found.coco['images'], found.coco['annotations']
     try:
         for path in tqdm(paths, desc='demo', unit='image'):
@@ -94,7 +101,9 @@ def predict_folder(
             write_image(draw_predictions(image, predictions, classes, score_thr), pictures[str(path)])
             (height, width), name = image.shape[:2], path.relative_to(root).as_posix()
             records.append({'id': len(records) + 1, 'file_name': name, 'height': height, 'width': width})
-            for record in coco_records(confident(predictions, score_thr), category_ids):
+            sure = confident(predictions, score_thr)
+            found.full += found.cap is not None and len(sure) >= found.cap.limit
+            for record in coco_records(sure, category_ids):
                 annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))
     finally:
         write_json(found.coco, out_dir / RESULT)

@@ -1,30 +1,36 @@
 """Testing a model: its metrics, and files and pictures of its predictions."""
 
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, set_work_dir
 from mmagg.apis.data import data_files, use_coco_folder
-from mmagg.apis.hardware import hardware
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
+from mmagg.apis.report import RunReport
 from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
+from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
-from mmagg.engine.latency import LatencyHook
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
-from mmagg.evaluation.report import Evaluation, write_report
+from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
+from mmagg.evaluation.coco_scores import check_images
 from mmagg.evaluation.results import CocoResults, PickledResults
-from mmagg.io.errors import InputError, check_fraction
+from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
 from mmagg.io.files import check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
@@ -45,8 +51,11 @@ def test(
     compile: bool = False,
     launcher: str = 'none',
     trust_checkpoint: bool = False,
+    on_metrics: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on the config's test data; the metrics are also written to metrics.json in the work dir.
+
+    Predictions are written before they are scored, and metrics before the report: no failure loses what was there.
 
     Args:
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
@@ -62,6 +71,7 @@ def test(
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        on_metrics: is called with the metrics in the main process, before the report is written.
 
     Returns:
         the metrics by name, fractions; 0 where the model found nothing in any image.
@@ -76,6 +86,8 @@ def test(
     for flag, folder in (('--out', out and out.parent), ('--show-dir', show_dir), ('--report', report)):
         if folder is not None:
             check_folder(folder, flag)
+    if out is not None and out.is_dir():
+        raise InputError(f'--out {out}: is a folder; name a file')
     secure_loading(trust=trust_checkpoint)
     name, cfg = name_of(config), load_config(config, cfg_options)
     if coco:
@@ -105,27 +117,23 @@ def test(
         compile_parts(detector)
     _compare_classes(runner, checkpoint_classes(content))
     name_images_in_errors(runner.test_dataloader.dataset)
-    _add_outputs(runner, out=out, show_dir=show_dir, score_thr=show_score_thr)
-    latency = None if report is None else _add_report(runner, report, compiled=compile)
+    _check_images(runner)
+    page = None if report is None else RunReport(runner, report, model=unwrapped(runner), compiled=compile)
+    writers = _writers(runner, out) + ([] if page is None else [page.results])
+    runner.test_evaluator.metrics[:0] = writers  # before the scores
+    if show_dir is not None:
+        _add_pictures(runner, show_dir, show_score_thr)
+    if cap := detection_cap(cfg):
+        runner.register_hook(DetectionCapHook(cap))
     runner.register_hook(ProgressHook())
-    metrics = runner.test()
+    with _predictions_told(writers, runner):
+        metrics = runner.test()
     if is_main_process():
         write_json(metrics, scores)
-        if latency is not None:
-            dataset = runner.test_dataloader.dataset
-            tested = Evaluation(
-                config=Path(name).stem,
-                checkpoint=str(checkpoint),
-                annotations=Path(dataset.ann_file),
-                results=report / 'results.json',
-                image_folder=Path(dataset.data_prefix.get('img', '.')),
-                category_ids=dataset.cat_ids,
-                tested=len(dataset),
-                metrics=metrics,
-                seconds=latency.mean(),
-                machine=hardware(str(latency.clock.device)),
-            )
-            write_report(tested, report / 'report.html', score_thr=show_score_thr)
+        if on_metrics is not None:
+            on_metrics(metrics)
+        if page is not None:
+            page.write(config=Path(name).stem, checkpoint=checkpoint, metrics=metrics, score_thr=show_score_thr)
     end_processes()
     return metrics
 
@@ -156,32 +164,65 @@ def _compare_classes(runner: Runner, trained: tuple[str, ...] | None) -> None:
         )
 
 
-def _add_outputs(runner: Runner, *, out: Path | None, show_dir: Path | None, score_thr: float) -> None:
-    """Let the runner write a file and pictures of the predictions, as asked for."""
+def _check_images(runner: Runner) -> None:
+    """Refuse images that a metric does not know, and say where those that are not tested count as missed."""
     dataset = runner.test_dataloader.dataset
-    if out is not None and out.suffix == '.json':
-        if not hasattr(dataset, 'cat_ids'):
-            raise InputError(f'--out {out}: {type(dataset).__name__} has no COCO category ids; use --out FILE.pkl')
-        runner.test_evaluator.metrics.append(CocoResults(path=out, category_ids=dataset.cat_ids))
-    elif out is not None:
-        runner.test_evaluator.metrics.append(PickledResults(path=out))
-    if show_dir is not None:
-        images = (dataset.get_data_info(index)['img_path'] for index in range(len(dataset)))
-        root = getattr(dataset, 'data_prefix', {}).get('img')
-        pictures = picture_paths(images, show_dir, root=root, flag='--show-dir')
-        classes = tuple(dataset.metainfo.get('classes', ()))
-        runner.register_hook(OverlayHook(pictures=pictures, classes=classes, score_thr=score_thr))
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    image_ids = {dataset.get_data_info(i).get('img_id') for i in range(len(dataset))} - {None}
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, COCOInstanceMetric):
+            check_images(metric.annotations, image_ids)
+        known = getattr(metric, '_coco_api', None)
+        if isinstance(metric, CocoMetric) and known is not None and len(known.imgs) > len(image_ids):
+            runner.logger.warning(
+                f'{len(image_ids)} of {len(known.imgs)} images are tested; {type(metric).__name__} takes all objects '
+                'of the others for missed, COCOInstanceMetric does not'
+            )
 
 
-def _add_report(runner: Runner, folder: Path, *, compiled: bool) -> LatencyHook:
-    """Let the runner write the predictions that a report needs, and measure their time."""
+def _writers(runner: Runner, out: Path | None) -> list[CocoResults | PickledResults]:
+    """The writer of the predictions, if they are asked for."""
+    if out is None:
+        return []
+    if out.suffix != '.json':
+        return [PickledResults(path=out)]
     dataset = runner.test_dataloader.dataset
     if not hasattr(dataset, 'cat_ids'):
-        raise InputError(f'--report: {type(dataset).__name__} is not in COCO format')
-    runner.test_evaluator.metrics.append(CocoResults(path=folder / 'results.json', category_ids=dataset.cat_ids))
-    latency = LatencyHook(model=unwrapped(runner), compiled=compiled)
-    runner.register_hook(latency)
-    return latency
+        raise InputError(f'--out {out}: {type(dataset).__name__} has no COCO category ids; use --out FILE.pkl')
+    return [CocoResults(path=out, category_ids=dataset.cat_ids)]
+
+
+def _add_pictures(runner: Runner, folder: Path, score_thr: float) -> None:
+    """Let the runner draw the predictions."""
+    dataset = runner.test_dataloader.dataset
+    images = (dataset.get_data_info(index)['img_path'] for index in range(len(dataset)))
+    root = getattr(dataset, 'data_prefix', {}).get('img')
+    pictures = picture_paths(images, folder, root=root, flag='--show-dir')
+    classes = tuple(dataset.metainfo.get('classes', ()))
+    runner.register_hook(OverlayHook(pictures=pictures, classes=classes, score_thr=score_thr))
+
+
+@contextmanager
+def _predictions_told(writers: Sequence[CocoResults | PickledResults], runner: Runner) -> Iterator[None]:
+    """Say of a test that fails or is interrupted where its predictions are, or that they are not written."""
+    try:
+        yield
+    except BaseException as error:
+        if not writers or not is_main_process():
+            raise
+        done = next((writer for writer in writers if writer.written), None)
+        if done is None:
+            places = ' and '.join(str(writer.path) for writer in writers)
+            told = f'the test did not come to its end, so its predictions are not written to {places}'
+        else:
+            told = f'the predictions are in {done.path}'
+            if isinstance(done, CocoResults):
+                told += f'; `mmagg analyse-groups {runner.test_dataloader.dataset.ann_file} {done.path}` scores them'
+            if isinstance(error, EXPECTED):
+                raise InputError(f'scores failed: {one_line(error)}; {told}') from error
+        print_log(told, logger='current', level=logging.WARNING)
+        raise
 
 
 def _shorten(classes: tuple[str, ...]) -> str:

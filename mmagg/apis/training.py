@@ -1,6 +1,7 @@
 """Training a model."""
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 
 from mmengine.config import Config
@@ -19,6 +20,7 @@ from mmagg.apis.pretrained import prepare_model
 from mmagg.apis.work_dir import left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.progress import ProgressHook
@@ -118,7 +120,8 @@ def train(
         try:
             runner.train()
         except BaseException:
-            runner.visualizer.close()  # what is to be written yet, which mmengine does at the end only
+            with suppress(Exception):
+                runner.visualizer.close()  # writes what it has, which mmengine lets it do at the end only
             raise
         finally:
             if start.started:
@@ -150,6 +153,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
     for kind in (ProgressHook, FiniteLossHook, *([ValidationLossHook] if val_loss else [])):
         if kind not in present:
             runner.register_hook(kind())
+    if cap := detection_cap(runner.cfg):
+        runner.register_hook(DetectionCapHook(cap))
     curves = LearningCurvesHook()
     runner.register_hook(curves)
     return curves
@@ -157,7 +162,9 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
 
 def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite: bool, main: bool) -> dict | None:
     """Set up the config to resume; returns the checkpoint to go on from, or None to start from the beginning."""
-    if not resume and cfg.get('resume'):  # as mmengine has it
+    if cfg.get('resume') and overwrite:  # in the config that a resumed run has left
+        cfg.resume, cfg.load_from = False, None
+    elif cfg.get('resume') and not resume:
         resume = cfg.get('load_from') or True
     source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main)
     if source is None:

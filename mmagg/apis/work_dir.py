@@ -1,5 +1,6 @@
 """The work dir of a training: whether it is free, what it goes on from, and how a refused training leaves it."""
 
+import errno
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from mmagg.io.errors import EXPECTED, InputError
 from mmagg.io.files import check_folder
 from mmagg.io.run_folder import checkpoints, newest_whole
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # mmengine's, by the time of the start
 
 
@@ -74,6 +76,8 @@ def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
 def left_alone(work_dir: Path, *, started: Callable[[], bool], main: bool) -> Iterator[None]:
     """Take back the new log folder, and folders made for it, if the block is refused or interrupted before the start.
 
+    An error of a full disk gets the folder's name.
+
     Args:
         work_dir: need not exist.
         started: tells whether training has begun.
@@ -83,7 +87,9 @@ def left_alone(work_dir: Path, *, started: Callable[[], bool], main: bool) -> It
     before = set() if missing else set(work_dir.iterdir())
     try:
         yield
-    except (*EXPECTED, KeyboardInterrupt):
+    except (*EXPECTED, KeyboardInterrupt) as error:
+        if isinstance(error, OSError) and error.errno in FULL and error.filename is None:  # writes do not say where
+            error.filename = str(work_dir)
         if main and not started() and work_dir.is_dir():
             for path in set(work_dir.iterdir()) - before:
                 if LOG_FOLDER.fullmatch(path.name):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files
+from mmagg.cli.arguments import add_result_files, read_results
 
 FILES = 'precision_recall.csv', 'precision_recall.json', 'precision_recall.png'
 
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Make the curves that the arguments of `parser` ask for."""
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    from mmagg.datasets.coco_reader import read_truth
     from mmagg.evaluation.precision_recall import check_classes, precision_recall
     from mmagg.io.files import check_folder
     from mmagg.io.paths import keep_apart
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
     check_classes(truth, args.classes)
-    detections = read_detections(args.results, truth)
+    (detections,) = read_results(args, truth, 'results')
     result = precision_recall(truth, detections, shown=args.classes)
     result.write(args.out)
     print(result)

@@ -1,6 +1,7 @@
 """Arguments that several commands share. Heavy modules are imported in functions: `--help` answers on any machine."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ def add_trust_flag(parser: argparse.ArgumentParser, purpose: str = 'read checkpo
 
 
 def add_result_files(parser: argparse.ArgumentParser, *results: str) -> None:
-    """The annotation file, ``results`` files, and ``--iou-type``."""
+    """The annotation file, ``results`` files, ``--iou-type`` and ``--max-dets``."""
     parser.add_argument('annotations', type=Path, metavar='ANN', help='annotations in COCO format, JSON')
     for name in results:
         parser.add_argument(
@@ -125,6 +126,13 @@ def add_result_files(parser: argparse.ArgumentParser, *results: str) -> None:
     parser.add_argument(
         '--iou-type', choices=('segm', 'bbox'), default='segm', help='compare masks or boxes (%(default)s)'
     )
+    parser.add_argument(
+        '--max-dets',
+        type=positive,
+        default=100,
+        metavar='N',
+        help='detections of a class in an image that count, the most certain ones (%(default)s, as COCO has it)',
+    )
 
 
 def read_result_files(args: argparse.Namespace, *results: str) -> tuple[Any, ...]:
@@ -132,7 +140,7 @@ def read_result_files(args: argparse.Namespace, *results: str) -> tuple[Any, ...
 
     Before that, ``--out`` is refused if one of them lies in it, or if it cannot be written to.
     """
-    from mmagg.datasets.coco_reader import read_detections, read_truth
+    from mmagg.datasets.coco_reader import read_truth
     from mmagg.io.files import check_folder
     from mmagg.io.paths import keep_apart
 
@@ -140,4 +148,17 @@ def read_result_files(args: argparse.Namespace, *results: str) -> tuple[Any, ...
     if args.out:
         check_folder(args.out)
     truth = read_truth(args.annotations, args.iou_type)
-    return truth, *(read_detections(getattr(args, name), truth) for name in results)
+    return truth, *read_results(args, truth, *results)
+
+
+def read_results(args: argparse.Namespace, truth: Any, *results: str) -> list[Any]:
+    """Each file of ``results``; a line on stderr says where objects are more than the detections that count."""
+    from mmagg.datasets.coco_objects import more_than_count
+    from mmagg.datasets.coco_reader import read_detections
+
+    objects, limit = truth.objects[~truth.objects.crowd], args.max_dets
+    places = zip(objects.images.tolist(), objects.labels.tolist(), strict=True)
+    line = more_than_count(places, images=len(truth.image_ids), max_dets=limit, option='--max-dets {}')
+    if line:
+        print(f'warning: {line}', file=sys.stderr)
+    return [read_detections(getattr(args, name), truth, max_dets=limit) for name in results]

@@ -7,6 +7,7 @@ modules are imported in `run`, so that help is quick, and a missing package a li
 """
 
 import difflib
+import logging
 import os
 import sys
 import traceback
@@ -121,6 +122,7 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
         os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
     if getattr(sys.stdout, 'errors', None) == 'strict':
         sys.stdout.reconfigure(errors='backslashreplace')  # names of files may not be UTF-8
+    logging.raiseExceptions = False  # on a full disk, the error of the first other file is said, not one a log line
 
     def call() -> int | None:
         parser = command.parser()

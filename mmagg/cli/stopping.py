@@ -42,8 +42,9 @@ class Stopping:
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self.pid:  # a forked worker: its parent cleans up
-            raise Stopped(signum)
+            os._exit(0)
         if self.first is None:
+            signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for workers that end as well
             self.first, self.since = Stopped(signum), time.monotonic()
             raise self.first
         if time.monotonic() - self.since > TOGETHER:

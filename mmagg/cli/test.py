@@ -49,15 +49,15 @@ def run(args: argparse.Namespace) -> None:
 
     cfg = load_config(args.config, args.cfg_options)
     work_dir = set_work_dir(cfg, args.config, args.work_dir)
-    options = {**vars(args), 'config': cfg, 'cfg_options': None, 'work_dir': work_dir}
-    metrics = test(**options)
-    if not is_main(args.launcher):
-        return
-    width = max((len(name) for name in metrics), default=0)
-    for name, value in metrics.items():
-        print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
-    if not metrics:
-        print('no metrics: the model found nothing in any image')
-    print(f'written to {work_dir / "metrics.json"}')
-    if args.report is not None:
+
+    def show(metrics: dict) -> None:
+        width = max((len(name) for name in metrics), default=0)
+        for name, value in metrics.items():
+            print(f'{name:<{width}}  {value:.4f}' if isinstance(value, float) else f'{name:<{width}}  {value}')
+        if not metrics:
+            print('no metrics: the model found nothing in any image')
+        print(f'written to {work_dir / "metrics.json"}', flush=True)
+
+    test(**{**vars(args), 'config': cfg, 'cfg_options': None, 'work_dir': work_dir}, on_metrics=show)
+    if args.report is not None and is_main(args.launcher):
         print(f'report: {args.report / "report.html"}')

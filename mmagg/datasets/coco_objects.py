@@ -4,7 +4,8 @@ Shape shorthand: I images, K classes, G objects, D detections.
 """
 
 import itertools
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,9 @@ class Objects:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __getitem__(self, part: np.ndarray) -> 'Objects':
+        return Objects(**{name: values[part] for name, values in vars(self).items()})
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -62,10 +66,10 @@ class Detections:
         arrays = self.images, self.labels, self.areas, self.scores, self.outlines
         return Detections(*(values[part] for values in arrays), path=self.path)
 
-    def counted(self) -> 'Detections':
-        """The detections that COCO counts: the `MAX_DETECTIONS` most certain ones of each image and class, sorted."""
+    def counted(self, max_dets: int = MAX_DETECTIONS) -> 'Detections':
+        """The detections that COCO counts: the ``max_dets`` most certain ones of each image and class, sorted."""
         ordered = self[np.lexsort((self.images, -self.scores))]  # stable: the file's order is kept where all is equal
-        return ordered[ranks(ordered.images, ordered.labels) < MAX_DETECTIONS]
+        return ordered[ranks(ordered.images, ordered.labels) < max_dets]
 
 
 @dataclass(frozen=True)
@@ -95,14 +99,41 @@ class Truth:
     def of_categories(self, category_ids: Collection[int]) -> 'Truth':
         """The same images with some of the categories only."""
         kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
-        mine = kept[self.objects.labels]
-        objects = Objects(**{name: values[mine] for name, values in vars(self.objects).items()})
+        objects = self.objects[kept[self.objects.labels]]
         return replace(
             self,
             category_ids=tuple(itertools.compress(self.category_ids, kept)),
             classes=tuple(itertools.compress(self.classes, kept)),
             objects=replace(objects, labels=(kept.cumsum() - 1)[objects.labels]),
         )
+
+    def of_images(self, image_ids: Collection[int | str]) -> 'Truth':
+        """Some of the images only, with their objects."""
+        chosen = set(image_ids)
+        kept = np.array([image_id in chosen for image_id in self.image_ids], bool)
+        objects = self.objects[kept[self.objects.images]]
+        lists = {name: tuple(itertools.compress(getattr(self, name), kept)) for name in ('image_ids', 'names', 'sizes')}
+        return replace(self, **lists, objects=replace(objects, images=(kept.cumsum() - 1)[objects.images]))
+
+
+def more_than_count(places: Iterable[tuple], *, images: int, max_dets: int, option: str) -> str | None:
+    """A line about images that hold more objects of a class than detections count; None where there is none.
+
+    Args:
+        places: the image and the class of each object.
+        images: number of images.
+        max_dets: detections of an image and class that count.
+        option: what raises that, with a place for the number.
+    """
+    counts = Counter(places)
+    crowded = {image for (image, _), count in counts.items() if count > max_dets}
+    if not crowded:
+        return None
+    most = max(counts.values())
+    return (
+        f'images with more objects of a class than the {max_dets} detections that count: {len(crowded)} of {images}, '
+        f'up to {most} objects; {option.format(most)} counts all'
+    )
 
 
 def ranks(*groups: np.ndarray) -> np.ndarray:

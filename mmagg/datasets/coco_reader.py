@@ -23,7 +23,7 @@ from mmagg.datasets.coco_file import (
     read_records,
     refuse,
 )
-from mmagg.datasets.coco_objects import Detections, Objects, Truth
+from mmagg.datasets.coco_objects import MAX_DETECTIONS, Detections, Objects, Truth
 from mmagg.io.errors import InputError
 from mmagg.ops.rle import outline_to_rle, rle_area
 
@@ -66,8 +66,13 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     return Truth(iou_type, image_ids, names, sizes, category_ids, classes, objects, path)
 
 
-def read_detections(path: Path, truth: Truth) -> Detections:
+def read_detections(path: Path, truth: Truth, *, max_dets: int = MAX_DETECTIONS) -> Detections:
     """Read a result file for the images of ``truth``; it may be empty.
+
+    Args:
+        path: JSON.
+        truth: the annotations.
+        max_dets: detections of an image and class that count; the others are left out.
 
     Raises:
         InputError: it is no result file, or not one of these annotations.
@@ -81,7 +86,7 @@ def read_detections(path: Path, truth: Truth) -> Detections:
         if not is_finite(score):
             raise InputError(f'{path}: the score of detection {place} is {score!r}, not a finite number')
     scores = np.array([entry['score'] for entry in content], float)
-    return Detections(images, labels, areas, scores, outlines, path).counted()
+    return Detections(images, labels, areas, scores, outlines, path).counted(max_dets)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import NOTE
+from mmagg.io.run_folder import NOTE, remove_temporary
 
 
 @contextmanager
@@ -55,6 +55,8 @@ class WholeCheckpointHook(CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Look for the best checkpoints in the run's own folder: it may have been moved, or resume another run's."""
         super().before_train(runner)
+        if is_main_process() and '://' not in str(self.out_dir):
+            remove_temporary(Path(self.out_dir))
         if not self.save_best:
             return
         if len(self.key_indicators) == 1:

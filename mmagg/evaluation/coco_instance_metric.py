@@ -3,6 +3,7 @@
 Shape shorthand: n predictions of an image of (H, W) pixels.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmagg.evaluation.coco_scores import KINDS, coco_scores, read_annotations
+from mmagg.datasets.coco_file import is_crowd
+from mmagg.datasets.coco_objects import MAX_DETECTIONS, more_than_count
+from mmagg.evaluation.coco_scores import FEW, KINDS, check_images, check_outlines, coco_scores, read_annotations
+from mmagg.io.errors import InputError
 from mmagg.ops import chunk_size, masks_to_rle
 
 Kept = dict[str, Any]
@@ -30,18 +34,23 @@ class COCOInstanceMetric(BaseMetric):
     without objects (none annotated, or none of this size or class) -1, as COCO has it.
 
     Labels count the categories of the annotation file that the data set's `classes` name, in the file's order, as in
-    `CocoDataset` and `CocoMetric`. All images of the file count, also those without predictions.
+    `CocoDataset` and `CocoMetric`.
+
+    The images that were looked at count, also those without predictions. Where that is a part of the file (`indices` or
+    `filter_cfg` of the data set), a line says so; mmdet's `CocoMetric` takes all objects of the others for missed.
 
     Args:
         ann_file: annotations in COCO format.
         metric: which of `'bbox'`, `'segm'` and `'boundary'` to measure; see `coco_scores`.
         classwise: also AP of each class, as `segm_<class>_precision`.
+        max_dets: detections of a class in an image that count, more than 10. Of another number than COCO's 100 the
+            recalls have other names: `_AR@300`, `_AR_s@300`, …
         byte_budget: bytes for copies of masks while bitmaps are encoded as RLE.
         collect_device: `'cpu'` or `'gpu'`: memory in which processes exchange their results.
         prefix: instead of `coco`.
 
     Raises:
-        ValueError: `metric` names nothing or something else, or the annotation file is not COCO format.
+        ValueError: `metric` names nothing or something else, `max_dets` is too small, or the file is not COCO format.
     """
 
     default_prefix = 'coco'
@@ -52,6 +61,7 @@ class COCOInstanceMetric(BaseMetric):
         ann_file: str | Path,
         metric: str | Sequence[str] = ('bbox', 'segm'),
         classwise: bool = False,
+        max_dets: int = MAX_DETECTIONS,
         byte_budget: int = 2**23,
         collect_device: str = 'cpu',
         prefix: str | None = None,
@@ -60,9 +70,30 @@ class COCOInstanceMetric(BaseMetric):
         self.kinds = [metric] if isinstance(metric, str) else list(metric)
         if not self.kinds or not set(self.kinds) <= set(KINDS):
             raise ValueError(f'metric={metric!r}: name one or more of {", ".join(KINDS)}')
-        self.classwise, self.byte_budget = classwise, byte_budget
+        if max_dets <= max(FEW):
+            raise ValueError(f'max_dets={max_dets}: more than {max(FEW)} detections must count')
+        self.classwise, self.max_dets, self.byte_budget = classwise, max_dets, byte_budget
         self.ann_file = ann_file
         self.annotations = read_annotations(ann_file)
+
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """The data set's; mmengine sets it before a run begins, so what could not be scored is refused here.
+
+        Raises:
+            InputError: the annotation file lacks classes of the data set, or an annotation has no box or mask.
+        """
+        self._dataset_meta = dataset_meta
+        known, images = set(self._category_ids()), self.annotations.image_by_id
+        counted = [a for a in self.annotations.annotations if a['category_id'] in known and a['image_id'] in images]
+        for kind in self.kinds:
+            check_outlines(counted, kind, f'{self.ann_file}: annotation')
+        if not self.annotations.annotations:
+            self._warn(f'{self.ann_file} has no annotations: there is nothing to score, all scores are -1')
+        places = ((a['image_id'], a['category_id']) for a in counted if not is_crowd(a))
+        option = 'max_dets={} of COCOInstanceMetric'
+        if line := more_than_count(places, images=len(images), max_dets=self.max_dets, option=option):
+            self._warn(line)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions: arrays and RLE, one entry an image.
@@ -75,7 +106,9 @@ class COCOInstanceMetric(BaseMetric):
 
         Raises:
             ValueError: predictions have no masks, and those are to be measured.
+            InputError: an image is not annotated.
         """
+        check_images(self.annotations, [sample['img_id'] for sample in data_samples])
         for sample in data_samples:
             found = sample['pred_instances']
             kept = {'image_id': sample['img_id']}
@@ -92,24 +125,38 @@ class COCOInstanceMetric(BaseMetric):
         """Score the kept predictions of all images; see the class for the names.
 
         Raises:
-            ValueError: the annotation file lacks classes of the data set.
+            InputError: the annotation file lacks classes of the data set.
         """
-        category_ids = self._category_ids()
+        category_ids, images = self._category_ids(), {kept['image_id']: kept for kept in results}
+        if len(images) < len(self.annotations.image_by_id):
+            self._warn(
+                f'scored on {len(images)} of the {len(self.annotations.image_by_id)} images of {self.ann_file}: '
+                'the data set leaves out the others (by its `indices` or filter_cfg), they do not count'
+            )
         scores = {}
         for kind in self.kinds:
-            records = [record for kept in results for record in _records(kept, kind, category_ids)]
-            print_log(f'{kind} AP of {len(records)} predictions in {len(results)} images ...', logger='current')
+            records = [record for kept in images.values() for record in _records(kept, kind, category_ids)]
+            print_log(f'{kind} AP of {len(records)} predictions in {len(images)} images ...', logger='current')
             scores |= coco_scores(
-                self.annotations, records, kind=kind, category_ids=category_ids, classwise=self.classwise
+                self.annotations,
+                records,
+                kind=kind,
+                image_ids=images,
+                category_ids=category_ids,
+                classwise=self.classwise,
+                max_dets=self.max_dets,
             )
         return scores
+
+    def _warn(self, text: str) -> None:
+        print_log(text, logger='current', level=logging.WARNING)
 
     def _category_ids(self) -> list[int]:
         """Category id by label."""
         classes = (self.dataset_meta or {}).get('classes')
         lacking = set(classes or ()) - {category['name'] for category in self.annotations.categories}
         if lacking:
-            raise ValueError(
+            raise InputError(
                 f'{self.ann_file} has no category {", ".join(sorted(lacking))}, which the data set names; '
                 'set metainfo.classes to the categories of the file'
             )

@@ -17,6 +17,7 @@ from mmengine.logging import print_log
 from mmagg.datasets.coco_file import Id, in_order
 from mmagg.datasets.cocofied_lvis import COCO_IDS, LISTS, read_cocofied
 from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
+from mmagg.io.errors import InputError
 from mmagg.ops.rle import instance_boxes, masks_to_rle
 
 KINDS = ('bbox', 'segm')
@@ -90,6 +91,12 @@ class LVISStarMetric(BaseMetric):
             coco_number(name) or image['id']: image for name, image in zip(names, self.lvis['images'], strict=True)
         }
 
+    @BaseMetric.dataset_meta.setter
+    def dataset_meta(self, dataset_meta: dict) -> None:
+        """The data set's, before a run; raises InputError if none of its classes is one of COCO's."""
+        self._dataset_meta = dataset_meta
+        self._category_ids()
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep a batch's predictions, one entry an image: None for an image that LVIS does not have.
 
@@ -100,8 +107,8 @@ class LVISStarMetric(BaseMetric):
                 `mask_scores` (n,), the scores of the masks where they differ from those of the boxes.
 
         Raises:
-            ValueError: an image is of another size than LVIS's, the predictions have no masks and those are to be
-                measured, or none of the data set's classes is one of COCO's.
+            ValueError: an image is of another size than LVIS's, or the predictions have no masks and those are to be
+                measured.
         """
         category_ids = self._category_ids()
         for sample in data_samples:
@@ -129,7 +136,7 @@ class LVISStarMetric(BaseMetric):
         classes = (self.dataset_meta or {}).get('classes') or ()
         category_ids = [COCO_IDS.get(name) for name in classes]
         if not any(category_ids):
-            raise ValueError(
+            raise InputError(
                 f"LVISStarMetric measures COCO's classes by their names, of which the data set ({len(classes)} classes"
                 f'{": " if classes else ""}{", ".join(classes[:4])}) has none'
             )

@@ -2,8 +2,9 @@
 
 import base64
 import re
+import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +15,9 @@ import jinja2
 import numpy as np
 from tqdm import tqdm
 
-from mmagg.datasets.coco_objects import Detections, Truth
-from mmagg.datasets.coco_reader import read_detections, read_truth
+from mmagg.datasets.coco_file import Id
+from mmagg.datasets.coco_objects import MAX_DETECTIONS, Detections, Truth
+from mmagg.datasets.coco_reader import read_detections
 from mmagg.evaluation.calibration import calibration
 from mmagg.evaluation.confusion import confusion
 from mmagg.evaluation.errors import error_analysis
@@ -24,6 +26,7 @@ from mmagg.evaluation.image_quality import ImageQuality, extremes, image_quality
 from mmagg.evaluation.matching import THRESHOLDS, Pairs, overlaps
 from mmagg.evaluation.precision_recall import PrecisionRecall, precision_recall
 from mmagg.evaluation.result_pictures import side_by_side
+from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import written_whole
 from mmagg.io.tables import percent
 
@@ -41,7 +44,6 @@ SCORES = {
     'AR@100': 'AR 100',
 }
 OF_A_KIND = re.compile(rf'([^/]+)/({"|".join(KINDS)})_({"|".join(map(re.escape, SCORES))})')
-OF_MASKS = re.compile('[^/]+/(segm|boundary)_')
 PICTURES = 4  # best, median and worst images, each
 PANEL_SIDE, JPEG_QUALITY = 536, 85  # pixels: the page shows a pair of so wide panels as it is; per cent
 MATCHED = 0.5  # IoU of a right detection, in charts of one IoU threshold
@@ -54,26 +56,26 @@ class Evaluation:
     Attributes:
         config: the config's name.
         checkpoint: the weights' file.
-        annotations: the annotation file.
+        truth: the annotations of the classes that the model knows, of all images, read from a file.
+        image_ids: of the tested images; the page is about these.
         results: the predictions, in COCO's format.
         image_folder: of the images.
-        category_ids: of the classes that the model knows.
-        tested: number of tested images.
         metrics: numbers of the evaluator, by their names.
         seconds: mean time of an image, by stage.
         machine: names of `cpu` and `gpu` (None without one), number of CPU `threads`, version of `torch`.
+        max_dets: detections of an image and class that count.
     """
 
     config: str
     checkpoint: str
-    annotations: Path
+    truth: Truth
+    image_ids: Collection[Id]
     results: Path
     image_folder: Path
-    category_ids: Sequence[int]
-    tested: int
     metrics: Mapping[str, Any]
     seconds: Mapping[str, float]
     machine: Mapping[str, Any]
+    max_dets: int = MAX_DETECTIONS
 
 
 def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
@@ -85,11 +87,10 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
         score_thr: the confusion matrix, the images and their ranking leave out detections with a lower score.
 
     Raises:
-        InputError: the annotations or an image cannot be read.
+        InputError: the predictions cannot be read.
     """
-    iou_type = 'segm' if any(map(OF_MASKS.match, tested.metrics)) else 'bbox'
-    truth = read_truth(tested.annotations, iou_type).of_categories(tested.category_ids)
-    detections = read_detections(tested.results, truth)
+    truth = tested.truth.of_images(tested.image_ids)
+    detections = read_detections(tested.results, truth, max_dets=tested.max_dets)
     pairs = overlaps(detections, truth.objects)
     curves = precision_recall(truth, detections, pairs=pairs)
     quality = image_quality(truth, detections, score_thr=score_thr)
@@ -98,7 +99,7 @@ def write_report(tested: Evaluation, path: Path, *, score_thr: float) -> None:
     ).from_string(TEMPLATE.read_text(encoding='utf-8'))
     text = page.render(
         tested=tested,
-        kind=KINDS[iou_type],
+        kind=KINDS[truth.iou_type],
         now=datetime.now().strftime('%Y-%m-%d %H:%M'),
         scope=curves.scope,
         scores=score_table(tested.metrics),
@@ -239,7 +240,13 @@ def pictures(
     result = {name: [] for name in chosen}
     places = [(name, index) for name, indices in chosen.items() for index in indices]
     for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
-        pair = side_by_side(index, truth, {'detected': detections}, folder=folder, score_thr=score_thr, side=PANEL_SIDE)
+        try:
+            pair = side_by_side(
+                index, truth, {'detected': detections}, folder=folder, score_thr=score_thr, side=PANEL_SIDE
+            )
+        except InputError as error:  # the numbers do not need it
+            tqdm.write(f'report: {one_line(error)}; left out', file=sys.stderr)
+            continue
         numbers = {key: values[index] for key, values in quality._asdict().items()}
         caption = {**numbers, 'name': truth.names[index], 'quality': percent(numbers['quality'])}
         result[name].append({**caption, 'picture': _jpeg(pair)})

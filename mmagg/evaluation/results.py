@@ -9,6 +9,7 @@ from mmdet.evaluation import DumpDetResults
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmagg.datasets.coco_file import Id
 from mmagg.io.files import write_json, written_whole
 from mmagg.ops.rle import instance_boxes, masks_to_rle
 
@@ -41,25 +42,41 @@ def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
 
 
 class CocoResults(BaseMetric):
-    """Writes the predictions of all processes to one COCO result file, `path`, with category ids by class index."""
+    """Writes the predictions of all processes to one COCO result file.
+
+    Args:
+        path: of the file.
+        category_ids: category id by class index.
+
+    Attributes:
+        image_ids: the images that were looked at, once the file is there; None before.
+    """
 
     default_prefix = 'results'
 
     def __init__(self, *, path: Path, category_ids: Sequence[int]) -> None:
         super().__init__(collect_device='cpu')
         self.path, self.category_ids = path, category_ids
+        self.image_ids: list[Id] | None = None
+
+    @property
+    def written(self) -> bool:
+        """The file is there, whole."""
+        return self.image_ids is not None
 
     def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
         """Keep a batch's predictions, one entry an image."""
         for sample in data_samples:
             records = coco_records(sample['pred_instances'], self.category_ids)
-            self.results.append([{'image_id': sample['img_id'], **record} for record in records])
+            self.results.append((sample['img_id'], records))
 
-    def compute_metrics(self, results: list[list[dict]]) -> dict:
+    def compute_metrics(self, results: list[tuple[Id, list[dict]]]) -> dict:
         """Write the file; returns no metrics."""
-        records = [record for image in results for record in image]
+        images = dict(results)  # once each, also an image that was looked at twice
+        records = [{'image_id': image_id, **record} for image_id, found in images.items() for record in found]
         print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
         write_json(records, self.path)
+        self.image_ids = list(images)
         return {}
 
 
@@ -68,6 +85,7 @@ class PickledResults(DumpDetResults):
 
     def __init__(self, *, path: Path) -> None:
         super().__init__(out_file_path=str(path))
+        self.path, self.written = path, False
 
     def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
         """Keep a batch's predictions."""
@@ -80,6 +98,7 @@ class PickledResults(DumpDetResults):
 
     def compute_metrics(self, results: list) -> dict:
         """Write the file; returns no metrics."""
-        with written_whole(Path(self.out_file_path)) as temporary:
+        with written_whole(self.path) as temporary:
             mmengine.dump(results, str(temporary), file_format='pkl')
+        self.written = True
         return {}

@@ -18,6 +18,7 @@ from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import noted
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_running: list[subprocess.Popen] = []  # what `call` waits for
 METRICS = {
     'mask AP': 'coco/segm_mAP',
     'AP50': 'coco/segm_mAP_50',
@@ -70,7 +71,12 @@ def compare_learning(
             bar.update()
             return metrics
 
-        results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
+        try:
+            results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
+        except KeyboardInterrupt:  # or another signal, which does not reach the processes of the runs
+            for process in _running:
+                process.terminate()
+            raise
     return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
 
 
@@ -104,15 +110,12 @@ def call(command: Sequence[str], log: Path, jobs: int) -> None:
     threads = max(1, (os.cpu_count() or 1) // jobs)
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get('PYTHONPATH')])])
     environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': path}
-    with log.open('w') as file:
-        done = subprocess.run(
-            [sys.executable, '-m', PACKAGE.name, *command],
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            check=False,
-        )
-    if done.returncode:
+    words = [sys.executable, '-m', PACKAGE.name, *command]
+    with log.open('w') as file, subprocess.Popen(words, stdout=file, stderr=file, env=environment) as process:
+        _running.append(process)
+        process.wait()
+        _running.remove(process)
+    if process.returncode:
         last = (log.read_text(errors='replace').strip().splitlines() or ['no output'])[-1]
         raise InputError(f'{command[0]}.py {command[1]} failed: {last} (all of it: {log})')
 

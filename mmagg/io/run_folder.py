@@ -17,12 +17,14 @@ RECORDS = '*/vis_data/scalars.json'  # mmengine's
 def checkpoints(work_dir: Path) -> list[Path]:
     """The checkpoints of the run in ``work_dir``: the one that its note names, the others from the newest, the best.
 
-    The note may name a file elsewhere, where the config's CheckpointHook has an ``out_dir``.
+    They may be elsewhere, where the note names one: the config's CheckpointHook may have an ``out_dir``.
     """
-    numbers = {path: int(found[1]) for path, found in _matching(work_dir, NUMBERED)}
-    best = (path for path, _ in _matching(work_dir, BEST))
     named = noted(work_dir)
     first = [named] if named is not None and named.is_file() else []
+    numbers, best = {}, []
+    for folder in (work_dir, *(path.parent for path in first)):
+        numbers |= {path: int(found[1]) for path, found in _matching(folder, NUMBERED)}
+        best += (path for path, _ in _matching(folder, BEST))
     return list(dict.fromkeys([*first, *sorted(numbers, key=numbers.get, reverse=True), *sorted(best)]))
 
 

@@ -34,6 +34,7 @@ class Canvas:
 
     def write(self, text: str, *, x: float, y: float, size: int = TEXT_SIZE, align: str = 'center') -> None:
         """Write a line, see `readable`; its middle is at height `y`, and its left, center or right at `x`."""
+        text = text.encode('utf-8', 'backslashreplace').decode()  # matplotlib refuses names of files that are not UTF-8
         self._texts.append((x, y, readable(text), dict(fontsize=size, ha=align)))
 
     def scale(self, scale: Scale, *, x: float, y: float) -> None:

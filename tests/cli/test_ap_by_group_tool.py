@@ -46,7 +46,7 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
     path.write_text('[]')
     for arguments, message in (
         ([tmp_path / 'none.json', '--out', out], 'none.json: No such file'),
-        ([path, '--out', path], 'is a file; name a folder'),
+        ([path, '--out', path], 'is an input'),
         ([path, '--edges', 0.3, 0.1], '--edges 0.3 0.1: must ascend'),
         ([path, '--edges', 0.3, 1], '--edges 0.3 1: must ascend and be less than 1'),
     ):

@@ -47,7 +47,7 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
     unlikely = results(annotations, tmp_path / 'unlikely.json', 1.5)
     for arguments, message in (
         ([tmp_path / 'none.json', '--out', out], 'none.json: No such file'),
-        ([path, '--out', path], 'is a file; name a folder'),
+        ([path, '--out', path], 'is an input'),
         ([path, '--iou-thr', 0, '--out', out], '--iou-thr 0'),
         ([unlikely, '--out', out], 'unlikely.json: scores are not all from 0 to 1'),
     ):

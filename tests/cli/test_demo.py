@@ -58,6 +58,14 @@ def test_a_folder_of_images(demo, shapes_folder: Path, tmp_path: Path) -> None:
     assert len(json.loads((out / 'predictions.json').read_text())['images']) == 3
 
 
+def test_the_cap_of_detections(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    assert demo(shapes_folder / 'images/val', tmp_path / 'out') == 0
+    line = 'the cap of 10 detections an image was reached in 2 of 2 images; --cfg-options model.test_cfg.max_per_img=N'
+    assert line in capsys.readouterr().out
+    assert demo(shapes_folder / 'images/val', tmp_path / 'sure', '--score-thr', 0.99) == 0
+    assert 'the cap of' not in capsys.readouterr().out, 'less certain ones are not wanted'
+
+
 def test_an_unreadable_image_is_skipped_and_reported(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     images = tmp_path / 'images'
     shutil.copytree(shapes_folder / 'images/val', images)
@@ -113,7 +121,7 @@ def test_a_name_that_is_not_utf8(demo, shapes_folder: Path, tmp_path: Path, caps
     except OSError:
         pytest.skip('this file system has names in UTF-8 alone')
     assert demo(images, out) == 0
-    assert capsys.readouterr().out.endswith('out\\udcff\n')
+    assert capsys.readouterr().out.splitlines()[0].endswith('out\\udcff')
     assert (out / name).is_file()
     assert names_in(out) == [name]
 

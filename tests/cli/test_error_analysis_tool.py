@@ -65,12 +65,12 @@ def test_published_results(shared: Path, tmp_path: Path, capsys, iou_type: str) 
 
 def test_perfect_results_and_none(annotations: Path, tmp_path: Path, capsys) -> None:
     results = results_of(annotations)
-    assert analyse(annotations, write(tmp_path / 'results.json', results), '--out', tmp_path) == 0
-    report = json.loads((tmp_path / 'error_analysis.json').read_text())
+    assert analyse(annotations, write(tmp_path / 'results.json', results), '--out', tmp_path / 'out') == 0
+    report = json.loads((tmp_path / 'out/error_analysis.json').read_text())
     assert report['as_predicted']['AP'] == report['true_outlines']['AP'] == pytest.approx(1)
     assert {error['count'] for error in report['errors'].values()} == {0}
-    assert analyse(annotations, write(tmp_path / 'results.json', []), '--out', tmp_path) == 0
-    report = json.loads((tmp_path / 'error_analysis.json').read_text())
+    assert analyse(annotations, write(tmp_path / 'results.json', []), '--out', tmp_path / 'none') == 0
+    report = json.loads((tmp_path / 'none/error_analysis.json').read_text())
     assert report['as_predicted']['AP'] == 0
     assert report['errors']['missed'] == {'count': len(results), 'gain': 1}
 
@@ -154,7 +154,7 @@ def test_other_bad_input_ends_with_one_line(annotations: Path, tmp_path: Path, c
     assert analyse(annotations, tmp_path / 'missing.json') == 2
     assert 'missing.json: No such file' in last_line(capsys)
     assert analyse(annotations, results, '--out', results) == 2
-    assert 'is a file; name a folder' in last_line(capsys)
+    assert 'is an input' in last_line(capsys)
     assert analyse(annotations, results, '--iou-thr', 0.05) == 2
     assert '--iou-thr 0.05' in last_line(capsys)
 

@@ -206,7 +206,7 @@ def last_line(capsys) -> str:
 @pytest.mark.parametrize(
     'more, message',
     [
-        (['--coco', '{folder}', '--out', '{config}'], 'is a file; name a folder'),
+        (['--coco', '{folder}', '--out', '{config}'], 'is an input'),
         (['--coco', '{folder}', '--device', 'nowhere'], '--device nowhere'),
         (['--coco', '{folder}', '--cfg-options', 'model.test_cfg.score_thr=2'], 'score_thr is 2'),
         (['--cfg-options', 'test_dataloader=None'], 'no `test_dataloader`'),

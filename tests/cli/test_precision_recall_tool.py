@@ -51,7 +51,7 @@ def test_no_detections_and_bad_input(annotations: Path, tmp_path: Path, capsys) 
     path.write_text('[]')
     for arguments, message in (
         ([tmp_path / 'none.json', '--out', out], 'none.json: No such file'),
-        ([path, '--out', path], 'is a file; name a folder'),
+        ([path, '--out', path], 'is an input'),
         ([path, '--class', 'unicorn', '--out', out], '--class unicorn: not in'),
     ):
         assert curves(annotations, *arguments) == 2

@@ -16,6 +16,7 @@ import pytest
 from mmagg.apis.hardware import hardware
 from mmagg.cli import test
 from mmagg.cli.main import run
+from mmagg.datasets.coco_reader import read_truth
 from mmagg.evaluation.report import Evaluation, score_table, write_report
 
 BROWSERS = 'chromium', 'chromium-browser', 'google-chrome'
@@ -59,8 +60,8 @@ class Page(HTMLParser):
 @pytest.fixture
 def tested(shapes_folder: Path, tmp_path: Path) -> Evaluation:
     """A run that found half of the objects, and no other ones."""
-    annotations = shapes_folder / 'annotations/instances_train.json'
-    content = json.loads(annotations.read_text())
+    truth = read_truth(shapes_folder / 'annotations/instances_train.json')
+    content = json.loads(truth.path.read_text())
     records = [
         {key: entry[key] for key in ('image_id', 'category_id', 'segmentation', 'bbox')} | {'score': 0.9}
         for entry in content['annotations'][::2]
@@ -70,11 +71,10 @@ def tested(shapes_folder: Path, tmp_path: Path) -> Evaluation:
     return Evaluation(
         config='a <b>& "c"',
         checkpoint='epoch_1.pth',
-        annotations=annotations,
+        truth=truth,
+        image_ids=truth.image_ids,
         results=results,
         image_folder=shapes_folder / 'images/train',
-        category_ids=[category['id'] for category in content['categories']],
-        tested=4,
         metrics={
             'coco/segm_mAP': 0.5,
             'coco/segm_mAP_l': -1.0,
@@ -100,8 +100,7 @@ def test_all_is_in_one_page(tested: Evaluation, tmp_path: Path) -> None:
     assert 'copypaste 0.500 0.9' in page.text, 'no number is lost'
     assert '4.0 ms, 250.00 images a second' in page.text
     assert 'backbone 3.0 75.0' in page.text
-    truth = json.loads(tested.annotations.read_text())
-    objects, images = len(truth['annotations']), len(truth['images'])
+    objects, images = len(tested.truth.objects), len(tested.truth.image_ids)
     assert f'{images} images, {objects} objects, {(objects + 1) // 2} detections' in page.text
     found = [int(number) for number in re.findall(r'found (\d+), missed', page.text)]
     missed = [int(number) for number in re.findall(r'missed (\d+), wrong 0', page.text)]
@@ -121,15 +120,15 @@ def test_unusual_runs(tested: Evaluation, tmp_path: Path, case: str) -> None:
         assert 'found 0' in page.text
     elif case == 'nothing annotated':
         empty = tmp_path / 'empty.json'
-        empty.write_text(json.dumps({**json.loads(tested.annotations.read_text()), 'annotations': []}))
+        empty.write_text(json.dumps({**json.loads(tested.truth.path.read_text()), 'annotations': []}))
         tested.results.write_text('[]')
-        page = written(replace(tested, annotations=empty, tested=3), tmp_path)
+        page = written(replace(tested, truth=read_truth(empty)), tmp_path)
         assert 'There is no image with objects' in page.text
-        assert 'Only 3 of the 4 annotated images were tested' in page.text
     elif case == 'boxes':
         records = json.loads(tested.results.read_text())
         tested.results.write_text(json.dumps([{k: v for k, v in r.items() if k != 'segmentation'} for r in records]))
-        page = written(replace(tested, metrics={'coco/bbox_mAP': 0.125}), tmp_path)
+        boxes = read_truth(tested.truth.path, 'bbox')
+        page = written(replace(tested, truth=boxes, metrics={'coco/bbox_mAP': 0.125}), tmp_path)
         assert 'box 12.5' in page.text
         assert 'Box AP in per cent' in page.text
     elif case == 'boundaries':
@@ -137,16 +136,50 @@ def test_unusual_runs(tested: Evaluation, tmp_path: Path, case: str) -> None:
         assert 'boundary 12.5' in page.text
         assert 'Mask AP in per cent' in page.text
     else:
-        kept = tested.category_ids[1:3]
+        kept = tested.truth.category_ids[1:3]
         records = json.loads(tested.results.read_text())
         tested.results.write_text(json.dumps([r for r in records if r['category_id'] in kept]))
-        page = written(replace(tested, category_ids=kept), tmp_path)
-        truth = json.loads(tested.annotations.read_text())
+        page = written(replace(tested, truth=tested.truth.of_categories(kept)), tmp_path)
+        truth = json.loads(tested.truth.path.read_text())
         objects = sum(entry['category_id'] in kept for entry in truth['annotations'])
         assert f' {objects} objects' in page.text
         names = {category['id']: category['name'] for category in truth['categories']}
         rows = page.text.split('at score')[1].split('Images')[0]
         assert [name in rows for name in names.values()] == [number in kept for number in names]
+
+
+def test_a_part_of_the_images(tested: Evaluation, tmp_path: Path) -> None:
+    """The page is that of a file of these images alone, but for a line that says so."""
+    image_ids = tested.truth.image_ids[1:3]
+    records = [record for record in json.loads(tested.results.read_text()) if record['image_id'] in image_ids]
+    tested.results.write_text(json.dumps(records))
+    content = json.loads(tested.truth.path.read_text())
+    content['images'] = [image for image in content['images'] if image['id'] in image_ids]
+    content['annotations'] = [one for one in content['annotations'] if one['image_id'] in image_ids]
+    (tmp_path / 'part.json').write_text(json.dumps(content))
+    part = written(replace(tested, image_ids=set(image_ids)), tmp_path)
+    alone = written(replace(tested, truth=read_truth(tmp_path / 'part.json'), image_ids=image_ids), tmp_path)
+    note = 'Only 2 of the 4 annotated images were tested; the others do not count.'
+    assert note in part.text
+    assert note not in alone.text
+    shown = [page.text[page.text.index(' Scores ') :] for page in (part, alone)]
+    assert shown[0] == shown[1]
+    assert f'2 images, {len(content["annotations"])} objects' in part.text
+    assert len(part.pictures()) == 2
+
+
+def test_more_detections_than_coco_counts(tested: Evaluation, tmp_path: Path) -> None:
+    record = json.loads(tested.results.read_text())[0]
+    tested.results.write_text(json.dumps([{**record, 'score': 1 - i / 1000} for i in range(150)]))
+    assert ' 100 detections' in written(tested, tmp_path).text
+    assert ' 120 detections' in written(replace(tested, max_dets=120), tmp_path).text
+
+
+def test_an_image_that_cannot_be_drawn_does_not_cost_the_page(tested: Evaluation, tmp_path: Path, capsys) -> None:
+    page = written(replace(tested, image_folder=tmp_path / 'elsewhere'), tmp_path)
+    assert not page.pictures()
+    assert 'mask 50.0' in page.text
+    assert f'report: {tmp_path / "elsewhere/000000.png"}' in capsys.readouterr().err
 
 
 def test_scores_have_the_columns_that_are_known() -> None:

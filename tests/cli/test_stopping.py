@@ -9,17 +9,18 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import pytest
 
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 from mmagg.cli.stopping import SIGNALS
 
 # Raises no error where it is stopped, as a clean-up would not, and says so.
 CLEANING = """
 import argparse, os, sys, time, types
-from mmagg.cli.main import run
+from mmagg.cli.main import COMMANDS, run
 def command(args):
     try:
         print('ready', flush=True)
@@ -34,7 +35,7 @@ sys.exit(run(types.SimpleNamespace(parser=argparse.ArgumentParser, run=command),
 
 @pytest.fixture(autouse=True)
 def _handlers_restored() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -104,13 +105,31 @@ def test_a_second_one_ends_at_once():
     assert stopped(60, 0, 1.2) == (130, 'cleaning\n', 'interrupted, without clean-up\n')
 
 
+def test_the_runs_of_a_comparison_end_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr('mmagg.experiments.compare_learning.subprocess.Popen', Sleeping)
+    (tmp_path / 'a.py').touch()
+    Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    words = [tmp_path / 'a.py', '--coco', tmp_path, '--work-dir', tmp_path / 'w', '--jobs', 2]
+    start = time.monotonic()
+    assert run(COMMANDS['compare-learning'], list(map(str, words))) == 143
+    assert time.monotonic() - start < 10
+
+
+class Sleeping(subprocess.Popen):
+    """Stands in for a training."""
+
+    def __init__(self, words: list[str], **options: object) -> None:
+        super().__init__(['sleep', '60'], **options)
+
+
 def children(pid: int) -> list[int]:
     """Processes that this one started."""
     return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
 
 
 @pytest.mark.skipif(not Path('/proc/self/task').is_dir(), reason='the processes are listed by Linux')
-def test_a_terminated_training_ends_its_loader_workers_and_has_curves(root, tiny_config, shapes_folder, tmp_path):
+@pytest.mark.parametrize('stop', [os.kill, pytest.param(os.killpg, marks=pytest.mark.slow)])
+def test_a_terminated_training_ends_its_workers_and_has_curves(stop, root, tiny_config, shapes_folder, tmp_path):
     words = ['train_dataloader.num_workers=2', 'train_dataloader.persistent_workers=True', 'train_cfg.max_iters=10000']
     command = [root / 'tools/train.py', tiny_config, '--coco', shapes_folder, '--work-dir', tmp_path / 'w']
     command += ['--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=1', *words]
@@ -121,12 +140,14 @@ def test_a_terminated_training_ends_its_loader_workers_and_has_curves(root, tiny
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,
     )
     deadline = time.monotonic() + 60
     while not (tmp_path / 'w/last_checkpoint').exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     workers = children(process.pid)
-    process.terminate()
+    (tmp_path / 'w/curves.png').unlink(missing_ok=True)
+    stop(process.pid, signal.SIGTERM)
     *_, last = process.communicate(timeout=60)[1].splitlines()
     assert (process.returncode, last) == (143, 'terminated (SIGTERM)')
     assert len(workers) == 2

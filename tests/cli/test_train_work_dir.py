@@ -3,13 +3,19 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import time
+from itertools import pairwise
 from pathlib import Path
+from random import Random
 
 import pytest
 from mmengine.fileio import LocalBackend
 
+from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.cli.main import COMMANDS, run
-from mmagg.io.run_folder import newest_whole
+from mmagg.io.run_folder import newest_whole, noted
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -42,6 +48,7 @@ def held(trained: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained, tmp_path / 'held'))
 
 
+OTHER_MODEL = 'model.mask_head.stacked_convs=2'
 ONE = 'default_hooks.checkpoint.max_keep_ckpts=1'
 
 
@@ -103,12 +110,13 @@ def test_a_run_is_not_overwritten(train, held, tmp_path):
     assert files(held) == before
 
 
-@pytest.mark.parametrize('option', ['model.mask_head.stacked_convs=2', 'train_dataloader.sampler.type=Nothing'])
-def test_a_refused_training_leaves_the_work_dir_as_it_was(option, train, held, tmp_path):
+def test_a_refused_training_leaves_the_work_dir_as_it_was(train, held, tmp_path):
     before = files(held)
-    assert train(held, '--resume', options=(option,))[0] == 2
+    code, errors = train(held, '--resume', options=('train_dataloader.sampler.type=Nothing',))  # seen by the last check
+    assert (code, len(errors)) == (2, 1)
     assert files(held) == before
-    assert train(tmp_path / 'new/one', '--resume', held / 'iter_1.pth', options=(option,))[0] == 2
+    code, errors = train(tmp_path / 'new/one', '--resume', held / 'iter_1.pth', options=(OTHER_MODEL,))
+    assert (code, len(errors)) == (2, 1)
     assert not (tmp_path / 'new').exists()
 
 
@@ -128,3 +136,27 @@ def test_another_run_is_gone_on_with_in_an_own_folder(train, held, tmp_path):
     assert train(tmp_path / 'w', '--resume', held / 'iter_1.pth')[0] == 0
     assert files(held) == before
     assert {'iter_2.pth'} == {name for name in names(tmp_path / 'w') if name.endswith('.pth')}
+
+
+@pytest.mark.slow
+def test_a_killed_training_can_always_go_on(root, tiny_config, shapes_folder, tmp_path):
+    command = [sys.executable, root / 'tools/train.py', tiny_config, '--coco', shapes_folder, '--work-dir', tmp_path]
+    command += ['--resume', '--cfg-options', ONE, 'train_cfg.max_iters=100000']
+    random, reached = Random(0), [0]
+    for _ in range(8):
+        begun = noted(tmp_path)
+        process = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        while noted(tmp_path) == begun and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(random.uniform(0, 0.5))  # saving is most of what it does
+        process.kill()
+        assert 'rror' not in process.communicate()[1]
+        path, skipped = newest_whole(tmp_path)
+        assert not skipped
+        reached.append(load_checkpoint(path)['meta']['iter'])
+        assert len(list(tmp_path.glob('*.pth'))) <= 2
+        assert len(list(tmp_path.glob('.*'))) <= 1
+    assert all(later > earlier for earlier, later in pairwise(reached))
+    assert len(reached) == 9

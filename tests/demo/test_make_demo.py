@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import cv2
 import pytest
@@ -205,11 +206,11 @@ def test_the_same_budget_is_not_claimed_of_others(demo, root, tmp_path, change, 
         for name, content in (
             ('test/metrics.json', json.dumps(measured)),
             ('train/last_checkpoint', 'epoch_1.pth'),
-            ('train/epoch_1.pth', ''),
         ):
             path = trials[-1].folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
+        ZipFile(trials[-1].folder / 'train/epoch_1.pth', 'w').close()
     arguments = {'images': 8, 'val_images': 3, 'size': 64, 'seed': 0, 'compare': 'another'}
     seconds = dict.fromkeys(STEPS, 0.0) | {'train': 61.0, 'train compared': 1.0}
     text = report(*trials, Journal(tmp_path / 'demo.json', arguments, seconds=seconds), unshown=None)
@@ -246,7 +247,7 @@ def test_the_compared_training_goes_on(tmp_path, root, monkeypatch, capsys):
     def train(trial: Trial, *, resume: bool) -> None:
         calls.append((trial.config.name, trial.folder, resume))
         (trial.folder / 'train').mkdir(parents=True, exist_ok=True)
-        (trial.folder / 'train/epoch_1.pth').touch()
+        ZipFile(trial.folder / 'train/epoch_1.pth', 'w').close()
         (trial.folder / 'train/last_checkpoint').write_text('epoch_1.pth')
         if trial.folder != out:
             raise KeyboardInterrupt
@@ -274,7 +275,7 @@ def test_other_arguments_replace_the_demo(trained, tmp_path, capsys, change, kee
     assert run(COMMANDS['make-demo'], arguments) == 130
     made = (out / 'shapes/annotations/instances_val.json').stat().st_ino
     (out / 'train').mkdir()
-    (out / 'train/epoch_1.pth').touch()
+    ZipFile(out / 'train/epoch_1.pth', 'w').close()
     (out / 'train/last_checkpoint').write_text('epoch_1.pth')
     (out / 'report.md').touch()
     assert run(COMMANDS['make-demo'], arguments) == 130

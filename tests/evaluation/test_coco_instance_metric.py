@@ -18,6 +18,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmagg.evaluation import coco_instance_metric
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import NAMES, coco_scores, read_annotations
 
@@ -241,7 +242,7 @@ def test_there_is_always_a_score(ann_file, objects, found) -> None:
 
 
 def test_no_batch_at_all_and_no_images(ann_file) -> None:
-    assert set(measure(COCOInstanceMetric(ann_file=ann_file), []).values()) == {0, -1}
+    assert set(measure(COCOInstanceMetric(ann_file=ann_file), []).values()) == {-1}, 'no object was looked for'
     ann_file.write_text(json.dumps({**CONTENT, 'images': [], 'annotations': []}))
     assert set(measure(COCOInstanceMetric(ann_file=ann_file), []).values()) == {-1}
 
@@ -274,6 +275,58 @@ def test_as_mmengine_calls_it(ann_file) -> None:
     assert evaluator.evaluate(3)['val/segm_mAP'] > 0.3
 
 
+@pytest.fixture
+def warnings(monkeypatch) -> list[str]:
+    told = []
+    monkeypatch.setattr(coco_instance_metric, 'print_log', lambda text, level=0, **_: level and told.append(text))
+    return told
+
+
+@pytest.mark.parametrize('looked_at', [(7,), (9, 8), (8,), (7, 8, 9)])
+def test_images_that_were_not_looked_at_do_not_count(ann_file, tmp_path, warnings, looked_at) -> None:
+    data = [one for one in samples() if one['img_id'] in looked_at]
+    kinds = ['bbox', 'segm', 'boundary']
+    scores = measure(COCOInstanceMetric(ann_file=ann_file, metric=kinds, classwise=True), data)
+    assert len(warnings) == (len(looked_at) < 3)
+    assert all(f'scored on {len(looked_at)} of the 3 images of {ann_file}' in text for text in warnings)
+    lists = {
+        'images': [image for image in CONTENT['images'] if image['id'] in looked_at],
+        'annotations': [one for one in ANNOTATIONS if one['image_id'] in looked_at],
+    }
+    (tmp_path / 'part.json').write_text(json.dumps({**CONTENT, **lists}))
+    for path, images in ((tmp_path / 'part.json', data), (ann_file, [*data, *data])):
+        assert measure(COCOInstanceMetric(ann_file=path, metric=kinds, classwise=True), images) == scores
+
+
+def test_more_objects_than_count_are_named_and_can_count(ann_file, warnings) -> None:
+    """150 objects of a class in an image, all found: COCO counts a hundred detections."""
+    masks = [blob(3 * (i // 15), 4 * (i % 15), 2, 3) for i in range(150)]
+    ann_file.write_text(json.dumps({**CONTENT, 'annotations': [annotation(8, 30, mask, id=1) for mask in masks]}))
+    data = samples([(8, 0, 1 - i / 1000, mask) for i, mask in enumerate(masks)])
+    scores = measure(COCOInstanceMetric(ann_file=ann_file), data)
+    assert scores['coco/segm_AR@100'] == pytest.approx(2 / 3)
+    assert scores['coco/segm_mAP'] == pytest.approx(67 / 101), 'of 101 recalls'
+    assert warnings == [
+        'images with more objects of a class than the 100 detections that count: 1 of 3, up to 150 objects; '
+        'max_dets=150 of COCOInstanceMetric counts all'
+    ]
+    everything = measure(COCOInstanceMetric(ann_file=ann_file, max_dets=150), data)
+    assert everything['coco/segm_mAP'] == everything['coco/segm_AR@150'] == everything['coco/bbox_AR_s@150'] == 1
+    assert everything['coco/segm_AR@10'] == scores['coco/segm_AR@10']
+    assert len(everything) == len(scores)
+    assert len(warnings) == 1
+    crowd = [annotation(8, 30, masks[0], id=1), *(annotation(8, 30, mask, id=1, iscrowd=1) for mask in masks)]
+    ann_file.write_text(json.dumps({**CONTENT, 'annotations': crowd}))
+    COCOInstanceMetric(ann_file=ann_file).dataset_meta = {'classes': CLASSES}
+    assert len(warnings) == 1, 'crowd regions are not to be found'
+
+
+def test_a_file_without_annotations_is_named_before_anything_is_predicted(ann_file, warnings) -> None:
+    ann_file.write_text(json.dumps({key: CONTENT[key] for key in ('images', 'categories')}))
+    COCOInstanceMetric(ann_file=ann_file).dataset_meta = {'classes': CLASSES}
+    assert warnings == [f'{ann_file} has no annotations: there is nothing to score, all scores are -1']
+
+
 def test_masks_may_have_scores_of_their_own(ann_file) -> None:
     data = samples()
     plain = measure(COCOInstanceMetric(ann_file=ann_file), data)
@@ -288,19 +341,20 @@ def test_errors_say_what_to_do(ann_file, tmp_path) -> None:
     with pytest.raises(ValueError, match='name one or more of bbox, segm, boundary'):
         COCOInstanceMetric(ann_file=ann_file, metric=['segm', 'proposal'])
     metric = COCOInstanceMetric(ann_file=ann_file)
-    metric.dataset_meta = {'classes': ('square', 'circle')}
-    with pytest.raises(ValueError, match='has no category circle'):
-        metric.evaluate(0)
+    with pytest.raises(ValueError, match='has no category circle'):  # before anything is predicted
+        metric.dataset_meta = {'classes': ('square', 'circle')}
+    with pytest.raises(ValueError, match='max_dets=10: more than 10 detections'):
+        COCOInstanceMetric(ann_file=ann_file, max_dets=10)
     data = samples()
     del data[0]['pred_instances']['masks']
     with pytest.raises(ValueError, match='predictions have no masks'):
         metric.process({}, data)
-    with pytest.raises(ValueError, match='results of image 5 '):
-        measure(metric, [sample(5, FOUND[:1], 'rle')])
+    with pytest.raises(ValueError, match='results of image 5 '):  # at the first batch
+        COCOInstanceMetric(ann_file=ann_file).process({}, [sample(5, FOUND[:1], 'rle')])
     unmasked = {**CONTENT, 'annotations': [{**ann, 'segmentation': []} for ann in ANNOTATIONS]}
     ann_file.write_text(json.dumps(unmasked))
     with pytest.raises(ValueError, match='annotation of image 7 has no segmentation, which segm AP needs'):
-        measure(COCOInstanceMetric(ann_file=ann_file), samples())
+        COCOInstanceMetric(ann_file=ann_file).dataset_meta = {'classes': CLASSES}
     assert measure(COCOInstanceMetric(ann_file=ann_file, metric='bbox'), samples())['coco/bbox_mAP'] > 0
     for text in ('[]', '{}', 'x'):
         (tmp_path / 'broken.json').write_text(text)

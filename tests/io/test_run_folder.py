@@ -70,6 +70,16 @@ def test_a_moved_or_copied_folder_has_its_own(tmp_path):
     assert not (new / 'last_checkpoint').exists()
 
 
+def test_checkpoints_elsewhere_are_found_by_the_note(tmp_path):
+    """The config's CheckpointHook may have an `out_dir`."""
+    work_dir, out_dir = tmp_path / 'w', tmp_path / 'out'
+    for folder in (work_dir, out_dir):
+        folder.mkdir()
+    older = whole(out_dir / 'epoch_3.pth')
+    (work_dir / 'last_checkpoint').write_text(str(half(out_dir / 'epoch_4.pth')))
+    assert newest_whole(work_dir) == (older, [f'{out_dir}/epoch_4.pth is not whole'])
+
+
 def test_nothing_whole_is_an_error(tmp_path):
     half(tmp_path / 'epoch_1.pth')
     with pytest.raises(InputError, match=r'epoch_1\.pth is not whole; pass --resume CKPT, or --overwrite'):

@@ -16,3 +16,9 @@ def test_a_sheet_has_its_pictures_and_texts() -> None:
     assert (sheet[40:60, 55:145] < 100).any()
     sheet[93:, 201:], sheet[40:60, 50:150] = 255, 255
     assert (sheet == 255).all()
+
+
+def test_a_name_that_is_not_utf8_is_written() -> None:
+    canvas = Canvas(50, 231)
+    canvas.write('b\udcff.png', x=115, y=25)
+    assert (canvas.picture() < 100).any()

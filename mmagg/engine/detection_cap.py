@@ -1,0 +1,119 @@
+"""The most detections that a model returns of an image: whether that is too few is said before and after a run."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmagg.models.detectors import MaskTTAModel
+
+NAMES = ('max_per_img', 'max_per_image')  # mmdet has both
+MERGED = inspect.signature(MaskTTAModel).parameters['max_per_img'].default  # of all views of an image
+
+
+class DetectionCap(NamedTuple):
+    """The most detections of an image.
+
+    Attributes:
+        limit: their number.
+        key: what the config calls it.
+        earlier: limits by their keys of what goes on to it, as proposals.
+    """
+
+    limit: int
+    key: str
+    earlier: Mapping[str, int]
+
+    def reached(self, count: int, images: int) -> str:
+        """The line that says in how many images it was reached."""
+        return (
+            f'the cap of {self.limit} detections an image was reached in {count} of {images} images; '
+            f'--cfg-options {self.key}=N raises it'
+        )
+
+    def too_low(self, counts: Sequence[int]) -> str | None:
+        """The line about images with more objects, from the numbers of all images; None where there is none."""
+        more = [count for count in counts if count > self.limit]
+        if not more:
+            return None
+        keys = [self.key, *(key for key, limit in self.earlier.items() if limit < max(more))]
+        return (
+            f'images with more objects than the {self.limit} detections that the model may return: {len(more)} of '
+            f'{len(counts)}, up to {max(more)} objects; --cfg-options {" ".join(f"{key}={max(more)}" for key in keys)} '
+            'raises that'
+        )
+
+
+def detection_cap(cfg: Mapping[str, Any]) -> DetectionCap | None:
+    """The cap of a config's model, with test-time augmentation that of the merged views; None where it has none."""
+    model = cfg['model']
+    test_cfg = model.get('module', model).get('test_cfg') or {}
+    places = {
+        'model.test_cfg.rcnn': test_cfg.get('rcnn'),
+        'model.test_cfg': test_cfg,
+        'model.test_cfg.rpn': test_cfg.get('rpn'),  # proposals, which come first
+    }
+    if 'module' in model:  # as `mmagg.apis.tta` wraps a detector
+        places = {'tta_model.tta_cfg': model.get('tta_cfg'), 'tta_model': {NAMES[0]: MERGED, **model}, **places}
+    limits = {
+        f'{place}.{name}': values[name]
+        for place, values in places.items()
+        for name in NAMES
+        if values and (values.get(name) or 0) > 0  # mmdet's -1 is no limit
+    }
+    if not limits:
+        return None
+    key, *others = limits
+    return DetectionCap(limits[key], key, {other: limits[other] for other in others})
+
+
+class DetectionCapHook(Hook):
+    """Says before a validation or test how many images hold more objects than the model may find in one, and after it
+    how many had as many detections as that.
+
+    Args:
+        cap: of the tested model.
+    """
+
+    priority = 'LOWEST'  # the line comes after the scores
+
+    def __init__(self, cap: DetectionCap) -> None:
+        self.cap, self.told = cap, set()
+
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        self.images = self.full = 0
+        if mode == 'train' or mode in self.told:
+            return
+        self.told.add(mode)
+        if line := self.cap.too_low(list(_numbers_of_objects(getattr(runner, f'{mode}_dataloader').dataset))):
+            runner.logger.warning(line)
+
+    def _after_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
+    ) -> None:
+        if mode != 'train':
+            counts = [len(sample.pred_instances) for sample in outputs or () if 'pred_instances' in sample]
+            self.images += len(counts)
+            self.full += sum(count >= self.cap.limit for count in counts)
+
+    def _after_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        if mode != 'train':
+            full, images = _of_all_processes([self.full, self.images])
+            if full:
+                runner.logger.warning(self.cap.reached(full, images))
+
+
+def _of_all_processes(counts: Sequence[int]) -> list[int]:
+    sums = torch.tensor(counts)
+    all_reduce(sums)
+    return sums.tolist()
+
+
+def _numbers_of_objects(dataset: Any) -> Iterator[int]:
+    """The number of objects, without crowd regions, in each image of a data set that tells."""
+    for i in range(len(dataset)) if hasattr(dataset, 'get_data_info') else ():
+        yield sum(not one.get('ignore_flag') for one in dataset.get_data_info(i).get('instances') or ())
