@@ -30,9 +30,9 @@ def readable(text: str, instead: str | None = None) -> str:
         _let_charts_use(path)
         return text
     missing = [letter for letter in dict.fromkeys(text) if font_of(letter) is None]
-    new = ''.join(letter for letter in missing if letter not in _warned)
+    new = ''.join(letter for letter in missing or [f'all of {text}'] if letter not in _warned)
     if new:
-        _warned.update(new)
+        _warned.update(missing or [new])
         warnings.warn(
             f'no installed font has {new}; install one, e.g. Noto Sans (Debian: fonts-noto-core, fonts-noto-cjk)',
             stacklevel=2,

@@ -89,6 +89,11 @@ def test_without_a_font_there_is_one_warning_and_something_readable() -> None:
         canvas.picture()
 
 
+def test_characters_of_several_fonts(installed: str) -> None:
+    with pytest.warns(UserWarning, match=f'no installed font has all of a {KNOWN}; install one'):
+        assert readable(f'a {KNOWN}', '7') == '7'
+
+
 def test_lines_of_a_size_are_equally_high() -> None:
     heights = {text_opacity(text, 14).shape[0] for text in ('a', 'Ág', '_', 'Ж', '')}
     assert len(heights) == 1
