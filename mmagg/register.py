@@ -7,3 +7,4 @@ from mmagg import engine
 from mmagg.datasets import load_polygons
 from mmagg.evaluation import coco_instance_metric, lvis_star_metric
 from mmagg.models import backbones, detectors, heads, losses, masks, necks, postprocess, targets
+from mmagg.visualization import rle_visualizer

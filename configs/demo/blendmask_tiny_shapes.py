@@ -32,5 +32,5 @@ model = dict(
         coefficients=dict(in_channels=64),
         semantic=dict(type='SemanticHead', num_classes=5, in_channels=64, channels=64),
     ),
-    test_cfg=dict(_delete_=True, score_thr=0.05, nms_pre=200, max_per_img=50, mask_format='rle'),
+    test_cfg=dict(_delete_=True, score_thr=0.05, nms_pre=200, max_per_img=50, mask_format='bitmap'),
 )

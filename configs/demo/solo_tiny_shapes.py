@@ -59,6 +59,6 @@ model = dict(
         nms=dict(type='MatrixNMS', kernel='gaussian', sigma=2.0),
         filter_thr=0.05,
         max_per_img=50,
-        mask_format='rle',
+        mask_format='bitmap',
     ),
 )

@@ -16,11 +16,11 @@ from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import Registry, init_default_scope
 from mmengine.utils import import_modules_from_strings
+from mmengine.visualization import Visualizer
 
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.io.errors import InputError
@@ -135,9 +135,8 @@ def name_visualizer(cfg: Config) -> None:
     """
     visualizer = cfg.get('visualizer') or {}
     if 'name' in visualizer:
-        kind = VISUALIZERS.get(visualizer.type) if isinstance(visualizer.type, str) else visualizer.type
         names = chain([visualizer.name], (f'{visualizer.name} {number}' for number in count(2)))
-        visualizer.name = next(name for name in names if not kind.check_instance_created(name))
+        visualizer.name = next(name for name in names if not Visualizer.check_instance_created(name))
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:

@@ -20,7 +20,8 @@ from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
 from mmagg.datasets.image_errors import unusable
 from mmagg.io.errors import InputError
-from mmagg.io.images import read_image
+from mmagg.io.images import bgr_image, read_image
+from mmagg.visualization.rle_visualizer import RLEVisualizer
 
 
 def load_model(
@@ -57,22 +58,23 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 
     Args:
         model: from `load_model`.
-        images: files, or (H, W, 3) uint8 BGR arrays.
+        images: files, or arrays as of `bgr_image`.
 
     Returns:
         A sample each, with ``pred_instances``: labels (N,), scores (N,), bboxes (N, 4) in pixels, and masks,
         (N, H, W) bool or a list of N RLE dicts.
 
     Raises:
-        InputError: an image cannot be read, or not be resized as the model needs it, because it is too narrow.
+        InputError: an image cannot be read, or an array is none; or one cannot be resized as the model needs it,
+            because it is too narrow.
     """
     samples = []
     for image in images:
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        pixels = bgr_image(image) if isinstance(image, np.ndarray) else read_image(Path(image))
         try:
             samples.append(inference_detector(model, pixels))
         except cv2.error as error:
-            name = '' if pixels is image else f'{image}: '
+            name = '' if isinstance(image, np.ndarray) else f'{image}: '
             raise InputError(f'{name}{unusable(error, pixels.shape[:2])}') from error
     return samples
 
@@ -95,9 +97,27 @@ def for_inference(model: nn.Module) -> nn.Module:
 
 
 def ask_for_rle(cfg: Config) -> None:
-    """Let a model return RLE masks, if it can: dense masks of large images fill the memory."""
+    """Let a model return RLE masks, if it can: dense masks of large images fill the memory.
+
+    In configs, masks are bitmaps, which mmdet's own tools and its `DetInferencer` draw and write.
+    """
     if 'mask_format' in (cfg.model.get('test_cfg') or {}):
         cfg.model.test_cfg.mask_format = 'rle'
+
+
+def return_rle(model: nn.Module) -> None:
+    """Let a built model return RLE masks, if it can; its config, which training saves, stays as it is."""
+    for module in model.modules():
+        post_process = getattr(module, 'post_process', None)
+        if hasattr(post_process, 'mask_format'):
+            post_process.mask_format = 'rle'
+
+
+def draw_rle(cfg: Config) -> None:
+    """Let mmdet's visualizer draw masks that are RLE as well, in place."""
+    visualizer = cfg.get('visualizer') or {}
+    if visualizer.get('type') in ('DetLocalVisualizer', 'mmdet.DetLocalVisualizer'):
+        visualizer.type = RLEVisualizer.__name__
 
 
 def _classes_of(cfg: Config, number: int | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.io.errors import check_fraction
-from mmagg.io.images import read_image
+from mmagg.io.images import bgr_image, read_image
 from mmagg.visualization.predictions import draw_predictions
 
 Image = str | Path | np.ndarray
@@ -59,13 +59,13 @@ class Segmenter:
         """Predict the instances of an image, or of each of several.
 
         Args:
-            images: a file or an (H, W, 3) uint8 BGR array, or a sequence of them.
+            images: a file or an array as of `bgr_image`, e.g. (H, W, 3) uint8 BGR, or a sequence of them.
 
         Returns:
             A sample as of `infer`, or a list of them.
 
         Raises:
-            InputError: an image cannot be read.
+            InputError: an image cannot be read, or an array is no image.
         """
         single = isinstance(images, Image)
         found = infer(self.model, [images] if single else images)
@@ -75,7 +75,7 @@ class Segmenter:
         """Draw what was found in an image.
 
         Args:
-            image: a file or an (H, W, 3) uint8 BGR array; it is not changed.
+            image: a file or an array as of `bgr_image`; it is not changed.
             prediction: the sample of this image.
             score_thr: less certain instances are not drawn; from 0 to 1.
 
@@ -83,5 +83,5 @@ class Segmenter:
             (H, W, 3) uint8, BGR.
         """
         check_fraction(score_thr, 'score_thr')
-        picture = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        picture = bgr_image(image) if isinstance(image, np.ndarray) else read_image(Path(image))
         return draw_predictions(picture, prediction.pred_instances, self.classes, score_thr)

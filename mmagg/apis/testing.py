@@ -19,7 +19,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
-from mmagg.apis.inference import ask_for_rle, for_inference
+from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.report import RunReport
 from mmagg.apis.training import unwrapped
@@ -158,6 +158,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
     name_visualizer(cfg)
+    draw_rle(cfg)
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 

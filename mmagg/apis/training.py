@@ -16,6 +16,7 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
 from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.finished import nothing_left
+from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
 from mmagg.apis.origins import converter_hint
@@ -116,12 +117,16 @@ def train(
     fresh = checkpoint is None and cfg.get('load_from')
     pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
     name_visualizer(cfg)
+    if 'mask_format' in (cfg.model.get('test_cfg') or {}):
+        draw_rle(cfg)
     start_processes(cfg, launcher)
     start = StartHook(overwrite=overwrite)
     with left_alone(work_dir, started=lambda: start.started, main=main):
         runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
         runner.register_hook(start)
         model = unwrapped(runner)
+        if 'model.test_cfg.mask_format' not in (cfg_options or {}):
+            return_rle(model)  # for validation
         if compile:
             compile_parts(model)
         if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit

@@ -34,6 +34,7 @@ from mmagg.visualization.predictions import confident
 
 SHOWN, COLUMNS = 12, 3  # held-out images on the sheet, in so many columns of pairs
 SHOWN_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them
+FONT = 16  # pixels; the sheet is shown at about half its size
 SCORE_THR = 0.3
 
 
@@ -169,4 +170,4 @@ def _overlay(
     """`draw_instances`, with small images enlarged first."""
     factor = max(1, round(SHOWN_SIDE / max(image.shape[:2])))
     enlarged = [enlarge(decode_mask(mask), factor) for mask in masks]
-    return draw_instances(enlarge_image(image, factor), enlarged, labels, scores, None, classes)
+    return draw_instances(enlarge_image(image, factor), enlarged, labels, scores, None, classes, font=FONT)

@@ -25,8 +25,10 @@ from mmagg.io.files import write_json
 from mmagg.io.images import write_image
 from mmagg.io.tables import percent, plain, write_table
 from mmagg.visualization.chart import write_chart
+from mmagg.visualization.fonts import readable
 
 CLASSES_DRAWN = 20  # those with the largest differences
+PANEL_SIDE = 640  # pixels; three panels fit on a screen
 WIDTH, LINE = 8, 0.28  # inches
 BETTER, WORSE, OPEN = '#2a7f3f', '#b3352b', '#666666'
 
@@ -99,6 +101,17 @@ class Comparison:
             )
         return '\n'.join(lines)
 
+    @property
+    def titles(self) -> tuple[str, str]:
+        """A and B with the names of their files, and of the folders where these are equal."""
+        paths = self.a.detections.path, self.b.detections.path
+        if None in paths:
+            return 'A', 'B'
+        names = [path.stem for path in paths]
+        if names[0] == names[1]:
+            names = [f'{path.resolve().parent.name}/{path.stem}' for path in paths]
+        return f'A: {names[0]}', f'B: {names[1]}'
+
     @cached_property
     def rows(self) -> list[Row]:
         """AP by class and size, the mean over the classes (class '') first; fractions, None where there is none."""
@@ -147,7 +160,8 @@ class Comparison:
         single.sort(key=lambda row: -row['delta'])
         if len(single) > CLASSES_DRAWN:
             single = single[: CLASSES_DRAWN // 2] + single[-CLASSES_DRAWN // 2 :]
-        names = [f'all classes, {row["size"]}' for row in whole] + [row['class'] for row in single]
+        names = [f'all classes, {row["size"]}' for row in whole]
+        names += [readable(row['class'], str(self.truth.classes.index(row['class']))) for row in single]
         figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(names)), layout='constrained')
         axes = figure.subplots()
         for place, row in enumerate([*whole, *single]):
@@ -158,15 +172,14 @@ class Comparison:
         axes.axhline(len(whole) - 0.5, color='lightgrey')
         axes.axvline(0, color='black', linewidth=0.8)
         axes.set_yticks(range(len(names)), names, parse_math=False)  # dollars are no formula
-        paths = self.a.detections.path, self.b.detections.path
-        a, b = (name if path is None else path.name for name, path in zip('AB', paths, strict=True))
-        axes.set_title(f'{b} − {a}', parse_math=False)
-        axes.set(xlabel='ΔAP in points, with its 95 % interval', ylim=(len(names) - 0.4, -0.6))
+        a, b = self.titles
+        axes.set_title(readable(f'{a}    {b}'), parse_math=False)
+        axes.set(xlabel='ΔAP = AP(B) − AP(A) in points, with its 95 % interval', ylim=(len(names) - 0.4, -0.6))
         axes.grid(axis='x', alpha=0.3)
         write_chart(figure, path)
 
     def draw_images(self, images: Path, folder: Path, *, score_thr: float = 0.3) -> None:
-        """Draw the images that changed most: annotated objects, A and B side by side.
+        """Draw the images that changed most: annotated objects, A and B side by side, see `side_by_side`.
 
         Args:
             images: the folder that they are in.
@@ -177,9 +190,11 @@ class Comparison:
             InputError: an image cannot be read, or has another size than the annotations say.
         """
         check_fraction(score_thr, 'score_thr')
-        detections = self.a.detections, self.b.detections
+        detections = dict(zip(self.titles, (self.a.detections, self.b.detections), strict=True))
         for place, change in enumerate(self.changes[: self.top], 1):
-            picture = side_by_side(change.image, self.truth, detections, folder=images, score_thr=score_thr)
+            picture = side_by_side(
+                change.image, self.truth, detections, folder=images, score_thr=score_thr, side=PANEL_SIDE
+            )
             write_image(picture, folder / f'{place:02d}_{Path(self.truth.names[change.image]).name}')
 
 

@@ -19,6 +19,7 @@ from mmagg.evaluation.matching import check_iou_thr, match, overlaps
 from mmagg.io.errors import check_fraction
 from mmagg.io.tables import write_table
 from mmagg.visualization.chart import write_chart
+from mmagg.visualization.fonts import readable
 
 MOST_PRINTED = 10  # confusions
 MOST_CLASSES = 80  # drawn: more cannot be read
@@ -74,7 +75,7 @@ class Confusion:
         figure = Figure(figsize=(side + 1, side), layout='constrained')
         axes = figure.subplots()
         picture = axes.imshow(share, cmap='Blues', vmin=0, vmax=100)
-        names = [classes[place] for place in chosen]
+        names = [readable(classes[place], str(place)) for place in chosen]
         axes.set_xticks(range(len(shown)), [*names, 'missed'], rotation=90, fontsize=size, parse_math=False)
         axes.set_yticks(range(len(shown)), [*names, 'background'], fontsize=size, parse_math=False)
         title = '' if len(chosen) == len(classes) else f' ({len(chosen)} of {len(classes)} classes)'

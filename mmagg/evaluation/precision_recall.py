@@ -25,6 +25,7 @@ from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
 from mmagg.visualization.chart import write_chart
+from mmagg.visualization.fonts import readable
 
 PANEL = 5.6, 3.9  # inches
 COLUMNS = 3
@@ -133,7 +134,7 @@ class PrecisionRecall:
         Args:
             path: of the picture; its suffix chooses the format.
         """
-        panels = {name: self.curves.precision[:, label] for name, label in self._shown().items()}
+        panels = {readable(name, str(label)): self.curves.precision[:, label] for name, label in self._shown().items()}
         panels = panels or {'all classes': self.mean()}
         columns = min(COLUMNS, len(panels))
         rows = -(-len(panels) // columns)

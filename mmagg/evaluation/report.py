@@ -45,7 +45,7 @@ SCORES = {
 }
 OF_A_KIND = re.compile(rf'([^/]+)/({"|".join(KINDS)})_({"|".join(map(re.escape, SCORES))})')
 PICTURES = 4  # best, median and worst images, each
-PICTURE_WIDTH, JPEG_QUALITY = 1100, 85  # pixels of a pair, per cent
+PANEL_SIDE, JPEG_QUALITY = 536, 85  # pixels: the page shows a pair of so wide panels as it is; per cent
 MATCHED = 0.5  # IoU of a right detection, in charts of one IoU threshold
 
 
@@ -241,7 +241,9 @@ def pictures(
     places = [(name, index) for name, indices in chosen.items() for index in indices]
     for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
         try:
-            pair = side_by_side(index, truth, [detections], folder=folder, score_thr=score_thr)
+            pair = side_by_side(
+                index, truth, {'detected': detections}, folder=folder, score_thr=score_thr, side=PANEL_SIDE
+            )
         except InputError as error:  # the numbers do not need it
             tqdm.write(f'report: {one_line(error)}; left out', file=sys.stderr)
             continue
@@ -252,9 +254,6 @@ def pictures(
 
 
 def _jpeg(picture: np.ndarray) -> str:
-    """The picture's data address, made smaller where it is larger than a page shows."""
-    factor = PICTURE_WIDTH / picture.shape[1]
-    if factor < 1:
-        picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    """The picture's data address."""
     content = cv2.imencode('.jpg', picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
     return data_address(content.tobytes(), 'image/jpeg')

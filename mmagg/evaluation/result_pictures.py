@@ -1,35 +1,45 @@
-"""Annotated objects and detections of an image, side by side."""
+"""Annotated objects and detections of an image, side by side: what is right, what is wrong, what is missed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
+from mmagg.evaluation.matching import evaluate, most_overlapped, overlaps
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image
-from mmagg.ops.rle import decode_mask, pairwise_iou
-from mmagg.visualization.contact_sheet import enlarge, enlarge_image
+from mmagg.ops.rle import decode_mask
 from mmagg.visualization.overlay import draw_instances
+from mmagg.visualization.text import Colour
+from mmagg.visualization.titled_row import Titled, titled_row
 
-GAP = 6  # pixels between pictures
 LEAST_SIDE = 320  # pixels; smaller images are enlarged to about this side, so that labels do not cover them
-SAME = 0.5  # IoU from which a detection has the colour of an object
+SAME = 0.5  # IoU of a detection and the object that it finds, or takes for one of another class
+GREEN, MAGENTA, YELLOW, RED = (115, 158, 0), (190, 60, 200), (0, 200, 245), (40, 50, 215)  # BGR
+BLUE, ORANGE, GREY = (178, 114, 0), (0, 126, 230), (150, 150, 150)
+OTHER = 'not counted'  # crowd regions, and what lies in them
+OF_DETECTIONS = {'right': GREEN, 'wrong class': YELLOW, 'false alarm': RED, OTHER: GREY}
+OF_OBJECTS = {'found': GREEN, 'missed': MAGENTA, OTHER: GREY}
+OF_OBJECTS_OF_TWO = {'found by both': GREEN, 'A only': BLUE, 'B only': ORANGE, 'missed': MAGENTA, OTHER: GREY}
 
 
 def side_by_side(
-    image: int, truth: Truth, detections: Sequence[Detections], *, folder: Path, score_thr: float
+    image: int, truth: Truth, detections: Mapping[str, Detections], *, folder: Path, score_thr: float, side: int
 ) -> np.ndarray:
-    """An image with its annotated objects, and once more with each of ``detections``.
+    """An image with its annotated objects, and once more with each of ``detections``, coloured by what became of them.
 
-    A detection has the colour of the object of its class that it overlaps most, if their IoU is at least `SAME`.
+    Each panel has its title, and a legend with counts: detections are right, of a wrong class or false alarms; objects
+    are found, by one or both of the results, or missed.
 
     Args:
         image: its index.
         truth: the annotations.
-        detections: results, from left to right.
+        detections: one result by its title, or two, A and B.
         folder: of the images.
-        score_thr: detections with a lower score are not drawn.
+        score_thr: detections with a lower score are left out.
+        side: pixels of a panel's longer side at most. What is drawn on it is to be seen at this size.
 
     Returns:
         (height, width, 3) uint8, BGR.
@@ -41,37 +51,60 @@ def side_by_side(
     picture = read_image(path)
     if picture.shape[:2] != truth.sizes[image]:
         raise InputError(f'{path}: {picture.shape[:2]} (height, width), the annotations say {truth.sizes[image]}')
-    factor = max(1, round(LEAST_SIDE / max(picture.shape[:2])))
-    picture = enlarge_image(picture, factor)
+    longer = max(picture.shape[:2])
+    factor = side / longer if longer > side else max(1, min(round(LEAST_SIDE / longer), side // longer))
+    size = tuple(max(1, round(factor * length)) for length in picture.shape[1::-1])
+    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
 
-    def draw(things: Objects | Detections, mine: np.ndarray, colours: np.ndarray) -> np.ndarray:
-        outlines, labels = things.outlines[mine], things.labels[mine]
-        scores = things.scores[mine] if isinstance(things, Detections) else None
+    def panel(title: str, things: Objects | Detections, verdicts: np.ndarray, meanings: Mapping[str, Colour]) -> Titled:
+        masks, boxes = None, None
         if truth.iou_type == 'segm':
-            masks, boxes = [enlarge(decode_mask(rle), factor) for rle in outlines], None
+            masks = [
+                cv2.resize(decode_mask(rle).view(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
+                for rle in things.outlines
+            ]
         else:
-            masks, boxes = None, factor * _corners(outlines)
-        return draw_instances(picture, masks, labels, scores, boxes, truth.classes, colours)
+            boxes = factor * np.concatenate(
+                [things.outlines[:, :2], things.outlines[:, :2] + things.outlines[:, 2:]], axis=1
+            )
+        scores = things.scores if isinstance(things, Detections) else None
+        colours = np.array([meanings[verdict] for verdict in verdicts], np.uint8).reshape(-1, 3)
+        drawn = draw_instances(picture, masks, things.labels, scores, boxes, truth.classes, colours)
+        legend = [
+            (colour, f'{meaning} {(verdicts == meaning).sum()}')
+            for meaning, colour in meanings.items()
+            if meaning != OTHER or (verdicts == meaning).any()
+        ]
+        return Titled(drawn, title, legend)
 
-    annotated = np.flatnonzero(truth.objects.images == image)
-    columns = [draw(truth.objects, annotated, np.arange(len(annotated)))]
-    for found in detections:
-        mine = np.flatnonzero((found.images == image) & (found.scores >= score_thr))
-        gap = np.full((picture.shape[0], GAP, 3), 255, np.uint8)
-        columns += [gap, draw(found, mine, _colours(found, mine, truth.objects, annotated))]
-    return np.concatenate(columns, axis=1)
+    objects = _of_image(truth.objects, image)
+    panels, found_by = [], []
+    for title, result in detections.items():
+        mine = result[(result.images == image) & (result.scores >= score_thr)]
+        verdicts, found = judged(objects, mine)
+        panels.append(panel(title, mine, verdicts, OF_DETECTIONS))
+        found_by.append(found)
+    meanings = OF_OBJECTS if len(found_by) == 1 else OF_OBJECTS_OF_TWO
+    cases = found_by if len(found_by) == 1 else [np.logical_and(*found_by), *found_by]
+    outcome = np.select([*cases, ~objects.crowd], list(meanings)[:-1], OTHER)
+    return titled_row([panel('annotated', objects, outcome, meanings), *panels])
 
 
-def _colours(found: Detections, mine: np.ndarray, objects: Objects, annotated: np.ndarray) -> np.ndarray:
-    """(n,) colour numbers of the detections ``mine``: that of their object in ``annotated``, or one of their own."""
-    others = len(annotated) + np.arange(len(mine))
-    if not len(mine) or not len(annotated):
-        return others
-    ious = pairwise_iou(found.outlines[mine], objects.outlines[annotated], objects.crowd[annotated])
-    ious = ious * (found.labels[mine][:, None] == objects.labels[annotated])
-    return np.where(ious.max(axis=1) >= SAME, ious.argmax(axis=1), others)
+def judged(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.ndarray]:
+    """Verdicts on the detections in an image, (D,) str of `OF_DETECTIONS`, and the objects that they find, (G,) bool.
+
+    An object is found if a detection of its class overlaps it by `SAME`, and that detection is right. Another one has
+    the wrong class if it overlaps an object of another class so. What lies in a crowd region does not count.
+    """
+    pairs = overlaps(detections, objects)
+    outcome = evaluate(detections, objects, pairs, thresholds=np.array([SAME]))
+    right, wrong, matches = outcome.true[0, 0], outcome.false[0, 0], outcome.matches[0, 0]
+    unlike = detections.labels[pairs.detections] != objects.labels[pairs.objects]
+    of_others, _ = most_overlapped(pairs.where(unlike & ~objects.crowd[pairs.objects]), len(detections))
+    verdicts = np.select([right, wrong & (of_others >= SAME), wrong], list(OF_DETECTIONS)[:-1], OTHER)
+    return verdicts, np.isin(np.arange(len(objects)), matches[right])
 
 
-def _corners(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) x, y, width, height -> x1, y1, x2, y2."""
-    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+def _of_image(objects: Objects, image: int) -> Objects:
+    mine = objects.images == image
+    return Objects(**{name: values[mine] for name, values in vars(objects).items()})

@@ -69,6 +69,30 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
+def bgr_image(pixels: np.ndarray) -> np.ndarray:
+    """An image in memory as `read_image` would read it: (H, W, 3) uint8 BGR; as it is, not copied, if it is that.
+
+    Args:
+        pixels: uint8, or uint16 of 16 bits a value; grey (H, W) or (H, W, 1), grey and alpha (H, W, 2), BGR (H, W, 3)
+            or BGR and alpha (H, W, 4). Alpha is dropped.
+
+    Raises:
+        InputError: the array has another type or shape.
+    """
+    kind = f'image: an array of {pixels.dtype}, shape {pixels.shape}'
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise InputError(f'{kind}; give uint8, with values from 0 to 255')
+    if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
+        raise InputError(f'{kind}; give (height, width, 3) BGR, or (height, width) grey')
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.shape[2] == 3:
+        return pixels
+    return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] == 4 else pixels[..., :1].repeat(3, axis=2))
+
+
 def write_image(image: np.ndarray, path: Path) -> Path:
     """Write an (H, W, 3) uint8 BGR image, whole or not at all; returns its path, with .png added unless JPEG or PNG."""
     if path.suffix.lower() not in KEPT_SUFFIXES:

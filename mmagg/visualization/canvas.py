@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from mmagg.visualization.fonts import readable
+
 DPI = 100
 HEADING_SIZE, TITLE_SIZE, TEXT_SIZE = 14, 12, 10  # points
 MARGIN = 16  # around a sheet
@@ -31,9 +33,9 @@ class Canvas:
         self._pixels[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
 
     def write(self, text: str, *, x: float, y: float, size: int = TEXT_SIZE, align: str = 'center') -> None:
-        """Write a line; its middle is at height `y`, and its left, center or right at `x`."""
+        """Write a line, see `readable`; its middle is at height `y`, and its left, center or right at `x`."""
         text = text.encode('utf-8', 'backslashreplace').decode()  # matplotlib refuses names of files that are not UTF-8
-        self._texts.append((x, y, text, dict(fontsize=size, ha=align)))
+        self._texts.append((x, y, readable(text), dict(fontsize=size, ha=align)))
 
     def scale(self, scale: Scale, *, x: float, y: float) -> None:
         """Draw a colour bar around a point, with its texts beside it."""

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from mmagg.visualization.text import text_opacity, write_text
+
 GAP, PAIR_GAP, HEADER = 4, 20, 34  # pixels: within a pair, between pairs, above the first row
+TITLE = 18  # size of the font
 WHITE = 255
 
 
@@ -53,7 +56,5 @@ def paired_sheet(pairs: Sequence[tuple[np.ndarray, np.ndarray]], titles: tuple[s
 
 def _title(sheet: np.ndarray, text: str, left: int, width: int) -> None:
     """Black text centred in the header above a column."""
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.6
-    (text_width, text_height), _ = cv2.getTextSize(text, font, scale, 1)
-    corner = (left + (width - text_width) // 2, (HEADER + text_height) // 2)
-    cv2.putText(sheet, text, corner, font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    height, text_width = text_opacity(text, TITLE).shape
+    write_text(sheet, text, x=max(0, left + (width - text_width) // 2), y=(HEADER - height) // 2, size=TITLE)

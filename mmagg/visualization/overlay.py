@@ -3,24 +3,18 @@
 Shape shorthand: N instances, (H, W) image size.
 """
 
-import colorsys
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from torch import Tensor
 
-from mmagg.ops.rle import decode_mask, instance_boxes
+from mmagg.ops.rle import compressed, decode_mask, instance_boxes, rle_boxes
+from mmagg.visualization.colours import instance_colours
+from mmagg.visualization.fonts import readable
+from mmagg.visualization.labels import draw_labels, font_size
 
 FILL = 0.45  # opacity of a mask
-GOLDEN_RATIO = 0.618034  # steps of this size around the hue circle never come close to each other early on
-
-
-def instance_colour(index: int) -> tuple[int, int, int]:
-    """A vivid BGR colour; neighbouring indices get well separated hues."""
-    saturation, value = ((0.85, 0.95), (0.6, 1.0), (0.95, 0.75))[index // 8 % 3]
-    red, green, blue = colorsys.hsv_to_rgb((0.58 + index * GOLDEN_RATIO) % 1, saturation, value)
-    return round(255 * blue), round(255 * green), round(255 * red)
 
 
 def draw_instances(
@@ -30,9 +24,13 @@ def draw_instances(
     scores: np.ndarray | Tensor | None = None,
     boxes: np.ndarray | Tensor | None = None,
     classes: Sequence[str] = (),
-    colours: Sequence[int] | None = None,
+    colours: np.ndarray | None = None,
+    font: int | None = None,
 ) -> np.ndarray:
     """Draw instances over an image. Large ones come first, so that small ones stay visible.
+
+    Labels do not cover each other: see `draw_labels`. Draw at the size at which the picture is shown: scaled down, they
+    may be too small.
 
     Args:
         image: (H, W, 3) uint8, BGR; not changed.
@@ -41,8 +39,10 @@ def draw_instances(
         scores: (N,) in [0, 1], shown as per cent behind the class name.
         boxes: (N, 4) x1, y1, x2, y2 in pixels. Empty ones are replaced by the masks' own: mmdet's SOLO heads
             leave zeros.
-        classes: names by class index; an index without a name is shown as a number.
-        colours: N numbers; equal ones get the same colour. Default: 0 to N - 1.
+        classes: names by class index; an index without a name, or with one that no font can write, is shown as a
+            number.
+        colours: (N, 3) uint8, BGR. Default: the classes', see `instance_colours`.
+        font: size of the labels in pixels. Default: legible where the picture fills a screen, see `font_size`.
 
     Returns:
         (H, W, 3) uint8, BGR.
@@ -53,45 +53,32 @@ def draw_instances(
     frames = instance_boxes(boxes, masks, count=len(labels))
     size = (frames[:, 2:] - frames[:, :2]).prod(axis=1)
     order = np.argsort(-size, kind='stable')
-    palette = [instance_colour(int(i)) for i in (range(len(labels)) if colours is None else colours)]
+    colours = instance_colours(labels, frames) if colours is None else np.asarray(colours)
     for i in order if masks is not None else ():
-        _fill(canvas, decode_mask(masks[i]), palette[i], thickness)
+        _fill(canvas, masks[i], colours[i], thickness)
     for i in order if boxes is not None else ():
         corners = np.round(frames[i]).astype(int)
-        cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), palette[i], thickness)
-    for i in order:
-        name = classes[labels[i]] if labels[i] < len(classes) else str(labels[i])
-        percent = '' if scores is None else f' {100 * float(scores[i]):.0f}'
-        _write(canvas, f'{name}{percent}', frames[i, :2], palette[i])
+        cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), colours[i].tolist(), thickness)
+    names = [readable(classes[i], str(i)) if i < len(classes) else str(i) for i in labels.tolist()]
+    if scores is not None:
+        scores = _array(scores)
+        names = [f'{name} {100 * score:.0f}' for name, score in zip(names, scores.tolist(), strict=True)]
+    importance = size if scores is None else scores
+    draw_labels(canvas, names, frames, colours, importance, font=font or font_size(canvas))
     return canvas
 
 
-def _fill(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], thickness: int) -> None:
+def _fill(canvas: np.ndarray, mask: Tensor | np.ndarray | dict, colour: np.ndarray, thickness: int) -> None:
     """Blend one mask into the canvas in place, touching only the mask's own rectangle."""
-    x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+    box = rle_boxes([compressed(mask)])[0].astype(int) if isinstance(mask, dict) else None  # quicker than from pixels
+    mask = decode_mask(mask)
+    x, y, w, h = cv2.boundingRect(mask.view(np.uint8)) if box is None else box
     if w == 0 or h == 0:
         return
-    crop, inside = canvas[y : y + h, x : x + w], mask[y : y + h, x : x + w]
-    crop[inside] = ((1 - FILL) * crop[inside] + FILL * np.array(colour)).round().astype(np.uint8)
-    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
-    cv2.drawContours(canvas, contours, -1, colour, thickness, cv2.LINE_AA)
-
-
-def _write(canvas: np.ndarray, text: str, corner: np.ndarray, colour: tuple[int, int, int]) -> None:
-    """A small label on a plate, above the corner (x, y) where there is room, inside the image in any case."""
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, float(np.clip(min(canvas.shape[:2]) / 1400, 0.32, 1.2))
-    stroke = max(1, round(1.6 * scale))
-    (w, h), below = cv2.getTextSize(text, font, scale, stroke)
-    pad = max(1, round(5 * scale))
-    plate_w, plate_h = w + 2 * pad, h + below + 2 * pad
-    x, y = (int(v) for v in np.round(corner))
-    y = y - plate_h if y >= plate_h else y
-    x, y = max(0, min(x, canvas.shape[1] - plate_w)), max(0, min(y, canvas.shape[0] - plate_h))
-    plate = canvas[y : y + plate_h, x : x + plate_w]
-    plate[:] = (0.2 * plate + 0.8 * np.array(colour)).astype(np.uint8)
-    luminance = np.dot((0.114, 0.587, 0.299), colour)
-    ink = (0, 0, 0) if luminance > 130 else (255, 255, 255)
-    cv2.putText(canvas, text, (x + pad, y + pad + h), font, scale, ink, stroke, cv2.LINE_AA)
+    crop, inside = canvas[y : y + h, x : x + w], np.ascontiguousarray(mask[y : y + h, x : x + w])
+    crop[inside] = ((1 - FILL) * crop[inside] + FILL * colour).round().astype(np.uint8)
+    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
+    cv2.drawContours(canvas, contours, -1, colour.tolist(), thickness, cv2.LINE_AA)
 
 
 def _array(values: np.ndarray | Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmagg.io.errors import InputError
-from mmagg.io.images import find_images, read_image, write_image
+from mmagg.io.images import bgr_image, find_images, read_image, write_image
 
 PIXELS = np.full((4, 6, 3), 90, np.uint8)
 
@@ -48,3 +48,37 @@ def test_a_link_is_replaced_and_what_it_leads_to_is_kept(tmp_path: Path) -> None
     write_image(0 * PIXELS, tmp_path / 'link.png')
     assert (read_image(tmp_path / 'original.png') == PIXELS).all()
     assert not (tmp_path / 'link.png').is_symlink()
+
+
+@pytest.mark.parametrize('channels', [None, 1, 3, 4])
+@pytest.mark.parametrize('kind', [np.uint8, np.uint16])
+def test_arrays_are_what_reading_their_file_gives(tmp_path: Path, kind: type, channels: int | None) -> None:
+    shape = (4, 6) if channels is None else (4, 6, channels)
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape, kind, endpoint=True)
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    image = bgr_image(pixels)
+    assert image.flags.c_contiguous
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, read_image(tmp_path / 'a.png'))
+
+
+def test_an_image_stays_what_it_is() -> None:
+    assert bgr_image(PIXELS) is PIXELS
+    np.testing.assert_array_equal(bgr_image(np.stack([PIXELS[..., 0], 0 * PIXELS[..., 0]], axis=2)), PIXELS)  # alpha
+
+
+@pytest.mark.parametrize(
+    'pixels',
+    [
+        np.zeros((4, 6, 3)),
+        np.zeros((4, 6), bool),
+        np.zeros((4, 6, 5), np.uint8),
+        np.zeros((0, 6, 3), np.uint8),
+        np.zeros(4, np.uint8),
+        np.zeros((1, 4, 6, 3), np.uint8),
+        np.array(['a']),
+    ],
+)
+def test_arrays_that_are_no_images(pixels: np.ndarray) -> None:
+    with pytest.raises(InputError, match=r'^image: an array of \S+, shape \(.*\); give [^\n]+$'):
+        bgr_image(pixels)
