@@ -87,7 +87,7 @@ STEPS = [
     (r'^neck\.lateral_convs\.(\d)\.conv', lambda m: f'backbone.fpn_lateral{int(m[1]) + 3}'),
     (r'^neck\.fpn_convs\.(\d)\.conv', lambda m: f'backbone.fpn_output{int(m[1]) + 3}'),
     (r'_tower\.(\d)\.conv\.conv_offset', lambda m: f'_tower.{3 * int(m[1])}.offset'),
-    (r'_tower\.3\.conv\.weight', '_tower.9.conv.weight'),  # deformable in these models
+    (r'_tower\.3\.conv\.', '_tower.9.conv.'),  # a deformable one, in MEInst's models
     (r'_tower\.([012])\.conv', lambda m: f'_tower.{3 * int(m[1])}'),
     (r'_tower\.(\d)\.(gn|bns)', lambda m: f'_tower.{3 * int(m[1]) + 1}' + ('' if m[2] == 'gn' else '.bns')),
     (r'\.bns', ''),
@@ -127,6 +127,8 @@ def released(state):
         name = name.replace('basis_module.conv_bases.', f'basis_module.tower.{last and last + 2}.')
         if meinst:
             name = name.replace(FCOS, MEINST).replace('top_layer', MEINST + 'mask_pred')
+        else:
+            name = name.replace('_tower.9.conv.', '_tower.9.')
         result[name] = value.reshape(1) if name.endswith('.scale') else value
     assert len(result) == len(state)
     assert not any('mask_head' in name or 'neck' in name for name in result)
