@@ -1,10 +1,9 @@
 """Checkpoints of AdelaiDet's BlendMask and MEInst as ours, through the command, with small models.
 
-Their names are written out here by hand, from the authors' code, not taken from the renaming under test.
+Their names are those of `released_names`.
 """
 
 import pickle
-import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -15,13 +14,12 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
+from released_names import released
 
 from mmagg import register  # noqa: F401
 from mmagg.cli.main import COMMANDS, run
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.masks.boxed.pca_codec import Dictionary
-
-FCOS, MEINST = 'proposal_generator.fcos_head.', 'proposal_generator.MEInst_head.'
 
 
 def tower(num_convs, **kwargs):
@@ -113,71 +111,6 @@ def random_state(model):
     """Our names and shapes, values that no two weights share; Detectron2 does not count the batches of a frozen BN."""
     own = MODELS.build(deepcopy(model)).state_dict()
     return {key: torch.randn(x.shape) for key, x in own.items() if not key.endswith('num_batches_tracked')}
-
-
-# From ours to theirs, one step after the other.
-STEPS = [
-    (r'^backbone\.(conv1|bn1)', r'backbone.bottom_up.stem.\1'),
-    (r'^backbone\.layer1', 'backbone.bottom_up.res2'),
-    (r'^backbone\.layer2', 'backbone.bottom_up.res3'),
-    (r'^backbone\.layer3', 'backbone.bottom_up.res4'),
-    (r'^backbone\.layer4', 'backbone.bottom_up.res5'),
-    (r'^(backbone.*)\.bn(\d)', r'\1.conv\2.norm'),
-    (r'^(backbone.*)\.downsample\.0', r'\1.shortcut'),
-    (r'^(backbone.*)\.downsample\.1', r'\1.shortcut.norm'),
-    (r'^(backbone.*)\.conv2\.conv_offset', r'\1.conv2_offset'),
-    (r'^neck\.fpn_convs\.3\.conv', 'backbone.top_block.p6'),
-    (r'^neck\.fpn_convs\.4\.conv', 'backbone.top_block.p7'),
-    (r'^neck\.lateral_convs\.(\d)\.conv', lambda m: f'backbone.fpn_lateral{int(m[1]) + 3}'),
-    (r'^neck\.fpn_convs\.(\d)\.conv', lambda m: f'backbone.fpn_output{int(m[1]) + 3}'),
-    (r'_tower\.(\d)\.conv\.conv_offset', lambda m: f'_tower.{3 * int(m[1])}.offset'),
-    (r'_tower\.3\.conv\.weight', '_tower.9.conv.weight'),  # deformable in these models
-    (r'_tower\.([012])\.conv', lambda m: f'_tower.{3 * int(m[1])}'),
-    (r'_tower\.(\d)\.(gn|bns)', lambda m: f'_tower.{3 * int(m[1]) + 1}' + ('' if m[2] == 'gn' else '.bns')),
-    (r'\.bns', ''),
-    (r'boxes\.shared_', 'boxes.share_'),
-    (r'boxes\.class_', 'boxes.cls_'),
-    (r'boxes\.box_', 'boxes.bbox_'),
-    (r'boxes\.conv_cls', 'boxes.cls_logits'),
-    (r'boxes\.conv_box', 'boxes.bbox_pred'),
-    (r'boxes\.conv_centerness', 'boxes.ctrness'),
-    (r'^mask_head\.masks\.basis\.', 'basis_module.'),
-    (r'^mask_head\.semantic\.convs\.0\.conv', 'basis_module.seg_head.0'),
-    (r'^mask_head\.semantic\.convs\.0\.bn', 'basis_module.seg_head.1'),
-    (r'^mask_head\.semantic\.convs\.1\.conv', 'basis_module.seg_head.3'),
-    (r'^mask_head\.semantic\.convs\.1\.bn', 'basis_module.seg_head.4'),
-    (r'^mask_head\.semantic\.conv_logits', 'basis_module.seg_head.6'),
-    (r'^(basis_module\.(?:refine|tower)\.\d)\.conv', r'\1.0'),
-    (r'^(basis_module\.(?:refine|tower)\.\d)\.bn', r'\1.1'),
-    (r'^mask_head\.boxes\.', FCOS),
-    (r'^mask_head\.coefficients\.conv', 'top_layer'),
-    (r'^mask_head\.coefficients\.tower\.', FCOS + 'mask_tower.'),
-    (r'^mask_head\.masks\.codec\.components', 'proposal_generator.mask_encoding.components'),
-    (r'^mask_head\.masks\.codec\.mean', 'proposal_generator.mask_encoding.means'),
-    (r'^mask_head\.masks\.codec\.explained_variance', 'proposal_generator.mask_encoding.explained_variances'),
-]
-
-
-def released(state):
-    """The state dict under the authors' names, of the authors' shapes."""
-    meinst = 'mask_head.masks.codec.mean' in state
-    last = max((int(key.split('.')[4]) for key in state if '.basis.tower.' in key), default=None)
-    result = {}
-    for key, value in state.items():
-        name = key.replace('coefficients.tower.', 'boxes.mask_tower.')
-        for old, new in STEPS:
-            name = re.sub(old, new, name)
-        name = name.replace(f'basis_module.tower.{last}.', f'basis_module.tower.{last and last + 1}.')
-        name = name.replace('basis_module.conv_bases.', f'basis_module.tower.{last and last + 2}.')
-        if meinst:
-            name = name.replace(FCOS, MEINST).replace('top_layer', MEINST + 'mask_pred')
-        result[name] = value.reshape(1) if name.endswith('.scale') else value
-    assert len(result) == len(state)
-    assert not any('mask_head' in name or 'neck' in name for name in result)
-    return result | {
-        'pixel_mean': torch.tensor([103.53, 116.28, 123.675]).view(3, 1, 1),
-        'pixel_std': torch.ones(3, 1, 1),
-    }
 
 
 @pytest.fixture(autouse=True)

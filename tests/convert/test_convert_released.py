@@ -1,6 +1,6 @@
 """Checkpoints of the AggMask release and of SOLO's authors as ours, through the command.
 
-Their names are written out here by hand, from the table in the authors' code, not taken from the renaming under test.
+Their names are those of `released_names`.
 """
 
 import subprocess
@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
 from pycocotools import mask as coco_mask
+from released_names import SOLO, WHOLE, named_as
 from test_configs import slim
 from torch import nn
 
@@ -25,50 +26,6 @@ from mmagg import register  # noqa: F401
 from mmagg.apis.inference import load_model
 from mmagg.cli.main import COMMANDS, run
 
-TOWER = {'class_tower.': 'cate_convs.', 'conv_cls.': 'solo_cate.'}
-CONTEXT = {
-    'aggregator.parameter_branch.conv.': 'learned_weights.',
-    'aggregator.context.fuse.': 'context_fusion_convs.0.',
-    'aggregator.context.reduce.0.': 'context_fusion_convs.1.',
-    'aggregator.context.reduce.2.': 'context_fusion_convs.3.',
-}
-SOLO = TOWER | {'mask_branch.tower.': 'ins_convs.', 'mask_branch.convs.': 'solo_ins_list.'}
-DECOUPLED = {
-    'class_tower.': 'cate_convs.',
-    'conv_cls.': 'dsolo_cate.',
-    'mask_branch.convs_x.': 'dsolo_ins_list_x.',
-    'mask_branch.convs_y.': 'dsolo_ins_list_y.',
-    'mask_branch.towers.x.': 'ins_convs_x.',
-    'mask_branch.towers.y.': 'ins_convs_y.',
-    'mask_branch.towers.xy.': 'ins_convs.',
-}
-KERNELS = TOWER | {'mask_branch.tower.': 'kernel_convs.', 'mask_branch.conv_kernel.': 'solo_kernel.'}
-BRANCH_CONVS = ((0, 0), (1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2))
-AGGMASK_ON_SOLOV2 = (
-    KERNELS
-    | CONTEXT
-    | {'aggregator.parameter_branch.tower.': 'kernel_convs_convcomb.'}
-    | {'mask_branch.mask_features.conv_pred.': 'solo_mask.'}
-    | {f'mask_branch.mask_features.branches.{i}.{j}.': f'feature_convs.{i}.conv{j}.' for i, j in BRANCH_CONVS}
-)
-# SOLOv2's final form: a second head, beside the first.
-MASK_FEATURES = {'mask_branch.mask_features.conv_pred.': 'conv_pred.0.'} | {
-    f'mask_branch.mask_features.branches.{i}.{j}.': f'convs_all_levels.{i}.conv{j}.' for i, j in BRANCH_CONVS
-}
-
-WHOLE = {
-    'aggmask/aggmask-solo_r50_fpn_3x_coco.py': SOLO | CONTEXT,
-    'aggmask/aggmask-solo_r50_fpn_cls-grid_3x_coco.py': SOLO | CONTEXT,
-    'aggmask/aggmask-solo_r50_fpn_mask-grid_3x_coco.py': SOLO | CONTEXT,
-    'aggmask/aggmask-solov2_r50_fpn_6x_coco.py': AGGMASK_ON_SOLOV2,
-    'aggmask/aggmask-solov2_r50_fpn_cls-grid_6x_coco.py': AGGMASK_ON_SOLOV2,
-    'aggmask/aggmask-solov2_r50_fpn_mask-grid_6x_coco.py': AGGMASK_ON_SOLOV2,
-    'solo/solo_r50_fpn_3x_coco.py': SOLO,
-    'solo/decoupled-solo_r50_fpn_3x_coco.py': DECOUPLED,
-    'solo/decoupled-solo-light_r50_fpn_3x_coco.py': DECOUPLED,
-    'solov2/solov2_r50_fpn_3x_coco.py': KERNELS,
-    'solov2/solov2-light_r50_fpn_3x_coco.py': KERNELS,
-}
 ON_SOLO, ON_SOLOV2 = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py', 'aggmask/aggmask-solov2_r50_fpn_6x_coco.py'
 CLASSES = tuple(f'thing {i}' for i in range(80))
 
@@ -133,24 +90,6 @@ def random_state(model):
     """Our names and shapes, values that no two weights share."""
     own = MODELS.build(model).state_dict()
     return {key: torch.randn(x.shape) if x.is_floating_point() else x for key, x in own.items()}
-
-
-def named_as(names, state):
-    """The state dict under the authors' names."""
-    result = {}
-    for key, value in state.items():
-        name = key
-        if key.startswith('mask_head.'):
-            rest = key.removeprefix('mask_head.')
-            ours = [x for x in names if rest.startswith(x)]
-            if ours:
-                name = 'bbox_head.' + names[ours[0]] + rest.removeprefix(ours[0])
-            else:
-                (ours,) = (x for x in MASK_FEATURES if rest.startswith(x))
-                name = 'mask_feat_head.' + MASK_FEATURES[ours] + rest.removeprefix(ours)
-        result[name] = value
-    assert len(result) == len(state)
-    return result
 
 
 def assert_holds(path, state):

@@ -1,0 +1,168 @@
+"""How tests type the commands that pages print: `RULES`, by the words that they begin with.
+
+A rule says what stands for the words of a command and what makes it small; which commands wait for the slow tests, and
+why some are not run.
+"""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from printed import words
+
+ROOT = Path(__file__).resolve().parents[1]
+FIT = 'configs/demo/solo_tiny_fit.py'
+SOLO, GRID, BOXED = (f'configs/demo/{name}_tiny_shapes.py' for name in ('solo', 'aggmask', 'blendmask'))
+ONE_EPOCH = {'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'param_scheduler.1.end': 1}
+# Two images of a few pixels, read in the process itself.
+SMALL_DATA = {'train_dataloader.dataset.indices': 2, 'train_dataloader.batch_size': 1}
+for split, step in (('train', 2), ('val', 1), ('test', 1)):
+    SMALL_DATA |= {
+        f'{split}_dataloader.dataset.pipeline.{step}.scale': (96, 96),
+        f'{split}_dataloader.num_workers': 0,
+        f'{split}_dataloader.persistent_workers': False,
+    }
+HERE = {key: value for key, value in SMALL_DATA.items() if key.startswith('test_dataloader') and 'scale' not in key}
+# One epoch of them, without a look at its result; its checkpoint is called as that of the last of 300.
+AS_THE_LAST = {
+    **SMALL_DATA,
+    'train_cfg.max_epochs': 1,
+    'default_hooks.checkpoint.interval': 1,
+    'default_hooks.checkpoint.filename_tmpl': 'epoch_300.pth',
+}
+
+
+def options(values: dict) -> str:
+    return ' '.join(['--cfg-options', *(f'{key}={value}'.replace(' ', '') for key, value in values.items())])
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a test types a command.
+
+    Attributes:
+        words: what stands for words of the command.
+        more: what is added to make it small.
+        slow: it waits for the slow tests.
+        why: it is not run, because …; its arguments are checked.
+    """
+
+    words: dict[str, str] = field(default_factory=dict)
+    more: str = ''
+    slow: bool = False
+    why: str = ''
+
+
+# What stands for the words of all commands, unless a rule says otherwise.
+WORDS = {
+    '--coco DIR': '--coco mine',
+    'IMAGE': 'photo.jpg',
+    'CONFIG': GRID,
+    'CONFIG2': 'configs/demo/solo_tiny_shapes.py',
+    'CHECKPOINT': 'random_grid.pth',
+    'CHECKPOINT2': 'random_solo.pth',
+    'H': '64',
+    'W': '96',
+    'N': '10',
+}
+# Full-size models for which a small one stands.
+SMALL = {
+    'configs/solo/solo_r50_fpn_1x_coco.py': 'configs/demo/solo_tiny_shapes.py',
+    'configs/solo/solo_r50_fpn_3x_coco.py': 'configs/demo/solo_tiny_shapes.py',
+    'configs/aggmask/aggmask-solo_r50_fpn_3x_coco.py': GRID,
+    'configs/blendmask/blendmask_r50_fpn_3x_coco.py': BOXED,
+    'configs/a2fpn/mask-rcnn_r50_fpn_1x_coco.py': BOXED,
+}
+SHAPES = Rule({'shapes': 'new_shapes', 'mine': 'new_mine'}, '--images 4 --val-images 2 --size 64')
+SMALL_RUN = Rule(more='--shape 64 96 --runs 1', slow=True)
+RULES = {
+    'make': Rule(),  # as make -n
+    'pip install': Rule(why='it installs; the extras that it names are looked up'),
+    'source': Rule(why='it is of the shell'),
+    'tensorboard': Rule(why='the tests do without that package'),
+    'python -m pytest': Rule(why='it is these tests'),
+    'mmagg': Rule({'COMMAND': 'doctor', '…': '--help', 'get-flops': 'get-flops --help', 'analyse-confusion': '--help'}),
+    'python -m mmagg': Rule({'COMMAND': '--version'}),
+    'tools/dist_train.sh': Rule(why='it takes many processes; tests/cli/test_train.py has two'),
+    'NNODES=2': Rule(why='it takes two machines'),
+    'tools/dist_test.sh': Rule(why='it takes many processes; tests/cli/test_test_tta.py has two'),
+    'tools/slurm_train.sh': Rule(why='it takes a cluster'),
+    'make_shapes': SHAPES,
+    'make_demo': Rule(more=f'--images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
+    'train configs/demo/solo_tiny_fit.py': Rule(more=options(AS_THE_LAST)),
+    'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
+        {'data/mine': 'mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
+    ),
+    'test work_dirs/solo_tiny_fit': Rule(),
+    'train configs/demo/solo_tiny_fit.py --coco NUTS_18': Rule(more=options(AS_THE_LAST), slow=True),
+    'test work_dirs/nuts': Rule(slow=True),
+    'test configs/demo/blendmask_tiny_shapes.py': Rule({'CKPT': 'random_boxed.pth'}, slow=True),
+    'test FCOS_CONFIG': Rule(
+        {'FCOS_CONFIG': BOXED, 'FCOS_CHECKPOINT': 'random_boxed.pth', 'boxes.json': 'new_boxes.json'}
+    ),
+    'demo': Rule(),
+    'browse_dataset': Rule(SMALL, '--number 2'),
+    'cocofy_lvis': Rule(),
+    'mmdet_to_mmagg': Rule(
+        {'SRC.pth': 'solo_r50_fpn_1x_coco.pth', 'CONFIG': 'configs/solo/solo_r50_fpn_1x_coco.py'}, slow=True
+    ),
+    'mmdet_to_mmagg SRC.pth DST.pth --config configs/solov2': Rule(
+        {'SRC.pth': 'solov2_r50_fpn_1x_coco.pth'}, slow=True
+    ),
+    'aggmask_to_mmagg': Rule(
+        {'SRC.pth': 'aggmask_release.pth', 'CONFIG': 'configs/aggmask/aggmask-solo_r50_fpn_3x_coco.py'}, slow=True
+    ),
+    'adelaidet_to_mmagg': Rule(
+        {'SRC': 'R_50_3x.pth', 'CONFIG': 'configs/blendmask/blendmask_r50_fpn_3x_coco.py'}, slow=True
+    ),
+    'show_representations': Rule(SMALL),
+    'show_bases': Rule({**SMALL, 'CONFIG': BOXED, 'CHECKPOINT': 'random_boxed.pth'}),
+    'fit_mask_codec': Rule(more='--workers 1'),
+    'fit_mask_codec --ann TRAIN.json': Rule(more='--workers 1 --iterations 2 --curve 20', slow=True),
+    'boxes_to_masks': Rule({**SMALL, 'CONFIG': BOXED, 'CHECKPOINT': 'random_boxed.pth'}, options(HERE)),
+    'mask_voting': Rule(more=f'--thresholds 0.5 {options(HERE)}'),
+    'mask_voting configs/solo': Rule(SMALL | {'CHECKPOINT': 'random_solo.pth'}, slow=True),
+    'error_analysis': Rule(),
+    'compare': Rule(),
+    'confusion': Rule(),
+    'precision_recall': Rule({'person': 'circle', 'car': 'star'}),
+    'calibration': Rule(),
+    'ap_by_group': Rule(),
+    'paper_tables': Rule(slow=True),
+    'get_flops': Rule(slow=True),
+    'get_flops CONFIG': Rule(),
+    'benchmark': SMALL_RUN,
+    'benchmark CONFIG': Rule(more='--shape 64 96 --runs 1 --candidates 10'),
+    'benchmark CONFIG --vs CONFIG2': SMALL_RUN,
+    'benchmark_evaluation': Rule(more='--images 2'),
+    'benchmark_aggregation': Rule(more='--candidates 4 --shape 16 16 --runs 1'),
+    'benchmark_boxed_masks': SMALL_RUN,
+    'benchmark_neck': SMALL_RUN,
+    'benchmark_reassembly': SMALL_RUN,
+    'benchmark_reassembly --device cuda': Rule(why='it takes a GPU'),
+    'compare_learning': Rule(more=f'--seeds 0 {options(ONE_EPOCH)}', slow=True),
+}
+
+
+def ours(argv: list[str]) -> list[str] | None:
+    """What follows ``mmagg`` in a command of ours; None for another program."""
+    if argv[0] == 'python' and argv[1].startswith('tools/'):
+        assert (ROOT / argv[1]).is_file(), f'no {argv[1]}'
+        return [Path(argv[1]).stem.replace('_', '-'), *argv[2:]]
+    return argv[1:] if argv[0] == 'mmagg' else argv[3:] if argv[:3] == ['python', '-m', 'mmagg'] else None
+
+
+def rule_of(command: str) -> Rule:
+    """The rule whose words begin the command, of a script its name and what follows; the longest one counts."""
+    text = re.sub(r'^python tools/(?:\w+/)*(\w+)\.py', r'\1', ' '.join(words(command)))
+    fitting = [start for start in RULES if re.match(rf'{re.escape(start)}(?![\w-])', text)]
+    assert fitting, f'a rule in {Path(__file__).name} is missing for: {command}'
+    return RULES[max(fitting, key=len)]
+
+
+def typed(command: str, rule: Rule) -> list[str]:
+    """The words that the test types."""
+    text = '\0'.join(['', *words(command), ''])
+    for old, new in (WORDS | rule.words).items():
+        text = text.replace(f' {old} '.replace(' ', '\0'), f' {new} '.replace(' ', '\0'))
+    return [*filter(None, text.split('\0')), *rule.more.split()]
