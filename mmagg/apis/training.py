@@ -87,15 +87,7 @@ def train(
     """
     secure_loading(trust=trust_checkpoint)
     name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
-    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
-        if not cfg.get(part):
-            raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
-    for length in ('max_epochs', 'max_iters'):
-        value = cfg.train_cfg.get(length, 1)
-        if not isinstance(value, int | float) or value < 1:
-            raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
-    if val_loss and not cfg.get('val_dataloader'):
-        raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
+    _check_parts(cfg, name, val_loss=val_loss)
     main = is_main(launcher)
     with options_kept(cfg, {*(cfg_options or ())} - {'resume'}):  # which says the same as the argument
         cfg.launcher = launcher
@@ -107,14 +99,14 @@ def train(
         checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
     if tensorboard:
         _use_tensorboard(cfg)
-    if allow_partial and not cfg.get('load_from'):
-        raise InputError('--allow-partial: the config has no load_from, so no checkpoint is loaded')
+    fresh = checkpoint is None and cfg.get('load_from')
+    if allow_partial and not fresh:
+        raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
     check_watched_scores(cfg, name, val_loss=val_loss)
     if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
         return work_dir
     check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
     prepare_model(cfg, launcher)
-    fresh = checkpoint is None and cfg.get('load_from')
     pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
     name_visualizer(cfg)
     if 'mask_format' in (cfg.model.get('test_cfg') or {}):
@@ -133,19 +125,8 @@ def train(
             load_weights(model, checkpoint, cfg.load_from)
         if pretrained is not None:
             runner.register_hook(pretrained)
-        curves = _watch(runner, val_loss=val_loss)
-        name_images_in_errors(runner.train_dataloader.dataset)
-        if runner.val_loop is not None:
-            name_images_in_errors(runner.val_dataloader.dataset)
-        try:
-            runner.train()
-        except BaseException:
-            with suppress(Exception):
-                runner.visualizer.close()  # writes what it has, which mmengine lets it do at the end only
-            raise
-        finally:
-            if start.started:
-                curves.draw(runner)
+        _watch(runner, val_loss=val_loss)
+        _run(runner, start)
     end_processes()
     return work_dir
 
@@ -153,6 +134,19 @@ def train(
 def unwrapped(runner: Runner) -> nn.Module:
     """The runner's model without the wrapper of distributed training."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
+    """Refuse a config that lacks what a training, or its validation, needs."""
+    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if not cfg.get(part):
+            raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
+    for length in ('max_epochs', 'max_iters'):
+        value = cfg.train_cfg.get(length, 1)
+        if not isinstance(value, int | float) or value < 1:
+            raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
+    if val_loss and not cfg.get('val_dataloader'):
+        raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
 
 
 def _use_tensorboard(cfg: Config) -> None:
@@ -166,9 +160,12 @@ def _use_tensorboard(cfg: Config) -> None:
     visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
 
 
-def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
-    """Add the hooks that every training has, unless the config has them; returns the one that draws the curves."""
+def _watch(runner: Runner, *, val_loss: bool) -> None:
+    """Add what every training has, unless the config has it: hooks, and the filter of its log."""
     runner.logger.addFilter(LogLines())
+    for loop in (runner.train_loop, runner.val_loop):
+        if loop is not None:
+            name_images_in_errors(loop.dataloader.dataset)
     present = {type(hook) for hook in runner.hooks}
     # Not by the config: it is saved for testing, where mmagg may be unknown.
     for kind in (
@@ -182,9 +179,21 @@ def _watch(runner: Runner, *, val_loss: bool) -> LearningCurvesHook:
             runner.register_hook(kind())
     if cap := detection_cap(runner.cfg):
         runner.register_hook(DetectionCapHook(cap))
+
+
+def _run(runner: Runner, start: StartHook) -> None:
+    """Train; what there is to write is written however it ends."""
     curves = LearningCurvesHook()
     runner.register_hook(curves)
-    return curves
+    try:
+        runner.train()
+    except BaseException:
+        with suppress(Exception):
+            runner.visualizer.close()  # writes what it has, which mmengine lets it do at the end only
+        raise
+    finally:
+        if start.started:
+            curves.draw(runner)
 
 
 def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite: bool, main: bool) -> dict | None:

@@ -107,6 +107,6 @@ def test_nothing_is_written_for_a_refused_one(tiny_config: Path, shapes_folder: 
     options = {'load_from': str(tmp_path / 'a.pth')}
     with pytest.raises(InputError, match='load_from'):
         train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'run', cfg_options=options)
-    with pytest.raises(InputError, match='--allow-partial: the config has no load_from'):
+    with pytest.raises(InputError, match='--allow-partial: the training starts from no other'):
         train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'run', allow_partial=True)
     assert not (tmp_path / 'run').exists()
