@@ -112,7 +112,8 @@ def test_a_run_is_not_overwritten(train, held, tmp_path):
 
 def test_a_refused_training_leaves_the_work_dir_as_it_was(train, held, tmp_path):
     before = files(held)
-    code, errors = train(held, '--resume', options=('train_dataloader.sampler.type=Nothing',))  # seen by the last check
+    late = ('train_dataloader.sampler.type=Nothing', 'train_cfg.max_iters=3')  # seen by the last check
+    code, errors = train(held, '--resume', options=late)
     assert (code, len(errors)) == (2, 1)
     assert files(held) == before
     code, errors = train(tmp_path / 'new/one', '--resume', held / 'iter_1.pth', options=(OTHER_MODEL,))
