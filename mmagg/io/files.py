@@ -1,5 +1,6 @@
 """JSON files, and outputs that are written whole or not at all."""
 
+import gc
 import json
 import os
 import sys
@@ -56,10 +57,15 @@ def read_json(path: str | Path) -> Any:
     size = path.stat().st_size
     if size > LARGE:
         tqdm.write(f'reading {path} ({size / 1e6:.0f} MB) ...', file=sys.stderr)
+    collecting = gc.isenabled()
+    gc.disable()  # looking for garbage among millions of new dicts would take as long as reading them
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except RecursionError as error:
         raise ValueError('lists or dicts are nested too deeply') from error
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def check_folder(path: Path, flag: str = '--out') -> None:
