@@ -77,7 +77,7 @@ def side_by_side(
         ]
         return Titled(drawn, title, legend)
 
-    objects = _of_image(truth.objects, image)
+    objects = truth.objects[truth.objects.images == image]
     panels, found_by = [], []
     for title, result in detections.items():
         mine = result[(result.images == image) & (result.scores >= score_thr)]
@@ -103,8 +103,3 @@ def judged(objects: Objects, detections: Detections) -> tuple[np.ndarray, np.nda
     of_others, _ = most_overlapped(pairs.where(unlike & ~objects.crowd[pairs.objects]), len(detections))
     verdicts = np.select([right, wrong & (of_others >= SAME), wrong], list(OF_DETECTIONS)[:-1], OTHER)
     return verdicts, np.isin(np.arange(len(objects)), matches[right])
-
-
-def _of_image(objects: Objects, image: int) -> Objects:
-    mine = objects.images == image
-    return Objects(**{name: values[mine] for name, values in vars(objects).items()})
