@@ -9,12 +9,12 @@ import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import listed, load_checkpoint, misfits
 from mmagg.apis.origins import converter_hint
+from mmagg.engine.bare_model import bare_model
 from mmagg.io.errors import InputError
 
 LEAST = 0.5  # of the numbers in a model's parameters
@@ -36,8 +36,7 @@ class LoadFromHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the model's own weights in the place of those that do not fit."""
         if not runner._resume:
-            model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-            checkpoint['state_dict'] = {**model.state_dict(), **self.taken}
+            checkpoint['state_dict'] = {**bare_model(runner).state_dict(), **self.taken}
             self.taken = {}
             runner.logger.info(self.line)
 

@@ -22,9 +22,9 @@ from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, start_processes
 from mmagg.apis.report import RunReport
-from mmagg.apis.training import unwrapped
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
+from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.log_lines import LogLines
@@ -121,7 +121,7 @@ def test(
     start_processes(cfg, launcher)
 
     runner = _runner_for_testing(cfg)
-    detector = detector_of(unwrapped(runner))
+    detector = detector_of(bare_model(runner))
     load_weights(detector, content, checkpoint)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
         for_inference(detector)
@@ -130,7 +130,7 @@ def test(
     _compare_classes(runner, checkpoint_classes(content))
     name_images_in_errors(runner.test_dataloader.dataset)
     _check_images(runner)
-    page = None if report is None else RunReport(runner, report, model=unwrapped(runner), compiled=compile)
+    page = None if report is None else RunReport(runner, report, model=bare_model(runner), compiled=compile)
     writers = _writers(runner, out) + ([] if page is None else [page.results])
     runner.test_evaluator.metrics[:0] = writers  # before the scores
     if show_dir is not None:

@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 
 from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
@@ -25,6 +23,7 @@ from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
@@ -116,7 +115,7 @@ def train(
     with left_alone(work_dir, started=lambda: start.started, main=main):
         runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
         runner.register_hook(start)
-        model = unwrapped(runner)
+        model = bare_model(runner)
         if 'model.test_cfg.mask_format' not in (cfg_options or {}):
             return_rle(model)  # for validation
         if compile:
@@ -129,11 +128,6 @@ def train(
         _run(runner, start)
     end_processes()
     return work_dir
-
-
-def unwrapped(runner: Runner) -> nn.Module:
-    """The runner's model without the wrapper of distributed training."""
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 from mmdet.registry import HOOKS
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.hooks import RemovableHandle
+
+from mmagg.engine.bare_model import bare_model
 
 
 def add_auxiliary_losses(detector: nn.Module) -> RemovableHandle:
@@ -42,7 +43,7 @@ class AuxiliaryLossHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Add the losses."""
-        self._handle = add_auxiliary_losses(runner.model.module if is_model_wrapper(runner.model) else runner.model)
+        self._handle = add_auxiliary_losses(bare_model(runner))
 
     def after_train(self, runner: Runner) -> None:
         """Leave the model as it was."""

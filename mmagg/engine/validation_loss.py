@@ -13,12 +13,13 @@ from mmdet.registry import HOOKS
 from mmengine.dataset import Compose, DefaultSampler
 from mmengine.dist import all_reduce, get_dist_info, is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+
+from mmagg.engine.bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -62,7 +63,7 @@ class ValidationLossHook(Hook):
         """Compute and log."""
         if self.loader is None:
             return
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = bare_model(runner)
         losses = {f'val/{name}': x for name, x in mean_losses(model, self.loader, runner.optim_wrapper).items()}
         (metrics if metrics is not None else {}).update(losses)
         # Not by mmengine's message hub: it would average them over validations, as it averages losses over iterations.
