@@ -27,9 +27,11 @@ from mmagg.datasets.coco_folder import (
     with_num_classes,
 )
 from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets_of, is_local
+from mmagg.datasets.config_parts import dicts
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 
+ANNOTATIONS = ('ann_file', 'lvis_file')  # keys of data sets and metrics
 Purpose = Literal['train', 'test', 'show']
 
 
@@ -61,8 +63,14 @@ def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
         cfg: a config or a part of one; None for none.
         coco: the folder.
     """
-    places = [place(Path(coco or ''), split) for split in ('train', 'val') for place in (annotation_file, image_folder)]
-    return [*_named(cfg), *(places if coco is not None else ())]
+    files = []
+    for _, part in dicts(cfg):
+        prefix = part.get('data_prefix')
+        names = [*map(part.get, ANNOTATIONS), *(prefix.values() if isinstance(prefix, dict) else ())]
+        files += [Path(part.get('data_root') or '', name) for name in names if isinstance(name, str)]
+    if coco is not None:
+        files += [place(Path(coco), split) for split in ('train', 'val') for place in (annotation_file, image_folder)]
+    return files
 
 
 def check_data(
@@ -149,28 +157,36 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
 
 
 def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None:
-    """Refuse an evaluator that has other annotations than the data set whose results it gets.
+    """Refuse an evaluator that has other images than the data set whose results it gets.
 
-    Ids and names of images do not tell: splits may count from 1 each.
+    Other annotations of exactly the same images are said. A part of them is refused: splits may count from 1 each.
     """
     for key, evaluator in evaluators:
         seen = [source for source in sources if source.stage == key.partition('_')[0]]
         path = Path(evaluator['ann_file'])
-        if len(seen) == 1 and not filecmp.cmp(path, seen[0].annotations, shallow=False):
+        if len(seen) != 1 or filecmp.cmp(path, seen[0].annotations, shallow=False):
+            continue
+        if _image_names(path) == _image_names(seen[0].annotations):
+            note = f'note: the scores are by {key}.ann_file, {path}, not by the annotations of {seen[0].annotations}'
+            tqdm.write(note, file=sys.stderr)
+        else:
             raise InputError(
                 f'{seen[0].key}.ann_file is {seen[0].annotations}, but {key}.ann_file is {path}, which differs: '
                 'predictions would be compared with the objects of other images; set both to the same file'
             )
 
 
+def _image_names(path: Path) -> set[tuple]:
+    with coco_format(path):
+        return {(image['id'], image['file_name']) for image in read_coco(path).images}
+
+
 def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
     """The configs of the evaluators with an annotation file that can be read here, each with its dotted key."""
     for stage in stages:
-        found = cfg.get(f'{stage}_evaluator') or ()
-        several = isinstance(found, list | tuple)
-        for index, evaluator in enumerate(found if several else [found]):
+        for key, evaluator in dicts(cfg.get(f'{stage}_evaluator'), f'{stage}_evaluator'):
             if evaluator.get('ann_file') and is_local(evaluator, evaluator['ann_file']):
-                yield f'{stage}_evaluator' + (f'.{index}' if several else ''), evaluator
+                yield key, evaluator
 
 
 def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose) -> None:
@@ -186,14 +202,3 @@ def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose)
         raise InputError(
             f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
         )
-
-
-def _named(part: Any) -> Iterator[Path]:
-    """Annotation files and image folders of a config's part, and of all that is inside it."""
-    if isinstance(part, Config | dict):
-        prefix = part.get('data_prefix')
-        names = [part.get('ann_file'), *(prefix.values() if isinstance(prefix, dict) else ())]
-        yield from (Path(part.get('data_root') or '', name) for name in names if isinstance(name, str))
-        part = list(part.values())
-    for inner in part if isinstance(part, list | tuple) else ():
-        yield from _named(inner)

@@ -5,11 +5,12 @@ the file was read, and nobody reads them any more. Such an option is refused, wi
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.runner import Runner
 
+from mmagg.datasets.config_parts import parts
 from mmagg.io.errors import InputError
 
 # Read by mmengine or mmdet, but no argument of the Runner.
@@ -43,7 +44,7 @@ def refuse_helper(key: str, cfg: Mapping[str, Any]) -> None:
     read = READ_KEYS - ({'data_preprocessor'} if (cfg.get('model') or {}).get('data_preprocessor') else set())
     if name in read or name not in cfg:
         return
-    places = list(_places({key: value for key, value in cfg.items() if key in read}))
+    places = list(parts({key: value for key, value in cfg.items() if key in read}))
     named = [place for place, _ in places if _last(place) == name]
     same = [place for place, held in places if _says(place, held, name, cfg[name])]
     found = sorted(same, key=lambda place: _last(place) != name) or named
@@ -53,15 +54,6 @@ def refuse_helper(key: str, cfg: Mapping[str, Any]) -> None:
         f'--cfg-options {key}: `{name}` is a helper variable of the config file and has been used already; '
         f'set {instead or "it in the file itself"}'
     )
-
-
-def _places(part: Any, where: str = '') -> Iterator[tuple[str, Any]]:
-    """All dotted keys below a part of a config, with their values."""
-    items = part.items() if isinstance(part, Mapping) else enumerate(part) if _is_list(part) else ()
-    for key, value in items:
-        place = f'{where}.{key}' if where else str(key)
-        yield place, value
-        yield from _places(value, place)
 
 
 def _says(place: str, held: Any, name: str, value: Any) -> bool:
@@ -77,7 +69,3 @@ def _says(place: str, held: Any, name: str, value: Any) -> bool:
 
 def _last(place: str) -> str:
     return place.rpartition('.')[2]
-
-
-def _is_list(part: Any) -> bool:
-    return isinstance(part, Sequence) and not isinstance(part, str)

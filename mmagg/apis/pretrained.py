@@ -4,8 +4,8 @@ mmengine imports torchvision to learn the URL behind ``torchvision://resnet50``,
 already. Here names are looked up in the table that mmengine ships, which is torchvision's own where it is installed.
 """
 
+import re
 import sys
-from collections.abc import Iterator
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -20,6 +20,7 @@ from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import get_deprecated_model_names, get_external_models, get_torchvision_models
 
 from mmagg.apis.launch import is_main
+from mmagg.datasets.config_parts import dicts
 from mmagg.io.errors import InputError, one_line
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
 
@@ -82,18 +83,21 @@ def load_from_web(filename: str, map_location: object = None) -> dict:
 def prepare_model(cfg: Config, launcher: str) -> None:
     """Make sure that the model of a training can be built: its codecs have content, its weights are here and whole.
 
-    The main process alone does it, as `mmagg.apis.data.check_annotations`.
+    The main process alone does it, as `mmagg.apis.data.check_data`.
 
     Raises:
         InputError: names the part of the config, what it lacks and what to do.
     """
     if not is_main(launcher):
         return
-    parts = list(_parts(cfg.model, 'model'))
+    parts = list(dicts(cfg.model, 'model'))
     if not cfg.get('load_from'):  # a checkpoint brings the content of its codecs with it
         for place, part in parts:
             _check_codec(place, part)
-    sources = {place: part.checkpoint for place, part in parts if _is_pretrained(part)}
+    # An initialiser among several is named by all of them: an option replaces a list as a whole.
+    sources = {
+        re.sub(r'(?<=\.init_cfg)\..*', '', place): part.checkpoint for place, part in parts if _is_pretrained(part)
+    }
     if '://' in str(cfg.get('load_from')):
         sources['load_from'] = cfg.load_from
     for place, source in sources.items():
@@ -114,16 +118,6 @@ def _torchvision_urls(name: str) -> dict[str, str]:
         return get_torchvision_models()  # also `resnet50.imagenet1k_v2`
     except (ImportError, RuntimeError):  # not there, or made for another torch
         return urls
-
-
-def _parts(part: object, place: str) -> Iterator[tuple[str, dict]]:
-    """All dicts of a config with their places, ``model.backbone.init_cfg``."""
-    if isinstance(part, dict):
-        yield place, part
-    items = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, (list, tuple)) else ()
-    for key, value in items:
-        # An initialiser among several is named by all of them: an option replaces a list as a whole.
-        yield from _parts(value, place if place.endswith('.init_cfg') else f'{place}.{key}')
 
 
 def _is_pretrained(part: dict) -> bool:

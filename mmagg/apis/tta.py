@@ -8,6 +8,8 @@ from mmengine.config import Config
 from mmengine.model import BaseTTAModel
 from torch import nn
 
+from mmagg.datasets.coco_folder import unwrapped
+from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
 from mmagg.models.detectors import MaskTTAModel
 
@@ -26,23 +28,20 @@ def use_tta(cfg: Config, cfg_options: Collection[str] | None = None) -> None:
         InputError: the config has no `tta_pipeline`, and `pipeline_of_views` refuses its test pipeline; or it has one,
             and an option changes the test pipeline, which it replaces.
     """
-    dataset = cfg.test_dataloader.dataset
-    while 'dataset' in dataset:  # RepeatDataset and its like
-        dataset = dataset['dataset']
+    dataset = unwrapped(cfg.test_dataloader.dataset)
     if cfg.get('tta_pipeline') is None:
         cfg.tta_pipeline = pipeline_of_views(dataset.get('pipeline') or [])
     elif lost := [key for key in cfg_options or () if re.match(r'test_dataloader\.(dataset\.)+pipeline\b', key)]:
         raise InputError(f'--cfg-options {lost[0]}: --tta takes the tta_pipeline of the config instead; change that')
     dataset['pipeline'] = cfg.tta_pipeline
     wrapper = cfg.get('tta_model') or {}
-    if 'type' in wrapper and _kind(wrapper) == 'DetTTAModel' and _measures_masks(cfg):
+    if type_name(wrapper) == 'DetTTAModel' and _measures_masks(cfg):
         wrapper = {}  # it drops masks; mmdet's RTMDet-Ins inherits it from RTMDet
     cfg.model = {'type': MaskTTAModel.__name__, **wrapper, 'module': cfg.model}
 
 
 def _measures_masks(cfg: Config) -> bool:
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list | tuple) else [cfg.test_evaluator]
-    return any('segm' in (evaluator.get('metric') or ()) for evaluator in evaluators)
+    return any('segm' in (metric.get('metric') or ()) for _, metric in dicts(cfg.test_evaluator))
 
 
 def detector_of(model: nn.Module) -> nn.Module:
@@ -59,7 +58,7 @@ def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
     Raises:
         InputError: the pipeline is another.
     """
-    kinds = [_kind(step) for step in pipeline]
+    kinds = [type_name(step) for step in pipeline]
     if kinds.count('Resize') != 1 or kinds[-1] != 'PackDetInputs' or any('size' in step for step in pipeline):
         raise InputError(
             f'--tta: the test pipeline ({", ".join(kinds)}) should have one Resize, no transform to a fixed size, and '
@@ -75,12 +74,6 @@ def pipeline_of_views(pipeline: Sequence[dict]) -> list[dict]:
         *([step] for step in after),
     ]
     return [*before, dict(type='TestTimeAug', transforms=views)]
-
-
-def _kind(step: dict) -> str:
-    """The name of a transform's class, which a config gives by name, with or without a scope, or as the class."""
-    kind = step['type']
-    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
 
 
 def _resized(resize: dict, factor: float) -> dict:

@@ -6,6 +6,7 @@ from typing import Any
 from mmdet.registry import METRICS
 from mmengine.config import Config
 
+from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.engine.watched_scores import LOSSES, refuse_unknown
 from mmagg.io.errors import InputError
 
@@ -35,33 +36,19 @@ def check_watched_scores(cfg: Config, name: str, *, val_loss: bool) -> None:
             f'{place}={names[0]!r}: config {name} has no validation ({", ".join(VALIDATION)}), so there is no score'
         )
     known = _score_names(cfg.get('val_evaluator'))
-    losses = val_loss or any('ValidationLoss' in _kind(hook) for hook in cfg.get('custom_hooks') or [])
+    losses = val_loss or any('ValidationLoss' in type_name(hook) for hook in cfg.get('custom_hooks') or [])
     for place, names in watched if known is not None else ():
         refuse_unknown(place, [one for one in names if not (losses and one.startswith(LOSSES))], known)
 
 
 def _watched(cfg: Config) -> Iterator[tuple[str, list[str]]]:
     """What a config's hooks and schedules watch, by their place in it."""
-    hooks = [(f'default_hooks.{key}', hook) for key, hook in (cfg.get('default_hooks') or {}).items()]
-    hooks += [(f'custom_hooks.{place}', hook) for place, hook in enumerate(cfg.get('custom_hooks') or [])]
-    for place, hook in hooks:
-        if isinstance(hook, dict) and (best := hook.get('save_best')):
-            yield f'{place}.save_best', [best] if isinstance(best, str) else list(best)
-        if 'EarlyStopping' in _kind(hook):
-            yield f'{place}.monitor', [hook.get('monitor')]
-    schedules = cfg.get('param_scheduler') or []
-    for place, schedule in _listed(schedules, 'param_scheduler'):
-        if 'ReduceOnPlateau' in _kind(schedule):
-            yield f'{place}.monitor', [schedule.get('monitor', 'loss')]
-
-
-def _listed(schedules: Any, place: str) -> Iterator[tuple[str, Any]]:
-    """Schedules with their places: of one optimiser or, by name, of several."""
-    if isinstance(schedules, dict) and 'type' in schedules:
-        yield place, schedules
-    elif isinstance(schedules, dict | list | tuple):
-        for key, part in schedules.items() if isinstance(schedules, dict) else enumerate(schedules):
-            yield from _listed(part, f'{place}.{key}')
+    for key in ('default_hooks', 'custom_hooks', 'param_scheduler'):
+        for place, part in dicts(cfg.get(key), key):
+            if best := part.get('save_best'):
+                yield f'{place}.save_best', [best] if isinstance(best, str) else list(best)
+            if any(kind in type_name(part) for kind in ('EarlyStopping', 'ReduceOnPlateau')):
+                yield f'{place}.monitor', [part.get('monitor', 'loss')]
 
 
 def _score_names(evaluator: Any) -> list[str] | None:
@@ -77,9 +64,3 @@ def _score_names(evaluator: Any) -> list[str] | None:
             return None
         result += names
     return result
-
-
-def _kind(part: Any) -> str:
-    """The name of the class that a part of a config names."""
-    kind = part.get('type', '') if isinstance(part, dict) else ''
-    return kind if isinstance(kind, str) else kind.__name__

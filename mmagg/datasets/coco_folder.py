@@ -11,12 +11,12 @@ import colorsys
 import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmagg.datasets.coco_file import coco_format, read_coco
+from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
 
 STAGES = ('train', 'val', 'test')
@@ -119,10 +119,9 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
             dataset['ann_file'] = str(annotation_file(folder, split).relative_to(folder))
             dataset['data_prefix'] = {'img': f'{image_folder(folder, split).relative_to(folder)}/'}
             dataset['metainfo'] = metainfo
-        evaluators = cfg.get(f'{stage}_evaluator') or []
-        for evaluator in evaluators if isinstance(evaluators, list | tuple) else [evaluators]:
-            if 'ann_file' in evaluator:
-                evaluator['ann_file'] = str(annotation_file(folder, split))
+        for _, metric in dicts(cfg.get(f'{stage}_evaluator')):
+            if 'ann_file' in metric:
+                metric['ann_file'] = str(annotation_file(folder, split))
 
     heads = list(with_num_classes(cfg.get('model') or {}))
     if cfg.get('model') and not heads:
@@ -146,21 +145,13 @@ def unwrapped(dataset: dict) -> dict:
 
 def _coco_dataset(dataset: dict, where: str) -> dict:
     dataset = unwrapped(dataset)
-    kind = dataset.get('type')
-    name = kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
-    if name.rpartition('.')[2] != 'CocoDataset':
+    if (name := type_name(dataset)) != 'CocoDataset':
         raise ValueError(f'{where} of the config reads a {name}; a COCO-format folder needs a CocoDataset')
     return dataset
 
 
-def with_num_classes(part: Any, where: str = 'model') -> Iterator[tuple[str, dict]]:
+def with_num_classes(model: dict) -> Iterator[tuple[str, dict]]:
     """All dicts of a model config with a `num_classes` that counts object classes, each with its dotted key."""
-    if isinstance(part, dict):
-        if isinstance(part.get('num_classes'), int):
-            yield where, part
-        for key, value in part.items():
-            if key not in OTHER_CLASSES:
-                yield from with_num_classes(value, f'{where}.{key}')
-    elif isinstance(part, list | tuple):
-        for index, value in enumerate(part):
-            yield from with_num_classes(value, f'{where}.{index}')
+    for key, part in dicts(model, 'model'):
+        if isinstance(part.get('num_classes'), int) and not set(key.split('.')) & set(OTHER_CLASSES):
+            yield key, part

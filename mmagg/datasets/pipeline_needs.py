@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mmagg.datasets.config_parts import dicts, type_name
+
 
 def pipeline_needs(dataset: dict) -> dict[str, Any]:
     """Arguments of `check_coco` for a data set.
@@ -14,27 +16,11 @@ def pipeline_needs(dataset: dict) -> dict[str, Any]:
         `masks`: whether masks are loaded, or what is loaded is not said; `resized_to`: the least number of pixels that
         the longer side of an image becomes while its proportions are kept, None if none is resized so.
     """
-    steps = list(_steps(dataset))
-    loading = [step for step in steps if _name(step).endswith('Annotations')]
-    masks = [step.get('with_mask') or 'Polygon' in _name(step) for step in loading]
+    steps = [part for _, part in dicts(dataset) if 'type' in part]
+    loading = [step for step in steps if type_name(step).endswith('Annotations')]
+    masks = [step.get('with_mask') or 'Polygon' in type_name(step) for step in loading]
     longest = [side for step in steps for side in _longer_sides(step)]
     return {'masks': any(masks) or not masks, 'resized_to': min(longest, default=None)}
-
-
-def _steps(part: Any) -> Iterator[dict]:
-    """All dicts with a type, those in lists and dicts included."""
-    if isinstance(part, dict):
-        if 'type' in part:
-            yield part
-        part = part.values()
-    elif not isinstance(part, list | tuple):
-        return
-    for value in part:
-        yield from _steps(value)
-
-
-def _name(step: dict) -> str:
-    return step['type'] if isinstance(step['type'], str) else getattr(step['type'], '__name__', '')
 
 
 def _longer_sides(step: dict) -> Iterator[int]:

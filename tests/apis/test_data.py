@@ -131,6 +131,14 @@ def test_options_for_another_split_of_the_folder(tiny_config, shapes_folder):
     check_data(cfg, ['test'], purpose='test')
 
 
+def test_other_annotations_of_the_same_images(own, shapes_folder, tmp_path, capsys):
+    content = json.loads((shapes_folder / ANN.format('val')).read_text())
+    finer = tmp_path / 'finer.json'
+    finer.write_text(json.dumps({**content, 'annotations': content['annotations'][1:]}))
+    check_data(load_config(own(), {'test_evaluator.ann_file': str(finer)}), ['test'], purpose='test')
+    assert f'note: the scores are by test_evaluator.ann_file, {finer}' in capsys.readouterr().err
+
+
 def test_only_the_data_of_a_command_are_needed(tiny_config, shapes_folder, tmp_path, refused, checkpoint):
     for kept, other in (('val', 'train'), ('train', 'val')):
         folder = tmp_path / kept
