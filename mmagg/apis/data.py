@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
+from mmagg.datasets.coco_file import check_annotations, check_keys, read_coco
 from mmagg.datasets.coco_filter import LeftOut, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -136,8 +136,8 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
     filtered = []
     for path in dict.fromkeys(source.annotations for source in sources):
         content = read_coco(path)  # the largest part of the work for large files, which fill the memory: one at a time
-        with coco_format(path):
-            names = [str(category['name']) for category in content.categories]
+        check_keys(path, 'category', content.categories, 'name')
+        names = [str(category['name']) for category in content.categories]
         if read:  # mmdet crashes or hangs on some that cannot be
             check_annotations(content)
         for source in sources:

@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.datasets.coco_file import coco_format, read_coco
+from mmagg.datasets.coco_file import check_keys, read_coco
 from mmagg.io.errors import InputError
 
 STAGES = ('train', 'val', 'test')
@@ -66,8 +66,8 @@ def class_names(ann_file: Path) -> list[str]:
         InputError: it is not JSON, has no categories, or lists a name or an id twice.
     """
     categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
-    with coco_format(ann_file):
-        names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
+    check_keys(ann_file, 'category', categories, 'name', 'id')
+    names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
     for what, values in (('name', names), ('id', ids)):
         for value in values:
             if values.count(value) > 1:
