@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_annotations, check_keys, read_coco
+from mmagg.datasets.coco_file import check_annotations, check_id, check_keys, read_coco
 from mmagg.datasets.coco_filter import LeftOut, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -140,6 +140,9 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
         names = [str(category['name']) for category in content.categories]
         if read:  # mmdet crashes or hangs on some that cannot be
             check_annotations(content)
+            check_keys(path, 'annotation', content.annotations, 'id')
+            for place, annotation in enumerate(content.annotations):
+                check_id(path, 'annotation', place, 'id', annotation['id'])
         for source in sources:
             if source.annotations == path:
                 compare_classes(source, names, heads)

@@ -99,7 +99,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
     if any(other != classes for other in names.values()):
         differing = sorted(set(names['train']) ^ set(names['val']))
         reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
-        raise ValueError(
+        raise InputError(
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
         )
