@@ -90,6 +90,9 @@ def check_data(
     evaluators = [] if purpose == 'show' else list(_evaluators(cfg, stages))
     _check_files(cfg, [*datasets_of(cfg, stages), *evaluators])
     sources = coco_sources(cfg, stages)
+    for source in sources:
+        if source.dataset._indices in (0, [], ()):
+            raise InputError(f'{source.key}.indices={source.dataset._indices}: no image is left')
     filtered = _check_classes(cfg, sources, read=purpose == 'show')
     _check_evaluators(evaluators, sources)
     if purpose != 'show' and not skip_check:
