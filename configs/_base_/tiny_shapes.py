@@ -19,6 +19,7 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=size, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(type='ThreeChannels'),  # mmdet's DetInferencer is given grey arrays
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),
 ]
 dataset = dict(type='CocoDataset', data_root=data_root, metainfo=dict(classes=classes))
@@ -54,6 +55,7 @@ val_evaluator = dict(
     type='COCOInstanceMetric', ann_file=data_root + 'annotations/instances_val.json', metric=['bbox', 'segm']
 )
 test_evaluator = val_evaluator
+visualizer = dict(type='RLEVisualizer')
 
 max_epochs = 14
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=7)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
+from mmagg.datasets.coco_file import check_annotations, check_id, check_keys, read_coco
 from mmagg.datasets.coco_filter import LeftOut, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -98,6 +98,9 @@ def check_data(
     evaluators = [] if purpose == 'show' else list(_evaluators(cfg, stages))
     _check_files(cfg, [*datasets_of(cfg, stages), *evaluators])
     sources = coco_sources(cfg, stages)
+    for source in sources:
+        if source.dataset._indices in (0, [], ()):
+            raise InputError(f'{source.key}.indices={source.dataset._indices}: no image is left')
     filtered = _check_classes(cfg, sources, read=purpose == 'show')
     _check_evaluators(evaluators, sources)
     if purpose != 'show' and not skip_check:
@@ -144,10 +147,13 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
     filtered = []
     for path in dict.fromkeys(source.annotations for source in sources):
         content = read_coco(path)  # the largest part of the work for large files, which fill the memory: one at a time
-        with coco_format(path):
-            names = [str(category['name']) for category in content.categories]
+        check_keys(path, 'category', content.categories, 'name')
+        names = [str(category['name']) for category in content.categories]
         if read:  # mmdet crashes or hangs on some that cannot be
             check_annotations(content)
+            check_keys(path, 'annotation', content.annotations, 'id')
+            for place, annotation in enumerate(content.annotations):
+                check_id(path, 'annotation', place, 'id', annotation['id'])
         for source in sources:
             if source.annotations == path:
                 compare_classes(source, names, heads)

@@ -135,7 +135,7 @@ def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
     for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
         if not cfg.get(part):
             raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
-    for length in ('max_epochs', 'max_iters'):
+    for length in ('max_epochs', 'max_iters', 'val_interval'):
         value = cfg.train_cfg.get(length, 1)
         if not isinstance(value, int | float) or value < 1:
             raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmagg.io.errors import TRUST_FLAG
+from mmagg.io.errors import TRUST_FLAG, InputError
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -47,7 +47,13 @@ class OptionsAction(argparse.Action):
         for value in values:
             if '=' not in value:
                 parser.error(f'{option_string} {value}: write KEY=VALUE')
-        DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+        try:
+            DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
+        except (AssertionError, RecursionError) as error:  # unbalanced brackets; a dict within a list
+            raise InputError(
+                f'{option_string} {" ".join(values)}: a value is a number, a text or a list of them; what is more goes '
+                'into a config file'
+            ) from error
 
 
 def add_model(parser: argparse.ArgumentParser, config: str = 'config file, or mmdet::<path> for one of mmdet') -> None:

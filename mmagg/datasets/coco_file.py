@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from mmagg.datasets.coco_defects import (
@@ -122,6 +123,26 @@ def coco_format(path: str | Path) -> Iterator[None]:
         raise InputError(f'{path} is not COCO format ({type(error).__name__}: {error})') from error
 
 
+def check_keys(path: str | Path, kind: str, entries: Iterable[Any], *keys: str) -> None:
+    """Make sure that entries are dicts with some keys.
+
+    Args:
+        path: the file.
+        kind: the name of such an entry.
+        entries: all of the file, in order.
+        keys: what each must have.
+
+    Raises:
+        InputError: one is no dict, or has not all keys; the message says which one.
+    """
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise InputError(f'{path} is not COCO format: {kind} {place} is {shortened(entry)}, not a dict')
+        for key in keys:
+            if key not in entry:
+                raise InputError(f'{path} is not COCO format: {kind} {place} has no "{key}"')
+
+
 def check_annotations(content: CocoFile) -> None:
     """Make sure that annotations can be decoded and belong to the images and categories that they seem to.
 
@@ -139,8 +160,10 @@ def check_annotations(content: CocoFile) -> None:
     path = content.path
     with coco_format(path):
         for kind, entries in (('image', content.images), ('category', content.categories)):
+            check_keys(path, kind, entries, 'id')
             for place, entry in enumerate(entries):
-                _check_id(path, kind, place, 'id', entry['id'])
+                check_id(path, kind, place, 'id', entry['id'])
+        check_keys(path, 'annotation', content.annotations)
         for key, part, ids in (
             ('image_id', 'images', content.image_by_id),
             ('category_id', 'categories', content.category_by_id),
@@ -149,13 +172,15 @@ def check_annotations(content: CocoFile) -> None:
                 raise InputError(f'{path} is not COCO format: text and numbers are mixed in the ids of its {part}')
             if len(ids) < len(getattr(content, part)):
                 raise InputError(f'{path} is not COCO format: an id occurs twice in its list of {part}')
+            check_keys(path, 'annotation', content.annotations if ids else (), key)
             as_text = {str(name): name for name in ids}
             for place, annotation in enumerate(content.annotations if ids else ()):
                 name = annotation[key]
-                _check_id(path, 'annotation', place, key, name)
+                check_id(path, 'annotation', place, key, name)
                 if name not in ids and str(name) in as_text:
                     listed = f'that {key[:-3]} is listed as {as_text[str(name)]!r}'
                     raise InputError(f'{path}: annotation {place}: its {key} is {name!r}, but {listed}')
+        check_keys(path, 'image', content.images, 'height', 'width')
         for place, image in enumerate(content.images):
             refuse(path, 'image', place, [size_defect(image['height'], image['width'])])
         lengths = mask_lengths(annotation.get('segmentation') for annotation in content.annotations)
@@ -163,11 +188,15 @@ def check_annotations(content: CocoFile) -> None:
             refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
-def _check_id(path: Path, kind: str, place: int, key: str, value: Any) -> None:
+def check_id(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
+    """Make sure that the value of a key of an entry can be an id.
+
+    Raises:
+        InputError: it is neither text nor a whole number; the message names the file, the entry and the key.
+    """
     if not is_id(value):
-        raise InputError(
-            f'{path} is not COCO format: {kind} {place}: its {key} is {value!r}, neither text nor a whole number'
-        )
+        where = f'{kind} {place}: its {key}'
+        raise InputError(f'{path} is not COCO format: {where} is {shortened(value)}, neither text nor a whole number')
 
 
 def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> Iterator[Defect]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.datasets.coco_file import coco_format, read_coco
+from mmagg.datasets.coco_file import check_keys, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
 
@@ -66,8 +66,8 @@ def class_names(ann_file: Path) -> list[str]:
         InputError: it is not JSON, has no categories, or lists a name or an id twice.
     """
     categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
-    with coco_format(ann_file):
-        names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
+    check_keys(ann_file, 'category', categories, 'name', 'id')
+    names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
     for what, values in (('name', names), ('id', ids)):
         for value in values:
             if values.count(value) > 1:
@@ -99,7 +99,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
     if any(other != classes for other in names.values()):
         differing = sorted(set(names['train']) ^ set(names['val']))
         reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
-        raise ValueError(
+        raise InputError(
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
         )

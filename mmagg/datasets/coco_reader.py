@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from reprlib import repr as shortened
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +15,8 @@ from mmagg.datasets.coco_file import (
     Entry,
     Id,
     check_annotations,
+    check_id,
+    check_keys,
     coco_format,
     in_order,
     is_crowd,
@@ -46,6 +47,7 @@ def read_truth(path: Path, iou_type: str = 'segm') -> Truth:
     with _there(path):
         content = read_coco(path, needed=PARTS, filled=('images',))
     check_annotations(content)
+    check_keys(path, 'category', content.categories, 'name')
     with coco_format(path):
         images, categories = content.image_by_id, content.category_by_id
         image_ids, category_ids = in_order(images), in_order(categories)
@@ -112,15 +114,19 @@ def _columns(
     outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
     key, outline = ('segmentation', _mask) if iou_type == 'segm' else ('bbox', _box)
     items = tqdm(entries.items(), Path(path).name, unit=kind, delay=2, leave=False)
-    # Those of annotations are checked already.
-    lengths = mask_lengths(map(_segmentation, entries.values())) if kind == 'detection' else [0] * len(entries)
+    if kind == 'detection':  # annotations are checked already
+        check_keys(path, kind, entries.values(), 'image_id', 'category_id')
+    lengths = (
+        mask_lengths(entry.get('segmentation') for entry in entries.values())
+        if kind == 'detection'
+        else [0] * len(entries)
+    )
     for i, ((place, entry), length) in enumerate(zip(items, lengths, strict=True)):
         where = f'{path}: {kind} {place}'
-        try:
-            image_id, category_id, value = entry['image_id'], entry['category_id'], entry.get(key)
-            image, label = image_index.get(image_id), label_index.get(category_id)
-        except BAD as error:
-            raise InputError(f'{where} is not COCO format ({type(error).__name__}: {error})') from error
+        image_id, category_id, value = entry['image_id'], entry['category_id'], entry.get(key)
+        check_id(path, kind, place, 'image_id', image_id)
+        check_id(path, kind, place, 'category_id', category_id)
+        image, label = image_index.get(image_id), label_index.get(category_id)
         if image is None or label is None:
             missing = f'image {image_id!r}' if image is None else f'category {category_id!r}'
             raise InputError(f'{where}: the annotations have no {missing}')
@@ -136,10 +142,6 @@ def _columns(
         except BAD as error:
             raise InputError(f'{where}: its "{key}" cannot be used ({type(error).__name__}: {error})') from error
     return images, labels, outlines, areas
-
-
-def _segmentation(entry: Any) -> Any:
-    return entry.get('segmentation') if isinstance(entry, dict) else None
 
 
 def _mask(outline: list | Entry, height: int, width: int) -> tuple[Entry, float]:

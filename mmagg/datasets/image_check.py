@@ -16,6 +16,7 @@ from tqdm import tqdm
 from mmagg.datasets.coco_defects import Severity, size_defect
 from mmagg.datasets.coco_file import Entry
 from mmagg.datasets.findings import Findings
+from mmagg.io.images import decode_image
 
 DECODED = 5000  # images that are decoded at most
 THIN = 100  # times as long as wide, from which on an image is odd
@@ -99,7 +100,7 @@ def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list
 def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Found]:
     name = image['file_name']
     # As mmcv loads it, EXIF orientation applied, but with all bits.
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH) if data.size else None
+    pixels = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
         yield 'fatal', BROKEN, name
         return

@@ -249,7 +249,7 @@ def pictures(
             continue
         numbers = {key: values[index] for key, values in quality._asdict().items()}
         caption = {**numbers, 'name': truth.names[index], 'quality': percent(numbers['quality'])}
-        result[name].append({**caption, 'picture': _jpeg(pair)})
+        result[name].append({**caption, 'picture': _jpeg(pair), 'width': pair.shape[1]})
     return result
 
 

@@ -15,7 +15,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 from tqdm import tqdm
 
-from mmagg.datasets.coco_file import BAD, Entry, check_annotations, coco_format, is_crowd, read_coco
+from mmagg.datasets.coco_file import BAD, Entry, check_annotations, check_keys, coco_format, is_crowd, read_coco
 from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
 from mmagg.ops.rle import decode_mask
@@ -73,15 +73,19 @@ def read_masks(ann_file: Path, *, size: int, workers: int | None = None) -> Obje
         InputError: it is not COCO format, has no masks, or one that cannot be read.
     """
     content = read_coco(ann_file, needed=('annotations', 'categories'))
-    with coco_format(ann_file):
-        check_annotations(content)
-        label_of = {category_id: label for label, category_id in enumerate(content.category_ids())}
-        classes = tuple(category['name'] for category in content.categories)
-        objects = [
-            (outline, annotation['bbox'], float(annotation['area']), label_of[annotation['category_id']])
-            for annotation in content.annotations
-            if (outline := _usable(annotation))
-        ]
+    check_annotations(content)
+    check_keys(ann_file, 'category', content.categories, 'name')
+    label_of = {category_id: label for label, category_id in enumerate(content.category_ids())}
+    classes = tuple(category['name'] for category in content.categories)
+    objects = []
+    for place, annotation in enumerate(content.annotations):
+        with coco_format(f'{ann_file}: annotation {place}'):
+            if not (outline := _usable(annotation)):
+                continue
+            category, box, area = annotation['category_id'], annotation['bbox'], float(annotation['area'])
+        if category not in label_of:
+            raise InputError(f'{ann_file}: annotation {place}: its category_id, {category!r}, is not in the categories')
+        objects.append((outline, box, area, label_of[category]))
     if not objects:
         count = len(content.annotations)
         raise InputError(f'{ann_file}: no mask in its {count} annotations ("segmentation", crowds not counted)')

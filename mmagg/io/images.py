@@ -63,10 +63,23 @@ def read_image(path: Path) -> np.ndarray:
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}') from error
-    image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
+    image = decode_image(content, cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f'{path}: cannot be read as an image')
     return image
+
+
+def decode_image(content: np.ndarray, how: int) -> np.ndarray | None:
+    """The pixels of an image file; None if OpenCV cannot decode it.
+
+    Args:
+        content: (N,) uint8, the file.
+        how: OpenCV's flags.
+    """
+    try:
+        return cv2.imdecode(content, how) if content.size else None
+    except cv2.error:  # its header says more pixels than OpenCV reads
+        return None
 
 
 def bgr_image(pixels: np.ndarray) -> np.ndarray:

@@ -81,6 +81,19 @@ def test_mmdets_inferencer(work_dir: Path, image: Path, tmp_path: Path, kind: st
         assert json.loads(file.read_text())['masks'] == prediction['masks']
 
 
+def test_mmdets_inferencer_takes_arrays_of_any_kind(work_dir: Path, image: Path, tmp_path: Path) -> None:
+    inferencer = DetInferencer(str(work_dir / 'solo.py'), str(work_dir / 'epoch_1.pth'), device='cpu')
+    grey = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)
+    as_bgr = cv2.merge([grey] * 3)
+    kinds = [as_bgr, grey, grey[..., None], np.dstack([grey] * 2), cv2.merge([grey] * 4), grey.astype(np.uint16) << 8]
+    found = inferencer(kinds, out_dir=str(tmp_path), draw_pred=False, return_vis=True, batch_size=2)
+    expected, *others = [prediction['scores'] for prediction in found['predictions']]
+    assert others[:-1] == [expected] * 4  # the last one is resized before it is rounded to 8 bits
+    for picture in found['visualization']:
+        np.testing.assert_array_equal(picture, as_bgr)
+    assert len(list((tmp_path / 'vis').iterdir())) == len(kinds)
+
+
 def test_the_visualizer_draws_rle_as_bitmaps(config: Path, work_dir: Path, image: Path) -> None:
     segmenter = apis.Segmenter(config, work_dir / 'epoch_1.pth', device='cpu')
     sample = segmenter(image)

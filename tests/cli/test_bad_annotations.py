@@ -40,6 +40,9 @@ BAD = {
     'broken runs': (annotation(segmentation={'size': [64, 64], 'counts': [float('inf')]}), 'decoded|broken'),
     'text in a box': (annotation(bbox=[1, 2, '3', 4]), 'boxes that are not four numbers'),
     'area of 1e400': (annotation(area=10**400), '"area" is not a finite number'),
+    'no category_id': ({'annotations': [{'image_id': 1}]}, 'annotation 0 has no "category_id"'),
+    'no name of a class': ({'categories': [{'id': 1}]}, 'category 0 has no "name"'),
+    'no id': ({'annotations': [{'image_id': 1, 'category_id': 1}]}, 'annotation 0 has no "id"'),
     'deep nesting': ('[' * 100_000, 'nested too deeply'),
 }
 TOOLS = {
@@ -56,7 +59,8 @@ TOOLS = {
     'compare-results': '{annotations} {results} {results} --out {out}/j',
 }
 QUICK = ('fit-mask-codec', 'analyse-errors')  # those that read no config and whose reader the others share
-CASES = [(bad, tool) for bad in BAD for tool in (TOOLS if bad == 'height of 2^31' else QUICK)]
+ONLY = {'height of 2^31': TOOLS, 'no id': ('browse',)}  # analyses do not read the ids of annotations
+CASES = [(bad, tool) for bad in BAD for tool in ONLY.get(bad, QUICK)]
 CASES += [('deep nesting', tool) for tool in ('train', 'browse')]
 
 

@@ -96,10 +96,10 @@ def last_line(capsys) -> str:
     [
         ('[', 'is not JSON'),
         ({'images': []}, 'is no COCO result file'),
-        ([3], 'detection 0 is not COCO format'),
+        ([3], 'is not COCO format: detection 0 is 3, not a dict'),
         ({'image_id': 77}, 'have no image 77'),
         ({'category_id': 77}, 'have no category 77'),
-        ({'image_id': []}, 'detection 0 is not COCO format'),
+        ({'image_id': []}, 'detection 0: its image_id is [], neither text nor a whole number'),
         ({'score': 'high'}, "the score of detection 0 is 'high'"),
         ({'score': float('nan')}, 'not a finite number'),
         ({'score': None}, 'not a finite number'),
@@ -136,7 +136,7 @@ def test_bad_results_end_with_one_line(annotations: Path, tmp_path: Path, capsys
     [
         ({'images': []}, 'has no images'),
         ({'categories': None}, 'is not COCO format'),
-        ({'images': [{'id': 1}]}, "is not COCO format (KeyError: 'height')"),
+        ({'images': [{'id': 1}]}, 'is not COCO format: image 0 has no "height"'),
         ({'images': [{'id': 1, 'height': 4, 'width': 4}] * 2}, 'an id occurs twice in its list of images'),
         ({'annotations': [{'image_id': 1, 'category_id': 1}]}, 'annotation 0 has no "segmentation"'),
     ],

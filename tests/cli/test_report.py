@@ -175,6 +175,16 @@ def test_more_detections_than_coco_counts(tested: Evaluation, tmp_path: Path) ->
     assert ' 120 detections' in written(replace(tested, max_dets=120), tmp_path).text
 
 
+def test_pictures_are_shown_as_large_as_they_are(tested: Evaluation, tmp_path: Path) -> None:
+    page = written(tested, tmp_path)
+    widths = [
+        int(width) for width in re.findall(r'<figure style="width: (\d+)px">\s*<img src="data:image/jpeg', page.source)
+    ]
+    assert widths == [picture.shape[1] for picture in page.pictures()] != []
+    # An image with a relative width counts as 0 for such a box, which would shrink it.
+    assert 'min-content' not in page.source
+
+
 def test_an_image_that_cannot_be_drawn_does_not_cost_the_page(tested: Evaluation, tmp_path: Path, capsys) -> None:
     page = written(replace(tested, image_folder=tmp_path / 'elsewhere'), tmp_path)
     assert not page.pictures()
@@ -238,6 +248,9 @@ def test_looks_right_in_a_browser(browser, tested: Evaluation, tmp_path: Path, w
     seen = json.loads(re.search('data-probe="([^"]+)"', dom)[1].replace('&quot;', '"'))
     assert seen['broken'] == 0
     assert seen['width'] <= seen['room'] == width, 'nothing runs out of the window'
+
+    if width == 1200:
+        assert [round(box[2]) for box in seen['pictures']] == [picture.shape[1] for picture in page.pictures()]
 
     shot = tmp_path / 'page.png'
     browser(tmp_path / 'out/report.html', (width, seen['height']), f'--screenshot={shot}')

@@ -135,7 +135,9 @@ def test_numbers_ascend_and_texts_stay_in_order() -> None:
 def test_files_that_are_not_coco_format_are_refused() -> None:
     sound = annotated()
     for file, message in (
-        (replace(sound, images=[{'id': 7}]), "KeyError: 'height'"),
+        (replace(sound, images=[{'id': 7}]), 'image 0 has no "height"'),
+        (replace(sound, categories=[None]), 'category 0 is None, not a dict'),
+        (replace(sound, annotations=[{}]), 'annotation 0 has no "image_id"'),
         (replace(sound, images=[{'id': 7}, {'id': '7'}]), 'text and numbers are mixed in the ids of its images'),
         (replace(sound, images=[{'id': True}]), 'image 0: its id is True, neither text nor a whole number'),
         (replace(sound, categories=[{'id': 1.5}]), 'category 0: its id is 1.5, neither text nor a whole number'),

@@ -210,7 +210,10 @@ def test_files_that_are_no_annotations_are_one_line(tmp_path: Path) -> None:
         (tmp_path / 'text.json', 'is not COCO format'),
         (tmp_path / 'list.json', 'is not COCO format'),
         (write(tmp_path / 'flat.json', [annotation(TRIANGLE, box)]), 'annotation 0: polygons that are not lists'),
-        (write(tmp_path / 'class.json', [annotation([TRIANGLE], box, category_id=1)]), 'is not COCO format'),
+        (
+            write(tmp_path / 'class.json', [annotation([TRIANGLE], box, category_id=1)]),
+            'annotation 0: its category_id, 1,',
+        ),
         (write(tmp_path / 'empty.json', []), 'no mask in its 0 annotations'),
         (write(tmp_path / 'boxes.json', [annotation([], box)] * 3), 'no mask in its 3 annotations'),
         (write(tmp_path / 'size.json', [annotation({'counts': 'x'}, box)]), 'annotation 0: the size of its run-length'),

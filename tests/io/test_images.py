@@ -1,12 +1,15 @@
 """Images are found, read and written, whatever their names and formats."""
 
 import os
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from mmagg.datasets.findings import Finding, Findings
+from mmagg.datasets.image_check import check_images
 from mmagg.io.errors import InputError
 from mmagg.io.images import bgr_image, find_images, read_image, write_image
 
@@ -82,3 +85,17 @@ def test_an_image_stays_what_it_is() -> None:
 def test_arrays_that_are_no_images(pixels: np.ndarray) -> None:
     with pytest.raises(InputError, match=r'^image: an array of \S+, shape \(.*\); give [^\n]+$'):
         bgr_image(pixels)
+
+
+def test_a_header_of_more_pixels_than_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / 'huge.png'
+    assert cv2.imwrite(str(path), PIXELS)
+    content = path.read_bytes()
+    header = b'IHDR' + (100_000).to_bytes(4, 'big') * 2 + content[24:29]
+    path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + content[33:])
+    with pytest.raises(InputError, match=r'huge\.png: cannot be read as an image'):
+        read_image(path)
+    findings = Findings()
+    image = {'id': 1, 'file_name': 'huge.png', 'width': 100, 'height': 100}
+    check_images(findings, [image], tmp_path, decode=True, resized_to=None)
+    assert findings.summary() == [Finding('fatal', 'images that cannot be decoded: 1 (huge.png)')]
