@@ -7,7 +7,7 @@ the model sees, the classes are those of the annotation files and as many as the
 import filecmp
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mmengine.config import Config
@@ -17,7 +17,7 @@ from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
 from mmagg.datasets.coco_file import check_annotations, coco_format, read_coco
-from mmagg.datasets.coco_filter import LeftOut, left_out
+from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
     annotation_file,
@@ -144,6 +144,7 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
             if source.annotations == path:
                 compare_classes(source, names, heads)
                 filtered.append(left_out(source, content))
+                check_indices(filtered[-1])
     compare_labels(sources)
     return [found for found in filtered if found.small or found.empty]
 
@@ -156,11 +157,34 @@ def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None
     for key, evaluator in evaluators:
         seen = [source for source in sources if source.stage == key.partition('_')[0]]
         path = Path(evaluator['ann_file'])
-        if len(seen) == 1 and not filecmp.cmp(path, seen[0].annotations, shallow=False):
+        if len(seen) > 1:
+            _check_joined(key, path, seen)
+        elif seen and not filecmp.cmp(path, seen[0].annotations, shallow=False):
             raise InputError(
                 f'{seen[0].key}.ann_file is {seen[0].annotations}, but {key}.ann_file is {path}, which differs: '
                 'predictions would be compared with the objects of other images; set both to the same file'
             )
+
+
+def _check_joined(key: str, path: Path, sources: list[CocoSource]) -> None:
+    """Refuse an evaluator for several data sets, unless its file has the images of all, each with an id of its own."""
+    known, told = _images(path), set()
+    for source in sources:
+        images = _images(source.annotations)
+        strange = next((one for one, name in images.items() if known.get(one) != name or one in told), None)
+        if strange is not None:
+            raise InputError(
+                f'{key}.ann_file is {path}, to which image {strange!r} of {source.key}, {images[strange]}, is another '
+                'or unknown: give it a file of the images of all data sets, with ids that differ, or use '
+                "mmdet's MultiDatasetsEvaluator"
+            )
+        told |= images.keys()
+
+
+def _images(path: Path) -> dict[Any, str]:
+    """The file names of an annotation file's images, without folders, by their ids."""
+    with coco_format(path):
+        return {image['id']: PurePosixPath(image['file_name']).name for image in read_coco(path).images}
 
 
 def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
