@@ -182,7 +182,7 @@ def _refuse_unread(key: str, reads: Collection[str]) -> None:
 
 
 def _refuse_single_value(key: str, value: object, part: Any) -> None:
-    """Refuse an option for one of several values, or for a part of a tuple: mmengine merges into lists of dicts only."""
+    """Refuse an option for one of several values, or for a part of a tuple: mmengine merges lists of dicts only."""
     names = key.split('.')
     for depth, name in enumerate(names):
         if isinstance(part, list | tuple) and name.isdigit() and int(name) < len(part):
