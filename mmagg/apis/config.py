@@ -164,13 +164,16 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
         InputError: names the key, where it failed and the nearest names, or the keys to set instead.
     """
     merged = Config(cfg.to_dict())
+    old = cfg.to_dict()
+    for key, value in options.items():
+        refuse_helper(key, old)
+        _refuse_single_value(key, value, old)
     try:
         merged.merge_from_dict(options)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f'--cfg-options: {_brief(error)}') from error
-    old, new = cfg.to_dict(), merged.to_dict()
+    new = merged.to_dict()
     for key in options:
-        refuse_helper(key, old)
         _check_key(key, old, new)
         _refuse_unread(key, {*reads, 'custom_imports', 'default_scope'})
 
@@ -183,6 +186,21 @@ def _refuse_unread(key: str, reads: Collection[str]) -> None:
         instead = f'; set {of_test}{dot}{below}' if of_test in {*reads} - {name} else ''
         instead = '; add --tta' if name.startswith('tta_') else instead
         raise InputError(f'--cfg-options {key}: this command does not read `{name}` of a config{instead}')
+
+
+def _refuse_single_value(key: str, value: object, part: Any) -> None:
+    """Refuse an option for one of several values, or for a part of a tuple: mmengine merges lists of dicts only."""
+    names = key.split('.')
+    for depth, name in enumerate(names):
+        if isinstance(part, list | tuple) and name.isdigit() and int(name) < len(part):
+            inner = part[int(name)]
+            mergeable = isinstance(part, list) and isinstance(inner, dict | list)
+            if not mergeable or (depth == len(names) - 1 and not isinstance(value, dict)):
+                where = '.'.join(names[:depth])
+                raise InputError(f'--cfg-options {key}: `{where}` can be set as a whole only; it is {_brief(part)}')
+            part = inner
+        else:
+            part = part.get(name) if isinstance(part, dict) else None
 
 
 def _check_key(key: str, old: object, new: object) -> None:

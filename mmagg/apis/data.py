@@ -7,7 +7,7 @@ the model sees, the classes are those of the annotation files and as many as the
 import filecmp
 import sys
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from mmengine.config import Config
@@ -16,8 +16,8 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_annotations, check_id, check_keys, read_coco
-from mmagg.datasets.coco_filter import LeftOut, left_out
+from mmagg.datasets.coco_file import check_annotations, check_id, check_keys, coco_format, read_coco
+from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
     annotation_file,
@@ -158,6 +158,7 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
             if source.annotations == path:
                 compare_classes(source, names, heads)
                 filtered.append(left_out(source, content))
+                check_indices(filtered[-1])
     compare_labels(sources)
     return [found for found in filtered if found.small or found.empty]
 
@@ -170,9 +171,11 @@ def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None
     for key, evaluator in evaluators:
         seen = [source for source in sources if source.stage == key.partition('_')[0]]
         path = Path(evaluator['ann_file'])
+        if len(seen) > 1:
+            _check_joined(key, path, seen)
         if len(seen) != 1 or filecmp.cmp(path, seen[0].annotations, shallow=False):
             continue
-        if _image_names(path) == _image_names(seen[0].annotations):
+        if _images(path) == _images(seen[0].annotations):
             note = f'note: the scores are by {key}.ann_file, {path}, not by the annotations of {seen[0].annotations}'
             tqdm.write(note, file=sys.stderr)
         else:
@@ -182,9 +185,25 @@ def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None
             )
 
 
-def _image_names(path: Path) -> set[tuple]:
+def _check_joined(key: str, path: Path, sources: list[CocoSource]) -> None:
+    """Refuse an evaluator for several data sets, unless its file has the images of all, each with an id of its own."""
+    known, told = _images(path), set()
+    for source in sources:
+        images = _images(source.annotations)
+        strange = next((one for one, name in images.items() if known.get(one) != name or one in told), None)
+        if strange is not None:
+            raise InputError(
+                f'{key}.ann_file is {path}, to which image {strange!r} of {source.key}, {images[strange]}, is another '
+                'or unknown: give it a file of the images of all data sets, with ids that differ, or use '
+                "mmdet's MultiDatasetsEvaluator"
+            )
+        told |= images.keys()
+
+
+def _images(path: Path) -> dict[Any, str]:
+    """The file names of an annotation file's images, without folders, by their ids."""
     with coco_format(path):
-        return {(image['id'], image['file_name']) for image in read_coco(path).images}
+        return {image['id']: PurePosixPath(image['file_name']).name for image in read_coco(path).images}
 
 
 def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:

@@ -6,6 +6,7 @@ the file was read, and nobody reads them any more. Such an option is refused, wi
 
 import inspect
 from collections.abc import Mapping
+from difflib import SequenceMatcher
 from typing import Any
 
 from mmengine.runner import Runner
@@ -47,7 +48,7 @@ def refuse_helper(key: str, cfg: Mapping[str, Any]) -> None:
     places = list(parts({key: value for key, value in cfg.items() if key in read}))
     named = [place for place, _ in places if _last(place) == name]
     same = [place for place, held in places if _says(place, held, name, cfg[name])]
-    found = sorted(same, key=lambda place: _last(place) != name) or named
+    found = sorted(same, key=lambda place: _alike(_last(place), name), reverse=True) or named
     more = f' … ({len(found)} keys)' if len(found) > SHOWN else ''
     instead = ', '.join(place + dot + below for place in found[:SHOWN]) + more
     raise InputError(
@@ -65,6 +66,11 @@ def _says(place: str, held: Any, name: str, value: Any) -> bool:
     if isinstance(value, int | float):  # in a model, as a stride or channels, the same number is likely another
         return not isinstance(value, bool) and not _last(place).isdigit() and not place.startswith('model.')
     return bool(value)
+
+
+def _alike(one: str, other: str) -> float:
+    """How much two names have in common, up to 1; `epochs` is more like `max_epochs` than like `interval`."""
+    return SequenceMatcher(None, one, other).ratio()
 
 
 def _last(place: str) -> str:

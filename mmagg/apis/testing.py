@@ -1,6 +1,7 @@
 """Testing a model: its metrics, and files and pictures of its predictions."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,14 +14,15 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from tqdm import tqdm
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
+from mmagg.apis.config import check_options, load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
-from mmagg.apis.launch import end_processes, start_processes
+from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.report import RunReport
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -42,6 +44,8 @@ from mmagg.io.pictures import picture_paths
 UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
     *('optim_wrapper', 'param_scheduler', 'auto_scale_lr', 'resume', 'load_from')
 }
+
+TRAINING = {'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'}
 
 
 def test(
@@ -77,7 +81,9 @@ def test(
         show_score_thr: predictions are drawn from this score on, from 0 to 1, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
         skip_check: do not look at each image and annotation first.
-        cfg_options: changes to the config, dotted keys; those for training are refused.
+        cfg_options: changes to the config, dotted keys. Those for training alone, and those for validation that stand
+            beside the same for testing, are named in a line, as scripts pass the same to both; others that are not
+            read are refused.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -101,7 +107,11 @@ def test(
     secure_loading(trust=trust_checkpoint)
     changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
     reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
+    cfg_options, unread = _split(cfg_options or {})
     name, cfg = name_of(config), load_config(config, cfg_options, changes=changes, reads=reads)
+    check_options(cfg, unread)
+    if unread and is_main(launcher):
+        tqdm.write(f'note: --cfg-options {" ".join(unread)}: not read by a test', file=sys.stderr)
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
@@ -149,6 +159,17 @@ def test(
             page.write(config=Path(name).stem, checkpoint=checkpoint, metrics=metrics, score_thr=show_score_thr)
     end_processes()
     return metrics
+
+
+def _split(options: dict) -> tuple[dict, dict]:
+    """Options for a test, and those of a script that passes the same to training."""
+    unread = {
+        key: value
+        for key, value in options.items()
+        if key.partition('.')[0] in TRAINING
+        or (key.startswith('val_') and f'test_{key.removeprefix("val_")}' in options)
+    }
+    return {key: value for key, value in options.items() if key not in unread}, unread
 
 
 def _runner_for_testing(cfg: Config) -> Runner:

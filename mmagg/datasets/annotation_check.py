@@ -28,7 +28,7 @@ from mmagg.datasets.findings import Findings
 from mmagg.ops.rle import outline_to_rle, rle_boxes
 
 CHUNK = 4096  # masks that are compared with their boxes at once
-CROWDED = 0.5  # share of crowds from which on a word is said
+MANY = 0.5  # share of annotations that are not learnt from, from which on a word is said
 CLOSE = 2.0  # pixels between a box and that of its mask: rounding
 FITTING = 0.8  # IoU of the two from which on they are the same
 RELATED = 0.5  # IoU from which on the box may be that of the whole of an object of which the mask is what is seen
@@ -193,14 +193,15 @@ def _summarise(findings: Findings, objects: _Objects, annotations: list[Entry], 
             for follows in (IN_FRACTIONS, UNIT_POLYGONS, CORNERS, ELSEWHERE):
                 findings.kinds.pop(('warning', follows), None)
             findings.add('fatal', f'{what} {FRACTIONS} ({SCALE})', unit)
-    count, crowds = len(annotations), objects.unlearnt[CROWD]
+    count = len(annotations)
     if not training:
-        if count and crowds == count:
+        if count and objects.unlearnt[CROWD] == count:
             findings.say('warning', f'all {count} annotations are crowds (iscrowd=1): nothing to find, so no AP')
         return
     reasons = {reason: number for reason, number in objects.unlearnt.items() if reason and number}
-    if count and sum(reasons.values()) == count and not in_fractions:
-        why = ', '.join(f'{reasons[r]} {r}' for r in (CROWD, IGNORED, NO_AREA, NO_BOX, NO_PIXEL) if r in reasons)
+    unlearnt = sum(reasons.values())
+    why = ', '.join(f'{reasons[r]} {r}' for r in (CROWD, IGNORED, NO_AREA, NO_BOX, NO_PIXEL) if r in reasons)
+    if count and unlearnt == count and not in_fractions:
         findings.say('fatal', f'no annotation is left to learn from: {why}')
-    elif crowds > CROWDED * count:
-        findings.say('warning', f'crowds (iscrowd=1), from which nothing is learnt: {crowds} of {count} annotations')
+    elif unlearnt > MANY * count and not in_fractions:
+        findings.say('warning', f'nothing is learnt from {unlearnt} of {count} annotations: {why}')

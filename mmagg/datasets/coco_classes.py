@@ -33,6 +33,11 @@ def compare_classes(source: CocoSource, categories: Sequence[str], heads: Mappin
     if len(set(categories)) < len(categories):
         twice = next(name for name in categories if categories.count(name) > 1)
         raise InputError(f'{source.annotations} lists the category name {twice!r} twice; make it unique')
+    if not classes:
+        raise InputError(f'{place} names no class; write those of {source.annotations}: {_tuple(categories)}')
+    if len(set(classes)) < len(classes):
+        twice = next(name for name in classes if classes.count(name) > 1)
+        raise InputError(f'{place} names {twice!r} twice; write {_tuple(list(dict.fromkeys(classes)))}')
     there, wanted = set(categories), set(classes)
     unknown = [name for name in classes if name not in there]
     if unknown and not source.named:

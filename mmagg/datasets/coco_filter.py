@@ -1,11 +1,13 @@
-"""The images that a data set's `filter_cfg` leaves out, counted before it is built."""
+"""The images that a data set's `filter_cfg` and `indices` leave out, counted before it is built."""
 
 from dataclasses import dataclass
+from textwrap import shorten
 
 from mmdet.datasets import CocoDataset
 
 from mmagg.datasets.coco_file import BAD, CocoFile
 from mmagg.datasets.coco_sources import CocoSource
+from mmagg.io.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,26 @@ class LeftOut:
             f'{share} images of {self.source.annotations} are left out by {key}: {self.small} smaller than {size} '
             f'pixels, {self.empty} without objects of its classes{what_to_do}'
         )
+
+
+def check_indices(found: LeftOut) -> None:
+    """Refuse `indices` of a data set that choose no image, or one that is not there.
+
+    Args:
+        found: what `filter_cfg` does to it; they choose from the other images.
+
+    Raises:
+        InputError: names the place in the config.
+    """
+    chosen, left = found.source.dataset._indices, found.images - found.small - found.empty
+    if chosen is None or left == 0:
+        return
+    place = f'{found.source.key}.indices is {shorten(str(chosen), 60, placeholder=" …")}'
+    if isinstance(chosen, int):
+        if chosen == 0:
+            raise InputError(f'{place}, which leaves no image; a number takes the first of the {left} images, None all')
+    elif not len(chosen) or min(chosen) < -left or max(chosen) >= left:
+        raise InputError(f'{place}, but there are {left} images, numbered from 0; an empty list leaves none')
 
 
 def left_out(source: CocoSource, content: CocoFile) -> LeftOut:

@@ -31,6 +31,8 @@ DARK = (
     '(multiply the values so that they reach 65535, or save them with 8 bits)'
 )
 DEEP = '16-bit images (read with 8 bits: their values are divided by 256)'
+BLACK = f'images that are nearly black (no value above {DIM >> 8} of 255; label maps instead of images?)'
+FLOAT = 'images of floating-point values (as they are read, multiplied by 255 and cut off there; save them with 8 bits)'
 AGAIN = 'files listed more than once among the images (what one entry annotates is background in the others)'
 
 Found = tuple[Severity, str, str]
@@ -108,9 +110,13 @@ def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Fou
     if (height, width) != (image['height'], image['width']):
         turned = ', turned by its EXIF data' if _orientation(path) in TURNED else ''
         yield 'fatal', OTHER_SIZE, f'{name} is {width}×{height}, not {image["width"]}×{image["height"]}{turned}'
+    most = pixels.max()
     if pixels.dtype == np.uint16:
-        most = int(pixels.max())
         yield 'warning', DARK if most <= DIM else DEEP, f'{name} up to {most}'
+    elif pixels.dtype != np.uint8:
+        yield 'warning', FLOAT, f'{name} up to {most:.4g}'
+    elif most <= DIM >> 8:
+        yield 'warning', BLACK, f'{name} up to {most}'
 
 
 def _size_by_header(path: Path) -> tuple[int, int] | None:

@@ -85,6 +85,11 @@ class ScheduleHook(Hook):
             for name, wrapper in wrappers.items()
         }
 
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Leave out functions, which `OneCycleLR` has in its state: checkpoints are data, and the config makes them."""
+        for group in _by_optimiser(checkpoint.get('param_schedulers')).values():
+            group[:] = [{key: value for key, value in state.items() if not callable(value)} for state in group]
+
     def before_train(self, runner: Runner) -> None:
         """After mmengine has restored the checkpoint's state: set the noted one."""
         if not self.changes:

@@ -45,6 +45,9 @@ def test_options_that_somebody_reads(cfg: Config, options: dict) -> None:
         ('train_dataloader.dataset.pipeline.2.scales', 'Resize takes no such argument; did you mean scale'),
         ('train_dataloader.dataset.pipeline.9.scale', 'Index 9 exceeds'),
         ('model.backbone.depth.x', 'depth'),
+        ('param_scheduler.1.milestones.1', r'`param_scheduler.1.milestones` can be set as a whole only; it is \['),
+        ('model.backbone.out_indices.0', r'`model.backbone.out_indices` can be set as a whole .* \(0, 1, 2, 3\)'),
+        ('train_dataloader.dataset.pipeline.0', '`train_dataloader.dataset.pipeline` can be set as a whole only'),
     ],
 )
 def test_misspelt_options_are_refused(cfg: Config, key: str, message: str) -> None:

@@ -153,6 +153,34 @@ def test_only_the_data_of_a_command_are_needed(tiny_config, shapes_folder, tmp_p
     assert run(COMMANDS['browse'], [str(tiny_config), *options]) == 0
 
 
+def test_options_that_a_script_passes_to_training_as_well_are_named(tiny_config, shapes_folder, checkpoint, capsys):
+    options = ['train_cfg.max_iters=3', 'val_dataloader.batch_size=2', 'test_dataloader.batch_size=2']
+    arguments = [tiny_config, checkpoint, '--coco', shapes_folder, '--cfg-options', *options]
+    assert run(COMMANDS['test'], [*map(str, arguments)]) == 2  # the checkpoint is empty
+    [note] = [line for line in capsys.readouterr().err.splitlines() if line.startswith('note: ')]
+    assert note == 'note: --cfg-options train_cfg.max_iters val_dataloader.batch_size: not read by a test'
+
+
+def test_an_evaluator_of_joined_data_sets_knows_the_images_of_all(own, shapes_folder, tmp_path):
+    """Both splits count from 1, so an image of one would be taken for one of the other."""
+    cfg = load_config(own())
+    [*parts] = (dict(cfg[f'{stage}_dataloader'].dataset) for stage in ('val', 'train'))
+    cfg.val_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+    with pytest.raises(InputError, match=r'^val_evaluator\.ann_file .* of val_dataloader\.dataset\.datasets\.1'):
+        check_data(cfg, ['val'], purpose='test', skip_check=True)
+    train, val = (json.loads((shapes_folder / ANN.format(split)).read_text()) for split in ('train', 'val'))
+    for image in train['images']:
+        image['id'] += 100
+    for annotation in train['annotations']:
+        annotation.update(id=annotation['id'] + 1000, image_id=annotation['image_id'] + 100)
+    (tmp_path / 'train.json').write_text(json.dumps(train))
+    cfg.val_dataloader.dataset.datasets[1].ann_file = str(tmp_path / 'train.json')
+    joined = {key: train[key] + val[key] for key in ('images', 'annotations')}
+    (tmp_path / 'joined.json').write_text(json.dumps({**val, **joined}))
+    cfg.val_evaluator.ann_file = str(tmp_path / 'joined.json')
+    check_data(cfg, ['val'], purpose='test', skip_check=True)
+
+
 def test_options_that_contradict_an_argument_or_are_not_read(tiny_config, shapes_folder, refused, checkpoint, tmp_path):
     for flags, option, words in (
         (['--seed', 1], 'randomness.seed=2', 'sets it to 1'),
@@ -166,7 +194,7 @@ def test_options_that_contradict_an_argument_or_are_not_read(tiny_config, shapes
         assert words in line
     for option, words in (
         ('val_evaluator.metric=bbox', '; set test_evaluator.metric'),
-        ('train_cfg.max_iters=3', 'does not read `train_cfg`'),
+        ('train_cfg.max_iter=3', 'did you mean max_iters'),
         ('load_from=x.pth', 'does not read `load_from`'),
         ('tta_pipeline=[]', '; add --tta'),
     ):

@@ -66,6 +66,10 @@ def test_what_is_used_nowhere_and_common_values() -> None:
     with pytest.raises(InputError, match='set it in the file itself'):
         refuse_helper('none', cfg)
     refuse_helper('new', cfg)
+    cfg = {'epochs': 1, 'default_hooks': {'interval': 1}, 'train_dataloader': {'batch_size': 1}}
+    cfg |= {'val_dataloader': {'num_workers': 1}, 'train_cfg': {'val_interval': 1, 'max_epochs': 1}}
+    with pytest.raises(InputError, match=r'set train_cfg\.max_epochs, '):  # the most similar name is first
+        refuse_helper('epochs', cfg)
 
 
 def test_every_key_of_the_shipped_configs_is_read_or_refused(root: Path) -> None:

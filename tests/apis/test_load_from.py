@@ -6,10 +6,11 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.apis.config import load_config
-from mmagg.apis.load_from import load_from
+from mmagg.apis.load_from import load_from, model_without_numbers
 from mmagg.apis.training import train
 from mmagg.io.errors import InputError
 
@@ -30,6 +31,21 @@ def looked_at(cfg: Config, content: dict, path: Path, *, allow_partial: bool = F
     torch.save(content, path)
     cfg = load_config(cfg, {'load_from': str(path)})
     return load_from(cfg, 'a.py', allow_partial=allow_partial).line.removeprefix(f'load_from {path}: ')
+
+
+@pytest.mark.parametrize(
+    'backbone',
+    [
+        dict(type='SwinTransformer', embed_dims=8, depths=(1, 1, 1, 1), num_heads=(1, 1, 1, 1)),  # reads its numbers
+        dict(type='ResNet', depth=18, base_channels=2, norm_cfg=dict(type='MMSyncBN')),  # wants a process group
+    ],
+    ids=lambda backbone: backbone['type'],
+)
+def test_models_that_are_not_built_without_numbers_or_alone(backbone) -> None:
+    init_default_scope('mmdet')
+    names = {name for name, _ in model_without_numbers(Config({'model': backbone})).named_parameters()}
+    single = {**backbone, 'norm_cfg': {'type': 'LN' if 'Swin' in backbone['type'] else 'BN'}}
+    assert names == {name for name, _ in MODELS.build(single).named_parameters()}
 
 
 def test_all(cfg, state, tmp_path: Path) -> None:

@@ -44,7 +44,11 @@ def test_crowds_alone_teach_nothing(check) -> None:
     all_crowd = 'no annotation is left to learn from: 10 crowd (iscrowd=1; set it to 0 for single objects)'
     assert check(*[{'iscrowd': 1}] * 10) == [Finding('fatal', all_crowd)]
     (most,) = check(*[{'iscrowd': 1}] * 6)
-    assert most == Finding('warning', 'crowds (iscrowd=1), from which nothing is learnt: 6 of 10 annotations')
+    few = 'nothing is learnt from 6 of 10 annotations: 6 crowd (iscrowd=1; set it to 0 for single objects)'
+    assert most == Finding('warning', few)
+    assert check(*[{'iscrowd': 1}] * 3, *[{'ignore': 1}] * 3) == [
+        Finding('warning', few.replace('6 crowd', '3 crowd') + ', 3 marked "ignore"')
+    ]
     assert check(*[{'iscrowd': 1}] * 4) == []
     (finding,) = check(*[{'iscrowd': 1}] * 10, training=False)
     assert finding == Finding('warning', 'all 10 annotations are crowds (iscrowd=1): nothing to find, so no AP')

@@ -7,8 +7,9 @@ import pytest
 from mmdet.datasets import CocoDataset
 
 from mmagg.datasets.coco_file import CocoFile, read_coco
-from mmagg.datasets.coco_filter import left_out
+from mmagg.datasets.coco_filter import check_indices, left_out
 from mmagg.datasets.coco_sources import CocoSource
+from mmagg.io.errors import InputError
 
 SIZES = [(40, 40), (31, 50), (50, 31), (32, 32), (20, 20), (64, 64)]
 # By image: an object, one of a class that is not named, none, a crowd, none, an empty box.
@@ -55,6 +56,29 @@ def test_the_line_says_what_to_change(annotations):
     assert everything.startswith('all 6 images')
     assert '6 smaller than 65 pixels, 0 without objects of its classes; set ' in everything
     assert everything.endswith('set train_dataloader.dataset.filter_cfg.min_size to 0')
+
+
+@pytest.mark.parametrize(
+    'indices, refused',
+    [
+        *[(1, False), (-2, False), (9, False), ([0, 2, -3], False), (None, False)],
+        *[(0, True), ([], True), ([3], True), ([0, -4], True)],
+    ],
+)
+def test_indices_that_mmdet_cannot_take(annotations, indices, refused):
+    built = dataset(annotations, filter_cfg={'min_size': 32}, serialize_data=False, indices=indices)
+    source = CocoSource('train_dataloader.dataset', built, named=True)
+    found = left_out(source, read_coco(annotations))
+    if not refused:
+        check_indices(found)
+        built.full_init()
+        assert len(built)
+        return
+    with pytest.raises(InputError, match=r'^train_dataloader\.dataset\.indices is .* 3 images'):
+        check_indices(found)
+    built.serialize_data = True
+    with pytest.raises((ValueError, IndexError)):
+        built.full_init()
 
 
 def test_broken_entries_are_left_to_the_check(annotations):

@@ -51,8 +51,27 @@ def test_bits_that_are_lost(check: Check, tmp_path: Path, most: int, message: st
     assert finding.message.endswith(end)
 
 
+@pytest.mark.parametrize(
+    'name, most, dtype, message',
+    [
+        ('a.png', 3, np.uint8, 'images that are nearly black (no value above 15 of 255; .*): 1 (a.png up to 3)'),
+        ('a.tiff', 0.5, np.float32, 'images of floating-point values .*)'),
+    ],
+)
+def test_images_that_are_read_as_others(
+    check: Check, tmp_path: Path, name: str, most: float, dtype: type, message: str
+) -> None:
+    write(tmp_path / name, most=most, dtype=dtype)
+    write(tmp_path / 'b.png', most=16)
+    (finding,) = check((name, 30, 20), ('b.png', 30, 20))
+    start, _, end = message.partition('.*')
+    assert finding.severity == 'warning'
+    assert finding.message.startswith(start)
+    assert finding.message.endswith(end)
+
+
 def test_photographs_that_are_turned(check: Check, tmp_path: Path) -> None:
-    image, exif = Image.new('RGB', (30, 20)), Image.Exif()
+    image, exif = Image.new('RGB', (30, 20), 'grey'), Image.Exif()
     exif[0x0112] = 6
     image.save(tmp_path / 'a.jpg', exif=exif)
     assert check(('a.jpg', 20, 30)) == []

@@ -124,6 +124,7 @@ CASES = {
         {**COSINE, 'end': epochs},
         dict(type='LinearMomentum', start_factor=0.5, by_epoch=False, begin=0, end=epochs * LENGTH),
     ],
+    'one cycle': lambda epochs: [dict(type='OneCycleLR', eta_max=0.2, total_steps=epochs * LENGTH + 1, by_epoch=False)],
 }
 
 
@@ -260,6 +261,12 @@ def test_another_optimiser_is_refused(tmp_path: Path) -> None:
     settings = config(epochs=2, optimizer=dict(type='AdamW', lr=0.1))
     with pytest.raises(InputError, match=r'has amsgrad, betas.*the checkpoint\'s dampening, momentum'):
         trained(settings, tmp_path / 'after', resume=tmp_path / 'before/epoch_1.pth')
+
+
+def test_schedules_are_saved_as_data(tmp_path: Path) -> None:
+    trained(config(*CASES['one cycle'](1), epochs=1), tmp_path)
+    [state] = load_from_local(str(tmp_path / 'epoch_1.pth'), 'cpu')['param_schedulers']
+    assert state['total_steps'] == LENGTH + 1
 
 
 def test_text_of_a_checkpoint_is_not_run(tmp_path: Path) -> None:
