@@ -88,7 +88,7 @@ RULES = {
     'tools/dist_test.sh': Rule(why='it takes many processes; tests/cli/test_test_tta.py has two'),
     'tools/slurm_train.sh': Rule(why='it takes a cluster'),
     'make_shapes': SHAPES,
-    'make_demo': Rule(more=f'--images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
+    'make_demo': Rule(more=f'--out new_demo --images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
     'train configs/demo/solo_tiny_fit.py': Rule(more=options(AS_THE_LAST)),
     'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
         {'data/mine': 'mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True

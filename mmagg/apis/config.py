@@ -8,6 +8,7 @@ what a command changes in a config by itself or by another argument, or are refu
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -18,6 +19,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.logging import MMLogger
 from mmengine.registry import Registry, init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
@@ -128,11 +130,16 @@ def shipped_config(name: str) -> Path:
     return path
 
 
-def name_visualizer(cfg: Config) -> None:
-    """Give a run's visualizer a name of its own, in place.
+def name_run(cfg: Config) -> None:
+    """Give a run and its visualizer names that no other of this process has, in place.
 
-    mmengine keeps visualizers by name in the process: a second run would log into the first one's folder.
+    mmengine keeps visualizers, logs and message hubs by name: a second run would write into the first one's. A run's
+    name is that of the config's file and the second in which it begins.
     """
+    name = cfg.get('experiment_name') or Path(name_of(cfg)).stem
+    taken = {re.sub(r'_\d{8}_\d{6}$', '', run) for run in MMLogger._instance_dict}  # there is no public list
+    if name in taken:
+        cfg.experiment_name = next(new for number in count(2) if (new := f'{name} {number}') not in taken)
     visualizer = cfg.get('visualizer') or {}
     if 'name' in visualizer:
         names = chain([visualizer.name], (f'{visualizer.name} {number}' for number in count(2)))

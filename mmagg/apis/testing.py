@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
+from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
@@ -161,7 +161,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
         cfg[part] = None
     for part in ('val_dataloader', 'val_cfg', 'val_evaluator'):
         cfg[part] = None
-    name_visualizer(cfg)
+    name_run(cfg)
     draw_rle(cfg)
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 

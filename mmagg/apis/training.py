@@ -13,7 +13,7 @@ from torch import nn
 from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_visualizer, options_kept, set_work_dir
+from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
@@ -111,7 +111,7 @@ def train(
     check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
     prepare_model(cfg, launcher)
     pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
-    name_visualizer(cfg)
+    name_run(cfg)
     if 'mask_format' in (cfg.model.get('test_cfg') or {}):
         draw_rle(cfg)
     start_processes(cfg, launcher)

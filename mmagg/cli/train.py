@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> None:
 
 def _best_or_last(work_dir: Path) -> Path | None:
     """The checkpoint to test: the best one, if a training keeps that, else the last."""
-    from mmagg.apis.work_dir import latest_checkpoint
+    from mmagg.io.run_folder import noted
 
-    last = latest_checkpoint(work_dir)
+    last = noted(work_dir)
     folder = work_dir if last is None else last.parent
     return max(folder.glob('best_*.pth'), key=lambda path: path.stat().st_mtime, default=last)

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-from mmagg.apis.config import check_options, load_config, options_kept, set_work_dir
+from mmagg.apis.config import check_options, load_config, name_run, options_kept, set_work_dir
 from mmagg.apis.inference import ask_for_rle
 from mmagg.io.errors import InputError
 
@@ -118,3 +119,20 @@ def test_work_dir() -> None:
     assert set_work_dir(Config({}), 'configs/solo/a.py', None) == Path('work_dirs/a')
     assert set_work_dir(Config({'work_dir': 'b'}), 'a.py', None) == Path('b')
     assert set_work_dir(Config({'work_dir': 'b'}), 'a.py', Path('c')) == Path('c')
+
+
+def test_a_second_run_has_a_name_of_its_own(root: Path, monkeypatch) -> None:
+    taken = {'solo_tiny_fit_20260101_120000': None, 'fit 2_20260101_120001': None}
+    monkeypatch.setattr(MMLogger, '_instance_dict', taken)
+    cfg = load_config(root / 'configs/demo/solo_tiny_shapes.py')
+    name_run(cfg)
+    assert cfg.get('experiment_name') is None  # mmengine takes the file's
+    cfg = load_config(root / 'configs/demo/solo_tiny_fit.py')
+    name_run(cfg)
+    assert cfg.experiment_name == 'solo_tiny_fit 2'
+    cfg.experiment_name = 'fit'
+    name_run(cfg)
+    assert cfg.experiment_name == 'fit'
+    monkeypatch.setitem(MMLogger._instance_dict, 'fit_20260101_120000', None)
+    name_run(cfg)
+    assert cfg.experiment_name == 'fit 3'

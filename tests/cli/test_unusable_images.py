@@ -22,8 +22,8 @@ def test_the_image_is_named(
     data = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
     for path in (data / 'images' / {'train': 'train', 'test': 'val'}[name]).iterdir():
         path.write_bytes(content) if isinstance(content, bytes) else cv2.imwrite(str(path), content)
-    arguments = [tiny_config, '--coco', data, '--work-dir', tmp_path / 'run']
-    arguments += ['--skip-check'] if name == 'train' else [trained / 'iter_2.pth']
+    arguments = [tiny_config, '--coco', data, '--work-dir', tmp_path / 'run', '--skip-check']
+    arguments += [trained / 'iter_2.pth'] if name == 'test' else []
     options = f'{name}_dataloader.num_workers={workers}'
     assert run(COMMANDS[name], [*map(str, arguments), '--cfg-options', options]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
