@@ -1,11 +1,12 @@
 """The work dir of a training: whether it is free, what it goes on from, and how a refused training leaves it."""
 
+import ast
 import errno
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from mmagg.io.errors import EXPECTED, InputError
 from mmagg.io.files import check_folder
+from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import checkpoints, newest_whole
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -70,6 +72,46 @@ def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
             f'work dir {work_dir} holds a run ({held[0].name}); {other} goes on with it, --overwrite replaces it, '
             '--work-dir names another'
         )
+
+
+def keep_inputs(work_dir: Path, config: str | Path, *, data: Iterable[Path], weights: Iterable[str]) -> None:
+    """Refuse a work dir that holds what the training reads, where that would be overwritten or deleted.
+
+    A config there that a training wrote may be replaced: `--resume` goes on with it.
+
+    Args:
+        work_dir: need not exist.
+        config: the file that the training gets its config from, which is saved under the same name.
+        data: annotation files and image folders.
+        weights: checkpoints that the training starts from without resuming it; none unless the run in the work dir is
+            going to be replaced.
+
+    Raises:
+        InputError: names the file and the folder.
+    """
+    keep_apart({'--work-dir': work_dir}, data)
+    own = work_dir / Path(config).name
+    if own.is_file() and not _is_saved_config(own):
+        raise InputError(
+            f'--work-dir {work_dir}: holds {own.name}, a config that no training wrote, which would be overwritten; '
+            'name another place'
+        )
+    doomed = {os.path.realpath(path) for path in checkpoints(work_dir)}
+    for source in weights:
+        if os.path.realpath(source) in doomed:
+            raise InputError(
+                f'--overwrite: deletes {source}, which the training starts from; --work-dir names another place'
+            )
+
+
+def _is_saved_config(path: Path) -> bool:
+    """True for a file as mmengine saves configs: values of names and nothing else, not even a comment."""
+    try:
+        text = path.read_text(encoding='utf-8')
+        names = [node.targets[0].id for node in ast.parse(text).body]
+    except (OSError, ValueError, SyntaxError, AttributeError):
+        return False
+    return '_base_' not in names and not re.search(r'^\s*#', text, re.MULTILINE)
 
 
 @contextmanager
