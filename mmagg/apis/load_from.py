@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import listed, load_checkpoint, misfits
 from mmagg.apis.origins import converter_hint
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 
 LEAST = 0.5  # of the numbers in a model's parameters
 
@@ -77,7 +77,7 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
 
 def model_without_numbers(cfg: Config) -> nn.Module:
     """The model of a config, of which only names and shapes are there."""
-    with torch.device('meta'):
+    with torch.device('meta'), building():
         return MODELS.build(cfg.model)
 
 
