@@ -19,7 +19,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weig
 from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
 from mmagg.datasets.image_errors import unusable
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 from mmagg.io.images import bgr_image, read_image
 from mmagg.visualization.rle_visualizer import RLEVisualizer
 
@@ -46,7 +46,8 @@ def load_model(
     config = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
     device = usable_device(device)
     content = load_checkpoint(checkpoint)
-    model = revert_sync_batchnorm(MODELS.build(config.model))
+    with building():
+        model = revert_sync_batchnorm(MODELS.build(config.model))
     load_weights(model, content, checkpoint)
     model.cfg = config
     model.dataset_meta = {'classes': checkpoint_classes(content) or _classes_of(config, number_of_classes(model))}

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmagg.apis.checkpoint import listed, load_checkpoint, misfits
 from mmagg.apis.origins import converter_hint
 from mmagg.engine.bare_model import bare_model
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 
 LEAST = 0.5  # of the numbers in a model's parameters
 
@@ -79,11 +79,12 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
 def model_without_numbers(cfg: Config) -> nn.Module:
     """The model of a config, of which only names and shapes are there, where it can be built so."""
     model = _on_its_own(cfg.model)
-    try:
-        with torch.device('meta'):
+    with building():
+        try:
+            with torch.device('meta'):
+                return MODELS.build(model)
+        except RuntimeError:  # some look at numbers, as Swin does at its rates of dropped paths
             return MODELS.build(model)
-    except RuntimeError:  # some look at numbers, as Swin does at its rates of dropped paths
-        return MODELS.build(model)
 
 
 def _on_its_own(part: Any) -> Any:

@@ -14,6 +14,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
 from mmengine.logging import print_log
 from mmengine.runner import Runner
+from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
@@ -35,7 +36,7 @@ from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import check_images
 from mmagg.evaluation.results import CocoResults, PickledResults
-from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
+from mmagg.io.errors import EXPECTED, InputError, building, check_fraction, one_line
 from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
@@ -188,6 +189,11 @@ def _runner_for_testing(cfg: Config) -> Runner:
 
 
 class _TestRunner(Runner):
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, or say in one line why that is impossible."""
+        with building():
+            return super().build_model(model)
+
     def dump_config(self) -> None:
         """Leave the config in the work dir as training wrote it: this one has no training and may be wrapped."""
 

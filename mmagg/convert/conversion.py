@@ -13,7 +13,7 @@ from mmagg.apis.checkpoint import load_weights, secure_loading
 from mmagg.apis.config import load_config
 from mmagg.apis.origins import converter_hint
 from mmagg.convert.disagreements import as_arguments
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 
@@ -47,7 +47,9 @@ def model_for(
     check_file(target, 'DST')
     if not source.is_file():
         raise InputError(f'checkpoint {source}: no such file')
-    model = MODELS.build(load_config(config, cfg_options, reads={'model'}).model)
+    cfg = load_config(config, cfg_options, reads={'model'}).model
+    with building():
+        model = MODELS.build(cfg)
     if not isinstance(getattr(model, 'mask_head', None), head):
         raise InputError(f'config {config}: its mask head is not the {head.__name__} that these weights are for')
     return model

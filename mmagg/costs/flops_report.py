@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mmagg.apis.config import load_config
 from mmagg.costs.flops import Costs, count_costs
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import InputError, building, one_line
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks import assume_dictionaries
 
@@ -69,7 +69,8 @@ def count_flops(
 def _build(cfg: ConfigDict) -> nn.Module:
     """Build a model without calling its `init_weights`, so that nothing is downloaded."""
     torch.manual_seed(SEED)
-    model = MODELS.build(cfg)
+    with building():
+        model = MODELS.build(cfg)
     assume_dictionaries(model)
     return model
 

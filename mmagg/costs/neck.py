@@ -12,7 +12,7 @@ from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.plain_a2fpn import plainly
 from mmagg.costs.timing import compare, heading
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 from mmagg.models.necks import A2FPN
 
 STRIDES = (4, 8, 16, 32)  # of a backbone's four stages
@@ -47,7 +47,8 @@ def benchmark_neck(
     place = usable_device(device)
     settings = load_config(config, cfg_options, reads={'model'}).model.neck
     torch.manual_seed(0)
-    neck = MODELS.build(settings)
+    with building():
+        neck = MODELS.build(settings)
     if not isinstance(neck, A2FPN):
         raise InputError(f'{config}: the neck is a {type(neck).__name__}, not an A2FPN')
     neck = neck.to(place)

@@ -16,7 +16,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmagg.apis.config import load_config
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, building
 from mmagg.models.masks import assume_dictionaries
 
 SEED = 0
@@ -40,7 +40,8 @@ def random_model(config: str, cfg_options: dict | None) -> nn.Module:
     level = logger.level
     logger.setLevel(logging.ERROR)  # no line per initialised parameter
     try:
-        model = revert_sync_batchnorm(MODELS.build(cfg))
+        with building():
+            model = revert_sync_batchnorm(MODELS.build(cfg))
         for part in ('backbone', 'extract_feat', 'predict'):
             if not hasattr(model, part):
                 kind = type(model).__name__

@@ -7,8 +7,10 @@ from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
+from mmagg.io.errors import building
 from mmagg.io.files import written_whole
 from mmagg.io.run_folder import remove_run, remove_temporary
 
@@ -25,6 +27,11 @@ class TrainingRunner(Runner):
         if (HOOKS.get(kind) if isinstance(kind, str) else kind) is CheckpointHook:
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the model, or say in one line why that is impossible."""
+        with building():
+            return super().build_model(model)
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:

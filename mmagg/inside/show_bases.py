@@ -29,7 +29,7 @@ from mmagg.inside.bases_panels import (
 )
 from mmagg.inside.representations import recorded
 from mmagg.inside.shown_image import certain, image_to_show
-from mmagg.io.errors import InputError, check_fraction
+from mmagg.io.errors import InputError, building, check_fraction
 from mmagg.io.images import write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendMaskMasks
@@ -122,7 +122,8 @@ def _random_model(config: str | Path, device: str | None, cfg_options: dict | No
     cfg = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
     device = usable_device(device)
     torch.manual_seed(SEED)
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    with building():
+        model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.cfg, model.dataset_meta = cfg, {'classes': ()}  # names would mean nothing
     return for_inference(model.to(device).eval())
 

@@ -1,6 +1,8 @@
 """The error for input that cannot be used, and errors as lines: bad input never ends in a traceback."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 LONGEST, ENDING = 2000, 400  # characters of a line, and of those that are kept of its end
@@ -31,6 +33,15 @@ def check_fraction(value: float, name: str) -> None:
     """Refuse a threshold that is no number from 0 to 1; ``name`` is the argument's."""
     if not 0 <= value <= 1:
         raise InputError(f'{name} {value}: not between 0 and 1')
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Where a model is built, a failing computation is that of its config, as with -64 channels."""
+    try:
+        yield
+    except (RuntimeError, ArithmeticError) as error:
+        raise InputError(f'the model cannot be built: {one_line(error)}') from error
 
 
 def one_line(error: BaseException) -> str:
