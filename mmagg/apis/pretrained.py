@@ -111,7 +111,7 @@ def prepare_model(cfg: Config, launcher: str) -> None:
 
 def starting_weights(cfg: Config) -> list[str]:
     """The checkpoints, files or names, that a training starts from: the whole model's and those of its parts."""
-    parts = [part.checkpoint for _, part in _parts(cfg.model, 'model') if _is_pretrained(part)]
+    parts = [part.checkpoint for _, part in dicts(cfg.model) if _is_pretrained(part)]
     return [*parts, *([str(cfg.load_from)] if cfg.get('load_from') else [])]
 
 
