@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from mmdet.registry import OPTIMIZERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -142,6 +143,9 @@ def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
         value = cfg.train_cfg.get(length, 1)
         if not isinstance(value, int | float) or value < 1:
             raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
+    optimizer = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
+    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:
+        raise InputError(f'config {name}: optim_wrapper.optimizer.type={optimizer!r}: there is no such optimizer')
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
 
