@@ -203,7 +203,8 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
         cfg.resume, cfg.load_from = False, None
     elif cfg.get('resume') and not resume:
         resume = cfg.get('load_from') or True
-    source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main)
+    out_dir = (cfg.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
+    source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main, out_dir=out_dir)
     if source is None:
         cfg.resume = False
         return None

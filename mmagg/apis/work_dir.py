@@ -30,7 +30,9 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return newest_whole(Path(work_dir))[0]
 
 
-def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool, main: bool) -> str | Path | None:
+def starting_point(
+    work_dir: Path, *, resume: bool | str | Path, overwrite: bool, main: bool, out_dir: str | None = None
+) -> str | Path | None:
     """The checkpoint that a training in ``work_dir`` goes on from, or None if it starts from the beginning.
 
     A broken checkpoint that is skipped is named on stderr.
@@ -40,13 +42,17 @@ def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool
         resume: a checkpoint; True for the last one in the work dir, if there is one.
         overwrite: the run in the work dir may be replaced.
         main: this is the main process, which looks and speaks for the others.
+        out_dir: CheckpointHook's, where checkpoints go into a folder of the work dir's name.
 
     Raises:
         InputError: the folder cannot be written to, or holds a run that would be overwritten; the options contradict
             each other; no checkpoint is whole.
     """
     if main:
-        _check(work_dir, resume, overwrite)
+        elsewhere = (
+            None if out_dir is None or '://' in out_dir else Path(out_dir) / Path(os.path.abspath(work_dir)).name
+        )
+        _check(work_dir, resume, overwrite, elsewhere)
     if resume is not True:
         return resume or None
     source, skipped = newest_whole(work_dir)
@@ -57,9 +63,15 @@ def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool
     return source
 
 
-def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
+def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool, elsewhere: Path | None) -> None:
     check_folder(work_dir, '--work-dir')
     held = checkpoints(work_dir)
+    others = [] if held or elsewhere is None else checkpoints(elsewhere)
+    if others and not overwrite:
+        raise InputError(
+            f'CheckpointHook.out_dir: {elsewhere} holds a run ({others[0].name}) of another work dir; --overwrite '
+            'replaces it, --work-dir with another last name goes elsewhere'
+        )
     folders = {os.path.realpath(folder) for folder in (work_dir, *(path.parent for path in held))}
     own = resume is True or (bool(resume) and os.path.realpath(Path(resume).parent) in folders)
     if own and overwrite:

@@ -132,6 +132,16 @@ def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
     assert newest_whole(held) == (None, [])
 
 
+def test_a_folder_of_checkpoints_that_two_runs_would_share_is_refused(train, trained, tmp_path):
+    shared = Path(shutil.copytree(trained, tmp_path / 'all/w'))
+    before = files(shared)
+    code, errors = train(tmp_path / 'w', options=(f'default_hooks.checkpoint.out_dir={tmp_path}/all',))
+    assert code == 2
+    assert errors[0].startswith(f'error: CheckpointHook.out_dir: {shared} holds a run (iter_2.pth) of another work dir')
+    assert files(shared) == before
+    assert not (tmp_path / 'w').exists()
+
+
 def test_weights_that_a_training_starts_from_are_not_deleted(train, held, tmp_path):
     before = files(held)
     os.symlink(held / 'iter_2.pth', tmp_path / 'weights.pth')
