@@ -27,6 +27,7 @@ from mmengine.visualization import Visualizer
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.io.errors import InputError
 
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
 BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
 
 
@@ -54,12 +55,15 @@ def load_config(
     elif '::' in name:
         cfg = get_config(name)
     elif Path(name).is_file():
+        if Path(name).suffix not in CONFIG_SUFFIXES:
+            hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
+            raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
         try:
             cfg = Config.fromfile(name)
         except RuntimeError as error:  # mmengine's ConfigParsingError and yapf's failures
             raise InputError(f'{name}: {error}') from error
     else:
-        raise InputError(f'config {name}: no such file')
+        raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
     if 'model' not in cfg:
         raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))

@@ -23,6 +23,7 @@ from mmagg.ops.rle import rle_area
 from mmagg.visualization.predictions import confident, draw_predictions
 
 RESULT = 'predictions.json'
+NAMED = 5  # images that are skipped, in the line that says so
 
 
 @dataclass
@@ -82,7 +83,9 @@ def predict_folder(
     secure_loading(trust=trust_checkpoint)
     model = load_model(config, checkpoint, device, cfg_options)
     if skipped:
-        tqdm.write(f'{len(skipped)} images skipped: {unread(skipped)}', file=sys.stderr)
+        names = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')
+        count = f'{len(skipped)} image{"s" * (len(skipped) > 1)}'
+        tqdm.write(f'{count} skipped: {unread(skipped)} ({names})', file=sys.stderr)
     classes = model.dataset_meta['classes']
     category_ids = list(range(1, len(classes) + 1))
     categories = [{'id': i, 'name': name} for i, name in zip(category_ids, classes, strict=True)]

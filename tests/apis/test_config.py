@@ -118,6 +118,15 @@ def test_what_is_no_config(tmp_path: Path, text: str | None, message: str) -> No
         load_config(path)
 
 
+def test_a_folder_or_a_checkpoint_for_a_config(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r'config .*: a folder, name a file'):
+        load_config(tmp_path)
+    checkpoint = tmp_path / 'epoch_1.pth'
+    checkpoint.touch()
+    with pytest.raises(InputError, match=r'epoch_1\.pth: not a config .*; the config comes first'):
+        load_config(checkpoint)
+
+
 def test_work_dir() -> None:
     assert set_work_dir(Config({}), 'configs/solo/a.py', None) == Path('work_dirs/a')
     assert set_work_dir(Config({'work_dir': 'b'}), 'a.py', None) == Path('b')
