@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmagg.apis.amp import enable_amp
-from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
+from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
@@ -126,6 +126,7 @@ def train(
             compile_parts(model)
         if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
             load_weights(model, checkpoint, cfg.load_from)
+            _compare_classes(runner, checkpoint_classes(checkpoint), cfg.load_from)
         if pretrained is not None:
             runner.register_hook(pretrained)
         _watch(runner, val_loss=val_loss)
@@ -159,6 +160,16 @@ def _use_tensorboard(cfg: Config) -> None:
     visualizer = cfg.setdefault('visualizer', dict(type='DetLocalVisualizer'))
     backends = visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
     visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
+
+
+def _compare_classes(runner: Runner, trained: tuple[str, ...] | None, source: str) -> None:
+    """Refuse to go on with the same classes in another order: labels would be swapped."""
+    classes = tuple(runner.train_dataloader.dataset.metainfo.get('classes', ()))
+    if trained is not None and trained != classes and sorted(trained) == sorted(classes):
+        raise InputError(
+            f'checkpoint {source}: was trained for the classes in another order than the data, {trained} and not '
+            f'{classes}: labels would be swapped'
+        )
 
 
 def _watch(runner: Runner, *, val_loss: bool) -> None:
