@@ -65,7 +65,7 @@ def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
             return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(f'checkpoint {filename}: {_why_refused(str(error), filename)}') from error
-    except (RuntimeError, EOFError, KeyError, AttributeError) as error:
+    except (RuntimeError, EOFError, KeyError, AttributeError, OSError) as error:
         raise InputError(f'checkpoint {filename}: cannot be read ({one_line(error)[:160]})') from error
 
 

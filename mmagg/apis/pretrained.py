@@ -109,6 +109,12 @@ def prepare_model(cfg: Config, launcher: str) -> None:
             raise InputError(f'{place}: {error}; to train without it: --cfg-options {place}=None') from error
 
 
+def starting_weights(cfg: Config) -> list[str]:
+    """The checkpoints, files or names, that a training starts from: the whole model's and those of its parts."""
+    parts = [part.checkpoint for _, part in dicts(cfg.model, 'model') if _is_pretrained(part)]
+    return [*parts, *([str(cfg.load_from)] if cfg.get('load_from') else [])]
+
+
 def _torchvision_urls(name: str) -> dict[str, str]:
     """torchvision's URLs by name; those of mmengine's own table suffice for ``resnet50`` and its like, weights V1."""
     urls = mmengine.load(Path(mmengine.__file__).with_name('hub') / 'torchvision_0.12.json')

@@ -28,11 +28,14 @@ class RunReport:
         compiled: its parts are compiled.
 
     Attributes:
+        FILES: names of the files.
         results: the writer of the predictions, to be put first among the runner's metrics.
 
     Raises:
         InputError: the data set is not in COCO format, or its annotations cannot be compared with.
     """
+
+    FILES = PAGE, RESULTS = 'report.html', 'results.json'
 
     def __init__(self, runner: Runner, folder: Path, *, model: nn.Module, compiled: bool) -> None:
         dataset = runner.test_dataloader.dataset
@@ -48,7 +51,7 @@ class RunReport:
         self.image_folder = Path(dataset.data_prefix.get('img', '.'))
         limits = [one.max_dets for one in runner.test_evaluator.metrics if isinstance(one, COCOInstanceMetric)]
         self.max_dets = max(limits, default=MAX_DETECTIONS)
-        self.results = CocoResults(path=folder / 'results.json', category_ids=dataset.cat_ids)
+        self.results = CocoResults(path=folder / self.RESULTS, category_ids=dataset.cat_ids)
         self.latency = LatencyHook(model=model, compiled=compiled)
         runner.register_hook(self.latency)
 
@@ -66,7 +69,7 @@ class RunReport:
             seconds=self.latency.mean(),
             machine=hardware(str(self.latency.clock.device)),
         )
-        write_report(tested, self.folder / 'report.html', score_thr=score_thr)
+        write_report(tested, self.folder / self.PAGE, score_thr=score_thr)
 
 
 def _iou_type(evaluator: Evaluator) -> str:

@@ -34,7 +34,7 @@ from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import check_images
 from mmagg.evaluation.results import CocoResults, PickledResults
 from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
-from mmagg.io.files import check_folder, write_json
+from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
 
@@ -93,11 +93,14 @@ def test(
     if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
         raise InputError(f'--out {out}: the name must end in .json or .pkl')
     check_fraction(show_score_thr, '--show-score-thr')
-    for flag, folder in (('--out', out and out.parent), ('--show-dir', show_dir), ('--report', report)):
+    for flag, folder in (('--show-dir', show_dir), ('--report', report)):
         if folder is not None:
             check_folder(folder, flag)
-    if out is not None and out.is_dir():
-        raise InputError(f'--out {out}: is a folder; name a file')
+            if out is not None and folder.resolve().is_relative_to(out.resolve()):
+                raise InputError(f'--out {out}: is to be a folder by {flag} {folder}; name another file')
+    for flag, file in (('--out', out), *(('--report', report / name) for name in RunReport.FILES if report)):
+        if file is not None:
+            check_file(file, flag)
     secure_loading(trust=trust_checkpoint)
     changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
     reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
@@ -109,6 +112,7 @@ def test(
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
     scores = work_dir / 'metrics.json'
+    check_file(scores, '--work-dir')
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
     outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}

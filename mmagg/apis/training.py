@@ -12,15 +12,15 @@ from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
-from mmagg.apis.data import check_data, use_coco_folder
+from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
 from mmagg.apis.origins import converter_hint
-from mmagg.apis.pretrained import prepare_model
+from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.watched_scores import check_watched_scores
-from mmagg.apis.work_dir import left_alone, starting_point
+from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.bare_model import bare_model
@@ -96,6 +96,9 @@ def train(
         if seed is not None:
             cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
         checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
+    if main:
+        weights = starting_weights(cfg) if overwrite else []
+        keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
     if tensorboard:
         _use_tensorboard(cfg)
     fresh = checkpoint is None and cfg.get('load_from')
@@ -196,7 +199,8 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
         cfg.resume, cfg.load_from = False, None
     elif cfg.get('resume') and not resume:
         resume = cfg.get('load_from') or True
-    source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main)
+    out_dir = (cfg.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
+    source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main, out_dir=out_dir)
     if source is None:
         cfg.resume = False
         return None

@@ -1,11 +1,12 @@
 """The work dir of a training: whether it is free, what it goes on from, and how a refused training leaves it."""
 
+import ast
 import errno
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from mmagg.io.errors import EXPECTED, InputError
 from mmagg.io.files import check_folder
+from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import checkpoints, newest_whole
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -28,7 +30,9 @@ def latest_checkpoint(work_dir: str | Path) -> Path | None:
     return newest_whole(Path(work_dir))[0]
 
 
-def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool, main: bool) -> str | Path | None:
+def starting_point(
+    work_dir: Path, *, resume: bool | str | Path, overwrite: bool, main: bool, out_dir: str | None = None
+) -> str | Path | None:
     """The checkpoint that a training in ``work_dir`` goes on from, or None if it starts from the beginning.
 
     A broken checkpoint that is skipped is named on stderr.
@@ -38,13 +42,17 @@ def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool
         resume: a checkpoint; True for the last one in the work dir, if there is one.
         overwrite: the run in the work dir may be replaced.
         main: this is the main process, which looks and speaks for the others.
+        out_dir: CheckpointHook's, where checkpoints go into a folder of the work dir's name.
 
     Raises:
         InputError: the folder cannot be written to, or holds a run that would be overwritten; the options contradict
             each other; no checkpoint is whole.
     """
     if main:
-        _check(work_dir, resume, overwrite)
+        elsewhere = (
+            None if out_dir is None or '://' in out_dir else Path(out_dir) / Path(os.path.abspath(work_dir)).name
+        )
+        _check(work_dir, resume, overwrite, elsewhere)
     if resume is not True:
         return resume or None
     source, skipped = newest_whole(work_dir)
@@ -55,9 +63,15 @@ def starting_point(work_dir: Path, *, resume: bool | str | Path, overwrite: bool
     return source
 
 
-def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
+def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool, elsewhere: Path | None) -> None:
     check_folder(work_dir, '--work-dir')
     held = checkpoints(work_dir)
+    others = [] if held or elsewhere is None else checkpoints(elsewhere)
+    if others and not overwrite:
+        raise InputError(
+            f'CheckpointHook.out_dir: {elsewhere} holds a run ({others[0].name}) of another work dir; --overwrite '
+            'replaces it, --work-dir with another last name goes elsewhere'
+        )
     folders = {os.path.realpath(folder) for folder in (work_dir, *(path.parent for path in held))}
     own = resume is True or (bool(resume) and os.path.realpath(Path(resume).parent) in folders)
     if own and overwrite:
@@ -70,6 +84,46 @@ def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool) -> None:
             f'work dir {work_dir} holds a run ({held[0].name}); {other} goes on with it, --overwrite replaces it, '
             '--work-dir names another'
         )
+
+
+def keep_inputs(work_dir: Path, config: str | Path, *, data: Iterable[Path], weights: Iterable[str]) -> None:
+    """Refuse a work dir that holds what the training reads, where that would be overwritten or deleted.
+
+    A config there that a training wrote may be replaced: `--resume` goes on with it.
+
+    Args:
+        work_dir: need not exist.
+        config: the file that the training gets its config from, which is saved under the same name.
+        data: annotation files and image folders.
+        weights: checkpoints that the training starts from without resuming it; none unless the run in the work dir is
+            going to be replaced.
+
+    Raises:
+        InputError: names the file and the folder.
+    """
+    keep_apart({'--work-dir': work_dir}, data)
+    own = work_dir / Path(config).name
+    if own.is_file() and not _is_saved_config(own):
+        raise InputError(
+            f'--work-dir {work_dir}: holds {own.name}, a config that no training wrote, which would be overwritten; '
+            'name another place'
+        )
+    doomed = {os.path.realpath(path) for path in checkpoints(work_dir)}
+    for source in weights:
+        if os.path.realpath(source) in doomed:
+            raise InputError(
+                f'--overwrite: deletes {source}, which the training starts from; --work-dir names another place'
+            )
+
+
+def _is_saved_config(path: Path) -> bool:
+    """True for a file as mmengine saves configs: values of names and nothing else, not even a comment."""
+    try:
+        text = path.read_text(encoding='utf-8')
+        names = [node.targets[0].id for node in ast.parse(text).body]
+    except (OSError, ValueError, SyntaxError, AttributeError):
+        return False
+    return '_base_' not in names and not re.search(r'^\s*#', text, re.MULTILINE)
 
 
 @contextmanager

@@ -54,16 +54,19 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.data import data_files
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
+    from mmagg.io.files import check_file
     from mmagg.io.paths import keep_apart
 
     options = vars(args)
     out = options.pop('out')
     if out:
-        if out.suffix != '.json' or out.is_dir():
+        if out.suffix != '.json':
             raise InputError(f'--out {out}: name a .json file')
         data = data_files(load_config(args.config, args.cfg_options), args.coco)
         outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
         keep_apart(outputs, [args.boxes, args.config, args.checkpoint, *data])
+        for flag, file in outputs.items():
+            check_file(file, flag)
     report = boxes_to_masks(**options)
     print(report.table())
     if out:

@@ -21,11 +21,10 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Convert as the arguments say."""
     from mmagg.datasets.cocofied_lvis import cocofied, read_lvis
-    from mmagg.io.files import write_json
+    from mmagg.io.files import check_file, write_json
     from mmagg.io.paths import keep_apart
 
-    if args.out.is_dir():
-        raise InputError(f'{args.out} is a folder; name a file to write')
+    check_file(args.out, 'OUT.json')
     keep_apart({'OUT.json': args.out}, [args.source])
     content = read_lvis(args.source)
     try:

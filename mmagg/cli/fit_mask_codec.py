@@ -66,14 +66,17 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.data import data_files
     from mmagg.experiments.fit_mask_codec import fit_mask_codec
     from mmagg.io.errors import InputError
+    from mmagg.io.files import check_file
     from mmagg.io.paths import keep_apart
 
     options = vars(args)
     out = options.pop('out')
-    if out.suffix != '.npz' or out.is_dir():
+    if out.suffix != '.npz':
         raise InputError(f'--out {out}: name an .npz file')
     outputs = {f'{suffix} of --out': out.with_suffix(suffix) for suffix in ('.npz', '.csv', '.png')}
     keep_apart(outputs, [args.annotations, args.held_out, *data_files(coco=args.coco)])
+    for flag, file in outputs.items():
+        check_file(file, flag)
     report = fit_mask_codec(**options)
     report.write(out)
     print(*report.counts, '', report.table(), '', sep='\n')

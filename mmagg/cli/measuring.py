@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from mmagg.cli.arguments import positive
-from mmagg.io.errors import InputError
 
 
 def add_shape(parser: argparse.ArgumentParser, default: tuple[int, int], text: str) -> None:
@@ -41,15 +40,14 @@ def print_report(
     """
     options = vars(args) | {'shape': tuple(args.shape)}
     file, threads = options.pop('json', None), options.pop('threads', None)
-    if file is not None and file.is_dir():
-        raise InputError(f'--json {file}: is a folder, name a file')
     import torch
 
-    from mmagg.io.files import write_json
+    from mmagg.io.files import check_file, write_json
     from mmagg.io.paths import keep_apart
 
+    if file is not None:
+        check_file(file, '--json')
     keep_apart({'--json': file}, [options.get('config'), options.get('vs')])
-
     if threads is not None:
         torch.set_num_threads(threads)
     report = measure(**options)

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from mmagg.costs.published import PAPERS, RECONSTRUCTION_DIMS
-from mmagg.io.errors import InputError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,14 +31,13 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print as the arguments of `parser` say."""
-    if args.out is not None and args.out.is_dir():
-        raise InputError(f'--out {args.out}: is a folder, name a file')
     from mmagg.costs.paper_tables import paper_tables
-    from mmagg.io.files import written_whole
+    from mmagg.io.files import check_file, written_whole
     from mmagg.io.paths import keep_apart
 
+    if args.out is not None:
+        check_file(args.out)
     keep_apart({'--out': args.out}, [args.codec, args.ann])
-
     text = paper_tables(only=args.only, codec=args.codec, ann=args.ann)
     print(text, end='')
     if args.out is not None:

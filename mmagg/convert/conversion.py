@@ -14,7 +14,7 @@ from mmagg.apis.config import load_config
 from mmagg.apis.origins import converter_hint
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError
-from mmagg.io.files import written_whole
+from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 
 KEPT_META = ('dataset_meta', 'CLASSES', 'epoch', 'iter')
@@ -44,6 +44,7 @@ def model_for(
     """
     secure_loading(trust=trust)
     keep_apart({'DST': target}, [source, config])
+    check_file(target, 'DST')
     if not source.is_file():
         raise InputError(f'checkpoint {source}: no such file')
     model = MODELS.build(load_config(config, cfg_options, reads={'model'}).model)

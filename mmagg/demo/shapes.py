@@ -9,6 +9,7 @@ Shape shorthand: N objects, S image side, (h, w) a crop of the image.
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, read_json
 from mmagg.ops.rle import masks_to_rle, rle_area, rle_boxes
 
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
@@ -33,7 +35,11 @@ MAX_TILT = np.pi / 8  # rotation, radians; a square does not become a diamond
 EMPTY_SHARE = 0.02  # of the images have no objects
 SPLIT_SEEDS = {'train': 0, 'val': 1}
 
+DESCRIPTION = 'mmagg shapes'  # with which that of a generated data set starts
 _SUBPIXEL_BITS = 4  # of cv2.fillPoly's fixed-point coordinates
+
+# What `write_shapes` writes, below its folder.
+OWN_NAME = re.compile(r'annotations(/instances_(train|val)\.json)?|images(/(train|val)(/\d{6}\.png)?)?')
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> No
             annotations.append(coco_annotation(mask, **ids))
     categories = [{'id': i, 'name': name, 'supercategory': 'shape'} for i, name in enumerate(CLASSES, 1)]
     content = {
-        'info': {'description': f'mmagg shapes, {split}, {count} images, size {size}, seed {seed}'},
+        'info': {'description': f'{DESCRIPTION}, {split}, {count} images, size {size}, seed {seed}'},
         'images': images,
         'annotations': annotations,
         'categories': categories,
@@ -259,6 +265,22 @@ def check_numbers(*, images: int, val_images: int, size: int, seed: int) -> None
             raise InputError(f'{name} is {value}, must be at least {least}')
 
 
+def _foreign(folder: Path) -> str | None:
+    """The name of a file or folder in ``folder`` that `write_shapes` did not write; None if all are its own."""
+    for path in sorted(folder.rglob('*')):
+        name = path.relative_to(folder).as_posix()
+        if not OWN_NAME.fullmatch(name):
+            return name
+        if path.suffix == '.json':
+            try:
+                own = read_json(path)['info']['description'].startswith(DESCRIPTION)
+            except (OSError, ValueError, LookupError, TypeError, AttributeError):
+                own = False
+            if not own:
+                return name
+    return None
+
+
 def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: int, overwrite: bool = False) -> None:
     """Writes a data set: `out/annotations/instances_{train,val}.json` and `out/images/{train,val}/*.png`.
 
@@ -271,22 +293,21 @@ def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: in
         val_images: Number of validation images; none of them is a training image.
         size: Image side in pixels, at least 32.
         seed: Not negative; other seeds give other scenes.
-        overwrite: Replace a data set that is already there.
+        overwrite: Replace a generated data set that is already there.
 
     Raises:
         InputError: An argument is out of range; or `out` is a file, or holds something and `overwrite` is not set, or
-            holds more than a data set.
+            holds anything but a generated data set.
     """
     check_numbers(images=images, val_images=val_images, size=size, seed=seed)
-    out = Path(os.path.abspath(out))
-    if out.exists() and not out.is_dir():
-        raise InputError(f'{out} is a file; name a folder')
+    check_folder(Path(out), 'OUT')
+    out = Path(os.path.realpath(out))
     content = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if content and not overwrite:
-        raise InputError(f'{out} is not empty; choose another folder or pass --overwrite')
-    if foreign := content - {'annotations', 'images'}:
-        # Overwriting deletes the whole folder: never one that is not a data set.
-        raise InputError(f'{out} holds more than a data set ({min(foreign)}); choose another folder')
+        way = ' or pass --overwrite' if _foreign(out) is None else ''
+        raise InputError(f'{out} is not empty; choose another folder{way}')
+    if content and (foreign := _foreign(out)) is not None:  # overwriting deletes the whole folder
+        raise InputError(f'{out} holds more than a data set of shapes ({foreign}); choose another folder')
 
     draft = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
     replaced = out.with_name(f'.{out.name}.{os.getpid()}.old')

@@ -1,5 +1,6 @@
 """Configs trained on the same data with several seeds."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -14,12 +15,14 @@ from tqdm import tqdm
 
 from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
+from mmagg.io.files import check_folder, read_json, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import noted
 from mmagg.io.tables import NONE
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _running: list[subprocess.Popen] = []  # what `call` waits for
+METRICS_FILE = 'test/metrics.json'  # in the folder of a run
 METRICS = {
     'mask AP': 'coco/segm_mAP',
     'AP50': 'coco/segm_mAP_50',
@@ -53,7 +56,8 @@ def compare_learning(
         The test metrics of each run, by config name, in the order of the seeds.
 
     Raises:
-        InputError: a config is missing, two have the same name, or a run failed.
+        InputError: a config is missing, two have the same name, a seed is given twice, ``work_dir`` holds runs of other
+            data, options or contents of a config, or a run failed.
     """
     configs, work_dir = [Path(path) for path in configs], Path(work_dir)
     missing = [str(path) for path in configs if not path.is_file()]
@@ -61,13 +65,18 @@ def compare_learning(
         raise InputError(f'no such config: {", ".join(missing)}')
     if len({path.stem for path in configs}) < len(configs):
         raise InputError('two configs have the same name; results are kept by name')
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f'--seeds {" ".join(map(str, seeds))}: a seed is given twice; results are kept by seed')
+    runs = list(product(configs, seeds))
     for path in configs:
         keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *data_files(coco=coco)])
-    runs = list(product(configs, seeds))
+    check_folder(work_dir, '--work-dir')
+    for config, seed in runs:
+        _claim(_folder(work_dir, config, seed), config, coco=coco, cfg_options=cfg_options)
     with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
 
         def metrics_of(config: Path, seed: int) -> dict[str, float]:
-            out = work_dir / config.stem / f'seed-{seed}'
+            out = _folder(work_dir, config, seed)
             metrics = _finished_run(config, seed, out, coco=coco, cfg_options=cfg_options, jobs=jobs)
             bar.update()
             return metrics
@@ -81,11 +90,27 @@ def compare_learning(
     return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
 
 
+def _folder(work_dir: Path, config: Path, seed: int) -> Path:
+    return work_dir / config.stem / f'seed-{seed}'
+
+
+def _claim(out: Path, config: Path, *, coco: str | Path, cfg_options: Sequence[str]) -> None:
+    """Note in a run's folder what it is a run of; refuse one that is noted to be of something else."""
+    content = hashlib.sha256(config.read_bytes()).hexdigest()
+    run = {'coco': os.path.realpath(coco), 'cfg_options': list(cfg_options), 'config': content}
+    note = out / 'run.json'
+    held = note.is_file() and (noted(out) is not None or (out / METRICS_FILE).is_file())
+    other = [key for key, value in read_json(note).items() if run.get(key) != value] if held else []
+    if other:
+        raise InputError(f'{out} holds a run of other {" and ".join(other)}; name another --work-dir')
+    write_json(run, note)
+
+
 def _finished_run(
     config: Path, seed: int, out: Path, *, coco: Path, cfg_options: Sequence[str], jobs: int
 ) -> dict[str, float]:
     """The test metrics of one run, which is made, or gone on with, if it is not finished."""
-    metrics = out / 'test' / 'metrics.json'
+    metrics = out / METRICS_FILE
     if not metrics.is_file():
         common = ['--coco', str(coco)]
         options = ['--cfg-options', *cfg_options] if cfg_options else []

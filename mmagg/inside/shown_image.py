@@ -6,8 +6,8 @@ import numpy as np
 from mmengine.structures import InstanceData
 
 from mmagg.io.errors import InputError
-from mmagg.io.files import check_folder
-from mmagg.io.images import read_image
+from mmagg.io.files import check_file
+from mmagg.io.images import picture_path, read_image
 from mmagg.io.paths import keep_apart
 from mmagg.visualization.predictions import confident
 
@@ -23,8 +23,9 @@ def image_to_show(image: Path, out: Path, *others: str | Path | None) -> np.ndar
     Raises:
         InputError: it cannot be read, or the picture would overwrite a file that is read, or cannot be written.
     """
-    keep_apart({'--out': out}, [image, *others])
-    check_folder(out.parent)
+    for path in (out, picture_path(out)):
+        keep_apart({'--out': path}, [image, *others])
+        check_file(path)
     return read_image(image)
 
 

@@ -80,3 +80,14 @@ def check_folder(path: Path, flag: str = '--out') -> None:
         raise InputError(f'{flag} {path}: {what}is a file; name a folder')
     if not os.access(existing, os.W_OK):
         raise InputError(f'{flag} {path}: {what}cannot be written to')
+
+
+def check_file(path: Path, flag: str = '--out') -> None:
+    """Refuse a file for results that is a folder, or whose folder, see `check_folder`, cannot be written to.
+
+    Raises:
+        InputError: names the flag and the path.
+    """
+    if path.is_dir():
+        raise InputError(f'{flag} {path}: is a folder; name a file')
+    check_folder(path.parent, flag)

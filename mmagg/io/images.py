@@ -93,10 +93,14 @@ def bgr_image(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels[..., :3] if pixels.shape[2] == 4 else pixels[..., :1].repeat(3, axis=2))
 
 
+def picture_path(path: Path) -> Path:
+    """Where `write_image` writes to: .png is added to names that do not end as JPEG's or PNG's."""
+    return path if path.suffix.lower() in KEPT_SUFFIXES else path.with_name(path.name + '.png')
+
+
 def write_image(image: np.ndarray, path: Path) -> Path:
-    """Write an (H, W, 3) uint8 BGR image, whole or not at all; returns its path, with .png added unless JPEG or PNG."""
-    if path.suffix.lower() not in KEPT_SUFFIXES:
-        path = path.with_name(path.name + '.png')
+    """Write an (H, W, 3) uint8 BGR image, whole or not at all, to the `picture_path`, which is returned."""
+    path = picture_path(path)
     with written_whole(path) as temporary:
         # Not by imwrite, which crashes at names that are not UTF-8.
         done, content = cv2.imencode(path.suffix.lower(), image)

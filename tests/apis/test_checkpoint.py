@@ -25,6 +25,18 @@ def test_log_history_and_numpy_numbers_are_data(tmp_path: Path) -> None:
     assert loaded['ids'].tolist() == [0, 1, 2]
 
 
+def test_an_error_of_the_system_names_the_file(tmp_path: Path, monkeypatch) -> None:
+    """Seeking in a file that was cut short fails without a name."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(22, 'Invalid argument')
+
+    monkeypatch.setattr('torch.load', fail)
+    (tmp_path / 'a.pth').touch()
+    with pytest.raises(InputError, match=r'a\.pth: cannot be read'):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
 class AttributeOf:
     """Pickles as ``getattr(owner, name)``."""
 

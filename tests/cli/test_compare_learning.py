@@ -32,7 +32,7 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
     def train_and_test(command, log, jobs):
         calls.append(command)
         if command[0] == 'train':
-            log.parent.mkdir(parents=True)
+            log.parent.mkdir(parents=True, exist_ok=True)
             (log.parent / 'last_checkpoint').write_text('weights.pth')
         else:
             finished(tmp_path / 'work', 'b', 1, 0.1)
@@ -47,6 +47,34 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
     assert '| a | 3 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 5.0 | 0.0 ± 0.0 |' in out
     assert '| b | 3 | 20.0 ± 26.5 |' in out
     assert '| c | 3 | – |' in out
+
+
+def test_a_finished_run_is_not_taken_for_one_of_other_arguments(tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / 'a.py').touch()
+    fails = [True, False]
+
+    def train_and_test(command, log, jobs):
+        if command[0] == 'test':
+            finished(tmp_path / 'work', 'a', 0, 0.1)
+        elif fails.pop(0):
+            raise ValueError
+
+    def compared(*arguments: str) -> int:
+        words = [str(tmp_path / 'a.py'), '--work-dir', str(tmp_path / 'work'), *arguments]
+        return run(COMMANDS['compare-learning'], words)
+
+    monkeypatch.setattr(compare_learning, 'call', train_and_test)
+    assert compared('--coco', 'misspelt', '--seeds', '0') == 2
+    assert compared('--coco', 'data', '--seeds', '0') == 0, 'nothing was trained before'
+    assert compared('--coco', 'data', '--seeds', '0') == 0
+    capsys.readouterr()
+    for arguments, words in (
+        (('--coco', 'other', '--seeds', '0'), 'seed-0 holds a run of other coco; name another --work-dir'),
+        (('--coco', 'data', '--seeds', '0', '--cfg-options', 'a=1'), 'holds a run of other cfg_options'),
+        (('--coco', 'data', '--seeds', '0', '0'), '--seeds 0 0: a seed is given twice'),
+    ):
+        assert compared(*arguments) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_failures_end_in_one_line(tmp_path, capsys) -> None:

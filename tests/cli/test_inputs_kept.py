@@ -19,6 +19,8 @@ def files(tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path,
     shutil.copy(tiny_config, folder / 'tiny.py')
     shutil.copy(trained / 'iter_2.pth', folder / 'model.pth')
     (folder / RESULTS).write_text('[]')
+    (folder / 'own').mkdir()
+    shutil.copy(tiny_config, folder / 'own')
     os.symlink('images/val', folder / 'link')
     os.symlink(FILE, folder / 'link.json')
     os.symlink('tiny.py', folder / 'link.npz')
@@ -58,6 +60,13 @@ ANALYSES = (
         ('fit-mask-codec', ('--ann', 'a.csv', '--out', 'a.npz'), '.csv of --out a.csv'),
         ('show-bases', ('images/val/000000.png', *MODEL, '--out', 'images/val/000000.png'), '--out images/val/000000.'),
         ('show-representations', (*MODEL, 'images/val/000000.png', '--out', 'link/000000.png'), '--out link/000000.'),
+        *(
+            ('train', ('tiny.py', '--coco', '.', '--work-dir', place), f'--work-dir {place}')
+            for place in ('.', 'images/train', 'annotations', 'link')
+        ),
+        ('train', ('tiny.py', '--work-dir', 'own', '--coco', '.'), '--work-dir own: holds tiny.py, a config that no'),
+        ('show-representations', (*MODEL, 'images/val/000000.png', '--out', 'images/val/000000'), '--out images/val/0'),
+        ('show-bases', ('images/val/000000.png', *MODEL, '--out', 'images/val/000000'), '--out images/val/000000.png'),
         ('convert-mmdet', ('model.pth', 'link.pth', '--config', 'tiny.py'), 'DST link.pth'),
         ('convert-aggmask', ('model.pth', 'tiny.py', '--config', 'tiny.py'), 'DST tiny.py'),
         ('convert-adelaidet', ('model.pth', 'd.npz', '--dictionary', 'd.npz', '--config', 'tiny.py'), 'DST d.npz'),

@@ -46,5 +46,5 @@ def test_arguments_become_those_of_the_measurement(tmp_path: Path, threads: int,
 
 
 def test_nothing_is_measured_for_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match='is a folder, name a file'):
+    with pytest.raises(InputError, match='is a folder; name a file'):
         print_report(parsed('--json', str(tmp_path)), lambda **_: pytest.fail('measured'), table)

@@ -106,7 +106,7 @@ def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsy
 @pytest.mark.parametrize(
     'argv, message',
     [
-        (['--out', '{folder}'], 'is a folder, name a file'),
+        (['--out', '{folder}'], 'is a folder; name a file'),
         (['--ann', '{ann}'], '--codec and --ann: give both'),
         (['--codec', '{codec}'], '--codec and --ann: give both'),
         (['--codec', '{codec}', '--ann', '{ann}', '--only', 'solo'], 'which --only leaves out'),

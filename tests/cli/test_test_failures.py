@@ -126,14 +126,18 @@ def test_scores_are_printed_and_written_before_the_report(tested, tmp_path: Path
         (lambda content: content['annotations'][0].update(segmentation=[]), ['--report', 'r', SKIP], 'segmentation'),
         (lambda content: content['annotations'][0].update(segmentation=[]), [SKIP], 'no segmentation, which segm AP'),
         (lambda content: None, ['--out', 'folder.json'], 'is a folder; name a file'),
+        (lambda content: None, ['--report', '.'], '--report report.html: is a folder; name a file'),
+        (lambda content: None, ['--out', 'a.json', '--show-dir', 'a.json'], 'a folder by --show-dir a.json; name anot'),
+        (lambda content: None, ['--out', 'a.json', '--report', 'a.json/b'], 'a folder by --report a.json/b; name anot'),
     ],
-    ids=['no annotations', 'no mask for the report', 'no mask', 'a folder'],
+    ids=['no annotations', 'no mask for the report', 'no mask', 'a folder', 'a page', 'pictures', 'a report'],
 )
 def test_what_cannot_be_scored_is_refused_before_the_test(
     never, tested, changed, tmp_path: Path, capsys, monkeypatch, edit: Callable, more: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'folder.json').mkdir()
+    (tmp_path / 'report.html').mkdir()
     monkeypatch.setattr(
         Runner, 'call_hook', lambda runner, name, **_: name == 'before_test' and pytest.fail('it began')
     )

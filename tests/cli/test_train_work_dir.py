@@ -132,6 +132,37 @@ def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
     assert newest_whole(held) == (None, [])
 
 
+def test_a_folder_of_checkpoints_that_two_runs_would_share_is_refused(train, trained, tmp_path):
+    shared = Path(shutil.copytree(trained, tmp_path / 'all/w'))
+    before = files(shared)
+    code, errors = train(tmp_path / 'w', options=(f'default_hooks.checkpoint.out_dir={tmp_path}/all',))
+    assert code == 2
+    assert errors[0].startswith(f'error: CheckpointHook.out_dir: {shared} holds a run (iter_2.pth) of another work dir')
+    assert files(shared) == before
+    assert not (tmp_path / 'w').exists()
+
+
+def test_weights_that_a_training_starts_from_are_not_deleted(train, held, tmp_path):
+    before = files(held)
+    os.symlink(held / 'iter_2.pth', tmp_path / 'weights.pth')
+    for weights in (held / 'iter_1.pth', tmp_path / 'weights.pth'):
+        code, errors = train(held, '--overwrite', options=(f'load_from={weights}',))
+        assert code == 2
+        assert errors == [
+            f'error: --overwrite: deletes {weights}, which the training starts from; --work-dir names another place'
+        ]
+    assert files(held) == before
+
+
+def test_a_config_that_a_training_saved_is_gone_on_with(held, capsys):
+    words = [str(held / 'tiny.py'), '--work-dir', str(held), '--resume', '--cfg-options', 'train_cfg.max_iters=3']
+    assert run(COMMANDS['train'], words) == 0
+    assert newest_whole(held) == (held / 'iter_3.pth', [])
+    (held / 'tiny.py').write_text(f'# mine\n{(held / "tiny.py").read_text()}')
+    assert run(COMMANDS['train'], [*words[:-1], 'train_cfg.max_iters=4']) == 2
+    assert 'holds tiny.py, a config that no training wrote, which would be overwritten' in capsys.readouterr().err
+
+
 def test_another_run_is_gone_on_with_in_an_own_folder(train, held, tmp_path):
     before = files(held)
     assert train(tmp_path / 'w', '--resume', held / 'iter_1.pth')[0] == 0

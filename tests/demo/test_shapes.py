@@ -165,6 +165,27 @@ def test_arguments_out_of_range_are_refused(tmp_path, wrong):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize('name', ['images/a.jpg', 'images/train/a.jpg', 'annotations/instances_train.json'])
+def test_photographs_are_not_replaced(tmp_path, name):
+    """Also in the layout of a data set."""
+    write_shapes(tmp_path, **{**SMALL, 'size': 32})
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text('{"images": []}')
+    before = _hashes(tmp_path)
+    with pytest.raises(ValueError, match=rf'holds more than a data set of shapes \({name}\)'):
+        write_shapes(tmp_path, **SMALL, overwrite=True)
+    with pytest.raises(ValueError, match=r'is not empty; choose another folder$'):
+        write_shapes(tmp_path, **SMALL)
+    assert _hashes(tmp_path) == before
+
+
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / 'link').symlink_to('data')
+    for _ in range(2):
+        write_shapes(tmp_path / 'link', images=1, val_images=1, size=32, seed=0, overwrite=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ['data', 'link']
+
+
 def test_failure_leaves_the_old_data_set_and_nothing_else(folder, tmp_path, monkeypatch):
     out = tmp_path / 'out'
     write_shapes(out, images=1, val_images=1, size=32, seed=0)
