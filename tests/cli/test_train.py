@@ -231,6 +231,8 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_dataloader=None', 'no `train_dataloader`'),
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
         ('{config} --cfg-options train_cfg.max_iters=0', 'train_cfg.max_iters=0, where a number from 1 is wanted'),
+        ('{config} --cfg-options train_dataloader.batch_size=0', 'train_dataloader.batch_size=0, where a whole number'),
+        ('{config} --cfg-options optim_wrapper.optimizer.lr=0,001', 'lr=[0, 1], where a number such as 0.001'),
     ],
 )
 def test_bad_input_is_one_line(
