@@ -144,9 +144,15 @@ def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
         value = cfg.train_cfg.get(length, 1)
         if not isinstance(value, int | float) or value < 1:
             raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
-    optimizer = (cfg.optim_wrapper.get('optimizer') or {}).get('type')
-    if isinstance(optimizer, str) and OPTIMIZERS.get(optimizer) is None:
-        raise InputError(f'config {name}: optim_wrapper.optimizer.type={optimizer!r}: there is no such optimizer')
+    size = cfg.train_dataloader.get('batch_size', 1)
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise InputError(f'config {name}: train_dataloader.batch_size={size}, where a whole number from 1 is wanted')
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    kind, rate = optimizer.get('type'), optimizer.get('lr', 0)
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise InputError(f'config {name}: optim_wrapper.optimizer.type={kind!r}: there is no such optimizer')
+    if isinstance(rate, str | list | tuple):  # 0,001 is a list on the command line
+        raise InputError(f'config {name}: optim_wrapper.optimizer.lr={rate}, where a number such as 0.001 is wanted')
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
 
