@@ -44,8 +44,7 @@ def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[s
         stages: of train, val and test: whose data are needed.
 
     Raises:
-        InputError: the folder is missing, or an annotation file is not COCO format.
-        FileNotFoundError: a file of the folder is missing.
+        InputError: the folder or a file of it is missing, or an annotation file is not COCO format.
         ValueError: the splits list other classes, or the config has no place for them.
     """
     if folder is None:

@@ -17,13 +17,14 @@ from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
 
-from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
+from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, require_fit, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import check_options, load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.load_from import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -97,17 +98,8 @@ def test(
         InputError: the config, the data, the checkpoint or an option cannot be used.
     """
     out, show_dir, report = (path and Path(path) for path in (out, show_dir, report))
-    if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
-        raise InputError(f'--out {out}: the name must end in .json or .pkl')
     check_fraction(show_score_thr, '--show-score-thr')
-    for flag, folder in (('--show-dir', show_dir), ('--report', report)):
-        if folder is not None:
-            check_folder(folder, flag)
-            if out is not None and folder.resolve().is_relative_to(out.resolve()):
-                raise InputError(f'--out {out}: is to be a folder by {flag} {folder}; name another file')
-    for flag, file in (('--out', out), *(('--report', report / name) for name in RunReport.FILES if report)):
-        if file is not None:
-            check_file(file, flag)
+    _check_outputs(out, show_dir, report)
     secure_loading(trust=trust_checkpoint)
     changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
     reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
@@ -129,10 +121,11 @@ def test(
     outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
     keep_apart(outputs, [name, checkpoint, *data_files(cfg, coco)])
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
+    content = load_checkpoint(checkpoint)
+    require_fit(model_without_numbers(cfg), content, checkpoint)
     if tta:
         use_tta(cfg, cfg_options)
     cfg.resume, cfg.load_from = False, None
-    content = load_checkpoint(checkpoint)
     start_processes(cfg, launcher)
 
     runner = _runner_for_testing(cfg)
@@ -175,6 +168,20 @@ def _split(options: dict) -> tuple[dict, dict]:
         or (key.startswith('val_') and f'test_{key.removeprefix("val_")}' in options)
     }
     return {key: value for key, value in options.items() if key not in unread}, unread
+
+
+def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None) -> None:
+    """Refuse files and folders that cannot be written, or of which one is in another's way."""
+    if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
+        raise InputError(f'--out {out}: the name must end in .json or .pkl')
+    for flag, folder in (('--show-dir', show_dir), ('--report', report)):
+        if folder is not None:
+            check_folder(folder, flag)
+            if out is not None and folder.resolve().is_relative_to(out.resolve()):
+                raise InputError(f'--out {out}: is to be a folder by {flag} {folder}; name another file')
+    for flag, file in (('--out', out), *(('--report', report / name) for name in RunReport.FILES if report)):
+        if file is not None:
+            check_file(file, flag)
 
 
 def _runner_for_testing(cfg: Config) -> Runner:

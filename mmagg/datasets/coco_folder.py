@@ -43,7 +43,7 @@ def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
         stages: of `STAGES`; splits of others need not be there.
 
     Raises:
-        FileNotFoundError: a file or folder is missing; the message names it and the layout.
+        InputError: a file or folder is missing; the message names it and the layout.
     """
     folder = Path(folder)
     held_out = next((split for split in ('val', 'train') if annotation_file(folder, split).exists()), 'val')
@@ -51,9 +51,11 @@ def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
     for split in sorted(set(used.values())):
         for path in (annotation_file(folder, split), image_folder(folder, split)):
             if not path.exists():
-                raise FileNotFoundError(
+                above = annotation_file(folder.absolute().parent, split).exists()
+                meant = f'; did you mean {folder.absolute().parent}?' if above else ''
+                raise InputError(
                     f'{path} is missing; a COCO-format folder holds annotations/instances_train.json, '
-                    'images/train and, for validation, annotations/instances_val.json, images/val'
+                    f'images/train and, for validation, annotations/instances_val.json, images/val{meant}'
                 )
     return used
 
@@ -88,7 +90,6 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         stages: whose data are needed; the others' stay as they are.
 
     Raises:
-        FileNotFoundError: a file of the folder is missing.
         ValueError: a JSON is broken, the splits list other classes, the config's data set is not a `CocoDataset`, or
             its model has no `num_classes`.
     """

@@ -10,6 +10,7 @@ from mmengine.config import Config
 
 from mmagg.datasets import coco_folder
 from mmagg.datasets.coco_folder import class_names, coco_folder_options, palette, unwrapped
+from mmagg.io.errors import InputError
 
 # Neither contiguous nor sorted: label i must still be class i.
 CATEGORIES = [{'id': 40, 'name': 'fig'}, {'id': 7, 'name': 'date'}, {'id': 12, 'name': 'nut'}]
@@ -158,8 +159,13 @@ def test_the_split_of_one_stage_is_enough(folder, stage, split):
 @pytest.mark.parametrize('missing', ['annotations/instances_train.json', 'images/train', 'images/val'])
 def test_missing_files_are_named(folder, missing):
     (folder / missing).rename(folder / 'elsewhere')
-    with pytest.raises(FileNotFoundError, match=missing):
+    with pytest.raises(InputError, match=missing):
         coco_folder_options(_config(), folder)
+
+
+def test_the_folder_above_is_named(folder):
+    with pytest.raises(InputError, match=f'did you mean {folder}\\?'):
+        coco_folder_options(_config(), folder / 'images')
 
 
 @pytest.mark.parametrize(
