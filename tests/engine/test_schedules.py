@@ -65,7 +65,7 @@ def config(*schedules: Config, epochs: int = 6, optimizer: Config = SGD, **chang
         optim_wrapper=dict(optimizer=optimizer, paramwise_cfg=dict(bias_lr_mult=2.0)),
         param_scheduler=list(schedules),
         randomness=dict(seed=0),
-        default_scope='mmengine',
+        default_scope='mmdet',  # it stays for the tests that follow
         custom_hooks=[],
     )
     return {**result, **changes}
