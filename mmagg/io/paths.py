@@ -23,7 +23,7 @@ def keep_apart(outputs: Mapping[str, Named], inputs: Iterable[Named]) -> None:
     for flag, output in outputs.items():
         for path in read if output is not None else ():
             if relation := _relation(Path(output), path):
-                raise InputError(f'{flag} {output}: {relation}, which would be overwritten; name another place')
+                raise InputError(f'{flag} {output}: {relation}; name another place')
 
 
 def _relation(output: Path, path: Path) -> str:
@@ -31,5 +31,6 @@ def _relation(output: Path, path: Path) -> str:
     written, read = Path(os.path.realpath(output)), Path(os.path.realpath(path))
     same = written == read or (output.exists() and path.exists() and output.samefile(path))
     if same:
-        return 'is an input' if Path(os.path.abspath(output)) == Path(os.path.abspath(path)) else f'leads to {path}'
-    return f'holds {path}' if read.is_relative_to(written) else ''
+        here = Path(os.path.abspath(output)) == Path(os.path.abspath(path))
+        return ('is an input' if here else f'leads to {path}') + ', which would be overwritten'
+    return f'holds {path}, which is read' if read.is_relative_to(written) else ''
