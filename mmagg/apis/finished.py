@@ -21,7 +21,7 @@ def nothing_left(cfg: Config, checkpoint: dict, resume: bool | str | Path, launc
     Args:
         cfg: the whole config, which names the checkpoint in `load_from`.
         checkpoint: its content.
-        resume: True, or the checkpoint that the user named; who names one asks for more than it has.
+        resume: the checkpoint that the user named, who asks for more than it has; True or False if none was.
         launcher: the starter of several processes, of which one prints.
 
     Raises:
@@ -29,7 +29,7 @@ def nothing_left(cfg: Config, checkpoint: dict, resume: bool | str | Path, launc
     """
     require_fit(model_without_numbers(cfg), checkpoint, cfg.load_from)
     done = _done(cfg, checkpoint)
-    if done and resume is not True:
+    if done and not isinstance(resume, bool):
         raise InputError(f'--resume {resume}: {done}')
     if done and is_main(launcher):
         print_log(f'--resume: {cfg.load_from}: {done}')

@@ -119,7 +119,9 @@ def test(
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
     outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
-    keep_apart(outputs, [name, checkpoint, *data_files(cfg, coco)])
+    data = data_files(cfg, coco)
+    keep_apart(outputs, [name, checkpoint, *data])
+    keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     content = load_checkpoint(checkpoint)
     require_fit(model_without_numbers(cfg), content, checkpoint)

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.engine.watched_scores import LOSSES, refuse_unknown
+from mmagg.evaluation.coco_scores import AP_NAMES, NAMES
 from mmagg.io.errors import InputError
 
 VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
@@ -59,8 +61,19 @@ def _score_names(evaluator: Any) -> list[str] | None:
     for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
         kind = metric.get('type') if isinstance(metric, dict) else None
         kind = METRICS.get(kind) if isinstance(kind, str) else kind
-        names = getattr(kind, 'score_names', lambda **_: None)(**{k: v for k, v in metric.items() if k != 'type'})
+        tell = _of_coco_metric if kind is CocoMetric else getattr(kind, 'score_names', lambda **_: None)
+        names = tell(**{key: value for key, value in metric.items() if key != 'type'})
         if names is None:
             return None
         result += names
     return result
+
+
+def _of_coco_metric(
+    *, metric: str | list[str] = 'bbox', prefix: str | None = None, classwise: bool = False, **more: Any
+) -> list[str] | None:
+    """The names of the scores of mmdet's `CocoMetric`; None where they depend on the data or on further arguments."""
+    kinds = [metric] if isinstance(metric, str) else metric
+    if classwise or more.get('metric_items') or more.get('format_only') or not {*kinds} <= {'bbox', 'segm'}:
+        return None
+    return [f'{prefix or CocoMetric.default_prefix}/{kind}_{name}' for kind in kinds for name in NAMES[: len(AP_NAMES)]]

@@ -33,4 +33,6 @@ def _relation(output: Path, path: Path) -> str:
     if same:
         here = Path(os.path.abspath(output)) == Path(os.path.abspath(path))
         return ('is an input' if here else f'leads to {path}') + ', which would be overwritten'
+    if os.path.islink(output) and written.is_relative_to(read):
+        return f'leads into {path}, which is read'
     return f'holds {path}, which is read' if read.is_relative_to(written) else ''

@@ -36,7 +36,9 @@ def check(config: Path, options: dict, *, val_loss: bool = False) -> Config:
         {'param_scheduler': [dict(type='ReduceOnPlateauLR', monitor='coco/segm_mAP', rule='greater')]},
         {BEST: 'mine/boundary_mAP', 'val_evaluator.metric': 'boundary', 'val_evaluator.prefix': 'mine'},
         {BEST: 'circle', 'val_evaluator.classwise': True},  # names of classes are in the data
-        {BEST: 'anything', 'val_evaluator': [dict(type='CocoMetric'), dict(type='COCOInstanceMetric')]},
+        {BEST: 'anything', 'val_evaluator': [dict(type='LVISMetric'), dict(type='COCOInstanceMetric')]},
+        {BEST: 'circle', 'val_evaluator': dict(type='CocoMetric', classwise=True)},
+        {BEST: 'coco/bbox_mAP_s', 'val_evaluator': dict(type='CocoMetric', metric=['bbox', 'segm'])},
     ],
 )
 def test_names_that_are_there_or_unknown_pass(options: dict, demo: Path) -> None:
@@ -52,6 +54,11 @@ def test_names_that_are_there_or_unknown_pass(options: dict, demo: Path) -> None
         ),
         ({BEST: ['coco/segm_mAP', 'coco/bbox_map']}, r"'coco/bbox_map': .*did you mean coco/bbox_mAP "),
         ({BEST: 'coco/bbox_mAP', 'val_evaluator.metric': 'segm'}, "'coco/bbox_mAP': no score"),
+        ({BEST: 'segm_mAP', 'val_evaluator': dict(type='CocoMetric', metric='segm')}, 'mean coco/segm_mAP'),
+        (
+            {BEST: 'coco/segm_mAP', 'val_evaluator': dict(type='CocoMetric', metric='bbox')},
+            'did you mean coco/bbox_mAP',
+        ),
         (STOP, r"custom_hooks\.0\.monitor='segm_mAP'.*mean coco/segm_mAP"),
         (PLATEAU, r"param_scheduler\.0\.monitor='mAP'"),
         ({'param_scheduler': [dict(type='ReduceOnPlateauLR')]}, r"param_scheduler\.0\.monitor='loss'"),

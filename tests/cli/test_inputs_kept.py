@@ -87,6 +87,7 @@ ANALYSES = (
         ('test', (*MODEL, '--coco', '.', '--out', 'link.json'), '--out link.json'),
         ('test', (*MODEL, '--coco', '.', '--report', '.'), '--report .'),
         ('test', ('tiny.py', 'metrics.json', '--coco', '.', '--work-dir', '.'), '--work-dir metrics.json'),
+        ('test', (*MODEL, '--coco', '.', '--work-dir', 'images'), '--work-dir images'),
     ],
 )
 def test_inputs_are_kept(files: Path, capsys, command: str, arguments: tuple[str, ...], flag: str) -> None:

@@ -247,6 +247,7 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
         ('{config} --coco {data} --cfg-options model.mask_head.in_channels=-64', 'model cannot be built: RuntimeError'),
         ('{config} --cfg-options train_cfg.max_iters=0', 'train_cfg.max_iters=0, where a number from 1 is wanted'),
+        ('{config} --coco {data} --cfg-options default_hooks.checkpoint.save_best=segm_mAP', 'mean coco/segm_mAP?'),
         ('{config} --cfg-options train_cfg.val_interval=0', 'train_cfg.val_interval=0, where a number'),
         ('{config} --cfg-options optim_wrapper.optimizer.type=Adma', "type='Adma': there is no such optimizer"),
         ('{config} --coco {data} --cfg-options train_dataloader.dataset.indices=0', 'indices=0: no image is left'),

@@ -14,7 +14,7 @@ THIN = np.zeros((2, 2000, 3), np.uint8)
 
 @pytest.mark.parametrize(
     'name, content, workers',
-    [('train', b'', 1), ('train', THIN, 0), ('test', b'', 0), ('test', b'no image', 1)],
+    [('train', b'', 1), ('train', THIN, 0), ('test', b'', 0), ('test', b'no image', 1), ('test', THIN, 0)],
 )
 def test_the_image_is_named(
     tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys, name: str, content, workers: int

@@ -65,7 +65,7 @@ def test_objects_lost_for_several_reasons_are_counted(check) -> None:
         '4 with a mask that covers no pixel'
     )
     assert {finding.severity for finding in warnings} == {'warning'}
-    assert [finding.severity for finding in check(*changes, *nothing)] == ['warning'] * len(check(*changes, *nothing))
+    assert {finding.severity for finding in check(*changes, *nothing)} == {'warning'}  # one can be learnt from
 
 
 def test_coordinates_in_fractions_are_recognised(check) -> None:

@@ -37,6 +37,13 @@ def test_a_file_that_is_not_there_yet_counts(tmp_path):
         keep_apart({'--out': tmp_path / 'a.json'}, [tmp_path / 'a.json'])
 
 
+def test_a_link_into_a_folder(photos):
+    link = photos.parent / 'result.json'
+    os.symlink(photos / 'a.jpg', link)
+    with pytest.raises(InputError, match='leads into'):
+        keep_apart({'--out': link}, [photos])
+
+
 def test_a_link_of_a_file_leads_to_it(photos):
     link = photos.parent / 'result.json'
     os.symlink(photos / 'a.jpg', link)
