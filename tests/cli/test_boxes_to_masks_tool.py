@@ -79,7 +79,7 @@ def case(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Case:
         torch.save({'state_dict': model.state_dict(), 'meta': meta}, case.folder / f'{name}.pth')
 
     arguments = [case.folder / 'mask-rcnn.py', case.folder / 'mask-rcnn.pth', '--coco', case.folder / 'data']
-    arguments += ['--out', case.own, '--work-dir', case.folder]
+    arguments += ['--out', case.own, '--work-dir', case.folder / 'work']
     assert run(testing, [str(argument) for argument in arguments]) == 0
     found = json.loads(case.own.read_text())
     for i in range(0, len(found), 3):
