@@ -4,6 +4,7 @@
 falls back to the other one (mmengine#1650, #1655). `secure_loading` rules that out for the whole process.
 """
 
+import logging
 import os
 import pickle
 import re
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.logging import HistoryBuffer, print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
@@ -106,7 +107,7 @@ def secure_loading(*, trust: bool = False) -> None:
 
 
 def load_checkpoint(source: str | Path) -> dict:
-    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
+    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided; say if weights are not finite.
 
     Returns:
         A dict with at least ``state_dict`` and ``meta``.
@@ -124,7 +125,16 @@ def load_checkpoint(source: str | Path) -> dict:
     if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
+    _warn_of_non_finite(state, source)
     return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+
+
+def _warn_of_non_finite(state: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    found = [key for key, value in state.items() if value.is_floating_point() and not value.float().isfinite().all()]
+    if found:
+        number = f'{len(found)} of {len(state)} tensors'
+        line = f'checkpoint {source}: {number} hold NaN or infinite numbers, the first is {found[0]}'
+        print_log(line, logger='current', level=logging.WARNING)
 
 
 def _weights(content: Any) -> Any:
