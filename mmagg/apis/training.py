@@ -30,6 +30,8 @@ from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook
 from mmagg.engine.log_lines import LogLines
 from mmagg.engine.progress import ProgressHook
+from mmagg.engine.random_numbers import RandomNumbersHook
+from mmagg.engine.rest_of_epoch import RestOfEpochHook
 from mmagg.engine.schedules import ScheduleHook
 from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.engine.watched_scores import WatchedScoresHook
@@ -71,7 +73,7 @@ def train(
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
-        seed: the seed of all random numbers.
+        seed: the seed of all random numbers; a resumed training goes on with the checkpoint's unless one is given.
         skip_check: do not look at each image and annotation first.
         cfg_options: changes to the config, dotted keys.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
@@ -95,8 +97,10 @@ def train(
         if amp:
             enable_amp(cfg)
         if seed is not None:
-            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
+            cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
         checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
+        if checkpoint is not None and seed is None and 'randomness.seed' not in (cfg_options or {}):
+            _use_seed_of(cfg, checkpoint)
     if main:
         weights = starting_weights(cfg) if overwrite else []
         keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
@@ -188,6 +192,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> None:
     # Not by the config: it is saved for testing, where mmagg may be unknown.
     for kind in (
         ProgressHook,
+        RandomNumbersHook,
+        RestOfEpochHook,
         FiniteLossHook,
         ScheduleHook,
         WatchedScoresHook,
@@ -234,3 +240,10 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
         )
     cfg.resume, cfg.load_from = True, str(source)
     return checkpoint
+
+
+def _use_seed_of(cfg: Config, checkpoint: dict) -> None:
+    """Go on with a checkpoint's seed: mmengine would take it over after it has built the sampler."""
+    seed = checkpoint['meta'].get('seed')
+    if isinstance(seed, int):
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
