@@ -13,7 +13,7 @@ from mmagg.engine.draws import draw_by_place, placed
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import building
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import remove_run, remove_temporary
+from mmagg.io.run_folder import being_replaced, remove_run, remove_temporary
 
 
 class TrainingRunner(Runner):
@@ -80,7 +80,7 @@ class StartHook(Hook):
         """Take over."""
         work_dir = Path(runner.work_dir)
         config = Path(runner.cfg.filename or f'{runner.timestamp}.py').name
-        if self.overwrite:
+        if self.overwrite or being_replaced(work_dir):
             remove_run(work_dir)
         remove_temporary(work_dir, config)
         with written_whole(work_dir / config) as temporary:
