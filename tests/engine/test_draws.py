@@ -1,5 +1,6 @@
 """Samples are a function of the seed and of their places, whichever process makes them."""
 
+import pickle
 import random
 from typing import Any
 
@@ -126,6 +127,13 @@ def test_processes_share_the_draws_of_one(monkeypatch):
         shares.append([sample for batch in epoch(loader(workers=0, **SAMPLERS['default']), 1) for sample in batch])
     assert not set(shares[0]) & set(shares[1])
     assert {*shares[0], *shares[1]} == {sample for batch in whole for sample in batch}
+
+
+def test_workers_that_get_a_pickle_make_the_same():
+    made = loader(workers=0, **SAMPLERS['default'])
+    batch = next(iter(made.batch_sampler))
+    dataset, received = pickle.loads(pickle.dumps((made.dataset, batch)))
+    assert dataset.__getitems__(received) == made.dataset.__getitems__(batch)
 
 
 def test_what_is_no_index_is_handed_on():

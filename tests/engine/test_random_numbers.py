@@ -106,6 +106,16 @@ def test_keys_give_their_own_numbers() -> None:
     assert len({number for numbers in seen for number in numbers}) == 9
 
 
+@pytest.mark.gpu
+def test_a_gpu_has_the_numbers_of_a_key_as_well() -> None:
+    seen = []
+    for key in ((0, 1), (1, 0), (0, 1)):
+        torch.rand(1, device='cuda')
+        seed_all(*key)
+        seen.append(torch.rand(1, device='cuda').item())
+    assert seen[0] == seen[2] != seen[1]
+
+
 def test_a_resumed_training_draws_what_the_whole_one_did(tmp_path: Path) -> None:
     weights, numbers = trained(tmp_path / 'whole')
     assert len({number for iteration in numbers for number in iteration}) == 3 * EPOCHS * LENGTH
