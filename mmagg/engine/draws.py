@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from mmdet.registry import DATA_SAMPLERS
 from mmengine.dist import get_dist_info, sync_random_seed
+from mmengine.registry import DATA_SAMPLERS
 from torch.utils.data import Dataset, Sampler
 
 from mmagg.engine.random_numbers import ORDER, SAMPLE, seed_all

@@ -27,6 +27,7 @@ class RestOfEpochHook(Hook):
     def before_train_epoch(self, runner: Runner) -> None:
         """Leave them out, in the first epoch."""
         batches = runner.train_dataloader.batch_sampler
-        if self.had > 0 and isinstance(batches.sampler, PlacedSampler):
-            batches.sampler.leave_out([draw for batch in list(batches)[: self.had] for draw in batch])
+        sampler = getattr(batches, 'sampler', None)
+        if self.had > 0 and isinstance(sampler, PlacedSampler):
+            sampler.leave_out([draw for batch in list(batches)[: self.had] for draw in batch])
         self.had = 0
