@@ -142,3 +142,35 @@ def test_what_is_no_index_is_handed_on():
             return index
 
     assert draws.samples(Pairs(1), [(0, 1), draws.Draw.at((0, 0, 0), 5), 7]) == [(0, 1), 5, 7]
+
+
+STEPS = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
+MIXED = [
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='RandAugment', aug_num=2),
+    dict(type='CopyPaste'),
+    dict(type='PackDetInputs'),
+]
+
+
+def test_images_that_are_mixed_of_several(shapes_folder):
+    part = dict(
+        type='CocoDataset',
+        data_root=str(shapes_folder),
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='images/train/'),
+        metainfo=dict(classes=('circle', 'square', 'triangle', 'star', 'ring')),
+        pipeline=STEPS,
+    )
+    repeated = dict(type='RepeatDataset', times=2, dataset=part)
+    joined = dict(type='ConcatDataset', datasets=[part, part])
+    seen = []
+    for workers in (0, 2):
+        for dataset in (joined, repeated):
+            mixed = dict(type='MultiImageMixDataset', dataset=dataset, pipeline=MIXED)
+            settings = dict(dataset=mixed, batch_size=2, num_workers=workers, disable_subprocess_warning=True)
+            made = Runner.build_dataloader(placed({**settings, **SAMPLERS['default']}), seed=0)
+            draw_by_place(made.dataset)
+            seen.append([image.sum().item() for batch in made for image in batch['inputs']])
+    assert seen[0] == seen[1] == seen[2] == seen[3]
+    assert len(set(seen[0])) == 8  # of four images
