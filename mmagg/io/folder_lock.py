@@ -1,6 +1,7 @@
 """A folder that one process at a time works in."""
 
 import errno
+import fcntl
 import os
 import socket
 import time
@@ -11,11 +12,6 @@ from typing import TextIO
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder
-
-try:
-    import fcntl
-except ImportError:  # Windows, where nothing is locked
-    fcntl = None
 
 LOCK = '.lock'
 
@@ -55,8 +51,7 @@ def _taken(path: Path, name: str) -> TextIO:
         file = path.open('a+', encoding='utf-8')
         try:
             # Not flock: the workers of data loaders would inherit that, and hold it for seconds after a kill.
-            if fcntl:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EAGAIN):
                 return file
