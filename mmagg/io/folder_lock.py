@@ -64,8 +64,8 @@ def _taken(path: Path, name: str) -> TextIO:
         if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
             break
         file.close()  # of a process that has just ended, and deleted it
+    holder = f'process {os.getpid()} on {socket.gethostname()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n'
     with suppress(OSError):  # a full disk
         file.truncate(0)
-        file.write(f'process {os.getpid()} on {socket.gethostname()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n')
-        file.flush()
+        os.write(file.fileno(), holder.encode())  # without a buffer, which would fail again when the file is closed
     return file
