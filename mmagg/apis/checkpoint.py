@@ -8,7 +8,8 @@ import io
 import os
 import pickle
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +21,8 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
 from mmagg.apis import torch_files
+from mmagg.apis.checkpoint_parts import check_meta
+from mmagg.apis.file_handlers import read_data_only
 from mmagg.apis.origins import conversion, converter_hint
 from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
@@ -84,7 +87,7 @@ def _why_refused(message: str, source: str | Path) -> str:
 
 
 def secure_loading(*, trust: bool = False) -> None:
-    """Read checkpoints in this process as data only, or trust them, from now on until the next call.
+    """Read checkpoints, pickles and YAML in this process as data only, or trust them, from now on until the next call.
 
     Args:
         trust: load as mmengine does, which runs a file's code where it cannot be read otherwise.
@@ -109,7 +112,13 @@ def secure_loading(*, trust: bool = False) -> None:
         ('pavi://', load_from_pavi, mmengine.load_from_pavi),
     ):
         CheckpointLoader.register_scheme(schemes, loader=theirs if trust else ours, force=True)
+    read_data_only(trust=trust)
     _trusted = trust
+
+
+def stay_secure() -> None:
+    """Read as `secure_loading` was told last; as data only if it was not called yet."""
+    secure_loading(trust=_trusted)
 
 
 def load_checkpoint(source: str | Path) -> dict:
@@ -121,18 +130,37 @@ def load_checkpoint(source: str | Path) -> dict:
     Raises:
         InputError: the file is missing, damaged, unsafe or no checkpoint.
     """
-    secure_loading(trust=_trusted)
+    stay_secure()
     if '://' not in str(source):
         require_file(Path(source).expanduser(), 'checkpoint')
     try:
         content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
     except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
         raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
-    state = _weights(content)
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
+    state, meta = _weights(content), content.get('meta') or {} if isinstance(content, dict) else {}
+    wrong = next((key for key, value in state.items() if not isinstance(value, torch.Tensor)), None) if state else None
+    if not state or wrong is not None:
+        kind = '' if wrong is None else f': {str(wrong)[:80]} is a {type(state[wrong]).__name__}'
+        raise InputError(f'checkpoint {source}: no state_dict of tensors in it{kind}')
+    nameless = next((key for key in state if not isinstance(key, str)), None)
+    if nameless is not None:
+        raise InputError(
+            f'checkpoint {source}: state_dict has a key of type {type(nameless).__name__}, which is no name'
+        )
+    with named(source):
+        check_meta(meta)
+    torch_files.drop_config_texts(content)  # also where another loader read it
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
-    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': meta}
+
+
+@contextmanager
+def named(source: str | Path) -> Iterator[None]:
+    """Put a checkpoint's name before what is said of its parts."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f'checkpoint {source}: {error}') from None
 
 
 def _weights(content: Any) -> Any:
@@ -145,7 +173,8 @@ def _weights(content: Any) -> Any:
 def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, str]]:
     """The weights that do not fit a model: by kind of misfit their keys, each with how a message names it.
 
-    A BatchNorm's count of batches may be missing: frozen ones have none.
+    A weight may be of another precision, but not an integer where a fraction is wanted. A BatchNorm's count of batches
+    may be missing: frozen ones have none.
     """
     own = model.state_dict()
     return {
@@ -154,9 +183,23 @@ def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, di
             for key, value in own.items()
             if key in state and state[key].shape != value.shape
         },
+        'of another type': {
+            key: f'{key} is {_kind(state[key])} there and {_kind(value)} here'
+            for key, value in own.items()
+            if key in state and not same_kind(state[key], value)
+        },
         'missing': {key: key for key in own if key not in state and not key.endswith('num_batches_tracked')},
         'unknown to the model': {key: key for key in state if key not in own},
     }
+
+
+def same_kind(given: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """False if floating-point numbers are wanted and others given, or complex ones that are not wanted."""
+    return given.is_floating_point() or not (wanted.is_floating_point() or given.is_complex())
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix('torch.')
 
 
 def listed(names: Mapping[str, Collection[str]]) -> str:
