@@ -58,7 +58,12 @@ def _statistic(owner: Any, name: str) -> str:
 
 
 # The functions and classes that `torch.load` is allowed beside its own.
-ALLOWED: dict[str, Callable] = {**NAMES, HISTORY: History, 'builtins.getattr': _statistic}
+ALLOWED: dict[str, Callable] = {
+    **NAMES,
+    HISTORY: History,
+    'builtins.getattr': _statistic,
+    'builtins.bytes': CONTAINERS['builtins.bytes'],
+}
 
 
 class _Anything:
@@ -183,7 +188,7 @@ def after(content: Any, size: int) -> Any:
 
     def check(value: Any, place: str) -> None:
         if isinstance(value, Tensor) and (fault := _fault(value, size)):
-            raise InputError(f'{place} {fault}')
+            raise InputError(f'{place[-200:]} {fault}')
 
     content = rebuilt(content, check)
     if not isinstance(content, dict):

@@ -31,8 +31,8 @@ class DType(StandIn):
     """Stands for `numpy.dtype`: of booleans, integers or floating-point numbers, in one byte order or the other."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
-        if code not in NUMBERS:
-            raise ValueError(f'a dtype {str(code)[:20]!r}, which is none of numbers')
+        if not isinstance(code, str) or code not in NUMBERS:
+            raise ValueError(f'a dtype {code[:20] if isinstance(code, str) else ""!r}, which is none of numbers')
         self.dtype = np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:

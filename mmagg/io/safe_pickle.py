@@ -26,6 +26,11 @@ def _latin1(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
+def _no_bytes() -> bytes:
+    """What Python 3 writes for no bytes, as an empty array has, for Python 2."""
+    return b''
+
+
 def _ordered(pairs: Iterable = ()) -> OrderedDict:
     """An OrderedDict, of pairs as Python 2 writes them."""
     made = OrderedDict()
@@ -50,6 +55,7 @@ CONTAINERS: dict[str, Callable] = {
     'collections.OrderedDict': _ordered,
     'collections.Counter': _counter,
     '_codecs.encode': _latin1,
+    'builtins.bytes': _no_bytes,
 }
 
 
