@@ -12,7 +12,8 @@ from torch import nn
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import building
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import remove_run, remove_temporary
+from mmagg.io.partial import remove_temporary
+from mmagg.io.run_folder import remove_run
 
 
 class TrainingRunner(Runner):
@@ -72,7 +73,7 @@ class StartHook(Hook):
         config = Path(runner.cfg.filename or f'{runner.timestamp}.py').name
         if self.overwrite:
             remove_run(work_dir)
-        remove_temporary(work_dir, config)
+        remove_temporary(work_dir)
         with written_whole(work_dir / config) as temporary:
             runner.cfg.dump(temporary)
         self.started = True

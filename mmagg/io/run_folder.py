@@ -1,4 +1,4 @@
-"""The files that a training leaves in its work dir: checkpoints, the note that names the last one, temporary ones."""
+"""The files that a training leaves in its work dir: checkpoints, and the note that names the last one."""
 
 import re
 import zipfile
@@ -68,13 +68,6 @@ def remove_run(work_dir: Path) -> None:
     """
     own = [path for path in checkpoints(work_dir) if path.parent == work_dir]
     for path in (work_dir / NOTE, *own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS)):
-        path.unlink(missing_ok=True)
-
-
-def remove_temporary(folder: Path, *names: str) -> None:
-    """Delete what `mmagg.io.files.written_whole` left of checkpoints, the note, curves and ``names`` when killed."""
-    stems = '|'.join(re.escape(Path(name).stem) for name in (NOTE, 'curves', *names))
-    for path, _ in _matching(folder, re.compile(rf'\.(?:.+-\w{{8}}\.pth|(?:{stems})-\w{{8}}(?:\.\w+)?)')):
         path.unlink(missing_ok=True)
 
 
