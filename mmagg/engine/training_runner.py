@@ -14,7 +14,8 @@ from mmagg.engine.draws import draw_by_place, placed
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, building, one_line
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import being_replaced, remove_run, remove_temporary
+from mmagg.io.partial import remove_temporary
+from mmagg.io.run_folder import being_replaced, remove_run
 
 
 class TrainingRunner(Runner):
@@ -113,7 +114,7 @@ class StartHook(Hook):
         config = Path(runner.cfg.filename or f'{runner.timestamp}.py').name
         if self.overwrite or being_replaced(work_dir):
             remove_run(work_dir)
-        remove_temporary(work_dir, config)
+        remove_temporary(work_dir)
         with written_whole(work_dir / config) as temporary:
             runner.cfg.dump(temporary)
         self.started = True

@@ -1,4 +1,4 @@
-"""The files that a training leaves in its work dir: checkpoints, the note that names the last one, temporary ones."""
+"""The files that a training leaves in its work dir: checkpoints, and the note that names the last one."""
 
 import re
 import zipfile
@@ -86,13 +86,6 @@ def remove_run(work_dir: Path) -> None:
     with written_whole(work_dir / NOTE) as temporary:
         temporary.write_text(REPLACED, encoding='utf-8')
     for path in (*own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS), work_dir / NOTE):
-        path.unlink(missing_ok=True)
-
-
-def remove_temporary(folder: Path, *names: str) -> None:
-    """Delete what `mmagg.io.files.written_whole` left of checkpoints, the note, curves and ``names`` when killed."""
-    stems = '|'.join(re.escape(Path(name).stem) for name in (NOTE, 'curves', *names))
-    for path, _ in _matching(folder, re.compile(rf'\.(?:.+-\w{{8}}\.pth|(?:{stems})-\w{{8}}(?:\.\w+)?)')):
         path.unlink(missing_ok=True)
 
 
