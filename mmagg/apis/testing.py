@@ -26,6 +26,7 @@ from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import model_without_numbers
 from mmagg.apis.report import RunReport
+from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.bare_model import bare_model
@@ -111,6 +112,7 @@ def test(
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
+    check_settings(cfg, name, ['test'])
     with options_kept(cfg, cfg_options):
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)

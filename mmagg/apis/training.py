@@ -20,6 +20,7 @@ from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
 from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model, starting_weights
+from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -89,6 +90,7 @@ def train(
     name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
     _check_parts(cfg, name, val_loss=val_loss)
     main = is_main(launcher)
+    check_settings(cfg, name, ('train', 'val'), main=main)
     with options_kept(cfg, {*(cfg_options or ())} - {'resume'}):  # which says the same as the argument
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)

@@ -183,7 +183,7 @@ def test_a_terminated_training_ends_its_workers_and_has_curves(stop, root, tiny_
     stop(process.pid, signal.SIGTERM)
     *_, last = process.communicate(timeout=60)[1].splitlines()
     assert (process.returncode, last) == (143, 'terminated (SIGTERM)')
-    assert len(workers) == 2
+    assert len(workers) >= 2  # for a moment, git as well, which mmengine asks for its version at each checkpoint
     assert not [pid for pid in workers if Path(f'/proc/{pid}').exists()]
     assert cv2.imread(str(tmp_path / 'w/curves.png')) is not None
     assert not list((tmp_path / 'w').glob('.*'))
