@@ -13,6 +13,7 @@ from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
+from mmagg.apis.config_files import base_files
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
@@ -35,6 +36,7 @@ from mmagg.engine.schedules import ScheduleHook
 from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
 
 
 def train(
@@ -102,6 +104,7 @@ def train(
     if main:
         weights = starting_weights(cfg) if overwrite else []
         keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
+        keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
     if tensorboard:
         _use_tensorboard(cfg)
     fresh = checkpoint is None and cfg.get('load_from')
