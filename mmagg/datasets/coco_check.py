@@ -15,6 +15,7 @@ from mmagg.io.errors import InputError
 
 __all__ = ['Finding', 'check_coco', 'report']
 
+
 def check_coco(
     ann_file: Path,
     image_dir: Path,

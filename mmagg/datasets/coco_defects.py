@@ -100,7 +100,8 @@ def name_defect(name: str) -> Defect:
         encoding = sys.getfilesystemencoding()
         hint = '' if encoding == 'utf-8' else ', the encoding of file names here; set PYTHONUTF8=1'
         reason = f'cannot be written in {encoding}{hint}'
-    return Defect('fatal', 'images whose "file_name" cannot be that of a file', f'its file_name, {name!a:.200}, {reason}')
+    here = f'its file_name, {shortened(name)}, {reason}'
+    return Defect('fatal', 'images whose "file_name" cannot be that of a file', here)
 
 
 def size_defect(height: Any, width: Any) -> Defect:
@@ -158,7 +159,8 @@ def crowd_defect(flag: Any) -> Defect:
     try:
         known = int(flag or 0) in (0, 1)
     except (TypeError, ValueError, OverflowError):
-        return Defect('fatal', 'annotations whose "iscrowd" is not a number', f'its "iscrowd" is {shortened(flag)}, not 0 or 1')
+        here = f'its "iscrowd" is {shortened(flag)}, not 0 or 1'
+        return Defect('fatal', 'annotations whose "iscrowd" is not a number', here)
     return NONE if known else Defect('warning', 'annotations whose "iscrowd" is neither 0 nor 1 (counted as crowds)')
 
 

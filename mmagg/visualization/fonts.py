@@ -23,10 +23,8 @@ _warned: set[str] = set()
 def readable(text: str, instead: str | None = None) -> str:
     """A text as it can be drawn: ``instead`` where no font has all of its characters, with one warning that names them.
 
-    By default, the missing characters alone are replaced. Charts then have the font as well. It is one line: breaks
-    become spaces.
+    By default, the missing characters alone are replaced. Charts then have the font as well.
     """
-    text = ' '.join(text.splitlines())
     path = font_of(text)
     if path is not None:
         _let_charts_use(path)
