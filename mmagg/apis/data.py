@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_annotations, check_id, check_keys, coco_format, read_coco
+from mmagg.datasets.coco_file import check_entries, check_keys, coco_format, read_coco
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -84,8 +84,8 @@ def check_data(
         stages: of train, val and test: whose data are read.
         purpose: to train on them, to score a model on them, or to show or use them otherwise, without a score.
         launcher: the starter of the processes.
-        skip_check: do not look at each image and annotation; what contradicts the config is refused all the same.
-            They are not looked at either where data are shown: what is wrong with them is to be seen.
+        skip_check: do not look at each image and annotation; what contradicts the config is refused all the same, and
+            what mmdet cannot read. They are not looked at either where data are shown: what is wrong is to be seen.
 
     Raises:
         InputError: a file is missing, parts of the config contradict each other or the data, or the data are bad.
@@ -100,7 +100,7 @@ def check_data(
     for source in sources:
         if source.dataset._indices in (0, [], ()):
             raise InputError(f'{source.key}.indices={source.dataset._indices}: no image is left')
-    filtered = _check_classes(cfg, sources, read=purpose == 'show')
+    filtered = _check_classes(cfg, sources, read=purpose == 'show' or skip_check)
     _check_evaluators(evaluators, sources)
     if purpose != 'show' and not skip_check:
         _check_annotations(cfg, sources, purpose)
@@ -149,10 +149,7 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
         check_keys(path, 'category', content.categories, 'name')
         names = [str(category['name']) for category in content.categories]
         if read:  # mmdet crashes or hangs on some that cannot be
-            check_annotations(content)
-            check_keys(path, 'annotation', content.annotations, 'id')
-            for place, annotation in enumerate(content.annotations):
-                check_id(path, 'annotation', place, 'id', annotation['id'])
+            check_entries(content)
         for source in sources:
             if source.annotations == path:
                 compare_classes(source, names, heads)

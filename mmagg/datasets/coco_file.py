@@ -188,6 +188,42 @@ def check_annotations(content: CocoFile) -> None:
             refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
+def check_entries(content: CocoFile) -> None:
+    """Make sure that mmdet's `CocoDataset` can read a file: as `check_annotations`, and with the keys that it needs.
+
+    Args:
+        content: the file.
+
+    Raises:
+        InputError: names the first entry that it cannot read, or two annotations of one id.
+    """
+    check_annotations(content)
+    path = content.path
+    for kind, entries, key in (('image', content.images, 'file_name'), ('category', content.categories, 'name')):
+        check_keys(path, kind, entries, key)
+        for place, entry in enumerate(entries):
+            check_text(path, kind, place, key, entry[key])
+    check_keys(path, 'annotation', content.annotations, 'id', 'bbox', 'area')
+    places: dict[Id, int] = {}
+    for place, annotation in enumerate(content.annotations):
+        check_id(path, 'annotation', place, 'id', annotation['id'])
+        if places.setdefault(annotation['id'], place) != place:
+            raise InputError(
+                f'{path}: annotations {places[annotation["id"]]} and {place}: both have the id {annotation["id"]!r}'
+            )
+        refuse(path, 'annotation', place, [box_defect(annotation['bbox']), area_defect(annotation['area'])])
+
+
+def check_text(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
+    """Make sure that the value of a key of an entry is text.
+
+    Raises:
+        InputError: it is not; the message names the file, the entry and the key.
+    """
+    if not isinstance(value, str):
+        raise InputError(f'{path} is not COCO format: {kind} {place}: its {key} is {shortened(value)}, not text')
+
+
 def check_id(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
     """Make sure that the value of a key of an entry can be an id.
 

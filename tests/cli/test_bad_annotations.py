@@ -43,10 +43,17 @@ BAD = {
     'no category_id': ({'annotations': [{'image_id': 1}]}, 'annotation 0 has no "category_id"'),
     'no name of a class': ({'categories': [{'id': 1}]}, 'category 0 has no "name"'),
     'no id': ({'annotations': [{'image_id': 1, 'category_id': 1}]}, 'annotation 0 has no "id"'),
+    'one id of two': ({'annotations': annotation()['annotations'] * 2}, 'annotations 0 and 1: both have the id 1'),
+    'null area': (annotation(area=None), '"area" is not a finite number'),
+    'box of three numbers': (annotation(bbox=[1, 2, 3]), 'boxes that are not four numbers'),
+    'no file name': ({'images': [{'id': 1, 'width': SIZE, 'height': SIZE}]}, 'image 0 has no "file_name"'),
+    'file name that is a number': (image(file_name=1.5), 'image 0: its file_name is 1.5, not text'),
+    'name of a class that is a number': ({'categories': [{'id': 1, 'name': -1}]}, 'its name is -1, not text'),
     'deep nesting': ('[' * 100_000, 'nested too deeply'),
 }
 TOOLS = {
     'train': '{config} --coco {data} --work-dir {out}/w',
+    'test': '{config} none.pth --coco {data} --work-dir {out}/t --skip-check',
     'browse': '{config} --coco {data} --out {out}/b',
     'mask-voting': '{config} none.pth --coco {data} --out {out}/m',
     'boxes-to-masks': '{config} none.pth none.json --coco {data} --out {out}/boxes.json',
@@ -59,7 +66,10 @@ TOOLS = {
     'compare-results': '{annotations} {results} {results} --out {out}/j',
 }
 QUICK = ('fit-mask-codec', 'analyse-errors')  # those that read no config and whose reader the others share
-ONLY = {'height of 2^31': TOOLS, 'no id': ('browse',)}  # analyses do not read the ids of annotations
+# What mmdet reads and analyses do not.
+MMDET = ('no id', 'one id of two', 'null area', 'no file name', 'file name that is a number')
+MMDET += ('name of a class that is a number',)
+ONLY = {'height of 2^31': TOOLS, **dict.fromkeys(MMDET, ('browse', 'test'))}
 CASES = [(bad, tool) for bad in BAD for tool in ONLY.get(bad, QUICK)]
 CASES += [('deep nesting', tool) for tool in ('train', 'browse')]
 
@@ -96,7 +106,7 @@ def test_an_empty_image_is_named(tool: str, tiny_config: Path, shapes_folder: Pa
         image.write_bytes(b'')
     tools = {
         **TOOLS,
-        'test': '{config} none.pth --coco {data} --work-dir {out}/t',
+        'test': TOOLS['test'].removesuffix(' --skip-check'),
         'browse': TOOLS['browse'] + ' --number 9',
     }
     arguments = [part.format(config=tiny_config, data=data, out=tmp_path / 'out') for part in tools[tool].split()]
