@@ -7,10 +7,12 @@ import tempfile
 import time
 from collections import Counter
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = ROOT / 'tests/fuzz/cases'
 sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
 from fuzz import cases, fuzzer, material, targets  # noqa: E402
@@ -22,10 +24,10 @@ def parser() -> argparse.ArgumentParser:
         description='Spoil annotations, results, configs, checkpoints, images and names, and run the commands on them, '
         'each case in a process of its own. A fault is a traceback, a signal, a hang, a change outside of the folder '
         'for results, code that was run, much memory, or an error that is not one short line. Exit code 1 if there is '
-        'one.',
+        'one. Cases that once were faults are kept in tests/fuzz/cases and come first.',
         epilog='example: python tools/fuzz.py --cases 1000 --jobs 2 --only annotations results; then: --case 217',
     )
-    parser.add_argument('files', nargs='*', type=Path, metavar='CASE.json', help='run kept cases instead')
+    parser.add_argument('files', nargs='*', type=Path, metavar='CASE.json', help='run these alone')
     parser.add_argument('--cases', type=int, default=10_000, metavar='N', help='%(default)s')
     parser.add_argument('--seed', type=int, default=0, metavar='S', help='another seed, other cases (%(default)s)')
     parser.add_argument('--case', type=int, metavar='I', help='run this one alone, show its output and keep its folder')
@@ -48,7 +50,9 @@ def main() -> int:
         print(f'ready after {time.monotonic() - started:.0f} s', flush=True)
         numbers = range(args.cases) if args.case is None else [args.case]
         draw = partial(cases.draw, args.seed, material=sound, kinds=tuple(args.only))
-        todo = [(file.stem, cases.read(file)) for file in args.files] or ((number, draw(number)) for number in numbers)
+        files = args.files or (sorted(KEPT.glob('*.json')) if args.case is None else [])
+        kept = [(file.stem, case) for file in files if (case := cases.read(file)).kind in args.only]
+        todo = kept if args.files else chain(kept, ((number, draw(number)) for number in numbers))
         return report(fuzzer.run_cases(todo, sound, jobs=args.jobs, keep=args.case is not None), args)
 
 

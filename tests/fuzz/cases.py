@@ -24,11 +24,13 @@ class Case:
         kind: of the inputs that are edited, a key of `TARGETS`.
         line: the command line, as in `TARGETS`.
         edits: see the files named ``*_edits``.
+        code: the exit code that it must have; None for any that is no fault.
     """
 
     kind: str
     line: str
     edits: tuple[Edit, ...]
+    code: int | None = None
 
     @property
     def command(self) -> str:
@@ -44,13 +46,14 @@ class Case:
         """The case as a file has it."""
         edits = ',\n    '.join(json.dumps(edit) for edit in self.edits)
         head = f'{{\n  "kind": {json.dumps(self.kind)},\n  "line": {json.dumps(self.line)},\n'
+        head += '' if self.code is None else f'  "code": {self.code},\n'
         return f'{head}  "edits": [\n    {edits}\n  ]\n}}\n'
 
 
 def read(file: Path) -> Case:
     """The case of a file."""
     content = json.loads(file.read_text())
-    return Case(content['kind'], content['line'], tuple(content['edits']))
+    return Case(content['kind'], content['line'], tuple(content['edits']), content.get('code'))
 
 
 def draw(seed: int, number: int, material: Material, *, kinds: tuple[str, ...] = tuple(SHARES)) -> Case:

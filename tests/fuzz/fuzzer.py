@@ -108,6 +108,8 @@ def _run(
             inputs_changed=_changed(folder),
             left_over=_left_over(folder) if outcome.code is not None and outcome.code >= 0 else [],
         )
+        if case.code not in (None, outcome.code):
+            found.append(f'exit code {outcome.code} instead of {case.code}')
         yield Result(name, case, outcome, found, None if case.strict else bare(outcome), folder)
 
 
@@ -121,13 +123,7 @@ def _prepared(case: Case, material: Material, folder: Path) -> Callable[[], int]
     os.chdir(folder / 'here')
     sys.argv = [f'mmagg {name}', *arguments]
 
-    def call() -> int:
-        try:
-            return run(COMMANDS[name], arguments, prog=f'mmagg {name}')
-        except SystemExit as error:
-            return error.code if isinstance(error.code, int) else 1
-
-    return call
+    return lambda: run(COMMANDS[name], arguments, prog=f'mmagg {name}')
 
 
 def _listing(folder: Path) -> str:

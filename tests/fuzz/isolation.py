@@ -85,19 +85,24 @@ def run_all(
     gc.freeze()  # what is there is not looked at again, so that its pages stay shared
     base = _resident()
     calls, running, left = iter(calls), {}, True
-    while running or left:
-        while left and len(running) < jobs:
-            call = next(calls, None)
-            left = call is not None
-            if left:
-                one = _start(*call)
-                running[one.pidfd] = one
-        wait = min((one.started + limit for one in running.values()), default=0) - time.monotonic()
-        ended, _, _ = select.select(list(running), [], [], max(wait, 0))
-        late = [key for key, one in running.items() if key not in ended and time.monotonic() > one.started + limit]
-        for key in [*ended, *late]:
-            one = running.pop(key)
-            yield one.name, _end(one, base, killed=key in late)
+    try:
+        while running or left:
+            while left and len(running) < jobs:
+                call = next(calls, None)
+                left = call is not None
+                if left:
+                    one = _start(*call)
+                    running[one.pidfd] = one
+            wait = min((one.started + limit for one in running.values()), default=0) - time.monotonic()
+            ended, _, _ = select.select(list(running), [], [], max(wait, 0))
+            late = [key for key, one in running.items() if key not in ended and time.monotonic() > one.started + limit]
+            for key in [*ended, *late]:
+                one = running.pop(key)
+                yield one.name, _end(one, base, killed=key in late)
+    finally:
+        for one in running.values():
+            _end(one, base, killed=True)
+        gc.unfreeze()
 
 
 def _start(name: object, prepare: Callable[[], Callable[[], int]], writable: Iterable[Path]) -> Running:
@@ -108,19 +113,16 @@ def _start(name: object, prepare: Callable[[], Callable[[], int]], writable: Ite
     if pid == 0:
         code = 1
         try:
-            os.setpgid(0, 0)
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
             code = _call(prepare, [os.path.realpath(folder) for folder in writable], output, events)
-        except BaseException:  # as the interpreter has it
-            traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(code & 255)
     return Running(name, pid, os.pidfd_open(pid), output, events)
 
 
 def _call(prepare: Callable[[], Callable[[], int]], writable: list[str], output: int, events: int) -> int:
+    """The exit code of a call, in its process; errors are printed, as the interpreter does."""
+    os.setpgid(0, 0)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
@@ -128,13 +130,22 @@ def _call(prepare: Callable[[], Callable[[], int]], writable: list[str], output:
     sys.stdout = os.fdopen(1, 'w', closefd=False)
     sys.stderr = os.fdopen(2, 'w', errors='backslashreplace', closefd=False)
     sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
-    run = prepare()
-    os.write(events, b'ready\n')
-    limit = _addresses() + ADDRESSES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.addaudithook(_watcher(writable, events))
-    return run() or 0
+    try:
+        run = prepare()
+        os.write(events, b'ready\n')
+        limit = _addresses() + ADDRESSES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        sys.addaudithook(_watcher(writable, events))
+        return int(run() or 0)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
 
 
 def _watcher(writable: list[str], events: int) -> Callable[[str, tuple], None]:

@@ -4,7 +4,7 @@ import re
 import signal
 from pathlib import Path
 
-from fuzz.isolation import GIGABYTE, Outcome
+from fuzz.isolation import GIGABYTE, PLANTED, Outcome
 
 LONGEST = 2200  # characters of an error's line, with what stands around a shortened message
 MOST = 50_000  # characters of output
@@ -32,7 +32,7 @@ def faults(
     if not outcome.ready:
         return [f'the fuzzer itself failed: {_last(outcome.output)}']
     found = [f'an input is changed: {name}' for name in inputs_changed]
-    found += [f'{"ran planted code" if "planted" in event else "outside"}: {event}' for event in outcome.events]
+    found += [f'{"ran planted code" if event.startswith(PLANTED) else "outside"}: {event}' for event in outcome.events]
     if outcome.code is None:
         return [*found, f'hangs: still running after {outcome.seconds:.0f} s']
     if outcome.code < 0:
