@@ -4,6 +4,7 @@ A process is forked for each call: whatever the call does to its process, the ne
 """
 
 import ctypes
+import faulthandler
 import gc
 import os
 import resource
@@ -123,6 +124,7 @@ def _call(prepare: Callable[[], Callable[[], int]], writable: list[str], output:
     """The exit code of a call, in its process; errors are printed, as the interpreter does."""
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
+    faulthandler.disable()  # pytest's, which writes to the terminal
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from fuzz.isolation import GIGABYTE, PLANTED, Outcome
 
-LONGEST = 2200  # characters of an error's line, with what stands around a shortened message
-MOST = 50_000  # characters of output
+LONGEST = 2200  # characters of what is said in a line, with what stands around a shortened message
+MOST = 1_000_000  # characters of output; the log of a run has its config, which may have long texts
+SAID = ('error: ', 'warning: ', 'note: ')
 MEMORY = 1.5 * GIGABYTE
 CODES = (0, 1, 2, 3)
 SKIPPED = ('demo',)  # commands that end with 1 where inputs were skipped
@@ -56,12 +57,13 @@ def _of_lines(outcome: Outcome, *, strict: bool) -> list[str]:
         if control := CONTROL.search(line):
             found.append(f'control character {control[0]!r} in: {line[:200]!r}')
             break
+    found += [f'a line of {len(line)} characters' for line in lines if line.startswith(SAID) and len(line) > LONGEST][
+        :1
+    ]
     if outcome.code in (2, 3):
         last = lines[-1] if lines else ''
         if 'error: ' not in last:
             found.append(f'exit code {outcome.code} without an error at the end: {last[:200]!r}')
-        if len(last) > LONGEST:
-            found.append(f'an error of {len(last)} characters')
         if strict and (last.endswith(UNEXPECTED) or INTERNAL.match(last.removeprefix('error: '))):
             found.append(f'unforeseen: {last[:300]}')
     return found
