@@ -26,6 +26,7 @@ from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
+from mmagg.datasets.config_parts import check_types
 from mmagg.io.errors import InputError, one_line
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
@@ -67,12 +68,13 @@ def load_config(
             raise InputError(f'config {name}: {_line_of(error)}{one_line(error)}') from error
     else:
         raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
-    if 'model' not in cfg:
+    if not isinstance(cfg.get('model'), dict):
         raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if cfg_options:
         check_options(cfg, cfg_options, reads)
         _merge(cfg, cfg_options)
+    check_types(cfg, name)
     for change in changes:
         change(cfg)
     if cfg_options and changes:
@@ -81,7 +83,7 @@ def load_config(
 
 
 def _line_of(error: BaseException) -> str:
-    """Where the code of a config, which has no functions of its own as a rule, failed; empty where it cannot be said."""
+    """Where the code of a config failed; empty where that cannot be said."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == '<module>']
     return f'{frames[-1].filename}, line {frames[-1].lineno}: ' if frames else ''
 

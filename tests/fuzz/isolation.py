@@ -174,6 +174,8 @@ def _watcher(writable: list[str], events: int) -> Callable[[str, tuple], None]:
         elif event in CHANGES:
             for place, folder in CHANGES[event]:
                 written(event, args[place], None if folder is None else args[folder])
+        elif event == 'socket.connect' and isinstance(args[1], str | bytes):
+            pass  # a file, by which a data loader's workers talk to each other
         elif event in STARTS:
             text = f'{event} {args!r:.300}'
             if not any(known in text for known in ENVIRONMENT):
