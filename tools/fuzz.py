@@ -58,10 +58,10 @@ def main() -> int:
 
 def report(results: object, args: argparse.Namespace) -> int:
     """Print faults and figures; returns the exit code."""
-    count, codes, slow, bare, found, started = Counter(), Counter(), Counter(), Counter(), 0, time.monotonic()
+    count, codes, busy, bare, found, started = Counter(), Counter(), Counter(), Counter(), 0, time.monotonic()
     for result in results:
         count[result.case.kind] += 1
-        slow[result.case.kind] += result.outcome.seconds
+        busy[result.case.kind] += result.outcome.busy
         codes[result.outcome.code] += 1
         bare[result.bare] += 1
         if args.case is not None:
@@ -80,7 +80,7 @@ def report(results: object, args: argparse.Namespace) -> int:
     if args.bare:
         print(*(f'{number} x {line}' for line, number in bare.most_common() if line), sep='\n')
     for kind, number in count.items():
-        print(f'{kind:12} {number:6} cases, {slow[kind] / number:.3f} s each')
+        print(f'{kind:12} {number:6} cases, {busy[kind] / number:.3f} s of work each')
     total = sum(count.values())
     print(f'{total} cases in {time.monotonic() - started:.0f} s: {found} faults; exit codes {dict(codes)}')
     return int(found > 0)

@@ -47,6 +47,7 @@ class Outcome:
         code: the exit code, negative for a signal; None if it took too long and was killed.
         output: stdout and stderr.
         seconds: from start to end.
+        busy: seconds of a processor's work.
         memory: bytes, at most, beyond what the parent has.
         events: changes of files outside the folders that it may write to, and programs that it started.
         ready: whether the call's preparation came to its end.
@@ -55,6 +56,7 @@ class Outcome:
     code: int | None
     output: str
     seconds: float
+    busy: float
     memory: float
     events: tuple[str, ...] = ()
     ready: bool = True
@@ -193,7 +195,15 @@ def _end(one: Running, base: float, *, killed: bool) -> Outcome:
     os.close(one.pidfd)
     ready, *noted = events.splitlines() or ['']
     code = None if killed else os.waitstatus_to_exitcode(status)
-    return Outcome(code, output, seconds, usage.ru_maxrss * 1024 - base, tuple(dict.fromkeys(noted)), ready == 'ready')
+    return Outcome(
+        code,
+        output,
+        seconds,
+        busy=usage.ru_utime + usage.ru_stime,
+        memory=usage.ru_maxrss * 1024 - base,
+        events=tuple(dict.fromkeys(noted)),
+        ready=ready == 'ready',
+    )
 
 
 def _content(number: int) -> str:
