@@ -25,6 +25,7 @@ from mmengine.registry import Registry, init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 
+from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.datasets.config_parts import check_types
 from mmagg.io.errors import InputError, one_line
@@ -51,6 +52,7 @@ def load_config(
     Raises:
         InputError: no such file, not a config, or an option nobody reads.
     """
+    stay_secure()  # before what a config names is read
     name = name_of(config)
     if isinstance(config, Config):
         cfg = deepcopy(config)

@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmagg.apis.amp import enable_amp
-from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, secure_loading
+from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, named, secure_loading
+from mmagg.apis.checkpoint_parts import check_resumable
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
 from mmagg.apis.data import check_data, data_files, use_coco_folder
@@ -232,5 +233,7 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
             f'checkpoint {source}: holds weights only; to start from it use --cfg-options load_from={source}'
             + (f'; {hint}' if hint else '')
         )
+    with named(source):
+        check_resumable(checkpoint)
     cfg.resume, cfg.load_from = True, str(source)
     return checkpoint

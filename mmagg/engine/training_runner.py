@@ -5,12 +5,13 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
-from mmagg.io.errors import building
+from mmagg.io.errors import EXPECTED, InputError, building, one_line
 from mmagg.io.files import written_whole
 from mmagg.io.run_folder import remove_run, remove_temporary
 
@@ -33,6 +34,21 @@ class TrainingRunner(Runner):
         with building():
             return super().build_model(model)
 
+    def load_or_resume(self) -> None:
+        """Load the checkpoint that the training starts from.
+
+        Raises:
+            InputError: its parts do not fit the config's, as the optimiser's; names the file.
+        """
+        try:
+            super().load_or_resume()
+            if self._resume:
+                _check_states(self.optim_wrapper)
+        except InputError:
+            raise
+        except (*EXPECTED, RuntimeError) as error:
+            raise InputError(f'checkpoint {self._load_from}: does not fit this training: {one_line(error)}') from error
+
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save, whole or not at all.
@@ -48,6 +64,21 @@ class TrainingRunner(Runner):
 
     def dump_config(self) -> None:
         """Nothing yet: the training may be refused, and the work dir's config is that of another."""
+
+
+def _check_states(wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Refuse an optimiser's state, such as a momentum, of another shape than its parameter's.
+
+    Raises:
+        ValueError: names both shapes; a state of fewer axes is as Adafactor keeps it.
+    """
+    for one in dict(wrapper.items()).values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+        for parameter, states in one.optimizer.state.items():
+            for name, state in states.items():
+                if isinstance(state, Tensor) and state.ndim >= parameter.ndim and state.shape != parameter.shape:
+                    raise ValueError(
+                        f"the optimiser's {name} is {tuple(state.shape)} for a weight of {tuple(parameter.shape)}"
+                    )
 
 
 class StartHook(Hook):

@@ -91,3 +91,18 @@ def check_file(path: Path, flag: str = '--out') -> None:
     if path.is_dir():
         raise InputError(f'{flag} {path}: is a folder; name a file')
     check_folder(path.parent, flag)
+
+
+def require_file(path: Path, what: str) -> None:
+    """Refuse a path to read from that is no file; a named pipe would keep the reader waiting.
+
+    Args:
+        path: which is to be read.
+        what: the word before it in a message.
+
+    Raises:
+        InputError: there is nothing, a folder, a pipe or a device.
+    """
+    if not path.is_file():
+        fault = 'is a folder' if path.is_dir() else 'is no ordinary file' if path.exists() else 'no such file'
+        raise InputError(f'{what} {path}: {fault}')
