@@ -14,6 +14,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weig
 from mmagg.apis.checkpoint_parts import check_resumable
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
+from mmagg.apis.config_files import base_files
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
@@ -21,6 +22,7 @@ from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
 from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model, starting_weights
+from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -35,6 +37,7 @@ from mmagg.engine.schedules import ScheduleHook
 from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
+from mmagg.io.paths import keep_apart
 
 
 def train(
@@ -90,6 +93,7 @@ def train(
     name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
     _check_parts(cfg, name, val_loss=val_loss)
     main = is_main(launcher)
+    check_settings(cfg, name, ('train', 'val'), main=main)
     with options_kept(cfg, {*(cfg_options or ())} - {'resume'}):  # which says the same as the argument
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
@@ -101,6 +105,7 @@ def train(
     if main:
         weights = starting_weights(cfg) if overwrite else []
         keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
+        keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
     if tensorboard:
         _use_tensorboard(cfg)
     fresh = checkpoint is None and cfg.get('load_from')

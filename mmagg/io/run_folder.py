@@ -44,10 +44,11 @@ def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
     It is the one that the note names, else the one with the highest number. (None, []) if there was no run.
 
     Raises:
-        InputError: there was a run, but none of its checkpoints is whole.
+        InputError: there was a run, but none of its checkpoints is whole, or there are best ones alone.
     """
     named = noted(work_dir)
-    candidates = [path for path in checkpoints(work_dir) if not BEST.fullmatch(path.name)]
+    held = checkpoints(work_dir)
+    candidates = [path for path in held if not BEST.fullmatch(path.name)]
     missing = [] if named is None or named in candidates else [f'{work_dir / NOTE} names {named}, which is not there']
     skipped = []
     for path in candidates:
@@ -57,6 +58,12 @@ def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
     if missing or skipped:
         raise InputError(
             f'--resume: {"; ".join(missing + skipped)}; pass --resume CKPT, or --overwrite to start from the beginning'
+        )
+    if held:
+        best = max(held, key=lambda path: path.stat().st_mtime)
+        raise InputError(
+            f'--resume: {work_dir} holds {best.name} alone, which has weights and nothing to go on from; --overwrite '
+            f'starts from the beginning, another --work-dir and --cfg-options load_from={best} from these weights'
         )
     return None, []
 

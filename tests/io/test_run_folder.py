@@ -90,6 +90,13 @@ def test_nothing_whole_is_an_error(tmp_path):
         newest_whole(tmp_path)
 
 
+def test_the_best_checkpoint_alone_is_nothing_to_go_on_from(tmp_path):
+    best = tmp_path / 'best_coco_segm_mAP_epoch_12.pth'
+    whole(best)
+    with pytest.raises(InputError, match=f'holds {best.name} alone, .*--overwrite .* load_from={best}'):
+        newest_whole(tmp_path)
+
+
 def test_a_run_is_removed_and_nothing_else(tmp_path):
     others = ['pretrained.pth', 'tiny.py', 'metrics.json', 'epoch_3-12345678.pth']
     run = ['epoch_3.pth', 'iter_4.pth', 'best_coco_bbox_mAP_epoch_2.pth', 'curves.png', 'curves.csv', 'own_3.pth']
