@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import COMMANDS, run
