@@ -120,8 +120,8 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     argv = sys.argv[1:] if argv is None else argv
     if not sys.stderr.isatty():
         os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
-    if getattr(sys.stdout, 'errors', None) == 'strict':
-        sys.stdout.reconfigure(errors='backslashreplace')  # names of files may not be UTF-8
+    if getattr(sys.stdout, 'errors', None) in ('strict', 'surrogateescape'):  # the latter in the POSIX locale
+        sys.stdout.reconfigure(errors='backslashreplace')  # for names that are not UTF-8, and locales without –
     logging.raiseExceptions = False  # on a full disk, the error of the first other file is said, not one a log line
 
     def call() -> int | None:
