@@ -11,6 +11,7 @@ from mmagg.cli.main import COMMANDS, SCRIPTS, name_of, summary
 
 ROOT = Path(__file__).resolve().parents[1]
 DOORS = sorted((ROOT / 'tools').rglob('*.py'))
+DOORS.remove(ROOT / 'tools/fuzz.py')  # to the tests, not to a command
 # Formats a command's help in a Python without any package.
 HELP = "import sys; sys.path.insert(0, '.'); from mmagg.cli import {} as command; command.parser().print_help()"
 

@@ -4,51 +4,39 @@
 falls back to the other one (mmengine#1650, #1655). `secure_loading` rules that out for the whole process.
 """
 
+import io
+import logging
 import os
 import pickle
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
 import torch
-from mmengine.logging import HistoryBuffer
+from mmengine.fileio import get_file_backend
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
+from mmagg.apis import torch_files
+from mmagg.apis.checkpoint_parts import check_meta
+from mmagg.apis.file_handlers import read_data_only
 from mmagg.apis.origins import conversion, converter_hint
 from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
+from mmagg.io.files import require_file
 
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
+STORAGES = (r'(\S+\:)?s3://', r'(\S+\:)?petrel://')  # as mmengine names them
 SHOWN = 3  # keys that a message names
 
 _forced_here = False  # True if `secure_loading` has set `FORCE`, not the user
-
-
-def _history_method(owner: type, name: str) -> Any:
-    """A `getattr` for HistoryBuffer's methods alone, which mmengine pickles as attributes."""
-    if owner is not HistoryBuffer or name.startswith('_'):
-        raise pickle.UnpicklingError(f'GLOBAL builtins.getattr({owner!r}, {name!r}) is not allowed')
-    return getattr(owner, name)
-
-
-def _safe_globals() -> list:
-    """The types and functions that restore the log history, NumPy arrays, in a training checkpoint of mmengine."""
-    core = np._core if hasattr(np, '_core') else np.core
-    rebuild = [core.multiarray._reconstruct, core.multiarray.scalar]
-    # The same two functions under the name that the other major version of NumPy writes.
-    renamed = [
-        (function, f'{package}.multiarray.{function.__name__}')
-        for function in rebuild
-        for package in ('numpy.core', 'numpy._core')
-    ]
-    dtypes = {type(np.dtype(code)) for code in '?bhilqBHILQefd'}
-    return [HistoryBuffer, np.ndarray, np.dtype, *dtypes, *renamed, (_history_method, 'builtins.getattr')]
+_trusted = False  # what `secure_loading` was told last
 
 
 def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
@@ -58,15 +46,33 @@ def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
         InputError: no such file, not a checkpoint, or one that holds more than data.
     """
     path = Path(filename).expanduser()
-    if not path.is_file():
-        raise InputError(f'checkpoint {filename}: no such file')
+    require_file(path, 'checkpoint')
+    with path.open('rb') as file:
+        return _read(file, filename, map_location)
+
+
+def load_from_storage(filename: str, map_location: Any = 'cpu') -> Any:
+    """Read a checkpoint of an object store, which mmengine's loader lets run code, as a local one."""
+    backend = get_file_backend(filename, backend_args={'backend': 'petrel'})
+    return _read(io.BytesIO(backend.get(filename)), filename, map_location)
+
+
+def load_from_pavi(filename: str, map_location: Any = 'cpu') -> Any:
+    """Refuse a checkpoint of SenseTime's model cloud, whose own loader can run code."""
+    raise InputError(f'checkpoint {filename}: pavi:// cannot be read as data only; download the file')
+
+
+def _read(file: BinaryIO, name: str, map_location: Any) -> dict:
     try:
-        with torch.serialization.safe_globals(_safe_globals()):
-            return torch.load(path, map_location=map_location, weights_only=True)
+        return torch_files.read(file, map_location)
     except pickle.UnpicklingError as error:
-        raise InputError(f'checkpoint {filename}: {_why_refused(str(error), filename)}') from error
-    except (RuntimeError, EOFError, KeyError, AttributeError, OSError) as error:
-        raise InputError(f'checkpoint {filename}: cannot be read ({one_line(error)[:160]})') from error
+        raise InputError(f'checkpoint {name}: {_why_refused(str(error), name)}') from error
+    except Exception as error:  # a damaged file can mean anything
+        if str(name).endswith('.pkl'):
+            raise InputError(f'checkpoint {name}: {_why_refused("", name)}') from error
+        if isinstance(error, InputError):
+            raise InputError(f'checkpoint {name}: {error}') from None
+        raise InputError(f'checkpoint {name}: cannot be read ({one_line(error)[:160]})') from error
 
 
 def _why_refused(message: str, source: str | Path) -> str:
@@ -83,7 +89,7 @@ def _why_refused(message: str, source: str | Path) -> str:
 
 
 def secure_loading(*, trust: bool = False) -> None:
-    """Read checkpoints in this process as data only, or trust them, from now on until the next call.
+    """Read checkpoints, pickles and YAML in this process as data only, or trust them, from now on until the next call.
 
     Args:
         trust: load as mmengine does, which runs a file's code where it cannot be read otherwise.
@@ -91,7 +97,7 @@ def secure_loading(*, trust: bool = False) -> None:
     Raises:
         InputError: the environment forbids to trust.
     """
-    global _forced_here
+    global _forced_here, _trusted
     forced = bool(os.environ.get(FORCE))
     if trust and forced and not _forced_here:
         raise InputError(f'{TRUST_FLAG}: the environment forbids it with {FORCE}; unset that first')
@@ -100,13 +106,25 @@ def secure_loading(*, trust: bool = False) -> None:
     else:
         os.environ[FORCE] = '1'  # overrides weights_only=False anywhere, also for files that come over HTTP
     _forced_here = not trust and (_forced_here or not forced)
-    loader = mmengine_checkpoint.load_from_local if trust else load_from_local
-    CheckpointLoader.register_scheme('', loader=loader, force=True)
-    CheckpointLoader.register_scheme(SCHEMES, loader=load_from_web, force=True)  # which reads by the one above
+    mmengine = mmengine_checkpoint
+    for schemes, ours, theirs in (
+        ('', load_from_local, mmengine.load_from_local),
+        (SCHEMES, load_from_web, load_from_web),  # reads by the one above
+        (STORAGES, load_from_storage, mmengine.load_from_ceph),
+        ('pavi://', load_from_pavi, mmengine.load_from_pavi),
+    ):
+        CheckpointLoader.register_scheme(schemes, loader=theirs if trust else ours, force=True)
+    read_data_only(trust=trust)
+    _trusted = trust
+
+
+def stay_secure() -> None:
+    """Read as `secure_loading` was told last; as data only if it was not called yet."""
+    secure_loading(trust=_trusted)
 
 
 def load_checkpoint(source: str | Path) -> dict:
-    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
+    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided; say if weights are not finite.
 
     Returns:
         A dict with at least ``state_dict`` and ``meta``.
@@ -114,17 +132,46 @@ def load_checkpoint(source: str | Path) -> dict:
     Raises:
         InputError: the file is missing, damaged, unsafe or no checkpoint.
     """
-    if '://' not in str(source) and not Path(source).is_file():
-        raise InputError(f'checkpoint {source}: no such file')
+    stay_secure()
+    if '://' not in str(source):
+        require_file(Path(source).expanduser(), 'checkpoint')
     try:
         content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
     except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
         raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
-    state = _weights(content)
-    if not state or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise InputError(f'checkpoint {source}: no state_dict of tensors in it')
+    state, meta = _weights(content), content.get('meta') or {} if isinstance(content, dict) else {}
+    wrong = next((key for key, value in state.items() if not isinstance(value, torch.Tensor)), None) if state else None
+    if not state or wrong is not None:
+        kind = '' if wrong is None else f': {str(wrong)[:80]} is a {type(state[wrong]).__name__}'
+        raise InputError(f'checkpoint {source}: no state_dict of tensors in it{kind}')
+    nameless = next((key for key in state if not isinstance(key, str)), None)
+    if nameless is not None:
+        raise InputError(
+            f'checkpoint {source}: state_dict has a key of type {type(nameless).__name__}, which is no name'
+        )
+    with named(source):
+        check_meta(meta)
+    torch_files.drop_config_texts(content)  # also where another loader read it
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
-    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': content.get('meta') or {}}
+    _warn_of_non_finite(state, source)
+    return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': meta}
+
+
+@contextmanager
+def named(source: str | Path) -> Iterator[None]:
+    """Put a checkpoint's name before what is said of its parts."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f'checkpoint {source}: {error}') from None
+
+
+def _warn_of_non_finite(state: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    found = [key for key, value in state.items() if value.is_floating_point() and not value.float().isfinite().all()]
+    if found:
+        number = f'{len(found)} of {len(state)} tensors'
+        line = f'checkpoint {source}: {number} hold NaN or infinite numbers, the first is {found[0]}'
+        print_log(line, logger='current', level=logging.WARNING)
 
 
 def _weights(content: Any) -> Any:
@@ -137,7 +184,8 @@ def _weights(content: Any) -> Any:
 def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, dict[str, str]]:
     """The weights that do not fit a model: by kind of misfit their keys, each with how a message names it.
 
-    A BatchNorm's count of batches may be missing: frozen ones have none.
+    A weight may be of another precision, but not an integer where a fraction is wanted. A BatchNorm's count of batches
+    may be missing: frozen ones have none.
     """
     own = model.state_dict()
     return {
@@ -146,9 +194,23 @@ def misfits(model: nn.Module, state: Mapping[str, torch.Tensor]) -> dict[str, di
             for key, value in own.items()
             if key in state and state[key].shape != value.shape
         },
+        'of another type': {
+            key: f'{key} is {_kind(state[key])} there and {_kind(value)} here'
+            for key, value in own.items()
+            if key in state and not same_kind(state[key], value)
+        },
         'missing': {key: key for key in own if key not in state and not key.endswith('num_batches_tracked')},
         'unknown to the model': {key: key for key in state if key not in own},
     }
+
+
+def same_kind(given: torch.Tensor, wanted: torch.Tensor) -> bool:
+    """False if floating-point numbers are wanted and others given, or complex ones that are not wanted."""
+    return given.is_floating_point() or not (wanted.is_floating_point() or given.is_complex())
+
+
+def _kind(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix('torch.')
 
 
 def listed(names: Mapping[str, Collection[str]]) -> str:

@@ -9,6 +9,7 @@ what a command changes in a config by itself or by another argument, or are refu
 import difflib
 import inspect
 import re
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -24,8 +25,10 @@ from mmengine.registry import Registry, init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 
+from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
-from mmagg.io.errors import InputError
+from mmagg.datasets.config_parts import check_types
+from mmagg.io.errors import InputError, one_line
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
 BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
@@ -49,6 +52,7 @@ def load_config(
     Raises:
         InputError: no such file, not a config, or an option nobody reads.
     """
+    stay_secure()  # before what a config names is read
     name = name_of(config)
     if isinstance(config, Config):
         cfg = deepcopy(config)
@@ -60,21 +64,30 @@ def load_config(
             raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
         try:
             cfg = Config.fromfile(name)
-        except RuntimeError as error:  # mmengine's ConfigParsingError and yapf's failures
-            raise InputError(f'{name}: {error}') from error
+        except ImportError:  # told with what says what is missing
+            raise
+        except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes
+            raise InputError(f'config {name}: {_line_of(error)}{one_line(error)}') from error
     else:
         raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
-    if 'model' not in cfg:
+    if not isinstance(cfg.get('model'), dict):
         raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
     if cfg_options:
         check_options(cfg, cfg_options, reads)
         _merge(cfg, cfg_options)
+    check_types(cfg, name)
     for change in changes:
         change(cfg)
     if cfg_options and changes:
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
     return cfg
+
+
+def _line_of(error: BaseException) -> str:
+    """Where the code of a config failed; empty where that cannot be said."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.name == '<module>']
+    return f'{frames[-1].filename}, line {frames[-1].lineno}: ' if frames else ''
 
 
 def _merge(cfg: Config, options: dict) -> None:

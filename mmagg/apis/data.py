@@ -103,11 +103,12 @@ def check_data(
             raise InputError(f'{source.key}.indices={source.dataset._indices}: no image is left')
     filtered = _check_classes(cfg, sources, read=purpose == 'show' or skip_check)
     _check_evaluators(evaluators, sources)
-    if purpose != 'show' and not skip_check:
-        _check_annotations(cfg, sources, purpose)
     for found in filtered:
         if found.everything:
             raise InputError(str(found))
+    if purpose != 'show' and not skip_check:
+        _check_annotations(cfg, sources, purpose)
+    for found in filtered:
         tqdm.write(f'note: {found}', file=sys.stderr)
 
 

@@ -14,7 +14,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
-from mmagg.apis.checkpoint import listed, load_checkpoint, misfits
+from mmagg.apis.checkpoint import listed, load_checkpoint, misfits, same_kind
 from mmagg.apis.origins import converter_hint
 from mmagg.engine.bare_model import bare_model
 from mmagg.io.errors import InputError, building
@@ -59,7 +59,11 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
     state = load_checkpoint(source)['state_dict']
     model = model_without_numbers(cfg)
     own, sizes = model.state_dict(), {key: value.numel() for key, value in model.named_parameters()}
-    taken = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    taken = {
+        key: value
+        for key, value in state.items()
+        if key in own and own[key].shape == value.shape and same_kind(value, own[key])
+    }
     number = sum(key in taken for key in sizes)
     share = sum(size for key, size in sizes.items() if key in taken) / max(sum(sizes.values()), 1)
     if number == len(sizes):

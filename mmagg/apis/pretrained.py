@@ -17,14 +17,21 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import get_deprecated_model_names, get_external_models, get_torchvision_models
+from mmengine.runner.checkpoint import (
+    _process_mmcls_checkpoint,
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
 from mmagg.io.errors import InputError, one_line
+from mmagg.io.files import require_file
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
 
-SCHEMES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'http://', 'https://')
+SCHEMES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', 'http://', 'https://')
 
 
 def weights_url(source: str) -> str | None:
@@ -41,6 +48,8 @@ def weights_url(source: str) -> str | None:
     elif scheme in ('open-mmlab', 'openmmlab'):
         urls = get_external_models()
         name = get_deprecated_model_names().get(name, name)
+    elif scheme == 'mmcls':
+        urls = get_mmcls_models()
     else:
         return None
     if name not in urls:
@@ -58,8 +67,7 @@ def fetch(source: str) -> Path:
     url = weights_url(source)
     if url is None:
         path = Path(source).expanduser()
-        if not path.is_file():
-            raise InputError(f'checkpoint {source}: no such file')
+        require_file(path, 'checkpoint')
         return path
     path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
     if not path.is_file():
@@ -77,7 +85,8 @@ def fetch(source: str) -> Path:
 
 def load_from_web(filename: str, map_location: object = None) -> dict:
     """Read a checkpoint of the web as a local one is read (mmengine's loader interface, for `SCHEMES`)."""
-    return CheckpointLoader.load_checkpoint(str(fetch(filename)), map_location, logger='silent')
+    content = CheckpointLoader.load_checkpoint(str(fetch(filename)), map_location, logger='silent')
+    return _process_mmcls_checkpoint(content) if filename.startswith('mmcls://') else content  # the backbone alone
 
 
 def prepare_model(cfg: Config, launcher: str) -> None:

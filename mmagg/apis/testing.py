@@ -20,12 +20,14 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, require_fit, secure_loading
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import check_options, load_config, name_of, name_run, options_kept, set_work_dir
+from mmagg.apis.config_files import base_files
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import model_without_numbers
 from mmagg.apis.report import RunReport
+from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.bare_model import bare_model
@@ -41,6 +43,7 @@ from mmagg.io.errors import EXPECTED, InputError, building, check_fraction, one_
 from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
+from mmagg.models.postprocess import encode_region_masks
 
 # What `_runner_for_testing` and `test` take out of a config.
 UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
@@ -111,6 +114,7 @@ def test(
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
+    check_settings(cfg, name, ['test'])
     with options_kept(cfg, cfg_options):
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
@@ -120,7 +124,7 @@ def test(
         raise InputError(f'--out {out}: the metrics are written there; name another file')
     outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
     data = data_files(cfg, coco)
-    keep_apart(outputs, [name, checkpoint, *data])
+    keep_apart(outputs, [name, *base_files(cfg), checkpoint, *data])
     keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     content = load_checkpoint(checkpoint)
@@ -133,6 +137,7 @@ def test(
     runner = _runner_for_testing(cfg)
     detector = detector_of(bare_model(runner))
     load_weights(detector, content, checkpoint)
+    encode_region_masks(detector)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
         for_inference(detector)
     if compile:

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Predict and measure, print the table and write the files."""
     from mmagg.apis.config import load_config
+    from mmagg.apis.config_files import base_files
     from mmagg.apis.data import data_files
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
@@ -62,9 +63,9 @@ def run(args: argparse.Namespace) -> None:
     if out:
         if out.suffix != '.json':
             raise InputError(f'--out {out}: name a .json file')
-        data = data_files(load_config(args.config, args.cfg_options), args.coco)
+        cfg = load_config(args.config, args.cfg_options)
         outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
-        keep_apart(outputs, [args.boxes, args.config, args.checkpoint, *data])
+        keep_apart(outputs, [args.boxes, args.config, *base_files(cfg), args.checkpoint, *data_files(cfg, args.coco)])
         for flag, file in outputs.items():
             check_file(file, flag)
     report = boxes_to_masks(**options)

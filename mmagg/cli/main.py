@@ -48,9 +48,11 @@ from mmagg.cli import (
     test,
     train,
 )
+from mmagg.cli.output import EXIT_UNREAD, Unread, outputs
 from mmagg.cli.stopping import stopping
 from mmagg.io.errors import EXPECTED, InputError, lines, shortened
 
+EXIT_INTERNAL = 1  # Python's, with a traceback
 EXIT_BAD_INPUT = 2
 EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
@@ -115,16 +117,15 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 
     Returns:
         The exit code: the command's own, 2 for bad input, 3 if a training's loss is no longer finite
-        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C, 143 after SIGTERM (`mmagg.cli.stopping`).
+        (`mmagg.engine.FiniteLossHook`), 130 after Ctrl-C, 143 after SIGTERM (`mmagg.cli.stopping`), 141 where nobody
+        reads what it prints any more (`mmagg.cli.output`).
     """
     argv = sys.argv[1:] if argv is None else argv
-    if not sys.stderr.isatty():
-        os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
-    if getattr(sys.stdout, 'errors', None) in ('strict', 'surrogateescape'):  # the latter in the POSIX locale
-        sys.stdout.reconfigure(errors='backslashreplace')  # for names that are not UTF-8, and locales without –
     logging.raiseExceptions = False  # on a full disk, the error of the first other file is said, not one a log line
 
     def call() -> int | None:
+        if not sys.stderr.isatty():
+            os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
         parser = command.parser()
         parser.prog = prog or parser.prog
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')
@@ -137,9 +138,25 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 
 def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:
     """The exit code of a call; what bad input raises is one line, with ``trace`` the error's trace as well."""
+    with outputs() as end:
+        try:
+            return end(_code(call, trace))
+        except Unread:
+            return end(EXIT_UNREAD)
+        except SystemExit as done:  # argparse's, after the help
+            done.code = end(done.code or 0)
+            raise
+        except BaseException:
+            end(EXIT_INTERNAL)
+            raise
+
+
+def _code(call: Callable[[], int | None], trace: bool) -> int:
     try:
         with stopping():
             return call() or 0
+    except Unread:
+        raise
     except KeyboardInterrupt as error:
         print(str(error) or 'interrupted', file=sys.stderr)
         return getattr(error, 'exit_code', EXIT_INTERRUPTED)
@@ -160,15 +177,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = SCRIPTS.get(name, name)
     if name in COMMANDS:
         return run(COMMANDS[name], arguments, prog=f'mmagg {name}')
+    return ended(lambda: _contents_or(name))
+
+
+def _contents_or(name: str) -> int:
+    """What there is beside commands."""
     if name in ('-h', '--help', 'help'):
-        return ended(lambda: print(contents(), flush=True))  # a closed pipe is no traceback
+        print(contents())
+        return 0
     if name == '--version':
         print(f'mmagg {mmagg.__version__}')
         return 0
     near = difflib.get_close_matches(name, [*COMMANDS, *SCRIPTS])
     meant = f'did you mean {" or ".join(near)}?' if near else 'mmagg --help lists them'
-    print(f'error: mmagg has no command {name}; {meant}', file=sys.stderr)
-    return EXIT_BAD_INPUT
+    raise InputError(f'mmagg has no command {name}; {meant}')
 
 
 def contents() -> str:

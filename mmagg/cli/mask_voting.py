@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Search, print the table and write the files."""
     from mmagg.apis.config import load_config, set_work_dir
+    from mmagg.apis.config_files import base_files
     from mmagg.apis.data import data_files
     from mmagg.experiments.mask_voting import mask_voting
     from mmagg.io.files import check_folder
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
     options = vars(args)
     cfg = load_config(args.config, args.cfg_options)
     out = options.pop('out') or set_work_dir(cfg, args.config, None) / 'mask_voting'
-    keep_apart({'--out': out}, [args.config, args.checkpoint, *data_files(cfg, args.coco)])
+    keep_apart({'--out': out}, [args.config, *base_files(cfg), args.checkpoint, *data_files(cfg, args.coco)])
     check_folder(out)
     report = mask_voting(**options)
     print(report.table())

@@ -6,6 +6,7 @@ So files are whole or absent, curves are written, and the workers of data loader
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+AGAIN = 0.5  # seconds until it is seen whether the exception was swallowed
 TOGETHER = 1.0  # seconds in which a repeated signal is the same wish: `timeout` and terminals send it more than once
 
 
@@ -34,7 +36,10 @@ class Stopped(KeyboardInterrupt):
 
 
 class Stopping:
-    """The handler of `SIGNALS`: the first one raises `Stopped`, a later one ends the process without clean-up."""
+    """The handler of `SIGNALS`: the first one raises `Stopped`, a later one ends the process without clean-up.
+
+    Where others swallow the exception, by a bare ``except`` or in a destructor, a timer raises it again.
+    """
 
     def __init__(self) -> None:
         self.first: Stopped | None = None
@@ -45,6 +50,8 @@ class Stopping:
             os._exit(0)
         if self.first is None:
             signal.signal(signal.SIGCHLD, lambda *_: None)  # torch's raises an error for workers that end as well
+            signal.signal(signal.SIGALRM, self._again)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
             self.first, self.since = Stopped(signum), time.monotonic()
             raise self.first
         if time.monotonic() - self.since > TOGETHER:
@@ -52,6 +59,14 @@ class Stopping:
                 child.kill()
             os.write(2, f'{self.first}, without clean-up\n'.encode())
             os._exit(self.first.exit_code)
+
+    def _again(self, signum: int, frame: FrameType | None) -> None:
+        """Raise once more, unless it is on its way: then the clean-ups that run are in its context."""
+        error = sys.exc_info()[1]
+        while error is not None and error is not self.first:
+            error = error.__context__
+        if error is None and os.getpid() == self.pid:
+            raise self.first
 
 
 @contextmanager
@@ -68,6 +83,8 @@ def stopping() -> Iterator[None]:
         previous = {number: old for number in SIGNALS if (old := signal.getsignal(number)) in DEFAULTS}
     for number in previous:
         signal.signal(number, handler)
+    unraisable = sys.unraisablehook
+    sys.unraisablehook = lambda found: None if isinstance(found.exc_value, Stopped) else unraisable(found)
     try:
         yield
     except BaseException as error:  # it may also have ended workers, and that in an error before the signal is handled
@@ -75,5 +92,8 @@ def stopping() -> Iterator[None]:
             raise
         raise handler.first from error
     finally:
+        if handler.first:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = unraisable
         for number, old in previous.items():
             signal.signal(number, signal.SIG_DFL if handler.first else old)

@@ -1,9 +1,11 @@
 """Train a model."""
 
 import argparse
+import sys
 from pathlib import Path
 
 from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check
+from mmagg.cli.output import Unread
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,7 +59,11 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.training import train
     from mmagg.cli.next_command import sibling
 
-    work_dir = train(**vars(args))
+    try:
+        work_dir = train(**vars(args))
+    except Unread:
+        print('the training has ended, as nobody reads what it prints any more; --resume goes on', file=sys.stderr)
+        raise
     checkpoint = _best_or_last(work_dir)
     if checkpoint is not None and is_main(args.launcher):
         config = work_dir / Path(args.config.rpartition('::')[2]).name  # with --coco and --cfg-options in it

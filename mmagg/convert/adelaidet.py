@@ -14,9 +14,9 @@ from mmagg.apis.checkpoint import listed, misfits
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.convert.conversion import Converted, model_for, require_head, write_converted
 from mmagg.convert.disagreements import as_arguments
-from mmagg.convert.safe_pickle import load_pickle
 from mmagg.io.errors import InputError
 from mmagg.io.paths import keep_apart
+from mmagg.io.safe_pickle import load_pickle
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 

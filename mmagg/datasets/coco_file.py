@@ -191,6 +191,16 @@ def check_annotations(content: CocoFile) -> None:
             refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
+def check_text(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
+    """Make sure that the value of a key of an entry is text.
+
+    Raises:
+        InputError: it is not; the message names the file, the entry and the key.
+    """
+    if not isinstance(value, str):
+        raise InputError(f'{path} is not COCO format: {kind} {place}: its {key} is {shortened(value)}, not text')
+
+
 def check_id(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
     """Make sure that the value of a key of an entry can be an id.
 
@@ -206,7 +216,7 @@ def check_loadable(content: CocoFile) -> None:
     """Make sure that mmdet's `CocoDataset` can load a file: `check_annotations`, and the keys that it needs are there.
 
     Raises:
-        InputError: the message names the first entry that is not so.
+        InputError: the message names the first entry that is not so, or two annotations of one id.
     """
     check_annotations(content)
     for part, kind, entries in (
@@ -221,6 +231,13 @@ def check_loadable(content: CocoFile) -> None:
                 raise InputError(f'{content.path} is not COCO format: {kind} {place} {what}')
     for place, image in enumerate(content.images):
         refuse(content.path, 'image', place, [name_defect(image['file_name'])])
+    places: dict[Id, int] = {}
+    for place, annotation in enumerate(content.annotations):
+        name = annotation['id']
+        check_id(content.path, 'annotation', place, 'id', name)
+        if places.setdefault(name, place) != place:
+            raise InputError(f'{content.path}: annotations {places[name]} and {place}: both have the id {name!r}')
+        refuse(content.path, 'annotation', place, [box_defect(annotation['bbox']), area_defect(annotation['area'])])
 
 
 def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> Iterator[Defect]:

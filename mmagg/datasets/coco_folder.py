@@ -15,7 +15,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmagg.datasets.coco_file import check_keys, read_coco
+from mmagg.datasets.coco_file import check_keys, check_text, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
 
@@ -65,10 +65,12 @@ def class_names(ann_file: Path) -> list[str]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        InputError: it is not JSON, has no categories, or lists a name or an id twice.
+        InputError: it is not JSON, has no categories, a name is no text, or a name or an id is listed twice.
     """
     categories = read_coco(ann_file, needed=('categories',), filled=('categories',)).categories
     check_keys(ann_file, 'category', categories, 'name', 'id')
+    for place, category in enumerate(categories):
+        check_text(ann_file, 'category', place, 'name', category['name'])
     names, ids = ([category[key] for category in categories] for key in ('name', 'id'))
     for what, values in (('name', names), ('id', ids)):
         for value in values:

@@ -8,7 +8,7 @@ looked for and are not there, `not_exhaustive_category_ids` those of which some 
 from pathlib import Path
 
 from mmagg.datasets.coco_defects import is_id
-from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, read_coco_json, whole_sizes
+from mmagg.datasets.coco_file import PARTS, CocoFile, check_annotations, check_text, read_coco_json, whole_sizes
 from mmagg.io.errors import InputError
 
 # COCO numbers its classes from 1 and has left ten numbers out since 2014. The names are mmdet's class names.
@@ -91,6 +91,8 @@ def read_lvis(path: Path) -> dict:
         for key in LISTS:
             if not isinstance(image[key], list) or not all(map(is_id, image[key])):
                 raise InputError(f'{path}: image {place}: its {key} is not a list of ids')
+    for place, category in enumerate(content['categories']):
+        check_text(path, 'category', place, 'synset', category['synset'])
     whole_sizes(content['images'])
     check_annotations(CocoFile(Path(path), *(content[part] for part in PARTS)))
     return content

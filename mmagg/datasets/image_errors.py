@@ -10,8 +10,8 @@ from mmengine.dataset import BaseDataset, Compose
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.images import check_image_file, too_many_pixels
 
-# A file is missing, broken or empty, or a transform cannot be applied to it.
-FAILURES = (*EXPECTED, NotImplementedError, cv2.error)
+# A file is missing, broken or empty, or a transform, with the settings of the config, cannot be applied to it.
+FAILURES = (*EXPECTED, RuntimeError, ArithmeticError, MemoryError, cv2.error)
 
 
 class NamingPipeline(Compose):

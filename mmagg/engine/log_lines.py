@@ -1,4 +1,4 @@
-"""A training's log as people read it: each line once, and a dash for a score that does not exist.
+"""A training's log as people read it: each line once, a dash for a score that does not exist, no control characters.
 
 mmengine names the experiment at each end of an epoch, and gives the last iteration of a validation a line of its own
 before that with the scores, which begins alike. The records for curves are not touched.
@@ -7,6 +7,7 @@ before that with the scores, which begins alike. The records for curves are not 
 import logging
 import re
 
+from mmagg.io.plain import cut, plain
 from mmagg.io.tables import NONE
 
 HEAD = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s*(?:\[[^]]*\])*\[\s*(\d+)/(\d+)\]')
@@ -24,13 +25,15 @@ class LogLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is written; scores in it are changed in place."""
-        line = record.getMessage()
+        line = plain(record.getMessage())
+        line = cut(line) if record.levelno >= logging.WARNING else line
+        record.msg, record.args = line, ()
         if line.startswith(EXPERIMENT):
             known, self.experiment = self.experiment, line
             return line != known
         found = HEAD.match(line)
         if found is None:
-            record.msg, record.args = BEST.sub(NONE, line), ()
+            record.msg = BEST.sub(NONE, line)
             return True
         mode, place, end = found.groups()
         known, self.last = self.last, found[0]
@@ -39,5 +42,5 @@ class LogLines(logging.Filter):
         rest = line[found.end() :].strip()
         if place == end and (not rest or rest.startswith('eta: ')):
             return False  # an iteration's; the scores follow
-        record.msg, record.args = MISSING.sub(rf'\1: {NONE}', line), ()
+        record.msg = MISSING.sub(rf'\1: {NONE}', line)
         return True

@@ -51,7 +51,7 @@ class ScheduleHook(Hook):
         if not runner._resume:
             return
         meta = checkpoint['meta']
-        meta.pop('config', None)  # mmengine would run this text as Python code
+        meta.pop('config', None)  # mmengine would run this text as Python code; also where it is trusted
         if 'optimizer' not in checkpoint:  # mmengine goes on with the config's, from the start
             return
         wrappers, schedules = _wrappers(runner.optim_wrapper), _by_optimiser(runner.param_schedulers)

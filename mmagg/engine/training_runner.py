@@ -1,24 +1,27 @@
-"""A Runner whose checkpoints are whole, and that leaves the work dir alone until training begins."""
+"""A Runner whose trainings can be repeated, with whole checkpoints and a work dir that waits until training begins."""
 
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
-from torch import nn
+from mmengine.runner import BaseLoop, Runner
+from torch import Tensor, nn
 
+from mmagg.engine.draws import draw_by_place, placed
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
-from mmagg.io.errors import building
+from mmagg.io.errors import EXPECTED, InputError, building, one_line
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import remove_run, remove_temporary
+from mmagg.io.partial import remove_temporary
+from mmagg.io.run_folder import being_replaced, remove_run
 
 
 class TrainingRunner(Runner):
-    """mmengine's Runner, with `WholeCheckpointHook` in place of CheckpointHook.
+    """mmengine's Runner, with `WholeCheckpointHook` in place of CheckpointHook, and `PlacedSampler` around the sampler.
 
-    A config need not name that: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
+    A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
@@ -28,10 +31,34 @@ class TrainingRunner(Runner):
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
 
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, whose samples are a function of their places."""
+        if isinstance(loop, BaseLoop):
+            return loop
+        self._train_dataloader = placed(self._train_dataloader)
+        loop = super().build_train_loop(loop)
+        draw_by_place(loop.dataloader.dataset)
+        return loop
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, or say in one line why that is impossible."""
         with building():
             return super().build_model(model)
+
+    def load_or_resume(self) -> None:
+        """Load the checkpoint that the training starts from.
+
+        Raises:
+            InputError: its parts do not fit the config's, as the optimiser's; names the file.
+        """
+        try:
+            super().load_or_resume()
+            if self._resume:
+                _check_states(self.optim_wrapper)
+        except InputError:
+            raise
+        except (*EXPECTED, RuntimeError) as error:
+            raise InputError(f'checkpoint {self._load_from}: does not fit this training: {one_line(error)}') from error
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -48,6 +75,21 @@ class TrainingRunner(Runner):
 
     def dump_config(self) -> None:
         """Nothing yet: the training may be refused, and the work dir's config is that of another."""
+
+
+def _check_states(wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Refuse an optimiser's state, such as a momentum, of another shape than its parameter's.
+
+    Raises:
+        ValueError: names both shapes; a state of fewer axes is as Adafactor keeps it.
+    """
+    for one in dict(wrapper.items()).values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
+        for parameter, states in one.optimizer.state.items():
+            for name, state in states.items():
+                if isinstance(state, Tensor) and state.ndim >= parameter.ndim and state.shape != parameter.shape:
+                    raise ValueError(
+                        f"the optimiser's {name} is {tuple(state.shape)} for a weight of {tuple(parameter.shape)}"
+                    )
 
 
 class StartHook(Hook):
@@ -70,9 +112,9 @@ class StartHook(Hook):
         """Take over."""
         work_dir = Path(runner.work_dir)
         config = Path(runner.cfg.filename or f'{runner.timestamp}.py').name
-        if self.overwrite:
+        if self.overwrite or being_replaced(work_dir):
             remove_run(work_dir)
-        remove_temporary(work_dir, config)
+        remove_temporary(work_dir)
         with written_whole(work_dir / config) as temporary:
             runner.cfg.dump(temporary)
         self.started = True

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config
+from mmagg.apis.config_files import base_files
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.datasets.image_errors import FAILURES, unusable
 from mmagg.inside.pipeline_view import PipelineView
@@ -66,7 +67,7 @@ def browse(
         raise InputError(f'config {config}: no `{split}_dataloader`')
     name = Path(config).stem
     out = Path(out or Path('work_dirs/browse') / name)
-    keep_apart({'--out': out}, [config, *data_files(cfg, coco)])
+    keep_apart({'--out': out}, [config, *base_files(cfg), *data_files(cfg, coco)])
     check_folder(out)
     check_data(cfg, [split], purpose='show')
     view = PipelineView(cfg[f'{split}_dataloader'].dataset, seed=seed)

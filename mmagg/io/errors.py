@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from mmagg.io.plain import cut, plain
+
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
-LONGEST, ENDING = 2000, 400  # characters of a line, and of those that are kept of its end
 
 # Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
@@ -63,6 +64,5 @@ def lines(error: BaseException) -> list[str]:
 
 
 def shortened(text: str) -> str:
-    """A message in one line; of a very long one the beginning and the end."""
-    text = ' '.join(text.split())
-    return text if len(text) <= LONGEST else f'{text[: LONGEST - ENDING]} … {text[-ENDING:]}'
+    """A message in one line without control characters; of a very long one the beginning and the end."""
+    return cut(plain(' '.join(text.split())))

@@ -109,12 +109,43 @@ def test_imports_of_an_option_are_made(cfg: Config, tmp_path: Path, monkeypatch:
     assert 'imported_by_an_option' in sys.modules
 
 
-@pytest.mark.parametrize('text, message', [('a = 1\n', 'no `model`'), (None, 'no such file')])
+@pytest.mark.parametrize(
+    'text, message', [('a = 1\n', 'no `model`'), ('model = None\n', 'no `model`'), (None, 'no such file')]
+)
 def test_what_is_no_config(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / 'x.py'
     if text is not None:
         path.write_text(text)
     with pytest.raises(InputError, match=message):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('1 / 0', r'x\.py, line 2: ZeroDivisionError: '),
+        ('raise RuntimeError', r'x\.py, line 2: RuntimeError$'),
+        ('raise MemoryError', r'x\.py, line 2: MemoryError$'),
+        ('exit()', 'SystemExit'),
+        ('x = (', "SyntaxError: '\\(' was never closed"),
+        ('-' * 100_000 + '1', 'MemoryError|RecursionError'),
+        ('\0', 'null bytes'),
+        ("_base_ = 'none.py'", 'none.py'),
+    ],
+)
+def test_a_config_that_fails(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / 'x.py'
+    path.write_text(f'model = dict()\n{text}\n')
+    with pytest.raises(InputError, match=f'^config {path}: .*{message}') as caught:
+        load_config(path)
+    assert len(str(caught.value)) < 2500
+
+
+@pytest.mark.parametrize('kind', ["''", '5', 'None', "['ResNet']"])
+def test_a_type_that_names_no_class(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / 'x.py'
+    path.write_text(f"model = dict(type='SOLO', backbone=dict(type={kind}))\n")
+    with pytest.raises(InputError, match=rf'^config {path}: model\.backbone\.type is .*, where the name of a class'):
         load_config(path)
 
 

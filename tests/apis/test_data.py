@@ -218,13 +218,15 @@ def changed(shapes_folder: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_filter_that_leaves_no_image_is_refused(tiny_config, shapes_folder, changed, refused, capsys):
+def test_a_filter_that_leaves_no_image_is_refused(tiny_config, shapes_folder, changed, refused, capsys, monkeypatch):
     key = 'train_dataloader.dataset.filter_cfg'
     for command in ('train', 'browse'):
         line = refused(command, tiny_config, '--coco', shapes_folder, '--cfg-options', f'{key}.min_size=65')
         assert f'all 4 images of {shapes_folder / ANN.format("train")} are left out by {key}' in line
         assert '4 smaller than 65 pixels, 0 without objects' in line
         assert line.endswith(f'; set {key}.min_size to 0')
+    monkeypatch.setattr('mmagg.apis.data.check_coco', lambda *_, **__: pytest.fail('images are looked at'))
+    refused('train', tiny_config, '--coco', shapes_folder, '--cfg-options', f'{key}.min_size=65')
 
     def shrink(content):
         content['images'][0]['width'] = 31

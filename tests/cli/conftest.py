@@ -50,5 +50,8 @@ def _loading_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tools decide for their whole process how checkpoints are read; undo it after each test."""
     from mmengine.runner import CheckpointLoader
 
+    from mmagg.apis import checkpoint
+
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    monkeypatch.setattr(checkpoint, '_trusted', False)
     monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '')

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mmagg.apis.config import load_config
 from mmagg.cli.main import COMMANDS, run
 
 RESULTS, FILE = 'results.json', 'annotations/instances_val.json'
@@ -98,6 +99,26 @@ def test_inputs_are_kept(files: Path, capsys, command: str, arguments: tuple[str
     assert ', which would be overwritten' in error or ', which is read' in error
     assert error.count('\n') == 1
     assert {path: path.read_bytes() for path in files.rglob('*') if path.is_file()} == before
+
+
+def test_what_a_config_is_based_on_is_kept(files: Path, capsys) -> None:
+    (files / 'base').mkdir()
+    shutil.move('tiny.py', 'base/tiny.py')
+    Path('base/more.json').write_text('{"_base_": "tiny.py"}')
+    Path('own.py').write_text("_base_ = 'base/more.json'\n")
+    for command, arguments in (
+        ('test', ('own.py', 'model.pth', '--coco', '.', '--out', 'base/more.json')),
+        ('test', ('own.py', 'model.pth', '--coco', '.', '--report', 'base')),
+        ('browse', ('own.py', '--coco', '.', '--out', 'base')),
+        ('mask-voting', ('own.py', 'model.pth', '--coco', '.', '--out', 'base')),
+        ('boxes-to-masks', ('own.py', 'model.pth', RESULTS, '--coco', '.', '--out', 'base/more.json')),
+    ):
+        assert run(COMMANDS[command], arguments) == 2
+        assert capsys.readouterr().err.startswith(f'error: {arguments[-2]} {arguments[-1]}: ')
+    Path('base/own.py').write_text(load_config('own.py').pretty_text)  # as a training leaves it
+    Path('own.py').write_text("_base_ = 'base/own.py'\n")
+    assert run(COMMANDS['train'], ['own.py', '--coco', '.', '--work-dir', 'base']) == 2
+    assert 'base/own.py: is an input, which would be overwritten' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('out', ['pictures', 'images/pictures', 'images/val/pictures'])

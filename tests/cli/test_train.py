@@ -246,6 +246,10 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_dataloader=None', 'no `train_dataloader`'),
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
         ('{config} --coco {data} --cfg-options model.mask_head.in_channels=-64', 'model cannot be built: RuntimeError'),
+        (
+            'mmdet::solo/solo_r50_fpn_1x_coco.py --cfg-options train_cfg.max_epochs=0',
+            'train_cfg.max_epochs=0, where a number',
+        ),
         ('{config} --cfg-options train_cfg.max_iters=0', 'train_cfg.max_iters=0, where a number from 1 is wanted'),
         ('{config} --coco {data} --cfg-options default_hooks.checkpoint.save_best=segm_mAP', 'mean coco/segm_mAP?'),
         ('{config} --cfg-options train_cfg.val_interval=0', 'train_cfg.val_interval=0, where a number'),

@@ -98,7 +98,7 @@ def test_code_runs_for_those_who_trust_it(tmp_path):
         (b'', 'cannot be read'),
         (pickle.dumps([1, 2]), 'no weights in it'),
         (pickle.dumps({'model': {}}), 'no weights in it'),
-        (pickle.dumps({'model': {'x': np.array([None])}}), 'x is no array of numbers, but ndarray'),
+        (pickle.dumps({'model': {'x': np.array([None])}}), 'cannot be read .*dtype .O8., which is none of numbers'),
         (pickle.dumps({'model': {'x': 'text'}}), 'x is no array of numbers, but str'),
     ],
 )

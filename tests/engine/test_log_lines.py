@@ -59,3 +59,10 @@ def test_scores_that_do_not_exist_are_dashes(written) -> None:
         'Epoch(val) [1][2/2]    coco/bbox_mAP_l: –  coco/segm_AR_m@100: –  lvis/segm_AP*50: –  '
         'coco/segm_traffic light_precision: –  coco/segm_mAP: 0.0000  offset: -1.0000  lr: 1.0  time: 0.1'
     ]
+
+
+def test_names_of_files_do_not_steer_the_terminal_that_shows_a_log(written) -> None:
+    assert written('image \x1b[2J\udcff.png', f'{SCORES}  \x1b[2J_precision: 1') == [
+        r'image \x1b[2J\udcff.png',
+        rf'{SCORES}  \x1b[2J_precision: 1',
+    ]

@@ -198,7 +198,7 @@ class GridMaskHead(BaseModule):
 
     def by_level(self, cells: np.ndarray) -> list[tuple[int, slice, np.ndarray]]:
         """(N,) ascending cells over all levels -> per level with cells: its index, their slice, their indices in it."""
-        starts = np.concatenate([[0], np.cumsum(np.square(self.grids))])
+        starts = np.cumsum([0, *(side**2 for side in self.grids)])  # integers also where torch.compile traces it
         bounds = np.searchsorted(cells, starts)
         return [
             (level, slice(begin, end), cells[begin:end] - starts[level])

@@ -291,3 +291,10 @@ def test_a_cell_that_is_asked_for_twice_is_decoded_once():
         expected = [masks[level].probs_at(0, torch.tensor([c]), masks[0].size)[0] for level, c in ((1, 5), (0, 3))]
     assert torch.equal(probs[0], probs[2])
     torch.testing.assert_close(probs[:2], torch.stack(expected))
+
+
+def test_cells_are_integers_where_torch_compile_traces_numpy():
+    head, cells = mmagg_head('solo'), np.array([3, 50, 120])
+    plain, traced = head.by_level(cells), torch.compile(head.by_level, backend='eager')(cells)
+    assert [level for level, _, _ in traced] == [level for level, _, _ in plain] == [0, 1]
+    assert all(local.dtype.kind == 'i' for _, _, local in traced)

@@ -3,7 +3,6 @@
 Shape shorthand: N masks, m mask size, D length of a code.
 """
 
-import zipfile
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
 from math import log
@@ -132,8 +131,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: it is no such file.
     """
+    if path.exists() and not path.is_file():  # a pipe keeps its reader waiting
+        raise ValueError(f'{path}: is no ordinary file')
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file can mean anything
         raise ValueError(f'{path}: no .npz of arrays ({" ".join(str(error).split())})') from error

@@ -1,5 +1,7 @@
 """The numbers that codecs encode, and their content, which comes later or not at all."""
 
+import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +124,24 @@ def test_only_files_of_arrays_are_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'objects\.npz: no \.npz of arrays') as raised:
         read_arrays(tmp_path / 'objects.npz')
     assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    'header',
+    [
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (-4,)}",
+        "{'descr': [('a', '<f4', (99999999,))], 'fortran_order': False, 'shape': (2,)}",
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (" + '(' * 900 + '1,)}',
+        '\0',
+    ],
+)
+def test_damaged_files_of_arrays_are_refused(header: str, tmp_path: Path) -> None:
+    head = header.encode().ljust(1013) + b'\n'
+    with zipfile.ZipFile(tmp_path / 'a.npz', 'w') as archive:
+        archive.writestr('a.npy', b'\x93NUMPY\1\0' + len(head).to_bytes(2, 'little') + head + bytes(16))
+    with pytest.raises(ValueError, match=r'a\.npz: no \.npz of arrays'):
+        read_arrays(tmp_path / 'a.npz')
+    os.mkfifo(tmp_path / 'pipe.npz')
+    with pytest.raises(ValueError, match='is no ordinary file'):
+        read_arrays(tmp_path / 'pipe.npz')

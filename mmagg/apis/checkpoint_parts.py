@@ -1,0 +1,109 @@
+"""The parts of a checkpoint beside its weights: of the types that those who read them rely on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import HistoryBuffer
+
+from mmagg.io.errors import InputError
+
+NUMBERS = int | float
+
+
+def check_meta(meta: Any) -> None:
+    """Refuse a `meta` whose class names are none.
+
+    Raises:
+        InputError: names the part.
+    """
+    _require(meta, dict, 'meta')
+    data = meta.get('dataset_meta') or {}
+    _require(data, dict, 'meta.dataset_meta')
+    for place, names in (
+        *((f'meta.dataset_meta.{key}', data[key]) for key in data if str(key).lower() == 'classes'),
+        ('meta.CLASSES', meta.get('CLASSES')),
+    ):
+        if names is not None:
+            _require(names, list | tuple, place)
+            for number, name in enumerate(names):
+                _require(name, str, f'{place}.{number}')
+
+
+def check_resumable(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse what a training cannot go on from: its counts, its log, and the states of its optimiser and schedules.
+
+    Args:
+        checkpoint: of a training, with `message_hub` and `optimizer`.
+
+    Raises:
+        InputError: names the part.
+    """
+    for key in ('epoch', 'iter'):
+        _require_count(checkpoint['meta'].get(key), f'meta.{key}')
+    seed = checkpoint['meta'].get('seed')
+    if seed is not None:
+        _require_count(seed, 'meta.seed')
+    _check_log(checkpoint['message_hub'])
+    optimizers = checkpoint['optimizer']
+    _require(optimizers, dict, 'optimizer')
+    if {'param_groups', 'state'} & {*optimizers}:
+        _check_optimizer(optimizers, 'optimizer')
+    else:
+        for name, optimizer in optimizers.items():
+            _check_optimizer(optimizer, f'optimizer.{name}')
+    schedules = checkpoint.get('param_schedulers')
+    if schedules is not None:
+        _require(schedules, list | dict, 'param_schedulers')
+        groups = schedules.items() if isinstance(schedules, dict) else [('', schedules)]
+        for name, group in groups:
+            place = f'param_schedulers.{name}'.rstrip('.')
+            _require(group, list, place)
+            for number, schedule in enumerate(group):
+                _require(schedule, dict, f'{place}.{number}')
+    if 'ema_state_dict' in checkpoint:
+        _require(checkpoint['ema_state_dict'], dict, 'ema_state_dict')
+
+
+def _check_log(hub: Any) -> None:
+    _require(hub, dict, 'message_hub')
+    for key in ('log_scalars', 'runtime_info', 'resumed_keys'):
+        _require(hub.get(key), dict, f'message_hub.{key}')
+    for name, log in hub['log_scalars'].items():
+        _require(log, HistoryBuffer, f'message_hub.log_scalars.{name}')
+    # What mmengine's CheckpointHook and ours go by, which delete files.
+    info, place = hub['runtime_info'], 'message_hub.runtime_info'
+    kept = info.get('keep_ckpt_ids', [])
+    _require(kept, list, f'{place}.keep_ckpt_ids')
+    for number, step in enumerate(kept):
+        _require_count(step, f'{place}.keep_ckpt_ids.{number}')
+    for key, value in info.items():
+        if str(key).startswith(('best_ckpt', 'last_ckpt')) and value is not None:
+            _require(value, str, f'{place}.{key}')
+        if str(key).startswith('best_score'):
+            _require(value, NUMBERS, f'{place}.{key}')
+
+
+def _check_optimizer(state: Any, place: str) -> None:
+    _require(state, dict, place)
+    _require(state.get('state'), dict, f'{place}.state')
+    for index, values in state['state'].items():
+        _require(values, dict, f'{place}.state.{index}')
+    _require(state.get('param_groups'), list, f'{place}.param_groups')
+    for number, group in enumerate(state['param_groups']):
+        _require(group, dict, f'{place}.param_groups.{number}')
+        _require(group.get('params'), list, f'{place}.param_groups.{number}.params')
+    if state.get('base_param_settings') is not None:
+        _require(state['base_param_settings'], dict, f'{place}.base_param_settings')
+
+
+def _require(value: Any, kind: Any, place: str) -> None:
+    if not isinstance(value, kind):
+        wanted = {list | tuple: 'list', list | dict: 'list', NUMBERS: 'number'}.get(kind, getattr(kind, '__name__', ''))
+        found = 'is missing' if value is None else f'is a {type(value).__name__}'
+        raise InputError(f'{place} {found}, where a {wanted} is wanted')
+
+
+def _require_count(value: Any, place: str) -> None:
+    if type(value) is not int or not 0 <= value < 2**63:
+        found = 'is missing' if value is None else f'is {str(value)[:40]}' if type(value) is int else ''
+        raise InputError(f'{place} {found or f"is a {type(value).__name__}"}, where a whole number from 0 is wanted')

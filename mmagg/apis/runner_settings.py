@@ -1,0 +1,96 @@
+"""Settings of a run that mmengine refuses late, when the data have been checked and parts been built, or never."""
+
+import logging
+import sys
+from collections.abc import Collection
+from copy import deepcopy
+from typing import Any
+
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import HOOKS, METRICS
+from mmengine.config import Config
+from tqdm import tqdm
+
+from mmagg.datasets.config_parts import dicts
+from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
+from mmagg.evaluation.coco_scores import KINDS
+from mmagg.evaluation.lvis_star_metric import KINDS as LVIS_KINDS
+from mmagg.evaluation.lvis_star_metric import LVISStarMetric
+from mmagg.io.errors import InputError, one_line
+
+VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
+MEASURES = {
+    COCOInstanceMetric: KINDS,
+    LVISStarMetric: LVIS_KINDS,
+    CocoMetric: ('bbox', 'segm', 'proposal', 'proposal_fast'),
+}
+
+
+def check_settings(cfg: Config, name: str, stages: Collection[str], *, main: bool = True) -> None:
+    """Refuse settings with which a run would end later, and say in a line where a training keeps its last state alone.
+
+    Args:
+        cfg: the whole config.
+        name: its file.
+        stages: of train, val and test: what is run.
+        main: this is the main process, which speaks for the others.
+
+    Raises:
+        InputError: names the setting, and what may stand there.
+    """
+    level = cfg.get('log_level', 'INFO')
+    names = [key for key, number in logging._nameToLevel.items() if number]  # mmengine's; public from Python 3.11 on
+    if level not in names and not (isinstance(level, int) and not isinstance(level, bool)):
+        raise InputError(f'config {name}: log_level={level!r}, where one of {", ".join(names)} is wanted')
+    for stage in stages:
+        for place, metric in dicts(cfg.get(f'{stage}_evaluator'), f'{stage}_evaluator'):
+            _check_metric(f'config {name}: {place}', metric)
+    hooks = cfg.get('default_hooks') or {}
+    for key in ('logger', 'checkpoint'):
+        if hooks.get(key):
+            _check_hook(f'config {name}: default_hooks.{key}', hooks[key])
+    if 'train' in stages:
+        _check_training(cfg, name)
+        if main and hooks.get('checkpoint'):
+            _tell_of_checkpoints(hooks['checkpoint'])
+
+
+def _tell_of_checkpoints(hook: dict[str, Any]) -> None:
+    interval = hook.get('interval', -1)
+    if interval < 1:
+        last = 'none at all' if hook.get('save_last') is False else 'one at the end alone'
+        note = f'note: default_hooks.checkpoint.interval={interval}: checkpoints are not saved on the way, {last}'
+        tqdm.write(note, file=sys.stderr)
+
+
+def _check_training(cfg: Config, name: str) -> None:
+    given = [part for part in VALIDATION if cfg.get(part) is not None]
+    if given and len(given) < len(VALIDATION):
+        missing = ', '.join(part for part in VALIDATION if part not in given)
+        raise InputError(
+            f'config {name}: {missing} is None, but {", ".join(given)} is not; a validation needs all three, and a '
+            'training without one has None for each'
+        )
+
+
+def _check_metric(place: str, metric: dict) -> None:
+    """Refuse what a metric does not measure, where that is known of it."""
+    kind = metric.get('type')
+    kind = METRICS.get(kind) if isinstance(kind, str) else kind
+    known = next((names for base, names in MEASURES.items() if isinstance(kind, type) and issubclass(kind, base)), None)
+    measures = metric.get('metric')
+    if known is None or measures is None:
+        return
+    wrong = [one for one in ([measures] if isinstance(measures, str) else measures) if one not in known]
+    if wrong:
+        raise InputError(f'{place}.metric={measures!r}: name one or more of {", ".join(known)}')
+
+
+def _check_hook(place: str, hook: dict[str, Any]) -> None:
+    """Refuse arguments that a hook of mmengine refuses."""
+    if not isinstance(hook.get('interval', 1), int):
+        raise InputError(f'{place}.interval={hook.interval!r}: a whole number is wanted')
+    try:
+        HOOKS.build(deepcopy(hook))
+    except (TypeError, ValueError, AssertionError, KeyError) as error:
+        raise InputError(f'{place}: {one_line(error)}') from error

@@ -1,0 +1,221 @@
+"""PyTorch's files, looked at before and after PyTorch reads them.
+
+``torch.load(weights_only=True)`` runs no code. But it lets NumPy unpickle what a file forges, which can crash; it makes
+tensors that crash later or claim more memory than there is; and a few bytes can keep it busy for ever. `read` goes
+through a file's pickles before, without making anything, and afterwards through what was made.
+"""
+
+import math
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import torch
+from mmengine.logging import HistoryBuffer
+from torch import Tensor
+
+from mmagg.io.errors import InputError
+from mmagg.io.numpy_pickles import NAMES, Array, StandIn, rebuilt
+from mmagg.io.safe_pickle import CONTAINERS, SIMPLE, DataUnpickler
+
+PACKED = 10  # how many times its own size a file may unpack to; torch.save does not compress
+PICKLES = 5  # of a file in the format before PyTorch 1.6
+HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
+# What mmengine takes for the text of a config, to execute it.
+CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub', 'runtime_info', 'cfg'))
+
+
+class History(StandIn):
+    """Stands for mmengine's HistoryBuffer, the log of one value."""
+
+    state = None
+
+    def __setstate__(self, state: dict) -> None:
+        self.state = state
+
+    def made(self) -> HistoryBuffer:
+        values, counts = (self.state[key] for key in ('_log_history', '_count_history'))
+        longest = self.state['max_length']
+        if not isinstance(values, Array) or not isinstance(counts, Array) or type(longest) is not int:
+            raise ValueError('a log that is not of numbers')
+        values, counts = values.made(), counts.made()
+        if values.ndim != 1 or values.shape != counts.shape:
+            raise ValueError('a log that is not of numbers')
+        made = HistoryBuffer(max_length=longest)
+        made._log_history, made._count_history = values, counts
+        return made
+
+
+def _statistic(owner: Any, name: str) -> str:
+    """A `getattr` for HistoryBuffer's methods alone, which mmengine pickles with it; `History` needs none of them."""
+    if owner is not History or name.startswith('_') or not hasattr(HistoryBuffer, name):
+        raise InputError(
+            f'refused, because it holds more than data (getattr(…, {name!r})) and reading it could run code'
+        )
+    return name
+
+
+# The functions and classes that `torch.load` is allowed beside its own.
+ALLOWED: dict[str, Callable] = {
+    **NAMES,
+    HISTORY: History,
+    'builtins.getattr': _statistic,
+    'builtins.bytes': CONTAINERS['builtins.bytes'],
+}
+
+
+class _Anything:
+    """What stands for tensors and the like while a file is looked through."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+
+def _set(members: list) -> _Anything:
+    if not all(isinstance(member, SIMPLE) for member in members):
+        raise ValueError('a set of other things than text and numbers')
+    return _Anything()
+
+
+class _Look(DataUnpickler):
+    """Goes through a pickle of PyTorch and makes nothing of it.
+
+    Raises:
+        InputError: it names what no checkpoint needs.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        names = ALLOWED | CONTAINERS | {'builtins.set': _set, 'builtins.complex': _Anything}
+        super().__init__(file, names, what='data')
+
+    def find_class(self, module: str, name: str) -> Any:
+        of_torch = {
+            'torch': name.endswith('Storage')
+            or isinstance(getattr(torch, name, None), torch.dtype | torch.qscheme)
+            or name in ('Size', 'device'),
+            'torch._utils': name in REBUILD,
+            'torch.storage': name.endswith('Storage'),
+            'torch.nn.parameter': name == 'Parameter',
+            'torch.serialization': name == '_get_layout',
+        }
+        return _Anything if of_torch.get(module) else super().find_class(module, name)
+
+    def persistent_load(self, _: Any) -> _Anything:
+        return _Anything()
+
+    def load_build(self) -> None:
+        if isinstance(self.stack[-2], _Anything):
+            self.stack.pop()
+        else:
+            super().load_build()
+
+    dispatch = DataUnpickler.dispatch | {pickle.BUILD[0]: load_build}
+
+
+# Functions of torch._utils that make tensors of numbers, and of a kind that `after` names with its place.
+REBUILD = {
+    f'_rebuild_{kind}'
+    for kind in (
+        'tensor', 'tensor_v2', 'tensor_v3', 'parameter', 'parameter_with_state',
+        'sparse_tensor', 'qtensor', 'meta_tensor_no_storage',
+    )
+}  # fmt: skip
+
+
+def read(file: BinaryIO, map_location: Any) -> dict:
+    """What a file of PyTorch holds, as data.
+
+    Args:
+        file: at its start.
+        map_location: of `torch.load`.
+
+    Raises:
+        InputError: it holds more than data, or none that a checkpoint needs; or a tensor that cannot be used, with its
+            place.
+        Exception: whatever a damaged file means.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    before(file, size)
+    file.seek(0)
+    with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in ALLOWED.items()]):
+        content = torch.load(file, map_location=map_location, weights_only=True)
+    return after(content, size)
+
+
+def before(file: BinaryIO, size: int) -> None:
+    """Refuse a file that `torch.load` should not see.
+
+    Args:
+        file: at its start.
+        size: of the file, in bytes.
+
+    Raises:
+        InputError: it holds more than data.
+        Exception: whatever a damaged file means.
+    """
+    zipped = file.read(4) == b'PK\3\4'
+    file.seek(0)
+    if not zipped:
+        for _ in range(PICKLES):
+            _Look(file).load()
+        return
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > PACKED * size:
+            raise InputError('its parts are far larger than the file')
+        if len({entry.filename.lower() for entry in entries}) != len(entries):
+            raise InputError('it has two parts of the same name')
+        for entry in entries:
+            if entry.filename.endswith('data.pkl'):
+                with archive.open(entry) as part:
+                    _Look(part).load()
+
+
+def after(content: Any, size: int) -> Any:
+    """What `torch.load` has read, without stand-ins, and without text that mmengine would execute.
+
+    Args:
+        content: it is changed.
+        size: bytes of the file.
+
+    Raises:
+        InputError: it is no dict, or a tensor in it is not as checkpoints need them; names the tensor.
+        Exception: whatever a damaged file means.
+    """
+
+    def check(value: Any, place: str) -> None:
+        if isinstance(value, Tensor) and (fault := _fault(value, size)):
+            raise InputError(f'{place[-200:]} {fault}')
+
+    content = rebuilt(content, check)
+    if not isinstance(content, dict):
+        raise InputError(f'holds a {type(content).__name__}, where a dict of weights is wanted')
+    drop_config_texts(content)
+    return content
+
+
+def drop_config_texts(content: Any) -> Any:
+    """Forget the configs in a checkpoint, in place: mmengine would execute them, for one when it resumes a training."""
+    for *places, key in CONFIG_TEXTS:
+        part = content
+        for place in places:
+            part = part.get(place) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(key, None)
+    return content
+
+
+def _fault(tensor: Tensor, size: int) -> str | None:
+    """Why a tensor is of no use in a checkpoint; None for one of numbers that are all there."""
+    if tensor.is_quantized:
+        return 'is quantised; weights must be floating-point numbers'
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return f'is of layout {str(tensor.layout).removeprefix("torch.")}; only dense tensors can be used'
+    if tensor.is_meta:
+        return 'has a shape and no numbers (it is on the meta device)'
+    if math.prod(tensor.shape) * tensor.element_size() > size:
+        return f'is of shape {tuple(tensor.shape)}, of which there are no numbers in the file'
+    return None

@@ -1,0 +1,112 @@
+"""What a command prints: free of control characters, and with an end in order when nobody reads it any more."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from mmagg.io.plain import cut, plain_output
+
+EXIT_UNREAD = 128 + signal.SIGPIPE  # as shells have it
+EXIT_UNWRITTEN = 2
+
+
+class Unread(KeyboardInterrupt):
+    """The reader of a pipe has gone, as with ``| head``. Loggers and others, which catch errors, let it pass."""
+
+
+class Output:
+    """Stands for stdout or stderr, and has all that they have.
+
+    Args:
+        stream: what is written to.
+        edit: what becomes of text.
+    """
+
+    def __init__(self, stream: TextIO, edit: Callable[[str], str]) -> None:
+        self.stream, self.edit, self.pid = stream, edit, os.getpid()
+        self.error: OSError | None = None
+        self.told = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text, edited; errors as `flush` has them."""
+        self._attempt(lambda: self.stream.write(self.edit(text)))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written. An error is kept for the end: on a full disk, work with files elsewhere goes on.
+
+        Raises:
+            Unread: nobody reads it any more; once, and in the main thread.
+        """
+        self._attempt(self.stream.flush)
+
+    def _attempt(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except OSError as error:
+            self.error = error
+        here = os.getpid() == self.pid and threading.current_thread() is threading.main_thread()
+        if here and not self.told and self.unread:
+            self.told = True
+            raise Unread
+
+    @property
+    def unread(self) -> bool:
+        """Whether the reader has gone."""
+        return self.error is not None and self.error.errno == errno.EPIPE
+
+    def end(self) -> None:
+        """Write the rest. What cannot be written goes nowhere, of which Python would complain as it ends."""
+        self.told = True
+        self.flush()
+        if self.error is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+
+@contextmanager
+def outputs() -> Iterator[Callable[[int], int]]:
+    """Let stdout and stderr be an `Output` each in the block.
+
+    Yields:
+        a function for the end of the block: writes the rest, and turns the exit code 0 into that of what went wrong.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = Output(_opened(sys.stdout), plain_output), Output(_opened(sys.stderr), _message)
+    try:
+        yield _end
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def _opened(stream: TextIO | None) -> TextIO:
+    """A stream that takes any text. A closed one is replaced, or the next file that is opened would be stdout."""
+    stream = stream or open(os.devnull, 'w')  # noqa: SIM115
+    if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):  # the latter in the POSIX locale
+        stream.reconfigure(errors='backslashreplace')  # for names that a terminal's encoding does not have
+    return stream
+
+
+def _message(text: str) -> str:
+    """Text of stderr, where no line is long; `\\r` and so bars come first."""
+    return '\n'.join(map(cut, plain_output(text).split('\n')))
+
+
+def _end(code: int) -> int:
+    out, err = sys.stdout, sys.stderr
+    out.end()
+    if out.error is not None and not out.unread:
+        print(f'error: stdout: {out.error.strerror}', file=err)
+    err.end()
+    if out.unread or err.unread:
+        return code or EXIT_UNREAD
+    return code or (EXIT_UNWRITTEN if out.error is not None else 0)

@@ -1,0 +1,147 @@
+"""The sound inputs: a data set, results, a config, checkpoints. Made once by the commands themselves."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fuzz.isolation import run_all
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = """
+_base_ = '{root}/configs/demo/solo_tiny_shapes.py'
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = val_dataloader
+train_cfg = dict(max_epochs=1, val_interval=1)
+default_hooks = dict(logger=dict(interval=1))
+channels, tower = 16, dict(channels=16, num_convs=1)
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    neck=dict(in_channels=[16, 32], out_channels=channels),
+    mask_head=dict(in_channels=channels, grids=(6,), class_tower=tower, mask_branch=tower),
+    test_cfg=dict(score_thr=0.0, filter_thr=0.0, max_per_img=10),
+)
+"""
+
+
+@dataclass(frozen=True)
+class Material:
+    """The folder of the sound inputs, and what edits are drawn from."""
+
+    folder: Path
+
+    @cached_property
+    def documents(self) -> dict[str, Any]:
+        """The content of the JSON files, by their paths."""
+        return {str(p.relative_to(self.folder)): json.loads(p.read_text()) for p in sorted(self.folder.rglob('*.json'))}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The config."""
+        from mmengine.config import Config
+
+        return Config.fromfile(self.folder / 'config.py').to_dict()
+
+    @cached_property
+    def sizes(self) -> dict[str, int]:
+        """Bytes of the files, by their paths."""
+        files = sorted(p for p in self.folder.rglob('*') if p.is_file())
+        return {str(p.relative_to(self.folder)): p.stat().st_size for p in files}
+
+    @cached_property
+    def checkpoint(self) -> dict[str, Any]:
+        """A training's checkpoint."""
+        import torch
+
+        return torch.load(self.folder / 'checkpoint.pth', weights_only=False)
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+
+def make_material(folder: Path) -> Material:
+    """Make the sound inputs in ``folder``, which must not be there.
+
+    Raises:
+        RuntimeError: a command failed.
+    """
+    from mmagg.demo.shapes import write_shapes
+
+    folder.mkdir()
+    data, work = folder / 'data', folder / 'work'
+    _in_its_own_process(lambda: write_shapes(data, images=2, val_images=2, size=48, seed=0))
+    for file in sorted(data.glob('annotations/*.json')):
+        file.write_text(json.dumps(_varied(json.loads(file.read_text()))))
+    (folder / 'small.py').write_text(SMALL.format(root=ROOT))
+    _run('train', folder / 'small.py', '--coco', data, '--work-dir', work)
+    for source, target in (('small.py', 'config.py'), ('epoch_1.pth', 'checkpoint.pth')):
+        shutil.copyfile(work / source, folder / target)
+    arguments = [folder / 'config.py', folder / 'checkpoint.pth', '--coco', data, '--work-dir', work]
+    _run('test', *arguments, '--out', folder / 'results.json')
+    shutil.rmtree(work)
+    (folder / 'small.py').unlink()
+    (folder / 'results.json').write_text(json.dumps(json.loads((folder / 'results.json').read_text())[::3]))
+    (folder / 'lvis.json').write_text(
+        json.dumps(_as_lvis(json.loads((data / 'annotations/instances_val.json').read_text())))
+    )
+    _in_its_own_process(lambda: _write_weights(folder))
+    (folder / 'config.json').write_text(json.dumps(Material(folder).config))
+    return Material(folder)
+
+
+def _varied(coco: dict) -> dict:
+    """Annotations of each form: polygons, run lengths, compressed ones, a crowd, none."""
+    from pycocotools import mask
+
+    sizes = {image['id']: (image['height'], image['width']) for image in coco['images']}
+    for place, annotation in enumerate(coco['annotations']):
+        height, width = sizes[annotation['image_id']]
+        if place % 3 == 0:
+            annotation['segmentation'] = [[4, 4, 20, 4, 20, 20.5, 4, 20], [30, 30, 40, 30, 35, 40]]
+            annotation['bbox'] = [4, 4, 36, 36]
+        elif place % 3 == 1:
+            annotation['segmentation'] = {
+                'size': [height, width],
+                'counts': [height, 200, height * width - 200 - height],
+            }
+            annotation['bbox'] = [1, 0, 5, height]
+            annotation['iscrowd'] = int(place == 1)
+        elif isinstance(annotation['segmentation'], list):
+            rle = mask.merge(mask.frPyObjects(annotation['segmentation'], height, width))
+            annotation['segmentation'] = {'size': [height, width], 'counts': rle['counts'].decode()}
+    return coco
+
+
+def _as_lvis(coco: dict) -> dict:
+    synsets = ['person.n.01', 'bicycle.n.01', 'car.n.01', 'frank.n.02', 'none.n.01']
+    lists = {'neg_category_ids': [4], 'not_exhaustive_category_ids': [1]}
+    categories = [{**c, 'synset': s, 'frequency': 'f'} for c, s in zip(coco['categories'], synsets, strict=True)]
+    return {**coco, 'categories': categories, 'images': [{**image, **lists} for image in coco['images']]}
+
+
+def _write_weights(folder: Path) -> None:
+    """The weights alone, as PyTorch and as Detectron2 write them."""
+    import torch
+
+    weights = torch.load(folder / 'checkpoint.pth', weights_only=False)['state_dict']
+    torch.save({'state_dict': weights, 'meta': {}}, folder / 'weights.pth')
+    torch.save({'state_dict': weights}, folder / 'old.pth', _use_new_zipfile_serialization=False)
+    arrays = {f'backbone.bottom_up.{key}': value.numpy() for key, value in list(weights.items())[:20]}
+    (folder / 'weights.pkl').write_bytes(pickle.dumps({'model': arrays, '__author__': 'Detectron2'}))
+
+
+def _run(name: str, *arguments: object) -> None:
+    from mmagg.cli.main import COMMANDS, run
+
+    _in_its_own_process(lambda: run(COMMANDS[name], [*map(str, arguments)]))
+
+
+def _in_its_own_process(call: Callable[[], Any]) -> None:
+    [(_, outcome)] = run_all([('', lambda: call, [Path('/')])], jobs=1, limit=120)
+    if outcome.code != 0:
+        raise RuntimeError(f'the material cannot be made: {outcome.output[-2000:]}')

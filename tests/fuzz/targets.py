@@ -1,0 +1,135 @@
+"""The entry points: for each kind of input the commands that read it, and how often a case goes there.
+
+In a command line ``@`` stands for the folder of the inputs and ``+`` for that of what is written.
+"""
+
+from dataclasses import dataclass
+
+VAL = 'data/annotations/instances_val.json'
+TRAIN = 'data/annotations/instances_train.json'
+MODEL = '@config.py @checkpoint.pth'
+COMPARED = '--out +o --samples 5 --images @data/images/val'
+FIT = '--out +c.npz --dims 2 --curve 2 --workers 1'
+
+
+@dataclass(frozen=True)
+class Target:
+    """A command and the inputs of it that are edited.
+
+    Attributes:
+        line: the command line.
+        files: those of which one is edited, by their paths in the folder of inputs.
+        weight: how often, in comparison with the others of its kind.
+    """
+
+    line: str
+    files: tuple[str, ...]
+    weight: float = 1.0
+
+
+SHARES = {'annotations': 34, 'results': 22, 'configs': 20, 'checkpoints': 14, 'images': 6, 'names': 4}
+"""Kinds of inputs, and their shares of the cases in per cent."""
+STRICT = ('annotations', 'results', 'images', 'names')
+"""Kinds for which no error may be unforeseen."""
+
+TARGETS = {
+    'annotations': (
+        Target(f'analyse-errors @{VAL} @results.json', (VAL,), 4),
+        Target(f'analyse-errors @{VAL} @results.json --iou-type bbox', (VAL,), 2),
+        Target(f'analyse-groups @{VAL} @results.json', (VAL,), 3),
+        Target(f'analyse-confusion @{VAL} @results.json --out +o', (VAL,), 0.5),
+        Target(f'analyse-calibration @{VAL} @results.json --out +o', (VAL,), 0.5),
+        Target(f'analyse-precision-recall @{VAL} @results.json --out +o', (VAL,), 0.5),
+        Target(
+            f'compare-results @{VAL} @results.json @results.json --out +o --samples 5 --images @data/images/val', (VAL,)
+        ),
+        Target(f'fit-mask-codec --coco @data {FIT}', (TRAIN, VAL), 0.7),
+        Target('convert-lvis @lvis.json +l.json', ('lvis.json',), 3),
+        Target('browse @config.py --coco @data --out +b --number 2', (TRAIN,), 1),
+        Target('browse @config.py --coco @data --out +b --number 2 --stages --split val', (VAL,), 0.3),
+        Target('train @config.py --coco @data --work-dir +w', (TRAIN, VAL), 0.8),
+        Target(f'test {MODEL} --coco @data --work-dir +w', (VAL,), 0.8),
+        Target(f'test {MODEL} --coco @data --work-dir +w --skip-check', (VAL,), 0.3),
+        Target(f'test {MODEL} --coco @data --work-dir +w --report +r --show-dir +s --out +p.json', (VAL,), 0.1),
+        Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', (VAL,), 0.2),
+    ),
+    'results': (
+        Target(f'analyse-errors @{VAL} @results.json', ('results.json',), 4),
+        Target(f'analyse-errors @{VAL} @results.json --iou-type bbox', ('results.json',), 4),
+        Target(f'analyse-groups @{VAL} @results.json', ('results.json',), 4),
+        Target(f'analyse-confusion @{VAL} @results.json --out +o', ('results.json',), 0.5),
+        Target(f'analyse-calibration @{VAL} @results.json --out +o', ('results.json',), 0.5),
+        Target(f'analyse-precision-recall @{VAL} @results.json --out +o', ('results.json',), 0.5),
+        Target(
+            f'compare-results @{VAL} @results.json @data/annotations/../../results.json {COMPARED}',
+            ('results.json',),
+        ),
+        Target(
+            'boxes-to-masks @config.py @checkpoint.pth @results.json --coco @data --out +m.json', ('results.json',), 1
+        ),
+    ),
+    'configs': (
+        Target('train @config.py --coco @data --work-dir +w', ('config.py',), 6),
+        Target('train @config.py --coco @data --work-dir +w --skip-check --val-loss', ('config.py',), 1),
+        Target('train @config.json --coco @data --work-dir +w', ('config.json',), 1),
+        Target(f'test {MODEL} --coco @data --work-dir +w', ('config.py',), 5),
+        Target(f'test {MODEL} --coco @data --work-dir +w --tta', ('config.py',), 0.5),
+        Target('test @config.json @checkpoint.pth --coco @data --work-dir +w', ('config.json',), 1),
+        Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('config.py',), 4),
+        Target('browse @config.py --coco @data --out +b --number 2', ('config.py',), 3),
+        Target('count-flops @config.py --shape 64 64', ('config.py',), 1),
+        Target('convert-mmdet @weights.pth +w.pth --config @config.py', ('config.py',), 1),
+        Target(
+            f'show-representations {MODEL} @data/images/val/000001.png --out +r.png --score-thr 0', ('config.py',), 1
+        ),
+        Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', ('config.py',), 0.5),
+    ),
+    'checkpoints': (
+        Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('checkpoint.pth',), 5),
+        Target(f'test {MODEL} --coco @data --work-dir +w', ('checkpoint.pth',), 2),
+        Target('train @config.py --coco @data --work-dir +w --resume @checkpoint.pth', ('checkpoint.pth',), 3),
+        Target(
+            'train @config.py --coco @data --work-dir +w --resume @checkpoint.pth --cfg-options train_cfg.max_epochs=2',
+            ('checkpoint.pth',),
+            3,
+        ),
+        Target('train @config.py --coco @data --work-dir +w --cfg-options load_from=@weights.pth', ('weights.pth',), 1),
+        Target('demo @data/images/val/000001.png @config.py @old.pth --out-dir +d', ('old.pth',), 2),
+        Target('convert-mmdet @weights.pth +w.pth --config @config.py', ('weights.pth',), 2),
+        Target('convert-aggmask @old.pth +w.pth --config @config.py', ('old.pth',), 2),
+        Target('convert-adelaidet @weights.pkl +w.pth --config @config.py', ('weights.pkl',), 4),
+        Target('convert-adelaidet @weights.pth +w.pth --config @config.py', ('weights.pth',), 1),
+    ),
+    'images': (
+        Target(f'demo @data/images/val {MODEL} --out-dir +d --score-thr 0', ('data/images/val/000001.png',), 4),
+        Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('data/images/val/000001.png',), 4),
+        Target('browse @config.py --coco @data --out +b --number 2', ('data/images/train/000000.png',), 2),
+        Target(
+            'train @config.py --coco @data --work-dir +w',
+            ('data/images/train/000000.png', 'data/images/val/000001.png'),
+        ),
+        Target(f'test {MODEL} --coco @data --work-dir +w --show-dir +s', ('data/images/val/000001.png',)),
+        Target(f'test {MODEL} --coco @data --work-dir +w --show-dir +s --skip-check', ('data/images/val/000001.png',)),
+        Target(
+            f'show-representations {MODEL} @data/images/val/000001.png --out +r.png --score-thr 0',
+            ('data/images/val/000001.png',),
+        ),
+        Target(
+            f'compare-results @{VAL} @results.json @{TRAIN} --out +o --images @data/images/val',
+            ('data/images/val/000001.png',),
+        ),
+    ),
+    'names': (
+        Target(f'demo @data/images/val {MODEL} --out-dir +d --score-thr 0', ('data/images/val/000001.png',), 4),
+        Target(
+            f'demo @data/images/val/000001.png {MODEL} --out-dir +d --score-thr 0', ('data/images/val/000001.png',), 4
+        ),
+        Target(f'test {MODEL} --coco @data --work-dir +w --show-dir +s', ('data/images/val/000001.png',), 2),
+        Target('browse @config.py --coco @data --out +b --number 2', ('data/images/train/000000.png', 'config.py')),
+        Target('train @config.py --coco @data --work-dir +w --cfg-options train_cfg.max_epochs=-1', ('config.py',)),
+        Target(f'analyse-errors @{VAL} @results.json', ('results.json', VAL), 2),
+        Target(f'analyse-errors @{VAL} @results.json --out +o', ('+o',)),
+        Target('convert-lvis @lvis.json +l.json', ('lvis.json', '+l.json')),
+        Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('+d', 'config.py', 'checkpoint.pth'), 2),
+    ),
+}
