@@ -103,8 +103,8 @@ def dynamic_conv_of_gathered(
             return result
         # Much faster than looking at each number; a sum that overflows is merely computed again.
         finite = result.sum((1, 2), dtype=torch.promote_types(result.dtype, torch.float32)).isfinite()
-    # Zeros of a dense net take NaN from one instance to others, and whether padding times an infinite weight is NaN depends
-    # on the form. Each form has it at least where the plain one has.
+    # Zeros of a dense net take NaN from one instance to others, and whether padding times an infinite weight is NaN is
+    # up to the form. Each form has it at least where the plain one has.
     for i in (~finite).nonzero().flatten().tolist():
         result[i] = plainly(maps, index[i], shared, params[i], spec)
     return result
