@@ -91,16 +91,23 @@ def dynamic_conv_of_gathered(
     if not len(index):
         return shared.new_zeros(0, *shared.shape[1:])
     if wanted != 'torch' and dynamic_conv_native.usable(maps, shared, params):
-        form = dynamic_conv_native.dynamic_conv_of_gathered
+        result, finite = dynamic_conv_native.dynamic_conv_of_gathered(maps, index, shared, params, spec)
     elif wanted == 'native':
         raise RuntimeError(
             f'dynamic_conv: the native backend was asked for (argument or {VARIABLE}); it takes '
             f'float32 on the CPU without gradients, and a library ({dynamic_conv_native.problem() or "which is here"})'
         )
     else:
-        form = as_dense_convolutions
-    result = form(maps, index, shared, params, spec)
-    return result if torch.is_grad_enabled() else without_strays(result, maps, index, shared, params, spec)
+        result = as_dense_convolutions(maps, index, shared, params, spec)
+        if torch.is_grad_enabled():
+            return result
+        # Much faster than looking at each number; a sum that overflows is merely computed again.
+        finite = result.sum((1, 2), dtype=torch.promote_types(result.dtype, torch.float32)).isfinite()
+    # Zeros of a dense net take NaN from one instance to others, and whether padding times an infinite weight is NaN is
+    # up to the form. Each form has it at least where the plain one has.
+    for i in (~finite).nonzero().flatten().tolist():
+        result[i] = plainly(maps, index[i], shared, params[i], spec)
+    return result
 
 
 def backends() -> str:
@@ -109,22 +116,13 @@ def backends() -> str:
     return f'torch (not native: {problem})' if problem else 'native for float32 inference on the CPU, else torch'
 
 
-def without_strays(
-    result: Tensor, maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec
-) -> Tensor:
-    """The result (N, H, W) of either form, with what is not finite as the plain form has it.
-
-    In a dense net zeros take NaN from one instance to another, and at the border it is a matter of taste whether
-    padding times an infinite weight is NaN. Both forms have NaN at least where the plain one has.
-    """
-    sums = result.sum((1, 2), dtype=torch.promote_types(result.dtype, torch.float32))  # much faster than `isfinite`
-    for i in (~sums.isfinite()).nonzero().flatten().tolist():
-        own = maps[index[i].to(maps.device)][None]
-        if own.shape[2:] != result.shape[1:] and index.shape[1]:
-            own = F.interpolate(own, size=result.shape[1:], mode='bilinear', align_corners=False)
-        own = own.reshape(1, -1, *result.shape[1:])
-        result[i] = dynamic_conv(torch.cat([own, shared[None]], 1), params[i : i + 1], spec)[0]
-    return result
+def plainly(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
+    """The plain form of `dynamic_conv_of_gathered` for one instance: index (K,), params (P,) -> (H, W)."""
+    own = maps[index.to(maps.device)][None]
+    if own.shape[2:] != shared.shape[1:] and own.shape[1]:
+        own = F.interpolate(own, size=shared.shape[1:], mode='bilinear', align_corners=False)
+    own = own.reshape(1, -1, *shared.shape[1:])
+    return dynamic_conv(torch.cat([own, shared[None]], 1), params[None], spec)[0]
 
 
 def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:

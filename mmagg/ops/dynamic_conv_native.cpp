@@ -158,17 +158,23 @@ void upsample(const float* __restrict from, float* __restrict to, int w, int W, 
     to[W - 1] = from[w - 1];
 }
 
+bool all_finite(const float* row, int width) {
+    int strange = 0;
+    for (int x = 0; x < width; ++x) strange |= row[x] - row[x] != 0.0f;  // NaN, of an infinite number too
+    return !strange;
+}
+
 }  // namespace
 
 // Instances [first, last) of N.
 //   maps (U, h, w); index (N, K), into maps; shared (S, H, length), padded as `Rows` says; params (N, P); out (N, H, W);
-//   y_* (H) and x_* (W): bilinear sampling of the maps.
+//   finite (N), whether all of an instance's output is; y_* (H) and x_* (W): bilinear sampling of the maps.
 // Returns 0, or 1 if there is not enough memory.
 extern "C" int mmagg_dynamic_conv(const float* maps, const int64_t* index, const float* shared, const float* params,
-                                  float* out, int64_t first, int64_t last, int K, int S, int c, int num_layers, int k,
-                                  int num_params, int h, int w, int H, int W, int length, const int32_t* y_low,
-                                  const int32_t* y_high, const float* y_share, const int32_t* x_low,
-                                  const int32_t* x_high, const float* x_share) try {
+                                  float* out, bool* finite, int64_t first, int64_t last, int K, int S, int c,
+                                  int num_layers, int k, int num_params, int h, int w, int H, int W, int length,
+                                  const int32_t* y_low, const int32_t* y_high, const float* y_share,
+                                  const int32_t* x_low, const int32_t* x_high, const float* x_share) try {
     const int r = k / 2;
     const bool resized = h != H || w != W;
     const std::vector<float> zeros(length, 0.0f);
@@ -178,6 +184,7 @@ extern "C" int mmagg_dynamic_conv(const float* maps, const int64_t* index, const
     for (int i = 1; i < num_layers; ++i) inner.emplace_back(c, k, length);
 
     for (int64_t n = first; n < last; ++n) {
+        finite[n] = true;
         std::vector<Layer> layers;
         const float* own = params + n * num_params;
         for (int i = 0; i < num_layers; ++i) {
@@ -213,8 +220,10 @@ extern "C" int mmagg_dynamic_conv(const float* maps, const int64_t* index, const
                 for (int o = 0; o < layers[i].outputs; ++o)
                     to.push_back(is_last ? result.data() : inner[i + 1].row(y, o) + r);
                 layers[i].run(rows, W, !is_last, to);
-                if (is_last) std::copy_n(result.data(), W, out + (size_t(n) * H + y) * W);
-                else
+                if (is_last) {
+                    std::copy_n(result.data(), W, out + (size_t(n) * H + y) * W);
+                    finite[n] &= all_finite(result.data(), W);
+                } else
                     for (float* row : to) std::fill(row + W, row - r + length, 0.0f);  // the tile went beyond the row
             }
         }

@@ -63,7 +63,7 @@ def attempt() -> ctypes.CDLL | NoLibraryError:
 
 def dynamic_conv_of_gathered(
     maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     """`dynamic_conv.dynamic_conv_of_gathered` for `usable` tensors.
 
     Args:
@@ -74,7 +74,7 @@ def dynamic_conv_of_gathered(
         spec: shape of the net.
 
     Returns:
-        (N, H, W); NaN at least where the plain form has it.
+        (N, H, W), not finite at least where the plain form is not; and (N,) bool, whether all of an instance is finite.
 
     Raises:
         ValueError: tensors that do not fit each other or the net, or that are too large.
@@ -93,11 +93,11 @@ def dynamic_conv_of_gathered(
     maps, index, params = maps.contiguous(), index.long().contiguous(), params.contiguous()
     behind = reach + TILE
     padded = F.pad(shared, (reach, behind + -(width + reach + behind) % LINE))
-    result = maps.new_empty(n, height, width)
+    result, finite = maps.new_empty(n, height, width), torch.empty(n, dtype=torch.bool)
     sampling = [*linear_sampling(small[0], height), *linear_sampling(small[1], width)]
 
     def run(first: int) -> None:
-        pointers = [ctypes.c_void_p(x.data_ptr()) for x in (maps, index, padded, params, result)]
+        pointers = [ctypes.c_void_p(x.data_ptr()) for x in (maps, index, padded, params, result, finite)]
         bounds = [ctypes.c_int64(first), ctypes.c_int64(min(first + INSTANCES, n))]
         net = [k, s, spec.channels, spec.num_layers, spec.kernel_size, params.shape[1]]
         sizes = [*small, height, width, padded.shape[2]]
@@ -105,9 +105,12 @@ def dynamic_conv_of_gathered(
         if library().mmagg_dynamic_conv(*pointers, *bounds, *map(ctypes.c_int, net + sizes), *samples):
             raise RuntimeError('dynamic_conv: not enough memory')
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # ctypes lets other threads run
-        list(threads.map(run, range(0, n, INSTANCES)))
-    return result
+    if n <= INSTANCES:
+        run(0)
+    else:
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # ctypes lets other threads run
+            list(threads.map(run, range(0, n, INSTANCES)))
+    return result, finite
 
 
 def linear_sampling(small: int, large: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -81,5 +81,6 @@ class DynamicConvSpec:
             raise ValueError(f'maps of {tuple(maps.shape[1:])} and {tuple(shared.shape[1:])} pixels')
         if index.dtype not in INTEGERS:
             raise TypeError(f'indices are {index.dtype}, not integers')
-        if index.numel() and not 0 <= index.min() <= index.max() < len(maps):
-            raise IndexError(f'indices from {index.min()} to {index.max()} into {len(maps)} maps')
+        low, high = (int(end) for end in index.aminmax()) if index.numel() else (0, -1)
+        if low < 0 or high >= len(maps):
+            raise IndexError(f'indices from {low} to {high} into {len(maps)} maps')
