@@ -95,7 +95,8 @@ def predict_folder(
     )
     records, annotations = found.coco['images'], found.coco['annotations']
     out_dir.mkdir(parents=True, exist_ok=True)
-    partial_path(out_dir / RESULT).touch()  # marks the folder for a next run, should this one be killed
+    # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.
+    partial_path(out_dir / RESULT, 2).touch()
     try:
         for path in tqdm(paths, desc='demo', unit='image'):
             try:
@@ -118,7 +119,8 @@ def predict_folder(
 
 def _check_content(out_dir: Path, root: Path, pictures: Iterable[Path]) -> None:
     """Refuse a folder with images of others in the place of pictures, or, within that of the images, with any."""
-    if any(path.is_file() for path in (out_dir / RESULT, partial_path(out_dir / RESULT))):  # of an earlier run
+    result = out_dir / RESULT
+    if any(path.is_file() for path in (result, partial_path(result), partial_path(result, 2))):  # of an earlier run
         return
     within = out_dir.resolve().is_relative_to(root.resolve())
     for path in out_dir.rglob('*') if within else pictures:

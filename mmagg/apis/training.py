@@ -30,7 +30,7 @@ from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.formatted_config import FormattedConfig
-from mmagg.engine.learning_curves import LearningCurvesHook
+from mmagg.engine.learning_curves import LearningCurvesHook, draw_outdated
 from mmagg.engine.log_lines import LogLines
 from mmagg.engine.progress import ProgressHook
 from mmagg.engine.random_numbers import RandomNumbersHook
@@ -121,6 +121,8 @@ def train(
             raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
         check_watched_scores(cfg, name, val_loss=val_loss)
         if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
+            if main:
+                draw_outdated(work_dir)
             return work_dir
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
         prepare_model(cfg, launcher)
