@@ -76,5 +76,5 @@ def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int],
     for top in range(0, len(picture), rows):
         band = picture[top : top + rows]
         # OpenCV's float32 is too coarse to tell a half; the last term is less than half a step of the sums, 0.05.
-        blended = cv2.addWeighted(band, 1 - opacity, plain[: len(band)], opacity, 0.01)
-        cv2.copyTo(blended, inside[top : top + rows], band)
+        blended = plain if opacity == 1 else cv2.addWeighted(band, 1 - opacity, plain[: len(band)], opacity, 0.01)
+        cv2.copyTo(blended[: len(band)], inside[top : top + rows], band)
