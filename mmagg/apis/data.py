@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_entries, check_keys, coco_format, read_coco
+from mmagg.datasets.coco_file import check_keys, check_loadable, coco_format, read_coco
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -84,8 +84,9 @@ def check_data(
         stages: of train, val and test: whose data are read.
         purpose: to train on them, to score a model on them, or to show or use them otherwise, without a score.
         launcher: the starter of the processes.
-        skip_check: do not look at each image and annotation; what contradicts the config is refused all the same, and
-            what mmdet cannot read. They are not looked at either where data are shown: what is wrong is to be seen.
+        skip_check: do not look at each image, and at what is odd about annotations; those that cannot be read, and what
+            contradicts the config, are refused all the same. So it is where data are shown: what is wrong with them is
+            to be seen.
 
     Raises:
         InputError: a file is missing, parts of the config contradict each other or the data, or the data are bad.
@@ -150,7 +151,7 @@ def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> lis
         check_keys(path, 'category', content.categories, 'name')
         names = [str(category['name']) for category in content.categories]
         if read:  # mmdet crashes or hangs on some that cannot be
-            check_entries(content)
+            check_loadable(content)
         for source in sources:
             if source.annotations == path:
                 compare_classes(source, names, heads)

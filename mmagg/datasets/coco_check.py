@@ -7,27 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from mmagg.datasets.annotation_check import check_outlines
-from mmagg.datasets.coco_defects import is_id, is_whole
+from mmagg.datasets.coco_defects import is_whole, unusable_key
 from mmagg.datasets.coco_file import PARTS, read_coco
 from mmagg.datasets.findings import Finding, Findings, report
 from mmagg.datasets.image_check import check_images
 from mmagg.io.errors import InputError
 
 __all__ = ['Finding', 'check_coco', 'report']
-
-# Keys that CocoDataset or COCOeval read without a default. None: an id, text or a whole number of any size.
-_REQUIRED = {
-    'images': {'id': None, 'file_name': str, 'width': (int, float), 'height': (int, float)},
-    'annotations': {
-        'id': None,
-        'image_id': None,
-        'category_id': None,
-        'bbox': list,
-        'area': (int, float),
-        'iscrowd': int,
-    },
-    'categories': {'id': None, 'name': str},
-}
 
 
 def check_coco(
@@ -82,17 +68,12 @@ def _complete(findings: Findings, kind: str, entries: list[Any]) -> list[dict]:
         if not isinstance(entry, dict):
             findings.add('fatal', f'{kind} that are not dicts', [f'number {index}'])
             continue
-        bad = [key for key, types in _REQUIRED[kind].items() if not _is_usable(entry.get(key), types)]
-        if bad:
+        if bad := unusable_key(kind, entry):
             label = f'id {entry["id"]}' if 'id' in entry else f'number {index}'
-            findings.add('fatal', f'{kind} without a usable "{bad[0]}"', [label])
+            findings.add('fatal', f'{kind} without a usable "{bad}"', [label])
         else:
             complete.append(entry)
     return complete
-
-
-def _is_usable(value: Any, types: type | tuple[type, ...] | None) -> bool:
-    return is_id(value) if types is None else isinstance(value, types)
 
 
 def _repeated(values: Iterable[object]) -> list[object]:

@@ -8,6 +8,10 @@ mmdet itself.
 """
 
 import math
+import os
+import sys
+from collections.abc import Collection
+from reprlib import repr as shortened
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -37,6 +41,19 @@ BORDER = 1.0  # pixels that a box may reach beyond the image: rounding
 FAR = 1e6  # pixels; pycocotools crashes on polygons with coordinates far beyond
 LONGEST = 4e6  # pixels of an outline, which pycocotools walks along in steps of a fifth: a second and 400 MB
 LARGEST = 2**30  # pixels of an image: OpenCV reads no larger one
+# What CocoDataset or COCOeval read without a default, by its types. None: an id, text or a whole number of any size.
+NEEDED = {
+    'images': {'id': None, 'file_name': str, 'width': (int, float), 'height': (int, float)},
+    'annotations': {
+        'id': None,
+        'image_id': None,
+        'category_id': None,
+        'bbox': list,
+        'area': (int, float),
+        'iscrowd': int,
+    },
+    'categories': {'id': None, 'name': str},
+}
 IN_FRACTIONS = 'boxes smaller than a pixel within 0 to 1: fractions of the image, not pixels? (skipped in training)'
 
 
@@ -58,9 +75,38 @@ def is_finite(value: Any) -> bool:
         return False
 
 
+def unusable_key(part: str, entry: dict, keys: Collection[str] = ()) -> str | None:
+    """The first key that an entry lacks or has something else at, None where all are there.
+
+    Args:
+        part: its list, of `NEEDED`.
+        entry: the entry.
+        keys: those to look at, default all of `NEEDED`.
+    """
+    for key, types in NEEDED[part].items():
+        value = entry.get(key)
+        if (not keys or key in keys) and not (is_id(value) if types is None else isinstance(value, types)):
+            return key
+    return None
+
+
+def name_defect(name: str) -> Defect:
+    """What keeps a text from being the name of a file: a zero byte, or characters that file names here cannot have."""
+    try:
+        if b'\0' not in os.fsencode(name):
+            return NONE
+        reason = 'has a zero byte'
+    except UnicodeEncodeError:
+        encoding = sys.getfilesystemencoding()
+        hint = '' if encoding == 'utf-8' else ', the encoding of file names here; set PYTHONUTF8=1'
+        reason = f'cannot be written in {encoding}{hint}'
+    here = f'its file_name, {shortened(name)}, {reason}'
+    return Defect('fatal', 'images whose "file_name" cannot be that of a file', here)
+
+
 def size_defect(height: Any, width: Any) -> Defect:
     """The defect of an image's size in pixels, or of what stands in its place."""
-    size = f'its size, {width!r} x {height!r} (width x height),'
+    size = f'its size, {shortened(width)} x {shortened(height)} (width x height),'
     if not (is_whole(height) and is_whole(width)):
         return Defect('fatal', 'images whose width or height is not a whole number', f'{size} is not in whole pixels')
     if min(height, width) < 1:
@@ -113,7 +159,8 @@ def crowd_defect(flag: Any) -> Defect:
     try:
         known = int(flag or 0) in (0, 1)
     except (TypeError, ValueError, OverflowError):
-        return Defect('fatal', 'annotations whose "iscrowd" is not a number', f'its "iscrowd" is {flag!r}, not 0 or 1')
+        here = f'its "iscrowd" is {shortened(flag)}, not 0 or 1'
+        return Defect('fatal', 'annotations whose "iscrowd" is not a number', here)
     return NONE if known else Defect('warning', 'annotations whose "iscrowd" is neither 0 nor 1 (counted as crowds)')
 
 
@@ -187,7 +234,7 @@ def _rle_defect(rle: dict, length: int, height: int | None, width: int | None) -
     whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(side) is int for side in size)
     if not whole or (height is not None and [*size] != [height, width]):
         wanted = 'not [height, width]' if height is None else f'that of the image {[height, width]}'
-        here = f'the size of its run-length code is {size}, {wanted}'
+        here = f'the size of its run-length code is {shortened(size)}, {wanted}'
         return Defect('fatal', 'RLE masks whose size is not [height, width] of the image', here)
     if (defect := size_defect(*size)).kind:
         return defect

@@ -9,13 +9,16 @@ from reprlib import repr as shortened
 from typing import Any
 
 from mmagg.datasets.coco_defects import (
+    NEEDED,
     Defect,
     area_defect,
     box_defect,
     crowd_defect,
     is_id,
     mask_defect,
+    name_defect,
     size_defect,
+    unusable_key,
 )
 from mmagg.io.errors import InputError
 from mmagg.io.files import read_json
@@ -86,7 +89,7 @@ def read_coco(
     if not isinstance(content, dict):
         raise InputError(f'{path} is not COCO format: a dict of {", ".join(PARTS)}')
     for part in PARTS:
-        if (part in needed or content.get(part)) and not isinstance(content.get(part), list):
+        if (part in needed or part in content) and not isinstance(content.get(part), list):
             raise InputError(f'{path} is not COCO format: it has no list "{part}"')
         if part in filled and not content[part]:
             raise InputError(f'{path} has no {part}: its list "{part}" is empty')
@@ -188,32 +191,6 @@ def check_annotations(content: CocoFile) -> None:
             refuse(path, 'annotation', place, _unreadable(annotation, length, content.image_by_id))
 
 
-def check_entries(content: CocoFile) -> None:
-    """Make sure that mmdet's `CocoDataset` can read a file: as `check_annotations`, and with the keys that it needs.
-
-    Args:
-        content: the file.
-
-    Raises:
-        InputError: names the first entry that it cannot read, or two annotations of one id.
-    """
-    check_annotations(content)
-    path = content.path
-    for kind, entries, key in (('image', content.images, 'file_name'), ('category', content.categories, 'name')):
-        check_keys(path, kind, entries, key)
-        for place, entry in enumerate(entries):
-            check_text(path, kind, place, key, entry[key])
-    check_keys(path, 'annotation', content.annotations, 'id', 'bbox', 'area')
-    places: dict[Id, int] = {}
-    for place, annotation in enumerate(content.annotations):
-        check_id(path, 'annotation', place, 'id', annotation['id'])
-        if places.setdefault(annotation['id'], place) != place:
-            raise InputError(
-                f'{path}: annotations {places[annotation["id"]]} and {place}: both have the id {annotation["id"]!r}'
-            )
-        refuse(path, 'annotation', place, [box_defect(annotation['bbox']), area_defect(annotation['area'])])
-
-
 def check_text(path: str | Path, kind: str, place: int, key: str, value: Any) -> None:
     """Make sure that the value of a key of an entry is text.
 
@@ -233,6 +210,32 @@ def check_id(path: str | Path, kind: str, place: int, key: str, value: Any) -> N
     if not is_id(value):
         where = f'{kind} {place}: its {key}'
         raise InputError(f'{path} is not COCO format: {where} is {shortened(value)}, neither text nor a whole number')
+
+
+def check_loadable(content: CocoFile) -> None:
+    """Make sure that mmdet's `CocoDataset` can load a file: `check_annotations`, and the keys that it needs are there.
+
+    Raises:
+        InputError: the message names the first entry that is not so.
+    """
+    check_annotations(content)
+    for part, kind, entries in (
+        ('images', 'image', content.images),
+        ('annotations', 'annotation', content.annotations),
+        ('categories', 'category', content.categories),
+    ):
+        keys = NEEDED[part].keys() - {'iscrowd'}  # of which mmdet has a default
+        for place, entry in enumerate(entries):
+            if key := unusable_key(part, entry, keys):
+                what = f'has no usable "{key}"' if key in entry else f'has no "{key}"'
+                raise InputError(f'{content.path} is not COCO format: {kind} {place} {what}')
+    for place, image in enumerate(content.images):
+        refuse(content.path, 'image', place, [name_defect(image['file_name'])])
+    places: dict[Id, int] = {}
+    for place, annotation in enumerate(content.annotations):
+        refuse(content.path, 'annotation', place, [box_defect(annotation['bbox'])])
+        if (before := places.setdefault(annotation['id'], place)) != place:
+            raise InputError(f'{content.path}: annotations {before} and {place} have the same id, {annotation["id"]!r}')
 
 
 def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> Iterator[Defect]:

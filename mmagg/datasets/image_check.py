@@ -2,11 +2,14 @@
 
 import os
 import posixpath
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -16,10 +19,11 @@ from tqdm import tqdm
 from mmagg.datasets.coco_defects import Severity, size_defect
 from mmagg.datasets.coco_file import Entry
 from mmagg.datasets.findings import Findings
-from mmagg.io.images import decode_image
+from mmagg.io.images import check_image_file, decode_image, too_many_pixels
 
 DECODED = 5000  # images that are decoded at most
 THIN = 100  # times as long as wide, from which on an image is odd
+LARGE = 2**26  # pixels of an image that is decoded alone
 DIM = 4095  # the largest value of 12 bits
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 
@@ -34,6 +38,8 @@ DEEP = '16-bit images (read with 8 bits: their values are divided by 256)'
 BLACK = f'images that are nearly black (no value above {DIM >> 8} of 255; label maps instead of images?)'
 FLOAT = 'images of floating-point values (as they are read, multiplied by 255 and cut off there; save them with 8 bits)'
 AGAIN = 'files listed more than once among the images (what one entry annotates is background in the others)'
+
+_one_at_a_time = Lock()
 
 Found = tuple[Severity, str, str]
 """Severity, kind and example."""
@@ -64,7 +70,8 @@ def check_images(
         what = f'the size of all was read, {decoded.sum()} of them, evenly spread, were decoded as well'
         findings.say('note', f'{len(images)} images: {what}')
     looked_at = partial(_defects, folder=folder, decode=decode)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         defects = pool.map(looked_at, images, decoded)
         for found in tqdm(defects, total=len(images), desc='images', unit='image', delay=2):
             for severity, kind, example in found:
@@ -91,10 +98,12 @@ def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list
         path = folder / name
         if not decode:
             return [] if path.is_file() else [('fatal', 'missing image files', name)]
+        check_image_file(path)
         size = image['height'], image['width']
         if not decoded and _size_by_header(path) == size:
             return []
-        return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
+        with _one_at_a_time if _is_large(path) else nullcontext():
+            return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
     except (OSError, ValueError):  # of a name with a zero byte
         return [('fatal', f'{MISSING} in {folder}', name)]
 
@@ -104,7 +113,8 @@ def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Fou
     # As mmcv loads it, EXIF orientation applied, but with all bits.
     pixels = decode_image(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if pixels is None:
-        yield 'fatal', BROKEN, name
+        reason = too_many_pixels(path)
+        yield 'fatal', BROKEN, f'{name}: {reason}' if reason else name
         return
     height, width = pixels.shape[:2]
     if (height, width) != (image['height'], image['width']):
@@ -130,6 +140,17 @@ def _size_by_header(path: Path) -> tuple[int, int] | None:
     except Exception:  # Pillow raises many kinds
         return None
     return (width, height) if turned else (height, width)
+
+
+def _is_large(path: Path) -> bool:
+    """Whether a processor's worth of such images, decoded at once, might fill the memory."""
+    try:
+        with Image.open(path) as image:
+            return image.width * image.height > LARGE
+    except Image.DecompressionBombError:
+        return True
+    except Exception:  # Pillow raises many kinds
+        return False
 
 
 def _orientation(path: Path) -> int | None:

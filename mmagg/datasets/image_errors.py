@@ -1,5 +1,6 @@
 """Errors of a data pipeline with the name of the image that it failed at."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import cv2
 from mmengine.dataset import BaseDataset, Compose
 
 from mmagg.io.errors import EXPECTED, InputError, one_line
+from mmagg.io.images import check_image_file, too_many_pixels
 
 # A file is missing, broken or empty, or a transform, with the settings of the config, cannot be applied to it.
 FAILURES = (*EXPECTED, RuntimeError, ArithmeticError, MemoryError, cv2.error)
@@ -21,11 +23,16 @@ class NamingPipeline(Compose):
         Raises:
             InputError: the image cannot be read, or a transform cannot be applied to it.
         """
+        path = data.get('img_path')
         try:
+            if isinstance(path, str) and os.path.exists(path):  # and not in a storage
+                check_image_file(path)
             return super().__call__(data)
         except InputError:
             raise
         except FAILURES as error:
+            if reason := isinstance(path, str) and too_many_pixels(path):
+                raise InputError(f'{path}: {reason}') from error
             raise InputError(f'{data.get("img_path", "an image")}: {unusable(error, data.get("ori_shape"))}') from error
 
 

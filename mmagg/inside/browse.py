@@ -106,6 +106,8 @@ def _pictures(
         path = view.path(index)
         try:
             seen = _stages(view, index) if stages else _draws(view, index, path, repeat)
+        except InputError:
+            raise
         except FAILURES as error:
             raise InputError(f'{path}: {unusable(error)}') from error
         single = files[str(path)]

@@ -19,6 +19,7 @@ from mmengine.runner import set_random_seed
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
+from mmagg.datasets.image_errors import NamingPipeline, name_images_in_errors
 from mmagg.visualization.annotated import Annotated
 
 LOADING = (LoadImageFromFile, LoadAnnotations)
@@ -52,6 +53,7 @@ class PipelineView:
     def __init__(self, dataset: dict, *, seed: int) -> None:
         self.dataset, self.seed = DATASETS.build(dataset), seed
         self.classes = tuple(self.dataset.metainfo.get('classes', ()))
+        name_images_in_errors(self.dataset)
         base = self.dataset
         while not isinstance(base, BaseDataset):
             base = base.dataset if hasattr(base, 'dataset') else base.datasets[0]
@@ -101,10 +103,8 @@ class PipelineView:
 
     def stored(self, index: int) -> Annotated:
         """An image as it is in its file."""
-        results = deepcopy(self.dataset.get_data_info(index))
-        for step in self.loading:
-            results = step(results)
-        return self._annotated(PackDetInputs(META)(results))
+        load = NamingPipeline([*self.loading, PackDetInputs(META)])
+        return self._annotated(load(deepcopy(self.dataset.get_data_info(index))))
 
     def stages(self, index: int) -> tuple[Path, list[tuple[str, Annotated]]]:
         """An image after each transform of the (outermost) pipeline that has annotations.

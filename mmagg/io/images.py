@@ -1,13 +1,18 @@
 """Finding, reading and writing images."""
 
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
+from mmagg.io.paths import fitting
 
 # What OpenCV decodes; whether AVIF is among it depends on how it was built.
 SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp', '.ppm', '.pgm', '.jp2', '.avif'}
@@ -16,6 +21,9 @@ OTHER_SUFFIXES = {'.gif', '.heic', '.heif', '.jxl', '.tga', '.ico', '.psd', '.sv
     f'.{raw}' for raw in ('arw', 'cr2', 'cr3', 'dng', 'nef', 'orf', 'raf', 'rw2')
 }
 KEPT_SUFFIXES = {'.jpg', '.jpeg', '.png'}  # results in other formats become PNG
+PIXELS = 'OPENCV_IO_MAX_IMAGE_PIXELS'  # OpenCV's variable for the most pixels of an image
+LARGEST = 2**31  # bytes of an image's file; OpenCV decodes no larger one
+_opening = Lock()
 
 
 def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
@@ -32,6 +40,8 @@ def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
             raise InputError(f'{source}: {unread([source])}')
         return [source], []
     if not source.is_dir():
+        if source.exists():
+            check_image_file(source)
         raise InputError(f'{source}: no such file or folder')
     files = sorted(
         path
@@ -60,13 +70,52 @@ def read_image(path: Path) -> np.ndarray:
         InputError: missing, or not an image that OpenCV decodes.
     """
     try:
+        check_image_file(path)
         content = np.frombuffer(path.read_bytes(), np.uint8)
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}') from error
     image = decode_image(content, cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(f'{path}: cannot be read as an image')
+        raise InputError(f'{path}: {too_many_pixels(path) or "cannot be read as an image"}')
     return image
+
+
+def check_image_file(path: str | Path) -> None:
+    """Refuse what cannot be an image's file, and would be waited for, or fill the memory, if it were read.
+
+    Raises:
+        OSError: it is not there.
+        InputError: it is a folder, a pipe or a device, or too large.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(
+            f'{path}: is {"a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"}, not an image'
+        )
+    if found.st_size > LARGEST:
+        raise InputError(f'{path}: {found.st_size:,} bytes, too large for an image')
+
+
+def image_size(path: str | Path) -> tuple[int, int] | None:
+    """(width, height) of an image by its header, as it is stored; None if that cannot be read."""
+    with _opening:  # Pillow refuses large images even to be opened, unless told otherwise for the whole process
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(path) as image:
+                return image.size
+        except Exception:  # Pillow raises many kinds
+            return None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def too_many_pixels(path: str | Path) -> str:
+    """What to say of an image with more pixels than OpenCV reads; empty for others."""
+    limit = os.environ.get(PIXELS, '')
+    width, height = image_size(path) or (0, 0)
+    if width * height <= (int(limit) if limit.isdecimal() else 2**30):
+        return ''
+    return f'{width} × {height} pixels, more than are read ({PIXELS}={limit}); cut it into tiles'
 
 
 def decode_image(content: np.ndarray, how: int) -> np.ndarray | None:
@@ -107,8 +156,9 @@ def bgr_image(pixels: np.ndarray) -> np.ndarray:
 
 
 def picture_path(path: Path) -> Path:
-    """Where `write_image` writes to: .png is added to names that do not end as JPEG's or PNG's."""
-    return path if path.suffix.lower() in KEPT_SUFFIXES else path.with_name(path.name + '.png')
+    """Where `write_image` writes to: .png is added to names that do not end as JPEG's or PNG's; no name is too long."""
+    name = path.name if path.suffix.lower() in KEPT_SUFFIXES else f'{path.name}.png'
+    return path.with_name(fitting(name))
 
 
 def write_image(image: np.ndarray, path: Path) -> Path:

@@ -1,12 +1,14 @@
 """Outputs stay apart from inputs: no input is overwritten, whatever its name, and however it is reached."""
 
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmagg.io.errors import InputError
 
 Named = str | Path | None
+LONGEST_NAME = 255  # bytes of a file's name
 
 
 def keep_apart(outputs: Mapping[str, Named], inputs: Iterable[Named]) -> None:
@@ -36,3 +38,13 @@ def _relation(output: Path, path: Path) -> str:
     if os.path.islink(output) and written.is_relative_to(read):
         return f'leads into {path}, which is read'
     return f'holds {path}, which is read' if read.is_relative_to(written) else ''
+
+
+def fitting(name: str) -> str:
+    """A file's name, cut to what file systems allow; one that is cut ends in a number of its own and the suffix."""
+    if len(os.fsencode(name)) <= LONGEST_NAME:
+        return name
+    ending = f'~{zlib.crc32(os.fsencode(name)):08x}{Path(name).suffix[:10]}'
+    while len(os.fsencode(name + ending)) > LONGEST_NAME:
+        name = name[:-1]
+    return name + ending

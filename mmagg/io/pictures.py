@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmagg.io.images import KEPT_SUFFIXES
-from mmagg.io.paths import keep_apart
+from mmagg.io.paths import fitting, keep_apart
 
 
 def places(images: Iterable[str | Path], root: str | Path | None = None) -> dict[str, Path]:
@@ -27,7 +27,7 @@ def picture_paths(
 ) -> dict[str, Path]:
     """A file below ``folder`` for the picture of each image, by the image's path as it is given; no two share one.
 
-    A picture has the name of its image, with .png added unless that is a JPEG or a PNG.
+    A picture has the name of its image, with .png added unless that is a JPEG or a PNG; see `fitting` for long names.
 
     Args:
         images: files.
@@ -43,7 +43,7 @@ def picture_paths(
     pictures = {}
     for image, place in own.items():
         if place.suffix.lower() not in KEPT_SUFFIXES:
-            while (place := place.with_name(f'{place.name}.png')) in taken:
+            while (place := place.with_name(fitting(f'{place.name}.png'))) in taken:
                 pass
             taken.add(place)
         pictures[image] = folder / place

@@ -16,9 +16,10 @@ def text_opacity(text: str, size: int) -> np.ndarray:
     """The pixels of a line of text, (height, width) in [0, 1], not to be changed; the height is the size's.
 
     Args:
-        text: as of `readable`.
+        text: as of `readable`; breaks become spaces.
         size: of the font.
     """
+    text = ' '.join(text.splitlines())
     ascent, descent = _font(default_font(), size).getmetrics()
     mask, (left, top) = _font(font_of(text) or default_font(), size).getmask2(text, 'L', anchor='ls')
     ink = np.array(mask, np.float32).reshape(mask.size[::-1]) / 255

@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from mmagg.datasets import image_check
 from mmagg.datasets.findings import Finding, Findings
 from mmagg.datasets.image_check import check_images
+from mmagg.datasets.image_errors import NamingPipeline
 from mmagg.io.errors import InputError
 from mmagg.io.images import bgr_image, find_images, read_image, write_image
+from mmagg.io.paths import fitting
 
 PIXELS = np.full((4, 6, 3), 90, np.uint8)
 
@@ -39,8 +42,11 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     assert (read_image(path) == PIXELS).all()
 
 
-@pytest.mark.parametrize('name, written', [('a.bmp', 'a.bmp.png'), ('a.JPG', 'a.JPG'), (f'{"a" * 250}.png', None)])
+@pytest.mark.parametrize(
+    'name, written', [('a.bmp', 'a.bmp.png'), ('a.JPG', 'a.JPG'), (f'{"a" * 250}.png', None), ('x' * 255, None)]
+)
 def test_names_of_pictures(tmp_path: Path, name: str, written: str | None) -> None:
+    written = fitting(f'{name}.png') if name == 'x' * 255 else written
     assert write_image(PIXELS, tmp_path / name).name == (written or name)
     assert os.listdir(tmp_path) == [written or name]
 
@@ -91,11 +97,56 @@ def test_a_header_of_more_pixels_than_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / 'huge.png'
     assert cv2.imwrite(str(path), PIXELS)
     content = path.read_bytes()
-    header = b'IHDR' + (100_000).to_bytes(4, 'big') * 2 + content[24:29]
+    header = b'IHDR' + (30_000).to_bytes(4, 'big') * 2 + content[24:29]
     path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + content[33:])
-    with pytest.raises(InputError, match=r'huge\.png: cannot be read as an image'):
+    reason = '30000 × 30000 pixels, more than are read (OPENCV_IO_MAX_IMAGE_PIXELS=268435456); cut it into tiles'
+    with pytest.raises(InputError) as error:
         read_image(path)
+    assert str(error.value) == f'{path}: {reason}'
+    assert found(path) == [Finding('fatal', f'images that cannot be decoded: 1 (huge.png: {reason})')]
+
+
+def found(path: Path) -> list[Finding]:
+    """What the check says of an image."""
     findings = Findings()
-    image = {'id': 1, 'file_name': 'huge.png', 'width': 100, 'height': 100}
-    check_images(findings, [image], tmp_path, decode=True, resized_to=None)
-    assert findings.summary() == [Finding('fatal', 'images that cannot be decoded: 1 (huge.png)')]
+    image = {'id': 1, 'file_name': path.name, 'width': 100, 'height': 100}
+    check_images(findings, [image], path.parent, decode=True, resized_to=None)
+    return findings.summary()
+
+
+def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / 'pipe.png')  # which a reader would wait for
+    (tmp_path / 'device.png').symlink_to('/dev/zero')  # which has no end
+    (tmp_path / 'folder.png').mkdir()
+    with (tmp_path / 'large.png').open('wb') as file:
+        file.truncate(10**12)  # of which nothing is on the disk
+    reasons = {
+        'pipe': 'is a pipe or a device, not an image',
+        'device': 'is a pipe or a device, not an image',
+        'folder': 'is a folder, not an image',
+        'large': '1,000,000,000,000 bytes, too large for an image',
+    }
+    for name, reason in reasons.items():
+        path = tmp_path / f'{name}.png'
+        with pytest.raises(InputError) as error:
+            read_image(path)
+        assert str(error.value) == f'{path}: {reason}'
+        assert [finding.severity for finding in found(path)] == ['fatal']
+        with pytest.raises(InputError, match=str(path)):
+            NamingPipeline([lambda data: pytest.fail('it is read')])({'img_path': str(path)})
+    with pytest.raises(InputError, match='not an image'):
+        find_images(tmp_path / 'pipe.png', exclude=tmp_path / 'out')
+
+
+def test_large_images_are_decoded_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cv2.imwrite(str(tmp_path / 'a.png'), PIXELS)
+    monkeypatch.setattr(image_check, 'LARGE', PIXELS.size // 3 - 1)
+    held = []
+    decode = image_check.decode_image
+    monkeypatch.setattr(
+        image_check, 'decode_image', lambda *args: held.append(image_check._one_at_a_time.locked()) or decode(*args)
+    )
+    found(tmp_path / 'a.png')
+    monkeypatch.setattr(image_check, 'LARGE', PIXELS.size // 3)
+    found(tmp_path / 'a.png')
+    assert held == [True, False]

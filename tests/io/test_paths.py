@@ -1,11 +1,12 @@
 """No output gets in the way of an input."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from mmagg.io.errors import InputError
-from mmagg.io.paths import keep_apart
+from mmagg.io.paths import fitting, keep_apart
 
 
 @pytest.fixture
@@ -49,3 +50,17 @@ def test_a_link_of_a_file_leads_to_it(photos):
     os.symlink(photos / 'a.jpg', link)
     with pytest.raises(InputError, match='leads to'):
         keep_apart({'--out': link}, [photos / 'a.jpg'])
+
+
+@pytest.mark.parametrize('letter', ['a', 'é', '\U0001f600', os.fsdecode(b'\xff')])
+def test_names_that_are_too_long_are_cut(letter, tmp_path):
+    longest = letter * (251 // len(os.fsencode(letter)))
+    assert fitting(f'{longest}.png') == f'{longest}.png'
+    long = [fitting(f'{longest}{i}{letter}.png') for i in range(2)]
+    assert len(set(long)) == 2
+    for name in long:
+        assert name.endswith('.png')
+        assert name.startswith(letter * 50)
+        assert 250 < len(os.fsencode(name)) <= 255
+    assert fitting('a' * 300 + '.' + 'b' * 300) != fitting('a' * 300 + '.' + 'b' * 301)
+    Path(tmp_path, fitting('a.' + 'b' * 300)).touch()

@@ -35,6 +35,14 @@ def test_no_two_images_share_a_picture() -> None:
     assert all(picture.parent == Path('out') for picture in pictures.values())
 
 
+def test_pictures_of_long_names(tmp_path: Path) -> None:
+    images = [f'{"x" * 251}.{kind}' for kind in ('bmp', 'png', 'BMP')]
+    pictures = picture_paths(images, tmp_path, flag='--show-dir')
+    assert len(set(pictures.values())) == 3
+    for picture in pictures.values():
+        picture.touch()
+
+
 def test_folders_with_images_are_refused(tmp_path: Path) -> None:
     store, folder, deep = tmp_path / 'store', tmp_path / 'data/val', tmp_path / 'data/val/deep'
     store.mkdir()

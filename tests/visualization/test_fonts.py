@@ -94,6 +94,11 @@ def test_characters_of_several_fonts(installed: str) -> None:
         assert readable(f'a {KNOWN}', '7') == '7'
 
 
+def test_a_text_is_one_line() -> None:
+    for text in ('a\nb', 'a\r\nb', 'a\x85b', 'a\u2028b'):
+        assert (text_opacity(readable(text), 12) == text_opacity('a b', 12)).all()
+
+
 def test_lines_of_a_size_are_equally_high() -> None:
     heights = {text_opacity(text, 14).shape[0] for text in ('a', 'Ág', '_', 'Ж', '')}
     assert len(heights) == 1
