@@ -32,6 +32,7 @@ from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
+from mmagg.engine.first_step import FirstStepHook
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.log_lines import LogLines
 from mmagg.engine.overlays import OverlayHook
@@ -154,7 +155,8 @@ def test(
         runner.register_hook(DetectionCapHook(cap))
     runner.register_hook(ProgressHook())
     runner.logger.addFilter(LogLines())
-    with _predictions_told(writers, runner):
+    runner.register_hook(first := FirstStepHook())
+    with _predictions_told(writers, runner), first.watched():
         metrics = runner.test()
     if is_main_process():
         write_json(metrics, scores)

@@ -29,6 +29,7 @@ from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
+from mmagg.engine.first_step import FirstStepHook
 from mmagg.engine.formatted_config import FormattedConfig
 from mmagg.engine.learning_curves import LearningCurvesHook, draw_outdated
 from mmagg.engine.log_lines import LogLines
@@ -219,10 +220,12 @@ def _watch(runner: Runner, *, val_loss: bool) -> None:
 
 def _run(runner: Runner, start: StartHook) -> None:
     """Train; what there is to write is written however it ends."""
-    curves = LearningCurvesHook()
+    curves, first = LearningCurvesHook(), FirstStepHook()
     runner.register_hook(curves)
+    runner.register_hook(first)
     try:
-        runner.train()
+        with first.watched():
+            runner.train()
     except BaseException:
         with suppress(Exception):
             runner.visualizer.close()  # writes what it has, which mmengine lets it do at the end only

@@ -233,11 +233,9 @@ def check_loadable(content: CocoFile) -> None:
         refuse(content.path, 'image', place, [name_defect(image['file_name'])])
     places: dict[Id, int] = {}
     for place, annotation in enumerate(content.annotations):
-        name = annotation['id']
-        check_id(content.path, 'annotation', place, 'id', name)
-        if places.setdefault(name, place) != place:
-            raise InputError(f'{content.path}: annotations {places[name]} and {place}: both have the id {name!r}')
-        refuse(content.path, 'annotation', place, [box_defect(annotation['bbox']), area_defect(annotation['area'])])
+        refuse(content.path, 'annotation', place, [box_defect(annotation['bbox'])])
+        if (before := places.setdefault(annotation['id'], place)) != place:
+            raise InputError(f'{content.path}: annotations {before} and {place} have the same id, {annotation["id"]!r}')
 
 
 def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> Iterator[Defect]:
