@@ -8,7 +8,7 @@ Shape shorthand: N instances, P dynamic parameters of each, K gathered and S sha
 """
 
 import ctypes
-import warnings
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -39,7 +39,7 @@ def usable(*tensors: Tensor) -> bool:
 
 
 def library() -> ctypes.CDLL | None:
-    """The compiled source; None without a compiler, or with a warning if that fails."""
+    """The compiled source; None without a compiler or, with a line on stderr, if that fails."""
     found = attempt()
     return found if isinstance(found, ctypes.CDLL) else None
 
@@ -57,7 +57,7 @@ def attempt() -> ctypes.CDLL | NoLibraryError:
         return compiled_library(SOURCE, FLAGS, 'mmagg_dynamic_conv')
     except NoLibraryError as error:
         if error.failed:
-            warnings.warn(f'{SOURCE.name} cannot be used, the slower form in torch runs: {error}', stacklevel=2)
+            logging.getLogger(__name__).warning(f'{SOURCE.name} is of no use, the slower form in torch runs: {error}')
         return error
 
 
