@@ -52,7 +52,7 @@ BAD = {
     'null box': (annotation(bbox=None), 'annotation 0 has no usable "bbox"'),
     'null area': (annotation(area=None), 'annotation 0 has no usable "area"'),
     'null annotations': ({'annotations': None}, 'it has no list "annotations"'),
-    'class of a number': ({'categories': [{'id': 1, 'name': 7}]}, 'category 0 has no usable "name"'),
+    'class of a number': ({'categories': [{'id': 1, 'name': 7}]}, 'category 0 has no usable "name"|its name is 7'),
     'deep nesting': ('[' * 100_000, 'nested too deeply'),
 }
 TOOLS = {
@@ -120,7 +120,7 @@ def test_an_empty_image_is_named(tool: str, tiny_config: Path, shapes_folder: Pa
         image.write_bytes(b'')
     tools = {
         **TOOLS,
-        'test': TOOLS['test'].removesuffix(' --skip-check'),
+        'test': '{config} none.pth --coco {data} --work-dir {out}/t',
         'browse': TOOLS['browse'] + ' --number 9',
     }
     arguments = [part.format(config=tiny_config, data=data, out=tmp_path / 'out') for part in tools[tool].split()]
