@@ -37,10 +37,11 @@ def test_masks_of_large_images_are_drawn_one_by_one(run_lengths: Path, monkeypat
     together, numbers = read_masks(run_lengths, size=8, workers=1), []
     draw = object_masks.box_mask_targets
     monkeypatch.setattr(object_masks, 'LARGE', SIDE**2)
-    monkeypatch.setattr(
-        object_masks,
-        'box_mask_targets',
-        lambda some, *boxes, size: numbers.append(len(some)) or draw(some, *boxes, size=size),
-    )
+
+    def counted(masks: list, *args: object, **kwargs: object) -> object:
+        numbers.append(len(masks))
+        return draw(masks, *args, **kwargs)
+
+    monkeypatch.setattr(object_masks, 'box_mask_targets', counted)
     assert (read_masks(run_lengths, size=8, workers=1).bits == together.bits).all()
     assert numbers == [1, 1, 1]
