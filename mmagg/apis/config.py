@@ -28,6 +28,7 @@ from mmengine.visualization import Visualizer
 
 from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
+from mmagg.apis.model_numbers import check_model_numbers
 from mmagg.datasets.config_parts import check_types
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.run_folder import checkpoints
@@ -83,6 +84,7 @@ def load_config(
         change(cfg)
     if cfg_options and changes:
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
+    check_model_numbers(cfg, name)
     return cfg
 
 

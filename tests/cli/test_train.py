@@ -248,7 +248,10 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_cfg.max_iter=3', 'did you mean max_iters or'),
         ('{config} --cfg-options train_dataloader=None', 'no `train_dataloader`'),
         ('{config} --coco {data} --cfg-options model.mask_head.type=Nothing', 'Nothing is not in the'),
-        ('{config} --coco {data} --cfg-options model.mask_head.in_channels=-64', 'model cannot be built: RuntimeError'),
+        (
+            '{config} --coco {data} --cfg-options model.mask_head.in_channels=-64',
+            'in_channels=-64, where whole',
+        ),
         (
             'mmdet::solo/solo_r50_fpn_1x_coco.py --cfg-options train_cfg.max_epochs=0',
             'train_cfg.max_epochs=0, where a number',
