@@ -5,10 +5,12 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from mmagg.engine.log_lines import brief_console
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import building
 from mmagg.io.files import written_whole
@@ -27,6 +29,10 @@ class TrainingRunner(Runner):
         if (HOOKS.get(kind) if isinstance(kind, str) else kind) is CheckpointHook:
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, see `brief_console`."""
+        return brief_console(super().build_logger(*args, **kwargs))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, or say in one line why that is impossible."""
