@@ -5,12 +5,14 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from mmagg.engine.draws import draw_by_place, placed
+from mmagg.engine.log_lines import brief_console
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, building, one_line
 from mmagg.io.files import written_whole
@@ -39,6 +41,10 @@ class TrainingRunner(Runner):
         loop = super().build_train_loop(loop)
         draw_by_place(loop.dataloader.dataset)
         return loop
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, see `brief_console`."""
+        return brief_console(super().build_logger(*args, **kwargs))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, or say in one line why that is impossible."""
