@@ -139,7 +139,8 @@ def load_checkpoint(source: str | Path) -> dict:
         content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
     except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
         raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
-    state, meta = _weights(content), content.get('meta') or {} if isinstance(content, dict) else {}
+    state, meta = _weights(content), content.get('meta') if isinstance(content, dict) else None
+    meta = {} if meta is None else meta  # a tensor is neither true nor false
     wrong = next((key for key, value in state.items() if not isinstance(value, torch.Tensor)), None) if state else None
     if not state or wrong is not None:
         kind = '' if wrong is None else f': {str(wrong)[:80]} is a {type(state[wrong]).__name__}'
