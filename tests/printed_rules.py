@@ -81,6 +81,7 @@ RULES = {
     'source': Rule(why='it is of the shell'),
     'tensorboard': Rule(why='the tests do without that package'),
     'python -m pytest': Rule(why='it is these tests'),
+    'fuzz': Rule(why='it is run by the tests of the fuzzer'),
     'mmagg': Rule({'COMMAND': 'doctor', '…': '--help', 'get-flops': 'get-flops --help', 'analyse-confusion': '--help'}),
     'python -m mmagg': Rule({'COMMAND': '--version'}),
     'tools/dist_train.sh': Rule(why='it takes many processes; tests/cli/test_train.py has two'),
@@ -145,8 +146,8 @@ RULES = {
 
 
 def ours(argv: list[str]) -> list[str] | None:
-    """What follows ``mmagg`` in a command of ours; None for another program."""
-    if argv[0] == 'python' and argv[1].startswith('tools/'):
+    """What follows ``mmagg`` in a command of ours; None for another program, as the fuzzer is."""
+    if argv[0] == 'python' and argv[1].startswith('tools/') and argv[1] != 'tools/fuzz.py':
         assert (ROOT / argv[1]).is_file(), f'no {argv[1]}'
         return [Path(argv[1]).stem.replace('_', '-'), *argv[2:]]
     return argv[1:] if argv[0] == 'mmagg' else argv[3:] if argv[:3] == ['python', '-m', 'mmagg'] else None

@@ -102,9 +102,11 @@ def test_files_listed_again(check: Check, tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text(check: Check) -> None:
-    (finding,) = check(('b\udcff.png', 30, 20), ('a\0.png', 30, 20), ('a\nb.png', 30, 20))
-    assert '3 (b\\udcff.png, a\0.png, a\\nb.png)' in finding.message
-    finding.message.encode()
+    missing, impossible = check(('b\udcff.png', 30, 20), ('a\0.png', 30, 20), ('a\nb.png', 30, 20))
+    assert 'has a zero byte' in impossible.message
+    assert '2 (b\\udcff.png, a\\nb.png)' in missing.message
+    for finding in (missing, impossible):
+        finding.message.encode()
 
 
 def test_of_many_images_a_sample_is_decoded(check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

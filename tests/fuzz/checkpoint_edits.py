@@ -1,5 +1,6 @@
 """Edits of checkpoints: ``['tensor', file, path, what]`` for a value in it, ``['planted', file]`` for code in it."""
 
+import os
 import pickle
 import random
 import sys
@@ -110,6 +111,18 @@ def draw(chance: random.Random, file: str, content: dict[str, Any]) -> list[Any]
     return ['tensor', file, place, chance.choice([*_others(), 'delete'] if plain else [*_tensors()])]
 
 
+def read(path: Path) -> Any:
+    """What `torch.load` makes of a sound checkpoint, all of it; commands that ran before have forbidden that."""
+    import torch
+
+    forced = os.environ.pop('TORCH_FORCE_WEIGHTS_ONLY_LOAD', None)
+    try:
+        return torch.load(path, weights_only=False)
+    finally:
+        if forced is not None:
+            os.environ['TORCH_FORCE_WEIGHTS_ONLY_LOAD'] = forced
+
+
 def apply(folder: Path, edit: list[Any]) -> None:
     """Change a checkpoint as an edit says."""
     import torch
@@ -120,7 +133,7 @@ def apply(folder: Path, edit: list[Any]) -> None:
         return
     _, _, place, what = edit
     try:
-        content = torch.load(path, weights_only=False)
+        content = read(path)
     except Exception:
         return  # an edit before has made that impossible
     older = not zipfile.is_zipfile(path)

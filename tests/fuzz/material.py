@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fuzz import checkpoint_edits
 from fuzz.isolation import run_all
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,9 +57,7 @@ class Material:
     @cached_property
     def checkpoint(self) -> dict[str, Any]:
         """A training's checkpoint."""
-        import torch
-
-        return torch.load(self.folder / 'checkpoint.pth', weights_only=False)
+        return checkpoint_edits.read(self.folder / 'checkpoint.pth')
 
     def __hash__(self) -> int:
         return hash(self.folder)
@@ -128,7 +127,7 @@ def _write_weights(folder: Path) -> None:
     """The weights alone, as PyTorch and as Detectron2 write them."""
     import torch
 
-    weights = torch.load(folder / 'checkpoint.pth', weights_only=False)['state_dict']
+    weights = checkpoint_edits.read(folder / 'checkpoint.pth')['state_dict']
     torch.save({'state_dict': weights, 'meta': {}}, folder / 'weights.pth')
     torch.save({'state_dict': weights}, folder / 'old.pth', _use_new_zipfile_serialization=False)
     arrays = {f'backbone.bottom_up.{key}': value.numpy() for key, value in list(weights.items())[:20]}
