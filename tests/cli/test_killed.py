@@ -62,16 +62,21 @@ class Case:
 
 
 MODEL = '{i}/tiny.py {i}/model.pth'
-TRAIN = (
-    '{i}/tiny.py --coco {i}/data --work-dir {o}/w --seed 0 --resume --cfg-options train_cfg.max_iters=4 '
-    'default_hooks.checkpoint.max_keep_ckpts=1 '
-)
+TRAIN = ' --coco {i}/data --work-dir {o}/w --seed 0 --resume --cfg-options default_hooks.checkpoint.max_keep_ckpts=1 '
+ITERATIONS, EPOCHS = '{i}/tiny.py', '{i}/epochs.py'
+# Iterations that are done are drawn anew when a training by iterations is resumed, those by epochs are not.
+BY_EPOCH = """
+_base_ = 'tiny.py'
+train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=3, val_interval=100)
+default_hooks = dict(checkpoint=dict(by_epoch=True))
+log_processor = dict(by_epoch=True)
+"""
 NO_FLIP = 'train_dataloader.dataset.pipeline.3.prob=0.0'
 WORKERS = 'train_dataloader.num_workers=2 train_dataloader.persistent_workers=True'
 SHAPES = '{o}/shapes --images 6 --val-images 2 --size 64'
 CASES = {
-    'train': Case('train', TRAIN + NO_FLIP, aimed=7, random=2),
-    'train with flips and workers': Case('train', TRAIN + WORKERS, aimed=3),
+    'train': Case('train', f'{ITERATIONS}{TRAIN}{NO_FLIP} train_cfg.max_iters=4', aimed=7, random=2),
+    'train with flips and workers': Case('train', f'{EPOCHS}{TRAIN}{WORKERS}', aimed=3),
     'test': Case('test', MODEL + ' --coco {i}/data --work-dir {o}/w --out {o}/r.json --show-dir {o}/s', aimed=5),
     'demo': Case('demo', '{i}/data/images/val {i}/model.py {i}/model.pth --out-dir {o}/d --score-thr 0', aimed=4),
     'browse': Case('browse', '{i}/tiny.py --coco {i}/data --out {o}/b'),
@@ -145,6 +150,7 @@ def inputs(lvis: Path, trained: Path, shapes_folder: Path, tiny_config: Path, ro
     """A folder with the inputs of all cases."""
     shutil.copytree(shapes_folder, lvis / 'data')
     shutil.copy(tiny_config, lvis / 'tiny.py')
+    (lvis / 'epochs.py').write_text(BY_EPOCH)
     shutil.copy(trained / 'iter_2.pth', lvis / 'model.pth')
     shutil.copy(trained / 'tiny.py', lvis / 'model.py')
     init_default_scope('mmdet')
