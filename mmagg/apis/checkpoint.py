@@ -5,6 +5,7 @@ falls back to the other one (mmengine#1650, #1655). `secure_loading` rules that 
 """
 
 import io
+import logging
 import os
 import pickle
 import re
@@ -16,6 +17,7 @@ from typing import Any, BinaryIO
 
 import torch
 from mmengine.fileio import get_file_backend
+from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
@@ -122,7 +124,7 @@ def stay_secure() -> None:
 
 
 def load_checkpoint(source: str | Path) -> dict:
-    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided.
+    """Read a checkpoint (a path or a URL) on the CPU, as `secure_loading` decided; say if weights are not finite.
 
     Returns:
         A dict with at least ``state_dict`` and ``meta``.
@@ -152,6 +154,7 @@ def load_checkpoint(source: str | Path) -> dict:
         check_meta(meta)
     torch_files.drop_config_texts(content)  # also where another loader read it
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
+    _warn_of_non_finite(state, source)
     return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': meta}
 
 
@@ -162,6 +165,14 @@ def named(source: str | Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f'checkpoint {source}: {error}') from None
+
+
+def _warn_of_non_finite(state: Mapping[str, torch.Tensor], source: str | Path) -> None:
+    found = [key for key, value in state.items() if value.is_floating_point() and not value.float().isfinite().all()]
+    if found:
+        number = f'{len(found)} of {len(state)} tensors'
+        line = f'checkpoint {source}: {number} hold NaN or infinite numbers, the first is {found[0]}'
+        print_log(line, logger='current', level=logging.WARNING)
 
 
 def _weights(content: Any) -> Any:

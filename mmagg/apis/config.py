@@ -8,6 +8,7 @@ what a command changes in a config by itself or by another argument, or are refu
 
 import difflib
 import inspect
+import os
 import re
 import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -27,8 +28,10 @@ from mmengine.visualization import Visualizer
 
 from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
+from mmagg.apis.model_numbers import check_model_numbers
 from mmagg.datasets.config_parts import check_types
 from mmagg.io.errors import InputError, one_line
+from mmagg.io.run_folder import checkpoints
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
 BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
@@ -81,6 +84,7 @@ def load_config(
         change(cfg)
     if cfg_options and changes:
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
+    check_model_numbers(cfg, name)
     return cfg
 
 
@@ -164,9 +168,25 @@ def name_run(cfg: Config) -> None:
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:
-    """Set ``cfg.work_dir``: the caller's, else the config's, else ``work_dirs/<config name>``."""
-    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
+    """Set ``cfg.work_dir``: the caller's, else the config's, else ``work_dirs/<config name>``.
+
+    A run's folder may have been moved or copied since the config in it was saved: then it is that folder.
+    """
+    named = cfg.get('work_dir')
+    cfg.work_dir = str(work_dir or _moved_to(cfg) or named or Path('work_dirs') / Path(config).stem)
     return Path(cfg.work_dir)
+
+
+def _moved_to(cfg: Config) -> Path | None:
+    """The folder of the config's file if a training has saved both a config, with its work dir, and checkpoints there.
+
+    An option for the work dir is not in the file's text.
+    """
+    if not cfg.filename or f'\nwork_dir = {cfg.get("work_dir")!r}\n' not in f'\n{cfg.text}':
+        return None
+    folder = Path(cfg.filename).parent
+    same = os.path.realpath(folder) == os.path.realpath(cfg.work_dir)
+    return folder if not same and checkpoints(folder) else None
 
 
 def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS) -> None:

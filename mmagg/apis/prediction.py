@@ -17,6 +17,7 @@ from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.files import check_folder, write_json
 from mmagg.io.images import SUFFIXES, find_images, read_image, unread, write_image
+from mmagg.io.partial import partial_path
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
 from mmagg.ops.rle import rle_area
@@ -93,6 +94,9 @@ def predict_folder(
         {'images': [], 'annotations': [], 'categories': categories}, skipped, cap=detection_cap(model.cfg)
     )
     records, annotations = found.coco['images'], found.coco['annotations']
+    out_dir.mkdir(parents=True, exist_ok=True)
+    # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.
+    partial_path(out_dir / RESULT, 2).touch()
     try:
         for path in tqdm(paths, desc='demo', unit='image'):
             try:
@@ -115,7 +119,8 @@ def predict_folder(
 
 def _check_content(out_dir: Path, root: Path, pictures: Iterable[Path]) -> None:
     """Refuse a folder with images of others in the place of pictures, or, within that of the images, with any."""
-    if (out_dir / RESULT).is_file():  # of an earlier run
+    result = out_dir / RESULT
+    if any(path.is_file() for path in (result, partial_path(result), partial_path(result, 2))):  # of an earlier run
         return
     within = out_dir.resolve().is_relative_to(root.resolve())
     for path in out_dir.rglob('*') if within else pictures:

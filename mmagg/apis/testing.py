@@ -12,7 +12,7 @@ from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.runner import Runner
 from torch import nn
 from tqdm import tqdm
@@ -34,7 +34,7 @@ from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.first_step import FirstStepHook
 from mmagg.engine.formatted_config import FormattedConfig
-from mmagg.engine.log_lines import LogLines
+from mmagg.engine.log_lines import LogLines, brief_console
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
@@ -44,6 +44,7 @@ from mmagg.io.errors import EXPECTED, InputError, building, check_fraction, one_
 from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
+from mmagg.models.postprocess import encode_region_masks
 
 # What `_runner_for_testing` and `test` take out of a config.
 UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
@@ -137,6 +138,7 @@ def test(
     runner = _runner_for_testing(cfg)
     detector = detector_of(bare_model(runner))
     load_weights(detector, content, checkpoint)
+    encode_region_masks(detector)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
         for_inference(detector)
     if compile:
@@ -203,6 +205,10 @@ def _runner_for_testing(cfg: Config) -> Runner:
 
 
 class _TestRunner(Runner):
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, see `brief_console`."""
+        return brief_console(super().build_logger(*args, **kwargs))
+
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, or say in one line why that is impossible."""
         with building():

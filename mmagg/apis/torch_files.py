@@ -193,8 +193,13 @@ def after(content: Any, size: int) -> Any:
     content = rebuilt(content, check)
     if not isinstance(content, dict):
         raise InputError(f'holds a {type(content).__name__}, where a dict of weights is wanted')
-    drop_config_texts(content)
-    return content
+    state = content.get('state_dict', {})
+    if not isinstance(state, dict):
+        raise InputError(f'no state_dict of tensors in it, but a {type(state).__name__}')
+    nameless = next((key for key in state if not isinstance(key, str)), None)
+    if nameless is not None:
+        raise InputError(f'state_dict has a key of type {type(nameless).__name__}, which is no name')
+    return drop_config_texts(content)
 
 
 def drop_config_texts(content: Any) -> Any:

@@ -1,7 +1,7 @@
 """Training a model."""
 
 import importlib
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
@@ -31,13 +31,16 @@ from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.first_step import FirstStepHook
 from mmagg.engine.formatted_config import FormattedConfig
-from mmagg.engine.learning_curves import LearningCurvesHook
+from mmagg.engine.learning_curves import LearningCurvesHook, draw_outdated
 from mmagg.engine.log_lines import LogLines
 from mmagg.engine.progress import ProgressHook
+from mmagg.engine.random_numbers import RandomNumbersHook
+from mmagg.engine.rest_of_epoch import RestOfEpochHook
 from mmagg.engine.schedules import ScheduleHook
 from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
+from mmagg.io.folder_lock import locked
 from mmagg.io.paths import keep_apart
 
 
@@ -62,7 +65,7 @@ def train(
     """Train a model; checkpoints, logs, the config and learning curves (curves.png, curves.csv) go to the work dir.
 
     Checkpoints are whole or absent, and one goes when the next is there. Until the training begins, after all checks,
-    the work dir stays as it was.
+    the work dir stays as it was. One training at a time uses it.
 
     Args:
         config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
@@ -76,7 +79,7 @@ def train(
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
-        seed: the seed of all random numbers.
+        seed: the seed of all random numbers; a resumed training goes on with the checkpoint's unless one is given.
         skip_check: do not look at each image and annotation first.
         cfg_options: changes to the config, dotted keys.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
@@ -95,51 +98,58 @@ def train(
     _check_parts(cfg, name, val_loss=val_loss)
     main = is_main(launcher)
     check_settings(cfg, name, ('train', 'val'), main=main)
-    with options_kept(cfg, {*(cfg_options or ())} - {'resume'}):  # which says the same as the argument
+    kept = partial(options_kept, cfg, {*(cfg_options or ())} - {'resume'})  # which says the same as the argument
+    with kept():
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
         if amp:
             enable_amp(cfg)
         if seed is not None:
-            cfg.randomness = {**cfg.get('randomness', {}), 'seed': seed}
-        checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
-    if main:
-        weights = starting_weights(cfg) if overwrite else []
-        keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
-        keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
-    if tensorboard:
-        _use_tensorboard(cfg)
-    fresh = checkpoint is None and cfg.get('load_from')
-    if allow_partial and not fresh:
-        raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
-    check_watched_scores(cfg, name, val_loss=val_loss)
-    if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
+            cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+    with locked(work_dir, '--work-dir') if main else nullcontext():
+        with kept():
+            checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
+            if checkpoint is not None and seed is None and 'randomness.seed' not in (cfg_options or {}):
+                _use_seed_of(cfg, checkpoint)
+        if main:
+            weights = starting_weights(cfg) if overwrite else []
+            keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
+            keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
+        if tensorboard:
+            _use_tensorboard(cfg)
+        fresh = checkpoint is None and cfg.get('load_from')
+        if allow_partial and not fresh:
+            raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
+        check_watched_scores(cfg, name, val_loss=val_loss)
+        if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
+            if main:
+                draw_outdated(work_dir)
+            return work_dir
+        check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
+        prepare_model(cfg, launcher)
+        pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
+        name_run(cfg)
+        if 'mask_format' in (cfg.model.get('test_cfg') or {}):
+            draw_rle(cfg)
+        start_processes(cfg, launcher)
+        start = StartHook(overwrite=overwrite)
+        with left_alone(work_dir, started=lambda: start.started, main=main):
+            runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
+            runner.register_hook(start)
+            model = bare_model(runner)
+            if 'model.test_cfg.mask_format' not in (cfg_options or {}):
+                return_rle(model)  # for validation
+            if compile:
+                compile_parts(model)
+            if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
+                load_weights(model, checkpoint, cfg.load_from)
+                _compare_classes(runner, checkpoint_classes(checkpoint), cfg.load_from)
+            if pretrained is not None:
+                runner.register_hook(pretrained)
+            _watch(runner, val_loss=val_loss)
+            _run(runner, start)
+        end_processes()
         return work_dir
-    check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
-    prepare_model(cfg, launcher)
-    pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
-    name_run(cfg)
-    if 'mask_format' in (cfg.model.get('test_cfg') or {}):
-        draw_rle(cfg)
-    start_processes(cfg, launcher)
-    start = StartHook(overwrite=overwrite)
-    with left_alone(work_dir, started=lambda: start.started, main=main):
-        runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
-        runner.register_hook(start)
-        model = bare_model(runner)
-        if 'model.test_cfg.mask_format' not in (cfg_options or {}):
-            return_rle(model)  # for validation
-        if compile:
-            compile_parts(model)
-        if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
-            load_weights(model, checkpoint, cfg.load_from)
-            _compare_classes(runner, checkpoint_classes(checkpoint), cfg.load_from)
-        if pretrained is not None:
-            runner.register_hook(pretrained)
-        _watch(runner, val_loss=val_loss)
-        _run(runner, start)
-    end_processes()
-    return work_dir
 
 
 def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
@@ -195,6 +205,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> None:
     # Not by the config: it is saved for testing, where mmagg may be unknown.
     for kind in (
         ProgressHook,
+        RandomNumbersHook,
+        RestOfEpochHook,
         FiniteLossHook,
         ScheduleHook,
         WatchedScoresHook,
@@ -245,3 +257,13 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
         check_resumable(checkpoint)
     cfg.resume, cfg.load_from = True, str(source)
     return checkpoint
+
+
+def _use_seed_of(cfg: Config, checkpoint: dict) -> None:
+    """Go on with a checkpoint's seed: mmengine would take it over after it has built the sampler."""
+    seed = checkpoint['meta'].get('seed')
+    if seed is None:
+        return
+    if not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise InputError(f'checkpoint {cfg.load_from}: its seed is {str(seed)[:40]}; another one is set with --seed')
+    cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}

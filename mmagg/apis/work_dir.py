@@ -13,7 +13,6 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmagg.io.errors import EXPECTED, InputError
-from mmagg.io.files import check_folder
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import checkpoints, newest_whole
 
@@ -45,8 +44,8 @@ def starting_point(
         out_dir: CheckpointHook's, where checkpoints go into a folder of the work dir's name.
 
     Raises:
-        InputError: the folder cannot be written to, or holds a run that would be overwritten; the options contradict
-            each other; no checkpoint is whole.
+        InputError: the folder holds a run that would be overwritten; the options contradict each other; no checkpoint
+            is whole.
     """
     if main:
         elsewhere = (
@@ -64,7 +63,6 @@ def starting_point(
 
 
 def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool, elsewhere: Path | None) -> None:
-    check_folder(work_dir, '--work-dir')
     held = checkpoints(work_dir)
     others = [] if held or elsewhere is None else checkpoints(elsewhere)
     if others and not overwrite:
@@ -128,27 +126,23 @@ def _is_saved_config(path: Path) -> bool:
 
 @contextmanager
 def left_alone(work_dir: Path, *, started: Callable[[], bool], main: bool) -> Iterator[None]:
-    """Take back the new log folder, and folders made for it, if the block is refused or interrupted before the start.
+    """Take back the new log folder if the block is refused or interrupted before the start.
 
     An error of a full disk gets the folder's name.
 
     Args:
-        work_dir: need not exist.
+        work_dir: is there in the main process.
         started: tells whether training has begun.
         main: this is the main process, which writes.
     """
-    missing = [folder for folder in (work_dir, *work_dir.parents) if not folder.exists()]
-    before = set() if missing else set(work_dir.iterdir())
+    before = set(work_dir.iterdir()) if main else set()
     try:
         yield
     except (*EXPECTED, KeyboardInterrupt) as error:
         if isinstance(error, OSError) and error.errno in FULL and error.filename is None:  # writes do not say where
             error.filename = str(work_dir)
-        if main and not started() and work_dir.is_dir():
+        if main and not started():
             for path in set(work_dir.iterdir()) - before:
                 if LOG_FOLDER.fullmatch(path.name):
                     shutil.rmtree(path, ignore_errors=True)
-            for folder in missing:
-                if not any(folder.iterdir()):
-                    folder.rmdir()
         raise

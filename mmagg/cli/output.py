@@ -91,7 +91,7 @@ def outputs() -> Iterator[Callable[[int], int]]:
 def _opened(stream: TextIO | None) -> TextIO:
     """A stream that takes any text. A closed one is replaced, or the next file that is opened would be stdout."""
     stream = stream or open(os.devnull, 'w')  # noqa: SIM115
-    if getattr(stream, 'errors', None) == 'strict':
+    if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):  # the latter in the POSIX locale
         stream.reconfigure(errors='backslashreplace')  # for names that a terminal's encoding does not have
     return stream
 

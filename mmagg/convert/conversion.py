@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,10 @@ def write_converted(
     """
     load_weights(model, checkpoint, source)
     meta = {key: checkpoint['meta'][key] for key in KEPT_META if key in checkpoint['meta']}
+    content = BytesIO()  # to a file, PyTorch would write that file's name as well, and say little of a full disk
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, content)
     with written_whole(target) as temporary:
-        torch.save({'state_dict': model.state_dict(), 'meta': meta}, temporary)
+        temporary.write_bytes(content.getbuffer())
     notes = []
     if unseen:
         notes.append(f'no weight shows these, they are as the config says (below {below}): {as_arguments(unseen)}')

@@ -200,7 +200,7 @@ def _net_disagreement(
     """The fewest changes to the config's aggregation net that give it the checkpoint's number of parameters."""
     context = theirs.get('aggregator.context.channels', 0)
     neighbours = now.in_channels - ours.get('aggregator.context.channels', 0)
-    if replace(now, in_channels=neighbours + context).num_params == number:
+    if neighbours + context and replace(now, in_channels=neighbours + context).num_params == number:
         return []
     fitting = []
     for pattern, channels, layers, kernel in product(

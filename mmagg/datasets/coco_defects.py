@@ -98,10 +98,9 @@ def name_defect(name: str) -> Defect:
         reason = 'has a zero byte'
     except UnicodeEncodeError:
         encoding = sys.getfilesystemencoding()
-        hint = '' if encoding == 'utf-8' else ', the encoding of file names here; set PYTHONUTF8=1'
+        hint = '' if encoding == 'utf-8' else ', the encoding of file names here (set PYTHONUTF8=1)'
         reason = f'cannot be written in {encoding}{hint}'
-    here = f'its file_name, {shortened(name)}, {reason}'
-    return Defect('fatal', 'images whose "file_name" cannot be that of a file', here)
+    return Defect('fatal', f'images whose "file_name" {reason}', f'its file_name, {shortened(name)}, {reason}')
 
 
 def size_defect(height: Any, width: Any) -> Defect:

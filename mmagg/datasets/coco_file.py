@@ -216,7 +216,7 @@ def check_loadable(content: CocoFile) -> None:
     """Make sure that mmdet's `CocoDataset` can load a file: `check_annotations`, and the keys that it needs are there.
 
     Raises:
-        InputError: the message names the first entry that is not so.
+        InputError: the message names the first entry that is not so, or two annotations of one id.
     """
     check_annotations(content)
     for part, kind, entries in (

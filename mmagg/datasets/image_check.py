@@ -16,9 +16,10 @@ import numpy as np
 from PIL import ExifTags, Image
 from tqdm import tqdm
 
-from mmagg.datasets.coco_defects import Severity, size_defect
+from mmagg.datasets.coco_defects import Severity, name_defect, size_defect
 from mmagg.datasets.coco_file import Entry
 from mmagg.datasets.findings import Findings
+from mmagg.io.errors import InputError
 from mmagg.io.images import check_image_file, decode_image, too_many_pixels
 
 DECODED = 5000  # images that are decoded at most
@@ -94,6 +95,8 @@ def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
 def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list[Found]:
     """What is wrong with an image file."""
     name = image['file_name']
+    if (defect := name_defect(name)).kind:
+        return [(defect.severity, defect.kind, name)]
     try:
         path = folder / name
         if not decode:
@@ -104,7 +107,7 @@ def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list
             return []
         with _one_at_a_time if _is_large(path) else nullcontext():
             return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
-    except (OSError, ValueError):  # of a name with a zero byte
+    except (OSError, InputError):
         return [('fatal', f'{MISSING} in {folder}', name)]
 
 

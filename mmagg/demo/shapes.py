@@ -10,7 +10,6 @@ Shape shorthand: N objects, S image side, (h, w) a crop of the image.
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tqdm import tqdm
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json
+from mmagg.io.folders import folder_written_whole
 from mmagg.ops.rle import masks_to_rle, rle_area, rle_boxes
 
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
@@ -285,7 +285,7 @@ def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: in
     """Writes a data set: `out/annotations/instances_{train,val}.json` and `out/images/{train,val}/*.png`.
 
     The same arguments give the same bytes. Everything is written to a temporary folder beside `out`, which
-    then takes its name: there is never half a data set.
+    then takes its name: there is never half a data set, see `folder_written_whole`.
 
     Args:
         out: Folder to make.
@@ -297,30 +297,23 @@ def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: in
 
     Raises:
         InputError: An argument is out of range; or `out` is a file, or holds something and `overwrite` is not set, or
-            holds anything but a generated data set.
+            holds anything but a generated data set; or another process is writing it.
     """
     check_numbers(images=images, val_images=val_images, size=size, seed=seed)
     check_folder(Path(out), 'OUT')
     out = Path(os.path.realpath(out))
+    with folder_written_whole(out) as draft:
+        _check_content(out, overwrite=overwrite)
+        (draft / 'annotations').mkdir()
+        _write_split(draft, 'train', images, size, seed)
+        _write_split(draft, 'val', val_images, size, seed)
+
+
+def _check_content(out: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that holds something, or, if it may be replaced, anything but a generated data set."""
     content = {entry.name for entry in out.iterdir()} if out.exists() else set()
     if content and not overwrite:
         way = ' or pass --overwrite' if _foreign(out) is None else ''
         raise InputError(f'{out} is not empty; choose another folder{way}')
     if content and (foreign := _foreign(out)) is not None:  # overwriting deletes the whole folder
         raise InputError(f'{out} holds more than a data set of shapes ({foreign}); choose another folder')
-
-    draft = out.with_name(f'.{out.name}.{os.getpid()}.tmp')
-    replaced = out.with_name(f'.{out.name}.{os.getpid()}.old')
-    (draft / 'annotations').mkdir(parents=True)
-    try:
-        _write_split(draft, 'train', images, size, seed)
-        _write_split(draft, 'val', val_images, size, seed)
-        if out.exists():
-            out.rename(replaced)
-        draft.rename(out)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        if replaced.exists():
-            replaced.rename(out)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -7,6 +7,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmagg.io.files import written_whole
+from mmagg.io.run_folder import CURVES, RECORDS
 from mmagg.io.tables import write_records
 from mmagg.visualization.curves import plot_curves, read_scalars
 
@@ -21,6 +22,14 @@ def write_curves(work_dir: Path, out: Path) -> None:
     with written_whole(out / 'curves.png') as temporary:
         plot_curves(records, temporary)
     write_records(records, out / 'curves.csv')
+
+
+def draw_outdated(work_dir: Path) -> None:
+    """Draw the curves of a finished training again if it was killed before it drew its last ones."""
+    records = [path.stat().st_mtime_ns for path in work_dir.glob(RECORDS)]
+    drawn = [(work_dir / name).stat().st_mtime_ns for name in CURVES if (work_dir / name).is_file()]
+    if records and (len(drawn) < len(CURVES) or min(drawn) < max(records)):
+        write_curves(work_dir, work_dir)
 
 
 class LearningCurvesHook(Hook):

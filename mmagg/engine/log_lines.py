@@ -7,6 +7,8 @@ before that with the scores, which begins alike. The records for curves are not 
 import logging
 import re
 
+from mmengine.logging import MMLogger
+
 from mmagg.io.plain import cut, plain
 from mmagg.io.tables import NONE
 
@@ -14,6 +16,18 @@ HEAD = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s*(?:\[[^]]*\])*\[\s*(\d+)/(\d+)\]')
 EXPERIMENT = 'Exp name: '
 MISSING = re.compile(r'(\S*(?:A[PR]|precision)\S*): -1\.0*(?=\s|$)')  # COCO's scores are 0 to 1
 BEST = re.compile(r'(?<=^The best checkpoint with )-1\.0*(?= )')
+PREAMBLE = f'\n{"-" * 60}\nSystem environment:', 'Config:\n', 'Hooks will be executed in the following order:\n'
+
+
+def brief_console(logger: MMLogger) -> MMLogger:
+    """Keep the hundreds of lines with which mmengine begins a run out of the console, if they go to a file as well."""
+    files = [handler.baseFilename for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
+    for handler in logger.handlers if files else ():
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: not record.getMessage().startswith(PREAMBLE))
+    if files:
+        logger.info(f'Environment, config and hooks are in {files[0]}')
+    return logger
 
 
 class LogLines(logging.Filter):

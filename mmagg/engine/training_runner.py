@@ -1,25 +1,29 @@
-"""A Runner whose checkpoints are whole, and that leaves the work dir alone until training begins."""
+"""A Runner whose trainings can be repeated, with whole checkpoints and a work dir that waits until training begins."""
 
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
+from mmagg.engine.draws import draw_by_place, placed
+from mmagg.engine.log_lines import brief_console
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, building, one_line
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import remove_run, remove_temporary
+from mmagg.io.partial import remove_temporary
+from mmagg.io.run_folder import being_replaced, remove_run
 
 
 class TrainingRunner(Runner):
-    """mmengine's Runner, with `WholeCheckpointHook` in place of CheckpointHook.
+    """mmengine's Runner, with `WholeCheckpointHook` in place of CheckpointHook, and `PlacedSampler` around the sampler.
 
-    A config need not name that: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
+    A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
@@ -28,6 +32,19 @@ class TrainingRunner(Runner):
         if (HOOKS.get(kind) if isinstance(kind, str) else kind) is CheckpointHook:
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
+        """Build the loop, whose samples are a function of their places."""
+        if isinstance(loop, BaseLoop):
+            return loop
+        self._train_dataloader = placed(self._train_dataloader)
+        loop = super().build_train_loop(loop)
+        draw_by_place(loop.dataloader.dataset)
+        return loop
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the logger, see `brief_console`."""
+        return brief_console(super().build_logger(*args, **kwargs))
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
         """Build the model, or say in one line why that is impossible."""
@@ -101,9 +118,9 @@ class StartHook(Hook):
         """Take over."""
         work_dir = Path(runner.work_dir)
         config = Path(runner.cfg.filename or f'{runner.timestamp}.py').name
-        if self.overwrite:
+        if self.overwrite or being_replaced(work_dir):
             remove_run(work_dir)
-        remove_temporary(work_dir, config)
+        remove_temporary(work_dir)
         with written_whole(work_dir / config) as temporary:
             runner.cfg.dump(temporary)
         self.started = True

@@ -18,7 +18,8 @@ from mmengine.runner import Runner
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
-from mmagg.io.run_folder import NOTE, remove_temporary
+from mmagg.io.partial import remove_temporary
+from mmagg.io.run_folder import NOTE
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Shape shorthand: N masks, m mask size.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -21,6 +22,7 @@ from mmagg.models.targets import box_mask_targets
 from mmagg.ops.rle import decode_mask
 
 CHUNK = 64  # masks that a process draws at once; those of run-length codes are as large as their image
+LARGE = 2**28  # pixels of run-length codes, from which on masks are drawn one by one
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,15 @@ def _in_order(chunks: Sequence[tuple], workers: int) -> Iterator[np.ndarray]:
 def _rasterise(chunk: tuple[Sequence[list | dict], Sequence[list[float]], int]) -> np.ndarray:
     """Outlines, boxes (x, y, width, height) and m -> (n, ⌈m²/8⌉) bits."""
     outlines, boxes, size = chunk
-    corners = torch.tensor(boxes)
+    corners = torch.tensor(boxes, dtype=torch.float32)  # not int64, which RLE cannot be sampled at
     corners[:, 2:] += corners[:, :2]
-    masks = box_mask_targets([_as_mmdet(outline) for outline in outlines], corners.split(1), size=size)
-    return np.packbits(masks.flatten(1).numpy(), axis=1)
+    pixels = sum(math.prod(outline['size']) for outline in outlines if isinstance(outline, dict))
+    step = len(outlines) if pixels <= LARGE else 1
+    parts = [
+        box_mask_targets([_as_mmdet(one) for one in outlines[i : i + step]], corners[i : i + step].split(1), size=size)
+        for i in range(0, len(outlines), step)
+    ]
+    return np.packbits(torch.cat(parts).flatten(1).numpy(), axis=1)
 
 
 def _as_mmdet(outline: list | dict) -> PolygonMasks | BitmapMasks:

@@ -4,7 +4,6 @@ import gc
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmagg.io.errors import InputError
+from mmagg.io.partial import PARTIAL, claim, is_open
 
 LARGE = 100e6  # bytes, which take some seconds to read
 
@@ -21,20 +21,36 @@ LARGE = 100e6  # bytes, which take some seconds to read
 def written_whole(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` to write to; it becomes ``path`` when the block ends without an error.
 
-    It has the suffix of ``path``, by which image writers choose the format. Missing folders are made.
+    It has the suffix of ``path``, by which image writers choose the format. Missing folders are made. What killed
+    writers of ``path`` have left goes, see `mmagg.io.partial`.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; names ``path``.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.stem[:40]}-', suffix=path.suffix)
-    os.close(handle)
+    with named_in_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary, handle = claim(path)
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            if is_open(temporary, handle):
+                temporary.unlink()
+            raise
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def named_in_errors(path: Path) -> Iterator[None]:
+    """Give an error of writing the name of the output: it has none, or that of a temporary file."""
     try:
-        yield Path(name)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(name, 0o666 & ~umask)  # mkstemp's files are private; results are ordinary files
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.strerror and (error.filename is None or PARTIAL.fullmatch(Path(os.fsdecode(error.filename)).name)):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def write_json(content: Any, path: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
+from mmagg.io.partial import PARTIAL
 from mmagg.io.paths import fitting
 
 # What OpenCV decodes; whether AVIF is among it depends on how it was built.
@@ -48,6 +49,7 @@ def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
         for path in source.rglob('*')
         if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
         and path.is_file()
+        and not PARTIAL.fullmatch(path.name)
         and not path.resolve().is_relative_to(exclude.resolve())
     )
     found = [path for path in files if path.suffix.lower() in SUFFIXES]

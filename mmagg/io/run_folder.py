@@ -1,4 +1,4 @@
-"""The files that a training leaves in its work dir: checkpoints, the note that names the last one, temporary ones."""
+"""The files that a training leaves in its work dir: checkpoints, and the note that names the last one."""
 
 import re
 import zipfile
@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmagg.io.errors import InputError
+from mmagg.io.files import written_whole
 
 NOTE = 'last_checkpoint'  # mmengine's
+REPLACED = '(replaced)'  # in the note: what else is left of the run is to be deleted
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 BEST = re.compile(r'best_.+_(?:epoch|iter)_\d+\.pth')
 CURVES = ('curves.png', 'curves.csv')
@@ -17,8 +19,13 @@ RECORDS = '*/vis_data/scalars.json'  # mmengine's
 def checkpoints(work_dir: Path) -> list[Path]:
     """The checkpoints of the run in ``work_dir``: the one that its note names, the others from the newest, the best.
 
-    They may be elsewhere, where the note names one: the config's CheckpointHook may have an ``out_dir``.
+    They may be elsewhere, where the note names one: the config's CheckpointHook may have an ``out_dir``. Of a run that
+    is being replaced there are none.
     """
+    return [] if being_replaced(work_dir) else _checkpoints(work_dir)
+
+
+def _checkpoints(work_dir: Path) -> list[Path]:
     named = noted(work_dir)
     first = [named] if named is not None and named.is_file() else []
     numbers, best = {}, []
@@ -30,12 +37,21 @@ def checkpoints(work_dir: Path) -> list[Path]:
 
 def noted(work_dir: Path) -> Path | None:
     """The checkpoint that the note names, in ``work_dir`` itself if the folder has been moved; None without a note."""
-    try:
-        named = (work_dir / NOTE).read_text(encoding='utf-8').strip()
-    except (OSError, UnicodeDecodeError):
-        return None
+    named = _note(work_dir)
     own = work_dir / Path(named).name
-    return None if not named else own if own.is_file() else Path(named)
+    return None if named in ('', REPLACED) else own if own.is_file() else Path(named)
+
+
+def being_replaced(work_dir: Path) -> bool:
+    """True if `remove_run` was killed: the run is not to be gone on with, and is to be deleted before the next one."""
+    return _note(work_dir) == REPLACED
+
+
+def _note(work_dir: Path) -> str:
+    try:
+        return (work_dir / NOTE).read_text(encoding='utf-8').strip()
+    except (OSError, UnicodeDecodeError):
+        return ''
 
 
 def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
@@ -71,17 +87,12 @@ def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
 def remove_run(work_dir: Path) -> None:
     """Delete the checkpoints of the run in ``work_dir``, its note, its curves and their records; its log stays.
 
-    Nothing outside of the folder is deleted.
+    Nothing outside of the folder is deleted. A kill meanwhile leaves all of the run, or nothing to go on with.
     """
-    own = [path for path in checkpoints(work_dir) if path.parent == work_dir]
-    for path in (work_dir / NOTE, *own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS)):
-        path.unlink(missing_ok=True)
-
-
-def remove_temporary(folder: Path, *names: str) -> None:
-    """Delete what `mmagg.io.files.written_whole` left of checkpoints, the note, curves and ``names`` when killed."""
-    stems = '|'.join(re.escape(Path(name).stem) for name in (NOTE, 'curves', *names))
-    for path, _ in _matching(folder, re.compile(rf'\.(?:.+-\w{{8}}\.pth|(?:{stems})-\w{{8}}(?:\.\w+)?)')):
+    own = [path for path in _checkpoints(work_dir) if path.parent == work_dir]
+    with written_whole(work_dir / NOTE) as temporary:
+        temporary.write_text(REPLACED, encoding='utf-8')
+    for path in (*own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS), work_dir / NOTE):
         path.unlink(missing_ok=True)
 
 

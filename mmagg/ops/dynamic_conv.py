@@ -6,68 +6,19 @@ of each instance, U maps to gather from, (H, W) map size, k kernel side.
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmagg.ops import dynamic_conv_native
+from mmagg.ops.dynamic_conv_spec import DynamicConvSpec
 from mmagg.ops.stage import stage
 
 VARIABLE = 'MMAGG_DYNAMIC_CONV'
 NAMES = ('native', 'torch')
 MIN_BLOCK, MAX_BLOCK = 4, 16
 BLOCK_PIXELS = 2**16
-
-
-@dataclass(frozen=True)
-class DynamicConvSpec:
-    """Shape of a dynamic conv net with one output: k x k convolutions with bias and zero padding, ReLU between them.
-
-    Attributes:
-        in_channels: C.
-        channels: c.
-        num_layers: number of convolutions.
-        kernel_size: k, odd.
-    """
-
-    in_channels: int
-    channels: int = 4
-    num_layers: int = 3
-    kernel_size: int = 3
-
-    def __post_init__(self) -> None:
-        if self.num_layers < 1 or self.kernel_size % 2 == 0:
-            raise ValueError(f'{self}: at least one layer and an odd kernel size are needed')
-
-    @property
-    def layers(self) -> list[tuple[int, int]]:
-        """(outputs, inputs) of every layer."""
-        widths = [self.in_channels, *[self.channels] * (self.num_layers - 1), 1]
-        return list(zip(widths[1:], widths[:-1], strict=True))
-
-    @property
-    def num_params(self) -> int:
-        """P: weights and biases of all layers."""
-        return sum(o * (i * self.kernel_size**2 + 1) for o, i in self.layers)
-
-    def split(self, params: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Parameters -> weights and biases.
-
-        Args:
-            params: (N, P), per layer its weights, (outputs, inputs, k, k) row-major, then its biases.
-
-        Returns:
-            per layer (N, outputs, inputs, k, k) and (N, outputs).
-        """
-        k = self.kernel_size
-        sizes = [size for o, i in self.layers for size in (o * i * k * k, o)]
-        parts = params.split(sizes, dim=1)
-        return [
-            (weight.reshape(-1, o, i, k, k), bias)
-            for (o, i), weight, bias in zip(self.layers, parts[::2], parts[1::2], strict=True)
-        ]
 
 
 def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
@@ -111,12 +62,13 @@ def dynamic_conv_of_gathered(
         native  float32 on the CPU without gradients, compiled at its first use; see `dynamic_conv_native`
         torch   everything else; see `as_dense_convolutions`
 
-    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one.
+    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one. Without gradients, NaN and infinite
+    values come out of both where they do plainly; with gradients, where a loss is NaN anyway, also in other instances.
 
     Args:
         maps: (U, h, w), upsampled (align_corners=False) after gathering if smaller than the shared maps: so that the
             large maps stay in the caches.
-        index: (N, K) long, on the CPU, the maps of each instance; may repeat.
+        index: (N, K) integers, on the CPU, the maps of each instance; may repeat.
         shared: (C - K, H, W) input of all instances.
         params: (N, P).
         spec: shape of the net.
@@ -126,40 +78,51 @@ def dynamic_conv_of_gathered(
         (N, H, W).
 
     Raises:
-        ValueError: the number of maps is not that of the net's inputs; an unknown backend.
-        RuntimeError: a forced backend that cannot run.
+        ValueError: shapes that do not fit each other or the net; an unknown backend.
+        TypeError: indices that are no integers.
+        IndexError: an index outside [0, U).
+        RuntimeError: a forced backend that cannot run; dtypes or devices that do not fit each other.
     """
-    n, k = index.shape
-    if spec.in_channels != k + len(shared):
-        raise ValueError(f'{k} gathered and {len(shared)} shared maps, but {spec}')
-    if n == 0:
-        return shared.new_zeros(0, *shared.shape[1:])
+    spec.check(maps, index, shared, params)
+    index = index.long()
     wanted = backend or os.environ.get(VARIABLE)
     if wanted and wanted not in NAMES:
         raise ValueError(f'dynamic_conv: backend {wanted!r} is not one of {NAMES} (argument or {VARIABLE})')
+    if not len(index):
+        return shared.new_zeros(0, *shared.shape[1:])
     if wanted != 'torch' and dynamic_conv_native.usable(maps, shared, params):
-        return dynamic_conv_native.dynamic_conv_of_gathered(
-            maps,
-            index,
-            shared,
-            params,
-            channels=spec.channels,
-            num_layers=spec.num_layers,
-            kernel_size=spec.kernel_size,
-        )
-    if wanted == 'native':
+        result, finite = dynamic_conv_native.dynamic_conv_of_gathered(maps, index, shared, params, spec)
+    elif wanted == 'native':
         raise RuntimeError(
-            f'dynamic_conv: the native backend was asked for (argument or {VARIABLE}); it takes a C++ compiler and '
-            'float32 on the CPU without gradients'
+            f'dynamic_conv: the native backend was asked for (argument or {VARIABLE}); it takes '
+            f'float32 on the CPU without gradients, and a library ({dynamic_conv_native.problem() or "which is here"})'
         )
-    return as_dense_convolutions(maps, index, shared, params, spec)
+    else:
+        result = as_dense_convolutions(maps, index, shared, params, spec)
+        if torch.is_grad_enabled():
+            return result
+        # Much faster than looking at each number; a sum that overflows is merely computed again.
+        finite = result.sum((1, 2), dtype=torch.promote_types(result.dtype, torch.float32)).isfinite()
+    # Zeros of a dense net take NaN from one instance to others, and whether padding times an infinite weight is NaN is
+    # up to the form. Each form has it at least where the plain one has.
+    for i in (~finite).nonzero().flatten().tolist():
+        result[i] = plainly(maps, index[i], shared, params[i], spec)
+    return result
 
 
 def backends() -> str:
     """The backend that runs on this machine, in words."""
-    if dynamic_conv_native.library() is None:
-        return 'torch (no C++ compiler for the native form)'
-    return 'native for float32 inference on the CPU, else torch'
+    problem = dynamic_conv_native.problem()
+    return f'torch (not native: {problem})' if problem else 'native for float32 inference on the CPU, else torch'
+
+
+def plainly(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
+    """The plain form of `dynamic_conv_of_gathered` for one instance: index (K,), params (P,) -> (H, W)."""
+    own = maps[index.to(maps.device)][None]
+    if own.shape[2:] != shared.shape[1:] and own.shape[1]:
+        own = F.interpolate(own, size=shared.shape[1:], mode='bilinear', align_corners=False)
+    own = own.reshape(1, -1, *shared.shape[1:])
+    return dynamic_conv(torch.cat([own, shared[None]], 1), params[None], spec)[0]
 
 
 def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <vector>
 
 namespace {
@@ -95,7 +96,7 @@ void convolve_tile(const std::vector<const float*>& inputs, const float* weight,
     for (int o = 0; o < outputs; ++o)
         for (int v = 0; v < vectors; ++v) {
             Vector sum = sums[o][v];
-            if (relu) sum = sum > 0.0f ? sum : Vector{};
+            if (relu) sum = sum < 0.0f ? Vector{} : sum;  // NaN stays, as in torch
             *reinterpret_cast<Vector*>(results[o] + x + v * LANES) = sum;
         }
 }
@@ -140,15 +141,16 @@ struct Layer {
     }
 };
 
-// Bilinear upsampling of a row from w to W pixels; low, high and share say between which two a pixel lies.
+// Bilinear upsampling of a row from w to W pixels; low, high and share say between which two a pixel lies. Also a pixel
+// whose weight is zero is multiplied by it: it may be NaN, as in torch.
 void upsample(const float* __restrict from, float* __restrict to, int w, int W, const int32_t* __restrict low,
               const int32_t* __restrict high, const float* __restrict share) {
     if (W != 2 * w) {
-        for (int x = 0; x < W; ++x) to[x] = from[low[x]] + share[x] * (from[high[x]] - from[low[x]]);
+        for (int x = 0; x < W; ++x) to[x] = (1.0f - share[x]) * from[low[x]] + share[x] * from[high[x]];
         return;
     }
     // The usual case, without looking up.
-    to[0] = from[0];
+    to[0] = from[0] + 0.0f * from[w > 1];
     for (int x = 0; x + 1 < w; ++x) {
         to[2 * x + 1] = 0.75f * from[x] + 0.25f * from[x + 1];
         to[2 * x + 2] = 0.25f * from[x] + 0.75f * from[x + 1];
@@ -156,16 +158,23 @@ void upsample(const float* __restrict from, float* __restrict to, int w, int W, 
     to[W - 1] = from[w - 1];
 }
 
+bool all_finite(const float* row, int width) {
+    int strange = 0;
+    for (int x = 0; x < width; ++x) strange |= row[x] - row[x] != 0.0f;  // NaN, of an infinite number too
+    return !strange;
+}
+
 }  // namespace
 
 // Instances [first, last) of N.
 //   maps (U, h, w); index (N, K), into maps; shared (S, H, length), padded as `Rows` says; params (N, P); out (N, H, W);
-//   y_* (H) and x_* (W): bilinear sampling of the maps.
-extern "C" void mmagg_dynamic_conv(const float* maps, const int64_t* index, const float* shared, const float* params,
-                                   float* out, int64_t first, int64_t last, int K, int S, int c, int num_layers, int k,
-                                   int num_params, int h, int w, int H, int W, int length, const int32_t* y_low,
-                                   const int32_t* y_high, const float* y_share, const int32_t* x_low,
-                                   const int32_t* x_high, const float* x_share) {
+//   finite (N), whether all of an instance's output is; y_* (H) and x_* (W): bilinear sampling of the maps.
+// Returns 0, or 1 if there is not enough memory.
+extern "C" int mmagg_dynamic_conv(const float* maps, const int64_t* index, const float* shared, const float* params,
+                                  float* out, bool* finite, int64_t first, int64_t last, int K, int S, int c,
+                                  int num_layers, int k, int num_params, int h, int w, int H, int W, int length,
+                                  const int32_t* y_low, const int32_t* y_high, const float* y_share,
+                                  const int32_t* x_low, const int32_t* x_high, const float* x_share) try {
     const int r = k / 2;
     const bool resized = h != H || w != W;
     const std::vector<float> zeros(length, 0.0f);
@@ -175,6 +184,7 @@ extern "C" void mmagg_dynamic_conv(const float* maps, const int64_t* index, cons
     for (int i = 1; i < num_layers; ++i) inner.emplace_back(c, k, length);
 
     for (int64_t n = first; n < last; ++n) {
+        finite[n] = true;
         std::vector<Layer> layers;
         const float* own = params + n * num_params;
         for (int i = 0; i < num_layers; ++i) {
@@ -191,7 +201,8 @@ extern "C" void mmagg_dynamic_conv(const float* maps, const int64_t* index, cons
                     continue;
                 }
                 const float *low = map + size_t(y_low[step]) * w, *high = map + size_t(y_high[step]) * w;
-                for (int x = 0; x < w; ++x) between[x] = low[x] + y_share[step] * (high[x] - low[x]);
+                const float share = y_share[step];
+                for (int x = 0; x < w; ++x) between[x] = (1.0f - share) * low[x] + share * high[x];
                 upsample(between.data(), row, w, W, x_low, x_high, x_share);
             }
             for (int i = 0; i < num_layers; ++i) {
@@ -209,10 +220,15 @@ extern "C" void mmagg_dynamic_conv(const float* maps, const int64_t* index, cons
                 for (int o = 0; o < layers[i].outputs; ++o)
                     to.push_back(is_last ? result.data() : inner[i + 1].row(y, o) + r);
                 layers[i].run(rows, W, !is_last, to);
-                if (is_last) std::copy_n(result.data(), W, out + (size_t(n) * H + y) * W);
-                else
+                if (is_last) {
+                    std::copy_n(result.data(), W, out + (size_t(n) * H + y) * W);
+                    finite[n] &= all_finite(result.data(), W);
+                } else
                     for (float* row : to) std::fill(row + W, row - r + length, 0.0f);  // the tile went beyond the row
             }
         }
     }
+    return 0;
+} catch (const std::exception&) {
+    return 1;
 }

@@ -94,7 +94,7 @@ def _reassemble(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int
     return Reassemble.apply(x, kernels, stride, scale, groups, backend)
 
 
-def _check(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int) -> None:
+def _check(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, grad: Tensor | None = None) -> None:
     if x.dim() != 4 or kernels.dim() != 4:
         raise ValueError(f'x {tuple(x.shape)} and kernels {tuple(kernels.shape)} must have 4 dimensions each')
     if min(stride, scale, groups) < 1:
@@ -119,6 +119,9 @@ def _check(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int) -> 
             f'kernels of {kernels.shape[2]} x {kernels.shape[3]}, but x of {x.shape[2]} x {x.shape[3]} with stride '
             f'{stride} needs {grid[0]} x {grid[1]}'
         )
+    output = *x.shape[:2], scale * grid[0], scale * grid[1]
+    if grad is not None and (tuple(grad.shape) != output or grad.device != x.device):
+        raise ValueError(f'a gradient of {tuple(grad.shape)} on {grad.device} for a result of {output} on {x.device}')
 
 
 # Choosing a backend
@@ -255,6 +258,7 @@ def _empty_grad_kernels(
 
 @torch.library.impl('mmagg::reassemble', 'default')
 def _forward(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, backend: str) -> Tensor:
+    _check(x, kernels, stride, scale, groups)  # again: the op can be called by its name
     out = _empty(x, kernels, stride, scale, groups, backend)
     if out.numel():
         _form(backend, x, kernels).forward(out, x, kernels, stride, scale, groups)
@@ -267,6 +271,7 @@ def _grad_x(
     stride: int, scale: int, groups: int, backend: str,
 ) -> Tensor:  # fmt: skip
     out = _empty_grad_x(grad, kernels, height, width, channels_last)
+    _check(out, kernels, stride, scale, groups, grad)
     if out.numel():
         _form(backend, grad, kernels).grad_x(out, grad, kernels, stride, scale, groups)
     return out
@@ -277,6 +282,7 @@ def _grad_kernels(
     grad: Tensor, x: Tensor, channels: int, dtype: torch.dtype, stride: int, scale: int, groups: int, backend: str
 ) -> Tensor:
     out = _empty_grad_kernels(grad, x, channels, dtype, stride, scale, groups, backend)
+    _check(x, out, stride, scale, groups, grad)
     if grad.numel():
         _form(backend, grad, out).grad_kernels(out, grad, x, stride, scale, groups)
     return out if grad.numel() else out.zero_()

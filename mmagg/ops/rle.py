@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
+from mmagg.ops.rle_lengths import run_lengths
 from mmagg.ops.stage import stage
+
+SHORT = 50  # pixels of an image per byte of a mask's code, from which on a window is decoded faster than the whole
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,9 +116,50 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
 
 def decode_mask(mask: 'Tensor | np.ndarray | dict') -> 'np.ndarray':
     """One mask, (H, W) bool, from any of the forms that masks have."""
+    if not isinstance(mask, dict):
+        return _array(mask).astype(bool)
+    height, width = mask['size']
+    return decode_window(mask, (0, 0, width, height)).view(bool)
+
+
+def mask_box(mask: 'Tensor | np.ndarray | dict') -> tuple[int, int, int, int]:
+    """x, y, width and height in pixels of one mask, in any of the forms that masks have; zeros for an empty one."""
+    import cv2
+    import numpy as np
+
+    if isinstance(mask, dict):
+        return tuple(rle_boxes([compressed(mask)])[0].astype(int).tolist())
+    return cv2.boundingRect(_array(mask).astype(bool, copy=False).view(np.uint8))
+
+
+def decode_window(mask: 'Tensor | np.ndarray | dict', window: tuple[int, int, int, int]) -> 'np.ndarray':
+    """The part of one mask, in any of the forms that masks have, in a window of its image.
+
+    Args:
+        mask: (H, W).
+        window: x, y, w, h in pixels, inside the image.
+
+    Returns:
+        (h, w) uint8 of 0 and 1.
+    """
+    import cv2
+    import numpy as np
     from pycocotools import mask as coco_mask
 
-    return (coco_mask.decode(compressed(mask)) if isinstance(mask, dict) else _array(mask)).astype(bool)
+    x, y, w, h = window
+    if not isinstance(mask, dict):
+        return np.ascontiguousarray(_array(mask)[y : y + h, x : x + w]).astype(bool, copy=False).view(np.uint8)
+    rle = compressed(mask)
+    height, width = rle['size']
+    if len(rle['counts']) > height * width // SHORT:
+        columns = coco_mask.decode(rle).T[x : x + w]
+    else:
+        code = rle['counts']
+        ends = np.cumsum(run_lengths(code.encode() if isinstance(code, str) else code))
+        ends = np.clip(ends, x * height, (x + w) * height)
+        runs = np.diff(ends, prepend=x * height)
+        columns = np.repeat((np.arange(len(runs)) % 2).astype(np.uint8), runs).reshape(w, height)
+    return cv2.transpose(columns[:, y : y + h])
 
 
 def compressed(rle: dict) -> dict:

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
+from mmagg.visualization.mask_layer import blend_inside, rim
 from mmagg.visualization.overlay import draw_instances
 
 GREY, PALE = 96, 224  # of the hatching
@@ -54,8 +56,9 @@ class Annotated(NamedTuple):
 
 def hatch(canvas: np.ndarray, region: np.ndarray) -> None:
     """Draw diagonal stripes and an outline over a region, (H, W) bool, of a picture, in place."""
-    y, x = np.ogrid[: region.shape[0], : region.shape[1]]
-    grey = np.where((x + y) // STRIPE % 2 == 0, GREY, PALE)[region][:, None]
-    canvas[region] = ((canvas[region].astype(int) + grey) // 2).astype(np.uint8)
-    outlines, _ = cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(canvas, outlines, -1, (PALE,) * 3)
+    inside, (height, width) = region.astype(np.uint8), region.shape
+    diagonals = np.arange(height + width - 1) // STRIPE % 2
+    for index, grey in enumerate((GREY, PALE)):
+        stripe = sliding_window_view(diagonals == index, width)  # (H, W), of which only the diagonals take memory
+        blend_inside(canvas, inside * stripe, (grey,) * 3, 0.5)
+    blend_inside(canvas, rim(inside), (PALE,) * 3, 1)

@@ -9,12 +9,11 @@ import cv2
 import numpy as np
 from torch import Tensor
 
-from mmagg.ops.rle import compressed, decode_mask, instance_boxes, rle_boxes
+from mmagg.ops.rle import instance_boxes
 from mmagg.visualization.colours import instance_colours
 from mmagg.visualization.fonts import readable
 from mmagg.visualization.labels import draw_labels, font_size
-
-FILL = 0.45  # opacity of a mask
+from mmagg.visualization.mask_layer import lay_mask
 
 
 def draw_instances(
@@ -55,7 +54,7 @@ def draw_instances(
     order = np.argsort(-size, kind='stable')
     colours = instance_colours(labels, frames) if colours is None else np.asarray(colours)
     for i in order if masks is not None else ():
-        _fill(canvas, masks[i], colours[i], thickness)
+        lay_mask(canvas, masks[i], colours[i], thickness=thickness)
     for i in order if boxes is not None else ():
         corners = np.round(frames[i]).astype(int)
         cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), colours[i].tolist(), thickness)
@@ -66,19 +65,6 @@ def draw_instances(
     importance = size if scores is None else scores
     draw_labels(canvas, names, frames, colours, importance, font=font or font_size(canvas))
     return canvas
-
-
-def _fill(canvas: np.ndarray, mask: Tensor | np.ndarray | dict, colour: np.ndarray, thickness: int) -> None:
-    """Blend one mask into the canvas in place, touching only the mask's own rectangle."""
-    box = rle_boxes([compressed(mask)])[0].astype(int) if isinstance(mask, dict) else None  # quicker than from pixels
-    mask = decode_mask(mask)
-    x, y, w, h = cv2.boundingRect(mask.view(np.uint8)) if box is None else box
-    if w == 0 or h == 0:
-        return
-    crop, inside = canvas[y : y + h, x : x + w], np.ascontiguousarray(mask[y : y + h, x : x + w])
-    crop[inside] = ((1 - FILL) * crop[inside] + FILL * colour).round().astype(np.uint8)
-    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
-    cv2.drawContours(canvas, contours, -1, colour.tolist(), thickness, cv2.LINE_AA)
 
 
 def _array(values: np.ndarray | Tensor) -> np.ndarray:

@@ -11,7 +11,7 @@ Colour = tuple[int, int, int]
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=256)  # some are large: a long name is a tenth of a megabyte in a picture of 24 megapixels
 def text_opacity(text: str, size: int) -> np.ndarray:
     """The pixels of a line of text, (height, width) in [0, 1], not to be changed; the height is the size's.
 

@@ -123,3 +123,19 @@ def test_another_projects_checkpoint_names_its_converter(tmp_path: Path, monkeyp
     pickled.write_bytes(pickle.dumps({'model': {'basis_module.refine.0.0.weight': np.ones(1)}}))
     with pytest.raises(InputError, match=r'adelaidet_to_mmagg\.py .*R_50\.pkl R_50_mmagg\.pth --config CONFIG'):
         load_checkpoint(pickled)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf'), 1e300])
+def test_weights_that_are_not_finite_are_told_in_one_line(tmp_path: Path, monkeypatch, value: float) -> None:
+    told = []
+    monkeypatch.setattr(checkpoint, 'print_log', lambda line, **_: told.append(line))
+    state = {'a': torch.ones(2), 'n': torch.tensor(3), 'none': torch.ones(0)}
+    torch.save({'state_dict': state}, tmp_path / 'good.pth')
+    load_checkpoint(tmp_path / 'good.pth')
+    assert not told
+    bad = {key: torch.tensor([1, value], dtype=torch.float64) for key in 'bc'}
+    torch.save({**state, **bad}, tmp_path / 'x.pth')
+    load_checkpoint(tmp_path / 'x.pth')
+    (line,) = told
+    assert f'{tmp_path}/x.pth: 2 of 5 tensors hold NaN or infinite numbers' in line
+    assert line.endswith('the first is b')

@@ -164,6 +164,23 @@ def test_work_dir() -> None:
     assert set_work_dir(Config({'work_dir': 'b'}), 'a.py', Path('c')) == Path('c')
 
 
+def test_a_moved_run_is_not_written_to_where_it_was(tiny_config, tmp_path):
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    cfg = load_config(tiny_config)
+    set_work_dir(cfg, tiny_config, old)
+    for folder in (old, new):
+        folder.mkdir()
+        cfg.dump(folder / 'tiny.py')
+    assert set_work_dir(load_config(new / 'tiny.py'), new / 'tiny.py', None) == old, 'a copy of a config alone'
+    for folder in (old, new):
+        (folder / 'epoch_1.pth').touch()
+    for folder in (old, new):
+        assert set_work_dir(load_config(folder / 'tiny.py'), folder / 'tiny.py', None) == folder
+    other = load_config(new / 'tiny.py', {'work_dir': 'option'})
+    assert set_work_dir(other, new / 'tiny.py', None) == Path('option')
+    assert set_work_dir(load_config(new / 'tiny.py'), new / 'tiny.py', 'named') == Path('named')
+
+
 def test_a_second_run_has_a_name_of_its_own(root: Path, monkeypatch) -> None:
     taken = {'solo_tiny_fit_20260101_120000': None, 'fit 2_20260101_120001': None}
     monkeypatch.setattr(MMLogger, '_instance_dict', taken)

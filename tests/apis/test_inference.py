@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from mmdet.registry import MODELS
@@ -10,7 +11,9 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmagg.apis.config import load_config
-from mmagg.apis.inference import for_inference, load_model
+from mmagg.apis.inference import for_inference, infer, load_model
+from mmagg.ops import dynamic_conv_native
+from mmagg.ops.dynamic_conv import NAMES, VARIABLE
 
 BACKBONES = {
     'ResNet': dict(type='ResNet', depth=50, base_channels=8, norm_eval=True),
@@ -72,3 +75,20 @@ def test_masks_are_rle_unless_an_option_says_otherwise(root, tmp_path):
         model = load_model(config, tmp_path / 'model.pth', cfg_options=options)
         assert model.mask_head.post_process.mask_format == expected
         assert model.cfg.model.test_cfg.mask_format == expected
+
+
+def test_masks_that_are_not_finite_are_no_instances_in_either_form(root, tmp_path, monkeypatch):
+    """NaN in the mask branch of AggMask: neither form of its aggregation may make numbers of it."""
+    options = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.filter_thr': 0.0}
+    config = load_config(root / 'configs/demo/aggmask_tiny_shapes.py', options)
+    state = MODELS.build(config.model).state_dict()
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    found = {}
+    for value in (0.0, float('nan')):
+        state['mask_head.mask_branch.convs.0.bias'].fill_(value)
+        torch.save({'state_dict': state}, tmp_path / 'a.pth')
+        model = load_model(config, tmp_path / 'a.pth', device='cpu')
+        for form in NAMES if dynamic_conv_native.library() else ('torch',):
+            monkeypatch.setenv(VARIABLE, form)
+            found[form, str(value)] = len(infer(model, [image])[0].pred_instances)
+    assert all((number > 0) == (value == '0.0') for (_, value), number in found.items()), found

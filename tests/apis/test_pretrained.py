@@ -28,6 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(sys.modules, 'torchvision', None)
     monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
     monkeypatch.setattr(checkpoint, '_forced_here', False)
+    monkeypatch.setattr(checkpoint, '_trusted', False)
     monkeypatch.setenv(checkpoint.FORCE, '')
     secure_loading()
     folder = tmp_path / 'home/hub/checkpoints'

@@ -52,7 +52,7 @@ BAD = {
     'null box': (annotation(bbox=None), 'annotation 0 has no usable "bbox"'),
     'null area': (annotation(area=None), 'annotation 0 has no usable "area"'),
     'null annotations': ({'annotations': None}, 'it has no list "annotations"'),
-    'class of a number': ({'categories': [{'id': 1, 'name': 7}]}, 'category 0: its name is 7, not text'),
+    'class of a number': ({'categories': [{'id': 1, 'name': 7}]}, 'category 0 has no usable "name"|its name is 7'),
     'deep nesting': ('[' * 100_000, 'nested too deeply'),
 }
 TOOLS = {

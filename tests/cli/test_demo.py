@@ -184,3 +184,17 @@ def test_inference_from_arrays_and_files_agrees(trained: Path, shapes_folder: Pa
     cv2.imwrite(str(tmp_path / 'thin.png'), np.zeros((2, 2000, 3), np.uint8))
     with pytest.raises(InputError, match=r'thin\.png: 2000 × 2 pixels'):
         infer(model, [tmp_path / 'thin.png'])
+
+
+def test_a_killed_run_is_done_again(demo, shapes_folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """Its pictures are there without predictions.json."""
+    images, out = tmp_path / 'images', tmp_path / 'images/results'
+    shutil.copytree(shapes_folder / 'images/val', images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr('mmagg.apis.prediction.write_json', lambda *_: None)  # it does not come so far
+        demo(images, out)
+    assert (out / '000001.png').is_file()
+    assert not (out / 'predictions.json').exists()
+    assert demo(images, out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ['000000.png', '000001.png', 'predictions.json']

@@ -244,10 +244,10 @@ def test_forged_weights_are_refused_with_their_place(name: str, content: dict, m
     assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize('how', WAYS)
-def test_forged_weights_end_a_command_in_a_line(how: str, content: dict, call, tmp_path: Path) -> None:
+@pytest.mark.parametrize('name, how', [*(('sparse', how) for how in WAYS), ('a tensor as state_dict', 'init_cfg')])
+def test_forged_weights_end_a_command_in_a_line(name: str, how: str, content: dict, call, tmp_path: Path):
     path = tmp_path / 'forged.pth'
-    torch.save(FORGED['sparse'][0](content), path)
+    torch.save(FORGED[name][0](content), path)
     code, lines = call(how, path)
     assert (code, len(lines)) == (2, 1), lines
     assert str(path) in lines[0]
@@ -348,7 +348,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, training_checkpoint: P
 
 
 @pytest.mark.usefixtures('within_a_minute')
-@pytest.mark.parametrize('how', WAYS)
+@pytest.mark.parametrize('how', ['resume', 'init_cfg', 'demo', 'convert-aggmask', 'convert-adelaidet'])
 def test_what_is_no_checkpoint_ends_a_command_in_a_line(how: str, call, tmp_path: Path) -> None:
     path = tmp_path / 'pipe.pth'
     os.mkfifo(path)

@@ -1,6 +1,7 @@
 """No run loses its checkpoints, and none overwrites another."""
 
 import errno
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -15,7 +16,9 @@ from mmengine.fileio import LocalBackend
 
 from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.cli.main import COMMANDS, run
-from mmagg.io.run_folder import newest_whole, noted
+from mmagg.io.folder_lock import locked
+from mmagg.io.partial import partial_path
+from mmagg.io.run_folder import REPLACED, newest_whole, noted
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -67,7 +70,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(train, tmp_path, monkeypatch):
     assert code == 2
     assert errors[-1].startswith(f'error: {tmp_path}/w/iter_2.pth: not saved (No space left on device)')
     assert names(tmp_path / 'w') == {'iter_1.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
-    (tmp_path / 'w/.iter_2-abcdefgh.pth').touch()  # as a kill would leave it
+    partial_path(tmp_path / 'w/iter_7.pth').touch()  # as a kill would leave it
     assert train(tmp_path / 'w', '--resume', options=(ONE,))[0] == 0
     assert names(tmp_path / 'w') == {'iter_2.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
 
@@ -132,6 +135,38 @@ def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
     assert newest_whole(held) == (None, [])
 
 
+def test_a_run_that_was_being_replaced_is_replaced(train, held):
+    (held / 'last_checkpoint').write_text(REPLACED)  # as a kill leaves it
+    assert train(held, '--resume', options=('train_cfg.max_iters=1',))[0] == 0
+    assert names(held) == {'iter_1.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
+    assert load_checkpoint(held / 'iter_1.pth')['meta']['iter'] == 1
+
+
+def test_a_second_training_in_a_work_dir_is_refused(train, held, capsys):
+    context = multiprocessing.get_context('fork')
+    pipe, other = context.Pipe()
+
+    def hold() -> None:
+        with locked(held, '--work-dir'):
+            other.send('holding')
+            other.recv()
+
+    first = context.Process(target=hold)
+    first.start()
+    assert pipe.recv() == 'holding'
+    before = files(held)
+    for arguments in (['--resume'], ['--overwrite'], []):
+        code, [error] = train(held, *arguments)
+        assert code == 2
+        assert error.startswith(f'error: --work-dir {held}: in use by process {first.pid} on ')
+        assert files(held) == before
+    assert run(COMMANDS['test'], [str(held / 'tiny.py'), str(held / 'iter_2.pth'), '--work-dir', str(held)]) == 0
+    first.kill()
+    first.join()
+    assert train(held, '--resume', options=('train_cfg.max_iters=3',))[0] == 0
+    assert '.lock' not in names(held)
+
+
 def test_a_folder_of_checkpoints_that_two_runs_would_share_is_refused(train, trained, tmp_path):
     shared = Path(shutil.copytree(trained, tmp_path / 'all/w'))
     before = files(shared)
@@ -189,6 +224,36 @@ def test_a_killed_training_can_always_go_on(root, tiny_config, shapes_folder, tm
         assert not skipped
         reached.append(load_checkpoint(path)['meta']['iter'])
         assert len(list(tmp_path.glob('*.pth'))) <= 2
-        assert len(list(tmp_path.glob('.*'))) <= 1
+        assert len({path.name for path in tmp_path.glob('.*')} - {'.lock'}) <= 1
     assert all(later > earlier for earlier, later in pairwise(reached))
     assert len(reached) == 9
+
+
+@pytest.mark.slow
+def test_a_killed_replacement_leaves_all_of_the_old_run_or_none(root, train, held, tiny_config, shapes_folder):
+    words = [tiny_config, '--coco', shapes_folder, '--work-dir', held, '--overwrite']
+    never_saves = ['--cfg-options', 'train_cfg.max_iters=100000', 'default_hooks.checkpoint.interval=100000']
+    before, random, replaced = files(held), Random(0), False
+    for _ in range(5):
+        if replaced:
+            shutil.rmtree(held)
+            assert train(held)[0] == 0
+            before = files(held)
+        process = subprocess.Popen(
+            [sys.executable, str(root / 'tools/train.py'), *map(str, [*words, *never_saves])],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        late = time.monotonic() + random.choice([random.uniform(0, 4), 60])
+        while noted(held) is not None and time.monotonic() < late:
+            time.sleep(0.001)
+        time.sleep(random.choice([0, random.uniform(0, 1)]))
+        process.kill()
+        process.wait()
+        replaced = noted(held) is None
+        if not replaced:
+            assert before.items() <= files(held).items()
+            continue
+        assert newest_whole(held) == (None, [])
+        assert train(held, '--resume', options=('train_cfg.max_iters=1',))[0] == 0
+        assert load_checkpoint(held / 'iter_1.pth')['meta']['iter'] == 1

@@ -1,5 +1,6 @@
 """mmdet's checkpoints as ours, through the command."""
 
+import resource
 import subprocess
 import sys
 
@@ -96,3 +97,18 @@ def test_missing_and_damaged_files_end_in_one_line(root, tmp_path, capsys):
     assert 'Traceback' not in capsys.readouterr().err
     assert convert(tmp_path / 'broken.pth', tmp_path / 'broken.pth', '--config', config) == 2
     assert 'broken.pth: is an input' in capsys.readouterr().err
+
+
+def test_a_full_disk_is_said_and_the_file_stays_as_it_was(root, tmp_path, capsys):
+    source, target = tmp_path / 'theirs.pth', tmp_path / 'ours.pth'
+    mmdet_checkpoint('solo/solo_r50_fpn_1x_coco.py', source)
+    target.write_text('old')
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, before[1]))
+    try:
+        assert convert(source, target, '--config', root / 'configs/solo/solo_r50_fpn_1x_coco.py') == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert capsys.readouterr().err.startswith(f'error: {target}: File too large')
+    assert target.read_text() == 'old'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['ours.pth', 'theirs.pth']

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from mmagg.engine.log_lines import LogLines
+from mmagg.apis.training import train
+from mmagg.engine.log_lines import LogLines, brief_console
 
 
 @pytest.fixture
@@ -66,3 +67,18 @@ def test_names_of_files_do_not_steer_the_terminal_that_shows_a_log(written) -> N
         r'image \x1b[2J\udcff.png',
         rf'{SCORES}  \x1b[2J_precision: 1',
     ]
+
+
+def test_how_a_run_begins_is_in_its_log_file_and_not_on_the_console(
+    tmp_path, tiny_config, shapes_folder, capsys
+) -> None:
+    train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'w', cfg_options={'train_cfg.max_iters': 1})
+    [log] = (tmp_path / 'w').glob('*/*.log')
+    shown, kept = capsys.readouterr().out, log.read_text()
+    for begin in ('System environment:', 'Config:\n', 'Hooks will be executed in the following order:'):
+        assert begin in kept
+        assert begin not in shown
+    assert f'Environment, config and hooks are in {log}' in shown
+    assert 'Iter(train)' in shown
+    logger = logging.Logger('without a file')
+    assert brief_console(logger) is logger

@@ -1,12 +1,13 @@
 """What a training leaves in its work dir, and what is resumed of it."""
 
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from mmagg.io.errors import InputError
-from mmagg.io.run_folder import checkpoints, newest_whole, remove_run, remove_temporary
+from mmagg.io.run_folder import being_replaced, checkpoints, newest_whole, remove_run
 
 
 def whole(path: Path) -> Path:
@@ -107,10 +108,26 @@ def test_a_run_is_removed_and_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
 
 
-def test_what_a_kill_left_half_written_is_removed(tmp_path):
-    others = ['epoch_3.pth', '.hidden', '.epoch_3.pth', '.other-abcdefgh.py', '.vimrc-abcdefgh']
-    left = ['.epoch_3-a1b2c3_d.pth', '.own-abcdefgh.pth', '.last_checkpoint-abcdefgh', '.curves-abcdefgh.png']
-    for name in (*others, *left, '.tiny-abcdefgh.py'):
-        (tmp_path / name).touch()
-    remove_temporary(tmp_path, 'tiny.py')
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
+@pytest.mark.parametrize('deleted', range(6))
+def test_a_run_that_was_being_replaced_is_not_gone_on_with(deleted, tmp_path, monkeypatch):
+    run = [whole(tmp_path / f'epoch_{n}.pth') for n in (1, 2)]
+    (tmp_path / 'last_checkpoint').write_text(str(run[1]))
+    (tmp_path / 'curves.csv').touch()
+    unlink, left = Path.unlink, [deleted]
+
+    def killed(path: Path, **options: bool) -> None:
+        if path.name[0] != '.':  # a temporary file is not of the run
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+        unlink(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr('pathlib.Path.unlink', killed)
+        with suppress(KeyboardInterrupt):
+            remove_run(tmp_path)
+    assert newest_whole(tmp_path) == (None, [])
+    assert checkpoints(tmp_path) == []
+    assert being_replaced(tmp_path) == (deleted < 5)
+    remove_run(tmp_path)
+    assert not list(tmp_path.iterdir())

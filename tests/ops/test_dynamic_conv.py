@@ -1,11 +1,15 @@
 """Dynamic convolutions against loops over instances, and the gathered form against the stacks that it avoids."""
 
+from math import inf, nan
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
-from mmagg.ops.dynamic_conv import MAX_BLOCK
+from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_native, dynamic_conv_of_gathered
+from mmagg.ops.dynamic_conv import MAX_BLOCK, NAMES
+
+BACKENDS = NAMES if dynamic_conv_native.library() else ('torch',)
 
 
 def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> torch.Tensor:
@@ -87,11 +91,61 @@ def test_no_instances() -> None:
     assert out.shape == (0, 4, 5)
 
 
-def test_wrong_shapes_are_named() -> None:
-    with pytest.raises(ValueError, match='odd kernel size'):
-        DynamicConvSpec(3, kernel_size=2)
-    spec = DynamicConvSpec(3)
-    with pytest.raises(ValueError, match='2 gathered and 2 shared maps'):
-        dynamic_conv_of_gathered(
-            torch.rand(2, 4, 5), torch.zeros(1, 2).long(), torch.rand(2, 4, 5), torch.zeros(1, spec.num_params), spec
-        )
+@pytest.mark.parametrize('where', ['maps', 'shared', 'params'])
+@pytest.mark.parametrize('value', [nan, inf, -inf])
+@pytest.mark.parametrize(
+    ('size', 'small', 'options'),
+    [
+        ((12, 70), (6, 35), {}),
+        ((13, 31), (7, 20), {}),  # another factor than two
+        ((5, 3), (5, 3), dict(kernel_size=5, channels=3)),
+        ((2, 2), (1, 1), dict(num_layers=2, channels=9)),
+        ((10, 12), (5, 6), dict(num_layers=1)),
+        ((12, 9), (6, 9), dict(kernel_size=1)),
+    ],
+    ids=str,
+)
+def test_values_that_are_not_finite_come_out_as_plainly(where, value, size, small, options) -> None:
+    """Neither swallowed by a ReLU or by a weight of zero, nor taken to other instances."""
+    spec, n = DynamicConvSpec(3 + 4, **options), MAX_BLOCK + 3
+    inputs = dict(
+        maps=torch.randn(11, *small), shared=torch.randn(4, *size), params=0.3 * torch.randn(n, spec.num_params)
+    )
+    index, flat = torch.randint(0, 11, (n, 3)), inputs[where].view(-1)
+    flat[torch.randint(0, len(flat), (3,))] = value
+    maps, shared, params = inputs.values()
+    large = maps if size == small else F.interpolate(maps[None], size=size, mode='bilinear')[0]
+    want = one_by_one(torch.cat([large[index], shared.expand(n, -1, -1, -1)], 1), params, spec)
+    assert not want.isfinite().all()
+    assert where == 'shared' or want.isfinite().flatten(1).all(1).any()
+    for backend in BACKENDS:
+        with torch.no_grad():
+            ours = dynamic_conv_of_gathered(maps, index, shared, params, spec, backend=backend)
+        torch.testing.assert_close(ours, want, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+@torch.no_grad()
+def test_nothing_gathered_is_computed_plainly_too() -> None:
+    spec = DynamicConvSpec(4)
+    shared, params = torch.randn(4, 5, 6), torch.randn(3, spec.num_params)
+    params[1, -1] = nan
+    want = one_by_one(shared.expand(3, -1, -1, -1), params, spec)
+    for backend in BACKENDS:
+        inputs = torch.rand(2, 3, 3), torch.zeros(3, 0).long(), shared, params
+        ours = dynamic_conv_of_gathered(*inputs, spec, backend=backend)
+        torch.testing.assert_close(ours, want, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def test_sums_that_overflow_are_no_strays() -> None:
+    spec = DynamicConvSpec(1, num_layers=1, kernel_size=1)
+    maps, params = torch.full((1, 2, 2), 3e38), torch.tensor([[1.0, 0.0]])
+    with torch.no_grad():
+        ours = dynamic_conv_of_gathered(maps, torch.zeros(1, 1).long(), torch.zeros(0, 2, 2), params, spec)
+    assert torch.equal(ours, maps)
+
+
+def test_an_unknown_backend_is_named() -> None:
+    spec = DynamicConvSpec(1)
+    inputs = torch.rand(2, 4, 5), torch.zeros(1, 1).long(), torch.rand(0, 4, 5), torch.zeros(1, spec.num_params)
+    with pytest.raises(ValueError, match="backend 'cuda' is not one of"):
+        dynamic_conv_of_gathered(*inputs, spec, backend='cuda')

@@ -90,6 +90,25 @@ except RuntimeError as error:
 # Inside of PyTorch
 
 
+def test_mistakes_of_who_calls_an_op_by_its_name() -> None:
+    """The kernels for GPUs look nowhere where their pointers go."""
+    x, kernels, ops = torch.zeros(2, 4, 6, 5), torch.zeros(2, 36, 6, 5), torch.ops.mmagg
+    grad, ending = torch.zeros(2, 4, 12, 10), (1, 2, 1, 'torch')
+    ops.reassemble_grad_x(grad, kernels, 6, 5, False, *ending)
+    ops.reassemble_grad_kernels(grad, x, 36, torch.float32, *ending)
+    for message, call in {
+        '2 images in x, but 1 in kernels': lambda: ops.reassemble(x, kernels[:1], *ending),
+        'kernels have 35 channels': lambda: ops.reassemble(x, kernels[:, :35], *ending),
+        r'gradient of \(2, 4, 12, 9\)': lambda: ops.reassemble_grad_x(grad[..., :9], kernels, 6, 5, False, *ending),
+        r'gradient of \(2, 3, 12, 10\)': lambda: ops.reassemble_grad_kernels(
+            grad[:, :3], x, 36, torch.float32, *ending
+        ),
+        'kernels of 6 x 5, but x of 7 x 5': lambda: ops.reassemble_grad_x(grad, kernels, 7, 5, False, *ending),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
 @pytest.mark.parametrize('steps', [UP, DOWN])
 def test_ops_keep_the_rules(steps: tuple[int, int]) -> None:
     """Shapes, strides and types on the meta device are those of the real thing."""

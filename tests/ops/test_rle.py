@@ -2,12 +2,13 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from mmagg.ops import MaskWindows, masks_to_rle, rle_to_masks, windows_to_rle, write_windows
-from mmagg.ops.rle import decode_mask, instance_boxes, outline_to_rle, rle_area
+from mmagg.ops.rle import decode_mask, decode_window, instance_boxes, mask_box, outline_to_rle, rle_area
 
 coco_mask = pytest.importorskip('pycocotools.mask')
 
@@ -116,6 +117,30 @@ def test_every_form_of_masks_is_encoded_and_decoded_alike() -> None:
         assert [rle_area(outline_to_rle(rle, 9, 14)) for rle in form] == masks.flatten(1).sum(1).tolist()
     assert masks_to_rle([]) == []
     json.dumps(masks_to_rle(np.zeros((2, 5, 4), bool)))
+
+
+@pytest.mark.parametrize('size', [(1, 1), (9, 14), (70, 90)])
+def test_windows_are_parts_of_masks_in_every_form(size: tuple[int, int]) -> None:
+    """Those of long codes are decoded as a whole, others run by run."""
+    rng = np.random.default_rng(0)
+    for share in (0, 0.001, 0.02, 0.5, 1):
+        mask = rng.random(size) < share
+        rle = masks_to_rle(mask[None])[0]
+        forms = (mask, mask.astype(np.uint8), torch.from_numpy(mask), rle, {**rle, 'counts': rle['counts'].encode()})
+        forms += ({**rle, 'counts': run_lengths(mask)},)
+        want = cv2.boundingRect(mask.astype(np.uint8))
+        for _ in range(5):
+            (y1, y2), (x1, x2) = (sorted(rng.integers(0, side + 1, 2).tolist()) for side in size)
+            for window in ((x1, y1, x2 - x1, y2 - y1), (0, 0, size[1], size[0])):
+                x, y, w, h = window
+                if not w or not h:
+                    continue
+                for form in forms:
+                    assert mask_box(form) == want
+                    part = decode_window(form, window)
+                    assert part.dtype == np.uint8
+                    assert part.flags.c_contiguous
+                    np.testing.assert_array_equal(part, mask[y : y + h, x : x + w])
 
 
 def test_polygons_are_drawn_in_the_frame() -> None:

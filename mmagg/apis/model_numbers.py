@@ -1,0 +1,55 @@
+"""Numbers in the config of a model that no model can have, found before one is built: it would be wrong much later."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config
+
+from mmagg.datasets.config_parts import parts
+from mmagg.io.errors import InputError
+
+# Keys of mmdet's and our own modules. What is 0 or negative there ends in divisions by zero, also in compiled code.
+SIZES = {
+    'attention_size',
+    'base_channels',
+    'channels',
+    'feat_channels',
+    'grids',
+    'in_channels',
+    'kernel_size',
+    'mask_size',
+    'num_codes',
+    'num_grids',
+    'num_outs',
+    'out_channels',
+    'pad_size_divisor',
+    'strides',
+}
+NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
+
+
+def check_model_numbers(cfg: Config, name: str) -> None:
+    """Refuse sizes that are not whole numbers from 1, and text or the like as thresholds and weights.
+
+    Args:
+        cfg: with a `model`.
+        name: of the config, for the message.
+
+    Raises:
+        InputError: names the first such key, with its value.
+    """
+    for key, value in parts(cfg.model, 'model'):
+        kind = key.rpartition('.')[2]
+        if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
+        if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where a number is wanted')
+
+
+def _plain(value: Any) -> Iterator[Any]:
+    """The numbers and texts of a value, alone or in lists; other objects are their modules' own affair."""
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _plain(one)
+    elif isinstance(value, int | float | str):
+        yield value

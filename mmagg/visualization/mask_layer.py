@@ -1,0 +1,80 @@
+"""A mask laid over a picture: a translucent fill with a contour. Only the mask's own window is touched.
+
+Shape shorthand: (H, W) size of the picture, (h, w) size of the window.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from torch import Tensor
+
+from mmagg.ops.rle import decode_window, mask_box
+
+FILL = 0.45  # opacity of a mask
+LONG = 200_000  # a contour's pixels times its thickness, above which it is drawn otherwise
+BAND = 2**18  # pixels blended at once, which stay in the processor's cache
+NEIGHBOURS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))  # of a pixel, itself included
+
+
+def lay_mask(picture: np.ndarray, mask: Tensor | np.ndarray | dict, colour: np.ndarray, *, thickness: int) -> None:
+    """Blend a mask into a picture in place, and draw its contour.
+
+    The contour is a smooth line along the mask's outermost pixels. One that is too `LONG` for that, as of the masks of
+    an untrained model, is those pixels themselves, thickened: a line with hard edges, which lie within two pixels.
+
+    Args:
+        picture: (H, W, 3) uint8.
+        mask: (H, W) bool, or RLE.
+        colour: (3,) uint8.
+        thickness: of the contour, in pixels.
+    """
+    x, y, w, h = mask_box(mask)
+    if w == 0 or h == 0:
+        return
+    inside = decode_window(mask, (x, y, w, h))
+    blend_inside(picture[y : y + h, x : x + w], inside, colour, FILL)
+    edge = rim(inside)
+    if cv2.countNonZero(edge) * thickness <= LONG:
+        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
+        cv2.drawContours(picture, contours, -1, colour.tolist(), thickness, cv2.LINE_AA)
+    else:
+        _draw_thickened(picture, edge, (x, y), colour, thickness)
+
+
+def _draw_thickened(
+    picture: np.ndarray, edge: np.ndarray, place: tuple[int, int], colour: np.ndarray, thickness: int
+) -> None:
+    """Draw the pixels of a mask's edge (h, w), whose upper left corner is at `place`, as a line; in place."""
+    (x, y), (h, w) = place, edge.shape
+    reach = 0 if thickness == 1 else (thickness + 1) // 2
+    left, top = min(x, reach), min(y, reach)  # the line reaches beyond the window, but not beyond the picture
+    around = picture[y - top : y + h + reach, x - left : x + w + reach]
+    below, right = around.shape[0] - h - top, around.shape[1] - w - left
+    edge = cv2.copyMakeBorder(edge, top, below, left, right, cv2.BORDER_CONSTANT, value=0)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    blend_inside(around, cv2.dilate(edge, disc), colour, 1)
+
+
+def rim(inside: np.ndarray) -> np.ndarray:
+    """The pixels of a mask (h, w), uint8 of 0 and 1, with a neighbour outside of it or of the window, likewise."""
+    return inside - cv2.erode(inside, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+
+
+def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int], opacity: float) -> None:
+    """Lay a colour over the pixels of a picture that a mask has, in place; halves are rounded up.
+
+    Args:
+        picture: (h, w, 3) uint8, also a window of a larger one.
+        inside: (h, w) uint8 of 0 and 1.
+        colour: of the picture's three channels.
+        opacity: from 0 to 1, a multiple of 0.05.
+    """
+    rows = max(1, BAND // picture.shape[1])
+    plain = np.empty((min(rows, len(picture)), *picture.shape[1:]), np.uint8)
+    plain[:] = colour
+    for top in range(0, len(picture), rows):
+        band = picture[top : top + rows]
+        # OpenCV's float32 is too coarse to tell a half; the last term is less than half a step of the sums, 0.05.
+        blended = plain if opacity == 1 else cv2.addWeighted(band, 1 - opacity, plain[: len(band)], opacity, 0.01)
+        cv2.copyTo(blended[: len(band)], inside[top : top + rows], band)

@@ -1,0 +1,41 @@
+"""Numbers that no model can have are refused as a config is loaded, with key and value."""
+
+from pathlib import Path
+
+import pytest
+
+from mmagg.apis.config import load_config
+from mmagg.io.errors import InputError
+
+DEMO = 'configs/demo/{}_tiny_shapes.py'
+
+
+@pytest.mark.parametrize(
+    'config, key, value',
+    [
+        ('solo', 'mask_head.in_channels', -64),
+        ('solo', 'mask_head.in_channels', 0),
+        ('solo', 'mask_head.grids', (0,)),
+        ('solo', 'mask_head.grids', (1.5,)),
+        ('solo', 'neck.out_channels', 'many'),
+        ('solo', 'backbone.base_channels', 0),
+        ('solo', 'data_preprocessor.pad_size_divisor', 0),
+        ('aggmask', 'mask_head.aggregator.channels', True),
+        ('blendmask', 'mask_head.masks.attention_size', -3),
+        ('blendmask', 'mask_head.masks.mask_size', 0),
+        ('meinst', 'mask_head.masks.codec.num_codes', 'many'),
+    ],
+)
+def test_sizes(root: Path, config: str, key: str, value: object) -> None:
+    path = root / DEMO.format(config)
+    with pytest.raises(InputError) as error:
+        load_config(path, {f'model.{key}': value})
+    assert str(error.value) == f'config {path}: model.{key}={value!r}, where whole numbers from 1 are wanted'
+
+
+@pytest.mark.parametrize('key', ['test_cfg.score_thr', 'test_cfg.nms_pre', 'mask_head.loss_mask.loss_weight'])
+def test_numbers(root: Path, key: str) -> None:
+    path = root / DEMO.format('solo')
+    with pytest.raises(InputError, match=f"model.{key}='0,5', where a number is wanted"):
+        load_config(path, {f'model.{key}': '0,5'})
+    load_config(path, {f'model.{key}': 1})
