@@ -7,7 +7,7 @@ from copy import deepcopy
 from typing import Any
 
 from mmdet.evaluation import CocoMetric
-from mmdet.registry import HOOKS, METRICS
+from mmdet.registry import HOOKS, METRICS, OPTIMIZERS
 from mmengine.config import Config
 from tqdm import tqdm
 
@@ -38,6 +38,8 @@ def check_settings(cfg: Config, name: str, stages: Collection[str], *, main: boo
     Raises:
         InputError: names the setting, and what may stand there.
     """
+    if 'train' in stages:
+        _check_training(cfg, name)
     level = cfg.get('log_level', 'INFO')
     names = [key for key, number in logging._nameToLevel.items() if number]  # mmengine's; public from Python 3.11 on
     if level not in names and not (isinstance(level, int) and not isinstance(level, bool)):
@@ -49,10 +51,8 @@ def check_settings(cfg: Config, name: str, stages: Collection[str], *, main: boo
     for key in ('logger', 'checkpoint'):
         if hooks.get(key):
             _check_hook(f'config {name}: default_hooks.{key}', hooks[key])
-    if 'train' in stages:
-        _check_training(cfg, name)
-        if main and hooks.get('checkpoint'):
-            _tell_of_checkpoints(hooks['checkpoint'])
+    if 'train' in stages and main and hooks.get('checkpoint'):
+        _tell_of_checkpoints(hooks['checkpoint'])
 
 
 def _tell_of_checkpoints(hook: dict[str, Any]) -> None:
@@ -64,6 +64,23 @@ def _tell_of_checkpoints(hook: dict[str, Any]) -> None:
 
 
 def _check_training(cfg: Config, name: str) -> None:
+    """Refuse a config that lacks what a training, or its validation, needs."""
+    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
+        if not cfg.get(part):
+            raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
+    for length in ('max_epochs', 'max_iters', 'val_interval'):
+        value = cfg.train_cfg.get(length, 1)
+        if not isinstance(value, int | float) or value < 1:
+            raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
+    size = cfg.train_dataloader.get('batch_size', 1)
+    if size is not None and (not isinstance(size, int) or size < 1):
+        raise InputError(f'config {name}: train_dataloader.batch_size={size}, where a whole number from 1 is wanted')
+    optimizer = cfg.optim_wrapper.get('optimizer') or {}
+    kind, rate = optimizer.get('type'), optimizer.get('lr', 0)
+    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+        raise InputError(f'config {name}: optim_wrapper.optimizer.type={kind!r}: there is no such optimizer')
+    if isinstance(rate, str | list | tuple):  # 0,001 is a list on the command line
+        raise InputError(f'config {name}: optim_wrapper.optimizer.lr={rate}, where a number such as 0.001 is wanted')
     given = [part for part in VALIDATION if cfg.get(part) is not None]
     if given and len(given) < len(VALIDATION):
         missing = ', '.join(part for part in VALIDATION if part not in given)

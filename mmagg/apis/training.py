@@ -5,7 +5,6 @@ from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
 
-from mmdet.registry import OPTIMIZERS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -22,7 +21,7 @@ from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
 from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model, starting_weights
-from mmagg.apis.runner_settings import check_settings
+from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -95,28 +94,29 @@ def train(
     """
     secure_loading(trust=trust_checkpoint)
     name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
-    _check_parts(cfg, name, val_loss=val_loss)
-    main = is_main(launcher)
+    main, options = is_main(launcher), {*(cfg_options or ())}
     check_settings(cfg, name, ('train', 'val'), main=main)
-    kept = partial(options_kept, cfg, {*(cfg_options or ())} - {'resume'})  # which says the same as the argument
-    with kept():
+    if val_loss and not cfg.get('val_dataloader'):
+        raise InputError(f'--val-loss: config {name} has no validation ({", ".join(VALIDATION)})')
+    kept = options - {'resume'}  # which says the same as the argument
+    with options_kept(cfg, kept):
         cfg.launcher = launcher
         work_dir = set_work_dir(cfg, name, work_dir)
         if amp:
             enable_amp(cfg)
         if seed is not None:
             cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
+    if tensorboard:
+        _use_tensorboard(cfg)
     with locked(work_dir, '--work-dir') if main else nullcontext():
-        with kept():
+        with options_kept(cfg, kept):
             checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
-            if checkpoint is not None and seed is None and 'randomness.seed' not in (cfg_options or {}):
+            if checkpoint is not None and seed is None and 'randomness.seed' not in options:
                 _use_seed_of(cfg, checkpoint)
         if main:
             weights = starting_weights(cfg) if overwrite else []
             keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
             keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
-        if tensorboard:
-            _use_tensorboard(cfg)
         fresh = checkpoint is None and cfg.get('load_from')
         if allow_partial and not fresh:
             raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
@@ -128,50 +128,43 @@ def train(
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
         prepare_model(cfg, launcher)
         pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
-        name_run(cfg)
-        if 'mask_format' in (cfg.model.get('test_cfg') or {}):
-            draw_rle(cfg)
         start_processes(cfg, launcher)
         start = StartHook(overwrite=overwrite)
         with left_alone(work_dir, started=lambda: start.started, main=main):
-            runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
-            runner.register_hook(start)
-            model = bare_model(runner)
-            if 'model.test_cfg.mask_format' not in (cfg_options or {}):
-                return_rle(model)  # for validation
-            if compile:
-                compile_parts(model)
-            if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
-                load_weights(model, checkpoint, cfg.load_from)
-                _compare_classes(runner, checkpoint_classes(checkpoint), cfg.load_from)
-            if pretrained is not None:
-                runner.register_hook(pretrained)
+            runner = _runner(cfg, checkpoint, as_rle='model.test_cfg.mask_format' not in options, compile=compile)
+            for hook in filter(None, (start, pretrained)):
+                runner.register_hook(hook)
             _watch(runner, val_loss=val_loss)
             _run(runner, start)
         end_processes()
         return work_dir
 
 
-def _check_parts(cfg: Config, name: str, *, val_loss: bool) -> None:
-    """Refuse a config that lacks what a training, or its validation, needs."""
-    for part in ('train_dataloader', 'train_cfg', 'optim_wrapper'):
-        if not cfg.get(part):
-            raise InputError(f'config {name}: no `{part}`, so it cannot be trained')
-    for length in ('max_epochs', 'max_iters', 'val_interval'):
-        value = cfg.train_cfg.get(length, 1)
-        if not isinstance(value, int | float) or value < 1:
-            raise InputError(f'config {name}: train_cfg.{length}={value}, where a number from 1 is wanted')
-    size = cfg.train_dataloader.get('batch_size', 1)
-    if size is not None and (not isinstance(size, int) or size < 1):
-        raise InputError(f'config {name}: train_dataloader.batch_size={size}, where a whole number from 1 is wanted')
-    optimizer = cfg.optim_wrapper.get('optimizer') or {}
-    kind, rate = optimizer.get('type'), optimizer.get('lr', 0)
-    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
-        raise InputError(f'config {name}: optim_wrapper.optimizer.type={kind!r}: there is no such optimizer')
-    if isinstance(rate, str | list | tuple):  # 0,001 is a list on the command line
-        raise InputError(f'config {name}: optim_wrapper.optimizer.lr={rate}, where a number such as 0.001 is wanted')
-    if val_loss and not cfg.get('val_dataloader'):
-        raise InputError(f'--val-loss: config {name} has no validation (val_dataloader, val_cfg, val_evaluator)')
+def _runner(cfg: Config, checkpoint: dict | None, *, as_rle: bool, compile: bool) -> TrainingRunner:
+    """The runner of a config, its model with the weights of the checkpoint that the training goes on from.
+
+    Args:
+        cfg: the whole config.
+        checkpoint: as of `_resume`.
+        as_rle: let the model return RLE masks in validations, if it can.
+        compile: compile the model's parts.
+
+    Raises:
+        InputError: the checkpoint does not fit the model or the data.
+    """
+    name_run(cfg)
+    if 'mask_format' in (cfg.model.get('test_cfg') or {}):
+        draw_rle(cfg)
+    runner = TrainingRunner.from_cfg(FormattedConfig.of(cfg))
+    model = bare_model(runner)
+    if as_rle:
+        return_rle(model)
+    if compile:
+        compile_parts(model)
+    if checkpoint is not None:  # mmengine resumes with whatever part of the weights happens to fit
+        load_weights(model, checkpoint, cfg.load_from)
+        _compare_classes(runner, checkpoint_classes(checkpoint), cfg.load_from)
+    return runner
 
 
 def _use_tensorboard(cfg: Config) -> None:

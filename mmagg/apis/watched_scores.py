@@ -7,12 +7,11 @@ from mmdet.evaluation import CocoMetric
 from mmdet.registry import METRICS
 from mmengine.config import Config
 
+from mmagg.apis.runner_settings import VALIDATION
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.engine.watched_scores import LOSSES, refuse_unknown
 from mmagg.evaluation.coco_scores import AP_NAMES, NAMES
 from mmagg.io.errors import InputError
-
-VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
 
 
 def check_watched_scores(cfg: Config, name: str, *, val_loss: bool) -> None:
