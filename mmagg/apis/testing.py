@@ -19,8 +19,8 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, require_fit, secure_loading
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import check_options, load_config, name_of, name_run, options_kept, set_work_dir
-from mmagg.apis.config_files import base_files
+from mmagg.apis.config import base_files, load_config, name_of, name_run, set_work_dir
+from mmagg.apis.config_options import check_options, options_kept
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference

@@ -12,8 +12,8 @@ from mmagg.apis.amp import enable_amp
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, named, secure_loading
 from mmagg.apis.checkpoint_parts import check_resumable
 from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import load_config, name_of, name_run, options_kept, set_work_dir
-from mmagg.apis.config_files import base_files
+from mmagg.apis.config import base_files, load_config, name_of, name_run, set_work_dir
+from mmagg.apis.config_options import options_kept
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle

@@ -50,8 +50,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Predict and measure, print the table and write the files."""
-    from mmagg.apis.config import load_config
-    from mmagg.apis.config_files import base_files
+    from mmagg.apis.config import base_files, load_config
     from mmagg.apis.data import data_files
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError

@@ -37,8 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Search, print the table and write the files."""
-    from mmagg.apis.config import load_config, set_work_dir
-    from mmagg.apis.config_files import base_files
+    from mmagg.apis.config import base_files, load_config, set_work_dir
     from mmagg.apis.data import data_files
     from mmagg.experiments.mask_voting import mask_voting
     from mmagg.io.files import check_folder

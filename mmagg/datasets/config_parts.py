@@ -1,12 +1,9 @@
 """Parts of a config: all that is inside one, and the class that one names."""
 
 from collections.abc import Iterator
-from reprlib import repr as shortened
 from typing import Any
 
 from mmengine.config import Config
-
-from mmagg.io.errors import InputError
 
 
 def parts(part: Any, key: str = '') -> Iterator[tuple[str, Any]]:
@@ -29,19 +26,3 @@ def type_name(part: Any) -> str:
     """The name, without a scope, of the class that a part gives as its ``type``, itself or by name; '' without one."""
     kind = part.get('type', '') if isinstance(part, dict) else ''
     return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).rpartition('.')[2]
-
-
-def check_types(cfg: Config, name: str) -> None:
-    """Refuse a config with a part whose ``type`` names no class: it is empty, a number or a list.
-
-    Args:
-        cfg: the config.
-        name: its name in the message.
-
-    Raises:
-        InputError: names the part.
-    """
-    for key, part in dicts(cfg):
-        kind = part.get('type', dict)
-        if not (kind if isinstance(kind, str) else callable(kind)):
-            raise InputError(f'config {name}: {key}.type is {shortened(kind)}, where the name of a class is wanted')

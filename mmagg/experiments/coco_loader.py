@@ -12,7 +12,8 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
-from mmagg.apis.config import load_config, options_kept
+from mmagg.apis.config import load_config
+from mmagg.apis.config_options import options_kept
 from mmagg.apis.data import check_data, use_coco_folder
 from mmagg.apis.inference import ask_for_rle
 from mmagg.datasets.findings import Findings

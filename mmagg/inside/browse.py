@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmagg.apis.config import load_config
-from mmagg.apis.config_files import base_files
+from mmagg.apis.config import base_files, load_config
 from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.datasets.image_errors import FAILURES, unusable
 from mmagg.inside.pipeline_view import PipelineView

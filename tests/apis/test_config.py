@@ -5,7 +5,8 @@ import pytest
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-from mmagg.apis.config import check_options, load_config, name_run, options_kept, set_work_dir
+from mmagg.apis.config import load_config, name_run, set_work_dir
+from mmagg.apis.config_options import check_options, options_kept
 from mmagg.apis.inference import ask_for_rle
 from mmagg.io.errors import InputError
 

@@ -9,7 +9,8 @@ import mmengine.runner
 import pytest
 from mmengine.config import Config
 
-from mmagg.apis.config import check_options, load_config
+from mmagg.apis.config import load_config
+from mmagg.apis.config_options import check_options
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.io.errors import InputError
 

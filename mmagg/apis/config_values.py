@@ -1,11 +1,12 @@
-"""Numbers in the config of a model that no model can have, found before one is built: it would be wrong much later."""
+"""Values in a config that nothing can be built from, found before anything is: it would go wrong much later."""
 
 from collections.abc import Iterator
+from reprlib import repr as shortened
 from typing import Any
 
 from mmengine.config import Config
 
-from mmagg.datasets.config_parts import parts
+from mmagg.datasets.config_parts import dicts, parts
 from mmagg.io.errors import InputError
 
 # Keys of mmdet's and our own modules. What is 0 or negative there ends in divisions by zero, also in compiled code.
@@ -26,6 +27,22 @@ SIZES = {
     'strides',
 }
 NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
+
+
+def check_types(cfg: Config, name: str) -> None:
+    """Refuse a config with a part whose ``type`` names no class: it is empty, a number or a list.
+
+    Args:
+        cfg: the config.
+        name: its name in the message.
+
+    Raises:
+        InputError: names the part.
+    """
+    for key, part in dicts(cfg):
+        kind = part.get('type', dict)
+        if not (kind if isinstance(kind, str) else callable(kind)):
+            raise InputError(f'config {name}: {key}.type is {shortened(kind)}, where the name of a class is wanted')
 
 
 def check_model_numbers(cfg: Config, name: str) -> None:
