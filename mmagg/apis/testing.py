@@ -12,9 +12,8 @@ from mmdet.evaluation import CocoMetric
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import print_log
 from mmengine.runner import Runner
-from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weights, require_fit, secure_loading
@@ -31,16 +30,17 @@ from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.bare_model import bare_model
+from mmagg.engine.brief_runner import BriefRunner
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.first_step import FirstStepHook
 from mmagg.engine.formatted_config import FormattedConfig
-from mmagg.engine.log_lines import LogLines, brief_console
+from mmagg.engine.log_lines import LogLines
 from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import check_images
 from mmagg.evaluation.results import CocoResults, PickledResults
-from mmagg.io.errors import EXPECTED, InputError, building, check_fraction, one_line
+from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
 from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
@@ -204,16 +204,7 @@ def _runner_for_testing(cfg: Config) -> Runner:
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 
-class _TestRunner(Runner):
-    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, see `brief_console`."""
-        return brief_console(super().build_logger(*args, **kwargs))
-
-    def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, or say in one line why that is impossible."""
-        with building():
-            return super().build_model(model)
-
+class _TestRunner(BriefRunner):
     def dump_config(self) -> None:
         """Leave the config in the work dir as training wrote it: this one has no training and may be wrapped."""
 

@@ -5,23 +5,22 @@ from typing import Any
 
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.logging import MMLogger
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor, nn
+from torch import Tensor
 
+from mmagg.engine.brief_runner import BriefRunner
 from mmagg.engine.draws import draw_by_place, placed
-from mmagg.engine.log_lines import brief_console
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
-from mmagg.io.errors import EXPECTED, InputError, building, one_line
+from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.files import written_whole
 from mmagg.io.partial import remove_temporary
 from mmagg.io.run_folder import being_replaced, remove_run
 
 
-class TrainingRunner(Runner):
-    """mmengine's Runner, with `WholeCheckpointHook` in place of CheckpointHook, and `PlacedSampler` around the sampler.
+class TrainingRunner(BriefRunner):
+    """A Runner with `WholeCheckpointHook` in place of CheckpointHook, and `PlacedSampler` around the sampler.
 
     A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
@@ -41,15 +40,6 @@ class TrainingRunner(Runner):
         loop = super().build_train_loop(loop)
         draw_by_place(loop.dataloader.dataset)
         return loop
-
-    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """Build the logger, see `brief_console`."""
-        return brief_console(super().build_logger(*args, **kwargs))
-
-    def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the model, or say in one line why that is impossible."""
-        with building():
-            return super().build_model(model)
 
     def load_or_resume(self) -> None:
         """Load the checkpoint that the training starts from.
