@@ -23,7 +23,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
 from mmagg.apis import torch_files
-from mmagg.apis.checkpoint_parts import check_meta
+from mmagg.apis.checkpoint_parts import check_meta, check_state, drop_config_texts
 from mmagg.apis.file_handlers import read_data_only
 from mmagg.apis.origins import conversion, converter_hint
 from mmagg.apis.pretrained import SCHEMES, load_from_web
@@ -141,18 +141,10 @@ def load_checkpoint(source: str | Path) -> dict:
         raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
     state, meta = _weights(content), content.get('meta') if isinstance(content, dict) else None
     meta = {} if meta is None else meta  # a tensor is neither true nor false
-    wrong = next((key for key, value in state.items() if not isinstance(value, torch.Tensor)), None) if state else None
-    if not state or wrong is not None:
-        kind = '' if wrong is None else f': {str(wrong)[:80]} is a {type(state[wrong]).__name__}'
-        raise InputError(f'checkpoint {source}: no state_dict of tensors in it{kind}')
-    nameless = next((key for key in state if not isinstance(key, str)), None)
-    if nameless is not None:
-        raise InputError(
-            f'checkpoint {source}: state_dict has a key of type {type(nameless).__name__}, which is no name'
-        )
     with named(source):
+        check_state(state)
         check_meta(meta)
-    torch_files.drop_config_texts(content)  # also where another loader read it
+    drop_config_texts(content)  # also where another loader read it
     state = {re.sub(r'^module\.', '', key): value for key, value in state.items()}
     _warn_of_non_finite(state, source)
     return {**(content if 'state_dict' in content else {}), 'state_dict': state, 'meta': meta}

@@ -1,13 +1,40 @@
-"""The parts of a checkpoint beside its weights: of the types that those who read them rely on."""
+"""The parts of a checkpoint: of the types that those who read them rely on, and without text to execute."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
+from torch import Tensor
 
 from mmagg.io.errors import InputError
 
 NUMBERS = int | float
+# What mmengine takes for the text of a config, to execute it.
+CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub', 'runtime_info', 'cfg'))
+
+
+def check_state(state: Any) -> None:
+    """Refuse weights that are not tensors by name.
+
+    Raises:
+        InputError: names the first that is not.
+    """
+    wrong = next((key for key, value in state.items() if not isinstance(value, Tensor)), None) if state else None
+    if not state or wrong is not None:
+        kind = '' if wrong is None else f': {str(wrong)[:80]} is a {type(state[wrong]).__name__}'
+        raise InputError(f'no state_dict of tensors in it{kind}')
+    check_names(state)
+
+
+def check_names(state: dict) -> None:
+    """Refuse weights of which one has another name than text; what they are is not looked at.
+
+    Raises:
+        InputError: says what stands there.
+    """
+    nameless = next((key for key in state if not isinstance(key, str)), None)
+    if nameless is not None:
+        raise InputError(f'state_dict has a key of type {type(nameless).__name__}, which is no name')
 
 
 def check_meta(meta: Any) -> None:
@@ -62,6 +89,16 @@ def check_resumable(checkpoint: Mapping[str, Any]) -> None:
                 _require(schedule, dict, f'{place}.{number}')
     if 'ema_state_dict' in checkpoint:
         _require(checkpoint['ema_state_dict'], dict, 'ema_state_dict')
+
+
+def drop_config_texts(content: dict) -> None:
+    """Forget the configs in a checkpoint, in place: mmengine would execute them, for one when it resumes a training."""
+    for *places, key in CONFIG_TEXTS:
+        part = content
+        for place in places:
+            part = part.get(place) if isinstance(part, dict) else None
+        if isinstance(part, dict):
+            part.pop(key, None)
 
 
 def _check_log(hub: Any) -> None:

@@ -16,6 +16,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from torch import Tensor
 
+from mmagg.apis.checkpoint_parts import check_names, drop_config_texts
 from mmagg.io.errors import InputError
 from mmagg.io.numpy_pickles import NAMES, Array, StandIn, rebuilt
 from mmagg.io.safe_pickle import CONTAINERS, SIMPLE, DataUnpickler
@@ -23,8 +24,6 @@ from mmagg.io.safe_pickle import CONTAINERS, SIMPLE, DataUnpickler
 PACKED = 10  # how many times its own size a file may unpack to; torch.save does not compress
 PICKLES = 5  # of a file in the format before PyTorch 1.6
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
-# What mmengine takes for the text of a config, to execute it.
-CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub', 'runtime_info', 'cfg'))
 
 
 class History(StandIn):
@@ -114,7 +113,7 @@ class _Look(DataUnpickler):
     dispatch = DataUnpickler.dispatch | {pickle.BUILD[0]: load_build}
 
 
-# Functions of torch._utils that make tensors of numbers, and of a kind that `after` names with its place.
+# Functions of torch._utils that make tensors of numbers, and of a kind that `completed` names with its place.
 REBUILD = {
     f'_rebuild_{kind}'
     for kind in (
@@ -138,14 +137,14 @@ def read(file: BinaryIO, map_location: Any) -> dict:
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    before(file, size)
+    look_through(file, size)
     file.seek(0)
     with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in ALLOWED.items()]):
         content = torch.load(file, map_location=map_location, weights_only=True)
-    return after(content, size)
+    return completed(content, size)
 
 
-def before(file: BinaryIO, size: int) -> None:
+def look_through(file: BinaryIO, size: int) -> None:
     """Refuse a file that `torch.load` should not see.
 
     Args:
@@ -174,7 +173,7 @@ def before(file: BinaryIO, size: int) -> None:
                     _Look(part).load()
 
 
-def after(content: Any, size: int) -> Any:
+def completed(content: Any, size: int) -> Any:
     """What `torch.load` has read, without stand-ins, and without text that mmengine would execute.
 
     Args:
@@ -196,20 +195,8 @@ def after(content: Any, size: int) -> Any:
     state = content.get('state_dict', {})
     if not isinstance(state, dict):
         raise InputError(f'no state_dict of tensors in it, but a {type(state).__name__}')
-    nameless = next((key for key in state if not isinstance(key, str)), None)
-    if nameless is not None:
-        raise InputError(f'state_dict has a key of type {type(nameless).__name__}, which is no name')
-    return drop_config_texts(content)
-
-
-def drop_config_texts(content: Any) -> Any:
-    """Forget the configs in a checkpoint, in place: mmengine would execute them, for one when it resumes a training."""
-    for *places, key in CONFIG_TEXTS:
-        part = content
-        for place in places:
-            part = part.get(place) if isinstance(part, dict) else None
-        if isinstance(part, dict):
-            part.pop(key, None)
+    check_names(state)
+    drop_config_texts(content)
     return content
 
 
