@@ -21,7 +21,7 @@ from mmagg.apis.hardware import usable_device
 from mmagg.datasets.image_errors import unusable
 from mmagg.io.errors import InputError, building
 from mmagg.io.images import bgr_image, read_image
-from mmagg.models.postprocess import encode_region_masks
+from mmagg.models.postprocess import encode_roi_masks
 from mmagg.visualization.rle_visualizer import RLEVisualizer
 
 
@@ -50,7 +50,7 @@ def load_model(
     with building():
         model = revert_sync_batchnorm(MODELS.build(config.model))
     load_weights(model, content, checkpoint)
-    encode_region_masks(model)
+    encode_roi_masks(model)
     model.cfg = config
     model.dataset_meta = {'classes': checkpoint_classes(content) or _classes_of(config, number_of_classes(model))}
     return for_inference(model.to(device).eval())

@@ -3,7 +3,7 @@
 from mmagg.models.postprocess.boxed_mask_post_processor import BoxedMaskPostProcessor, DetectedBoxes
 from mmagg.models.postprocess.mask_post_processor import CandidateMasks, MaskPostProcessor
 from mmagg.models.postprocess.nms import MaskNMS, MatrixNMS
-from mmagg.models.postprocess.region_masks import encode_region_masks
+from mmagg.models.postprocess.roi_masks import encode_roi_masks
 from mmagg.models.postprocess.voting import MaskVoting
 
 __all__ = [
@@ -14,5 +14,5 @@ __all__ = [
     'MaskPostProcessor',
     'MaskVoting',
     'MatrixNMS',
-    'encode_region_masks',
+    'encode_roi_masks',
 ]

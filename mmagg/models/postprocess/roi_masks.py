@@ -1,4 +1,4 @@
-"""RLE masks from mmdet's mask heads on regions: Mask R-CNN, Cascade Mask R-CNN, HTC, ....
+"""RLE masks from mmdet's RoI mask heads: those of Mask R-CNN, Cascade Mask R-CNN, HTC, ...
 
 Shape shorthand: N masks, C classes, (r, r) mask size in a box, (H, W) original image.
 """
@@ -15,8 +15,8 @@ from mmagg.ops import chunk_size, masks_to_rle
 CHUNK_BYTES = 64 * 2**20
 
 
-def encode_region_masks(model: nn.Module) -> None:
-    """Let a built model's mask heads on regions return RLE, N dicts, instead of (N, H, W) bool; in place.
+def encode_roi_masks(model: nn.Module) -> None:
+    """Let the RoI mask heads of a built model return RLE, N dicts, instead of (N, H, W) bool; in place.
 
     Masks are pasted as before, but a few at a time: all of a large image fill the memory.
     """

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmagg.models.postprocess import encode_region_masks, region_masks
+from mmagg.models.postprocess import encode_roi_masks, roi_masks
 from mmagg.ops import rle_to_masks
 
 SIZE = (60, 90)
@@ -32,10 +32,10 @@ def predict(model: nn.ModuleList, *, boxes: int, rescale: bool) -> InstanceData:
 @pytest.mark.parametrize('rescale', [True, False])
 @pytest.mark.parametrize('chunk', [1, 3 * SIZE[0] * SIZE[1], 2**30])
 def test_the_same_masks_and_boxes_come_as_rle(rescale: bool, chunk: int, monkeypatch) -> None:
-    monkeypatch.setattr(region_masks, 'CHUNK_BYTES', chunk)
+    monkeypatch.setattr(roi_masks, 'CHUNK_BYTES', chunk)
     model = nn.ModuleList([FCNMaskHead(num_classes=3, num_convs=1)])
     encoding = deepcopy(model)
-    encode_region_masks(encoding)
+    encode_roi_masks(encoding)
     for boxes in (0, 1, 7):
         want = predict(model, boxes=boxes, rescale=rescale)
         found = predict(deepcopy(encoding), boxes=boxes, rescale=rescale)
