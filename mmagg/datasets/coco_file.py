@@ -219,13 +219,9 @@ def check_loadable(content: CocoFile) -> None:
         InputError: the message names the first entry that is not so, or two annotations of one id.
     """
     check_annotations(content)
-    for part, kind, entries in (
-        ('images', 'image', content.images),
-        ('annotations', 'annotation', content.annotations),
-        ('categories', 'category', content.categories),
-    ):
+    for part, kind in (('images', 'image'), ('annotations', 'annotation'), ('categories', 'category')):
         keys = NEEDED[part].keys() - {'iscrowd'}  # of which mmdet has a default
-        for place, entry in enumerate(entries):
+        for place, entry in enumerate(getattr(content, part)):
             if key := unusable_key(part, entry, keys):
                 what = f'has no usable "{key}"' if key in entry else f'has no "{key}"'
                 raise InputError(f'{content.path} is not COCO format: {kind} {place} {what}')
