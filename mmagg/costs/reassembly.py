@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware, usable_device
 from mmagg.costs.timing import clocked, compare, heading
-from mmagg.ops import reassemble_down, reassemble_up, reassembly
+from mmagg.ops import reassemble_down, reassemble_up, reassembly_choice
 
 CHANNELS, K, STEP = 256, 5, 2  # A2-FPN's
 LEVELS = {'P2': 4, 'P3': 8, 'P4': 16, 'P5': 32}  # and their strides
@@ -88,7 +88,7 @@ def forms(op: str, device: torch.device, dtype: torch.dtype) -> dict[str, Form]:
 
 def absent(device: torch.device) -> dict[str, str]:
     """Backends that cannot run, and why."""
-    reasons = {name: reassembly.objection(name, device, torch.float32, 0) for name in ('triton', 'mmcv')}
+    reasons = {name: reassembly_choice.objection(name, device, torch.float32, 0) for name in ('triton', 'mmcv')}
     return {name: reason for name, reason in reasons.items() if reason}
 
 

@@ -19,8 +19,8 @@ from mmagg.ops.mask_resize import (
 )
 from mmagg.ops.mask_voting import mask_voting
 from mmagg.ops.mask_windows import MaskWindows, write_windows
-from mmagg.ops.reassembly import backends as reassembly_backends
 from mmagg.ops.reassembly import reassemble_down, reassemble_up
+from mmagg.ops.reassembly_choice import backends as reassembly_backends
 from mmagg.ops.rle import masks_to_rle, rle_to_masks, windows_to_rle
 from mmagg.ops.roi_pool import roi_pool
 

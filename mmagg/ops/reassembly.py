@@ -18,8 +18,6 @@ environment variable MMAGG_REASSEMBLY or the argument `backend` force one.
 Shape shorthand: B images, C channels, k kernel side, g groups, (H, W) size of x, (h, w) size of the grid of kernels.
 """
 
-import os
-from functools import cache
 from math import isqrt
 
 import torch
@@ -27,9 +25,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mmagg.ops import reassembly_mmcv, reassembly_torch
-
-VARIABLE = 'MMAGG_REASSEMBLY'
-NAMES = ('triton', 'mmcv', 'torch')  # in the order of preference on CUDA
+from mmagg.ops.reassembly_choice import choose_backend
 
 
 def reassemble_up(x: Tensor, kernels: Tensor, *, scale: int = 2, groups: int = 1, backend: str | None = None) -> Tensor:
@@ -122,77 +118,6 @@ def _check(x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, gra
     output = *x.shape[:2], scale * grid[0], scale * grid[1]
     if grad is not None and (tuple(grad.shape) != output or grad.device != x.device):
         raise ValueError(f'a gradient of {tuple(grad.shape)} on {grad.device} for a result of {output} on {x.device}')
-
-
-# Choosing a backend
-
-
-def choose_backend(device: torch.device, dtype: torch.dtype, backend: str | None = None, *, masks: int = 0) -> str:
-    """The backend that computes a reassembly.
-
-    Args:
-        device: of the inputs.
-        dtype: that both inputs fit into.
-        backend: the one to take; by default what MMAGG_REASSEMBLY names, else the best that can run.
-        masks: what mmcv would need; see `reassembly_mmcv.number_of_masks`.
-
-    Returns:
-        'triton', 'mmcv' or 'torch'.
-
-    Raises:
-        ValueError: unknown backend.
-        RuntimeError: the backend that was asked for cannot run.
-    """
-    source = 'backend=' if backend else f'{VARIABLE}='
-    backend = backend or os.environ.get(VARIABLE)
-    if not backend:
-        names = NAMES if device.type == 'cuda' else ('torch',)
-        return next(name for name in names if objection(name, device, dtype, masks) is None)
-    if backend not in NAMES:
-        raise ValueError(f'{source}{backend}: there is no such backend of reassembly; choose from {", ".join(NAMES)}')
-    if device.type == 'meta':  # nothing is computed
-        return 'torch'
-    reason = objection(backend, device, dtype, masks)
-    if reason:
-        raise RuntimeError(f'{source}{backend} cannot run here: {reason}')
-    return backend
-
-
-def objection(name: str, device: torch.device, dtype: torch.dtype, masks: int) -> str | None:
-    """The reason why a backend cannot run (arguments as of `choose_backend`), and what to do; None if it can."""
-    if name == 'torch':
-        return None
-    if dtype == torch.float64:
-        return 'it computes in float32; take backend torch for float64'
-    if name == 'mmcv':
-        return reassembly_mmcv.objection(device, masks)
-    problem = triton_problem()
-    if problem:
-        return problem
-    from mmagg.ops import reassembly_triton
-
-    return reassembly_triton.objection(device)
-
-
-@cache
-def triton_problem() -> str | None:
-    """The reason why Triton cannot be imported; None if it can."""
-    try:
-        from mmagg.ops import reassembly_triton  # noqa: F401
-    except Exception as error:  # a broken installation may raise anything
-        return ' '.join(f'{type(error).__name__}: {error}'.split())
-    return None
-
-
-def backends() -> str:
-    """The backend that runs on each device of this machine, in words, for tools/doctor.py."""
-    found = []
-    for name, device in (('the CPU', 'cpu'), ('CUDA', 'cuda')):
-        try:
-            found.append(f'{choose_backend(torch.device(device), torch.float32)} on {name}')
-        except (RuntimeError, ValueError) as error:
-            found.append(f'none on {name} ({error})')
-    return ', '.join(found)
 
 
 # The ops: opaque to torch.compile, and with shapes alone on PyTorch's meta device

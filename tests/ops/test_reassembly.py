@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from reassembly_cases import CASES, DOWN, LAYOUTS, UP, agrees, inputs, naive, reassemble
 from torch import Tensor
 
-from mmagg.ops import reassemble_down, reassembly
+from mmagg.ops import reassemble_down, reassembly_choice
 
 # The definition
 
@@ -150,7 +150,7 @@ def test_keeps_its_inputs_only(steps: tuple[int, int]) -> None:
 @pytest.mark.parametrize('steps', [UP, DOWN])
 def test_on_cuda(backend: str, steps: tuple[int, int]) -> None:
     device = torch.device('cuda')
-    reason = reassembly.objection(backend, device, torch.float32, 0)
+    reason = reassembly_choice.objection(backend, device, torch.float32, 0)
     if reason:
         pytest.skip(reason)
     x, kernels = inputs(5, steps, 2, (9, 10), channels=64, dtype=torch.float32, device=device)

@@ -9,7 +9,7 @@ import torch
 from reassembly_cases import DOWN, LAYOUTS, UP, inputs, reassemble
 from torch import Tensor
 
-from mmagg.ops import BACKENDS, reassemble_down, reassemble_up, reassembly, reassembly_mmcv
+from mmagg.ops import BACKENDS, reassemble_down, reassemble_up, reassembly_choice, reassembly_mmcv
 
 
 def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,21 +47,21 @@ def test_mistakes_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_best_backend_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = set()
-    monkeypatch.setattr(reassembly, 'objection', lambda name, *_: 'broken' if name in broken else None)
+    monkeypatch.setattr(reassembly_choice, 'objection', lambda name, *_: 'broken' if name in broken else None)
     cuda, cpu = torch.device('cuda'), torch.device('cpu')
-    assert reassembly.choose_backend(cpu, torch.float32) == 'torch'
+    assert reassembly_choice.choose_backend(cpu, torch.float32) == 'torch'
     for name in ('triton', 'mmcv', 'torch'):
-        assert reassembly.choose_backend(cuda, torch.float32) == name
+        assert reassembly_choice.choose_backend(cuda, torch.float32) == name
         broken.add(name)
 
 
 def test_float64_and_what_mmcv_cannot_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reassembly, 'triton_problem', lambda: 'not installed')
+    monkeypatch.setattr(reassembly_choice, 'triton_problem', lambda: 'not installed')
     monkeypatch.setattr(reassembly_mmcv, '_problem', lambda: None)
     cuda = torch.device('cuda')
-    assert reassembly.choose_backend(cuda, torch.float16, masks=36) == 'mmcv'
-    assert reassembly.choose_backend(cuda, torch.float16, masks=400) == 'torch'
-    assert reassembly.choose_backend(cuda, torch.float64, masks=36) == 'torch'
+    assert reassembly_choice.choose_backend(cuda, torch.float16, masks=36) == 'mmcv'
+    assert reassembly_choice.choose_backend(cuda, torch.float16, masks=400) == 'torch'
+    assert reassembly_choice.choose_backend(cuda, torch.float64, masks=36) == 'torch'
 
 
 def test_backends_are_told() -> None:
