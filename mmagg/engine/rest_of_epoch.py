@@ -3,7 +3,7 @@
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from mmagg.engine.draws import PlacedSampler
+from mmagg.engine.seeded_samples import SeededSampler
 
 
 class RestOfEpochHook(Hook):
@@ -28,6 +28,6 @@ class RestOfEpochHook(Hook):
         """Leave them out, in the first epoch."""
         batches = runner.train_dataloader.batch_sampler
         sampler = getattr(batches, 'sampler', None)
-        if self.had > 0 and isinstance(sampler, PlacedSampler):
-            sampler.leave_out([draw for batch in list(batches)[: self.had] for draw in batch])
+        if self.had > 0 and isinstance(sampler, SeededSampler):
+            sampler.leave_out([index for batch in list(batches)[: self.had] for index in batch])
         self.had = 0

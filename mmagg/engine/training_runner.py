@@ -11,7 +11,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor
 
 from mmagg.engine.brief_runner import BriefRunner
-from mmagg.engine.draws import draw_by_place, placed
+from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.files import written_whole
@@ -20,7 +20,7 @@ from mmagg.io.run_folder import being_replaced, remove_run
 
 
 class TrainingRunner(BriefRunner):
-    """A Runner with `WholeCheckpointHook` in place of CheckpointHook, and `PlacedSampler` around the sampler.
+    """A Runner with `WholeCheckpointHook` in place of CheckpointHook, and `SeededSampler` around the sampler.
 
     A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
@@ -36,9 +36,9 @@ class TrainingRunner(BriefRunner):
         """Build the loop, whose samples are a function of their places."""
         if isinstance(loop, BaseLoop):
             return loop
-        self._train_dataloader = placed(self._train_dataloader)
+        self._train_dataloader = with_seeded_sampler(self._train_dataloader)
         loop = super().build_train_loop(loop)
-        draw_by_place(loop.dataloader.dataset)
+        seed_samples(loop.dataloader.dataset)
         return loop
 
     def load_or_resume(self) -> None:

@@ -12,8 +12,8 @@ from mmengine.runner import Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
 from torch.utils.data import DataLoader
 
-from mmagg.engine import draws
-from mmagg.engine.draws import draw_by_place, placed
+from mmagg.engine import seeded_samples
+from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
 
 
 class Noise:
@@ -65,8 +65,8 @@ def loader(*, workers: int, seed: int = 0, sampler: dict, **settings: Any) -> Da
     config = dict(dataset=Joined(), batch_size=2, num_workers=workers, sampler=sampler, **settings)
     if workers:
         config |= dict(persistent_workers=True, disable_subprocess_warning=True)
-    result = Runner.build_dataloader(placed(config), seed=seed)
-    draw_by_place(result.dataset)
+    result = Runner.build_dataloader(with_seeded_sampler(config), seed=seed)
+    seed_samples(result.dataset)
     return result
 
 
@@ -122,7 +122,7 @@ def test_processes_share_the_draws_of_one(monkeypatch):
     [whole] = [epoch(loader(workers=0, **SAMPLERS['default']), 1)]
     shares = []
     for rank in (0, 1):
-        for module in ('mmagg.engine.draws', 'mmengine.dataset.sampler'):
+        for module in ('mmagg.engine.seeded_samples', 'mmengine.dataset.sampler'):
             monkeypatch.setattr(f'{module}.get_dist_info', lambda rank=rank: (rank, 2))
         shares.append([sample for batch in epoch(loader(workers=0, **SAMPLERS['default']), 1) for sample in batch])
     assert not set(shares[0]) & set(shares[1])
@@ -141,7 +141,7 @@ def test_what_is_no_index_is_handed_on():
         def __getitem__(self, index: Any) -> Any:
             return index
 
-    assert draws.samples(Pairs(1), [(0, 1), draws.Draw.at((0, 0, 0), 5), 7]) == [(0, 1), 5, 7]
+    assert seeded_samples.samples(Pairs(1), [(0, 1), seeded_samples.SeededIndex.at((0, 0, 0), 5), 7]) == [(0, 1), 5, 7]
 
 
 STEPS = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations', with_bbox=True, with_mask=True)]
@@ -169,8 +169,8 @@ def test_images_that_are_mixed_of_several(shapes_folder):
         for dataset in (joined, repeated):
             mixed = dict(type='MultiImageMixDataset', dataset=dataset, pipeline=MIXED)
             settings = dict(dataset=mixed, batch_size=2, num_workers=workers, disable_subprocess_warning=True)
-            made = Runner.build_dataloader(placed({**settings, **SAMPLERS['default']}), seed=0)
-            draw_by_place(made.dataset)
+            made = Runner.build_dataloader(with_seeded_sampler({**settings, **SAMPLERS['default']}), seed=0)
+            seed_samples(made.dataset)
             seen.append([image.sum().item() for batch in made for image in batch['inputs']])
     assert seen[0] == seen[1] == seen[2] == seen[3]
     assert len(set(seen[0])) == 8  # of four images

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Sampler
 from mmagg.engine.random_numbers import ORDER, SAMPLE, seed_all
 
 
-class Draw(int):
+class SeededIndex(int):
     """An index into a data set, with the place of its draw.
 
     Attributes:
@@ -26,15 +26,15 @@ class Draw(int):
     place: tuple[int, int, int]
 
     @classmethod
-    def at(cls, place: tuple[int, int, int], index: int) -> 'Draw':
+    def at(cls, place: tuple[int, int, int], index: int) -> 'SeededIndex':
         """An index that is drawn at a place."""
         draw = cls(index)
         draw.place = place
         return draw
 
 
-class PlacedSampler(Sampler):
-    """A sampler's indices, in its order, as draws.
+class SeededSampler(Sampler):
+    """A sampler's indices, in its order, with their places.
 
     What the sampler itself draws while it goes on depends on the place alone as well.
     """
@@ -60,7 +60,7 @@ class PlacedSampler(Sampler):
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         rank, world = get_dist_info()
         indices = iter(self.sampler)
         while True:
@@ -72,11 +72,11 @@ class PlacedSampler(Sampler):
             self.count += 1
             if place in self.left_out:
                 continue
-            yield Draw.at(place, index) if isinstance(index, int) else index  # frames of videos are pairs
+            yield SeededIndex.at(place, index) if isinstance(index, int) else index  # frames of videos are pairs
 
-    def leave_out(self, draws: Iterable[Draw]) -> None:
-        """Begin the epoch again, without some of its draws: batch samplers make the other batches of the others."""
-        self.left_out = {draw.place for draw in draws}
+    def leave_out(self, indices: Iterable[SeededIndex]) -> None:
+        """Begin the epoch again, without some of its indices: batch samplers make the other batches of the others."""
+        self.left_out = {index.place for index in indices}
         self.set_epoch(self.epoch)
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,12 +90,12 @@ class PlacedSampler(Sampler):
         self.count = number
 
 
-def placed(loader: dict) -> dict:
-    """The config of a data loader, its sampler a `PlacedSampler`."""
-    return {**loader, 'sampler': dict(type=PlacedSampler, sampler=loader['sampler'])}
+def with_seeded_sampler(loader: dict) -> dict:
+    """The config of a data loader, its sampler a `SeededSampler`."""
+    return {**loader, 'sampler': dict(type=SeededSampler, sampler=loader['sampler'])}
 
 
-def draw_by_place(dataset: Dataset) -> None:
+def seed_samples(dataset: Dataset) -> None:
     """Let loaders make a data set's samples with the random numbers of their places; in place.
 
     PyTorch's loaders call ``__getitems__`` of a data set that has it. A wrapper would hide the data set from hooks that
@@ -108,7 +108,7 @@ def samples(dataset: Dataset, indices: Sequence[Any]) -> list[Any]:
     """The samples of a batch, each draw with its own random numbers."""
     made = []
     for index in indices:
-        if isinstance(index, Draw):
+        if isinstance(index, SeededIndex):
             seed_all(SAMPLE, *index.place)
             index = int(index)
         made.append(dataset[index])
