@@ -13,13 +13,12 @@ import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
-from mmagg.ops.rle_lengths import run_lengths
 from mmagg.ops.stage import stage
-
-SHORT = 50  # pixels of an image per byte of a mask's code, from which on a window is decoded faster than the whole
 
 if TYPE_CHECKING:
     import numpy as np
+
+SHORT = 50  # pixels of an image per byte of a mask's code, from which on a window is decoded faster than the whole
 
 
 def masks_to_rle(masks: 'Tensor | np.ndarray | Sequence') -> list[dict]:
@@ -145,6 +144,8 @@ def decode_window(mask: 'Tensor | np.ndarray | dict', window: tuple[int, int, in
     import cv2
     import numpy as np
     from pycocotools import mask as coco_mask
+
+    from mmagg.ops.rle_lengths import run_lengths
 
     x, y, w, h = window
     if not isinstance(mask, dict):
