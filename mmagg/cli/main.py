@@ -50,7 +50,8 @@ from mmagg.cli import (
 )
 from mmagg.cli.output import EXIT_UNREAD, Unread, outputs
 from mmagg.cli.stopping import stopping
-from mmagg.io.errors import EXPECTED, InputError, lines, shortened
+from mmagg.io.errors import EXPECTED, InputError, lines
+from mmagg.io.terminal import single_line
 
 EXIT_INTERNAL = 1  # Python's, with a traceback
 EXIT_BAD_INPUT = 2
@@ -161,7 +162,7 @@ def _code(call: Callable[[], int | None], trace: bool) -> int:
         print(str(error) or 'interrupted', file=sys.stderr)
         return getattr(error, 'exit_code', EXIT_INTERRUPTED)
     except FloatingPointError as error:
-        print(f'error: {_rank()}{shortened(str(error))}', file=sys.stderr)
+        print(f'error: {_rank()}{single_line(str(error))}', file=sys.stderr)
         return EXIT_NOT_FINITE
     except EXPECTED as error:
         if trace:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from mmagg.io.plain import cut, plain_output
+from mmagg.io.terminal import cut, printable_output
 
 EXIT_UNREAD = 128 + signal.SIGPIPE  # as shells have it
 EXIT_UNWRITTEN = 2
@@ -81,7 +81,7 @@ def outputs() -> Iterator[Callable[[int], int]]:
         a function for the end of the block: writes the rest, and turns the exit code 0 into that of what went wrong.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Output(_opened(sys.stdout), plain_output), Output(_opened(sys.stderr), _message)
+    sys.stdout, sys.stderr = Output(_opened(sys.stdout), printable_output), Output(_opened(sys.stderr), _message)
     try:
         yield _end
     finally:
@@ -98,7 +98,7 @@ def _opened(stream: TextIO | None) -> TextIO:
 
 def _message(text: str) -> str:
     """Text of stderr, where no line is long; `\\r` and so bars come first."""
-    return '\n'.join(map(cut, plain_output(text).split('\n')))
+    return '\n'.join(map(cut, printable_output(text).split('\n')))
 
 
 def _end(code: int) -> int:

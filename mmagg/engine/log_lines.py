@@ -9,8 +9,8 @@ import re
 
 from mmengine.logging import MMLogger
 
-from mmagg.io.plain import cut, plain
 from mmagg.io.tables import NONE
+from mmagg.io.terminal import cut, printable
 
 HEAD = re.compile(r'(?:Epoch|Iter)\((\w+)\)\s*(?:\[[^]]*\])*\[\s*(\d+)/(\d+)\]')
 EXPERIMENT = 'Exp name: '
@@ -39,7 +39,7 @@ class LogLines(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a line is written; scores in it are changed in place."""
-        line = plain(record.getMessage())
+        line = printable(record.getMessage())
         line = cut(line) if record.levelno >= logging.WARNING else line
         record.msg, record.args = line, ()
         if line.startswith(EXPERIMENT):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from mmagg.io.plain import cut, plain
+from mmagg.io.terminal import single_line
 
 TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 
@@ -48,9 +48,9 @@ def building() -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """``error`` as a single line of bounded length; with its type, unless it is an `InputError` or an OSError."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return shortened(f'{error.filename}: {error.strerror}')
+        return single_line(f'{error.filename}: {error.strerror}')
     worker = OF_WORKER.match(str(error))
-    text = shortened(worker[1] if worker else str(error))
+    text = single_line(worker[1] if worker else str(error))
     if isinstance(error, InputError | OSError) and text:
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
@@ -59,10 +59,5 @@ def one_line(error: BaseException) -> str:
 def lines(error: BaseException) -> list[str]:
     """``error`` as lines: one, or one for each problem of an `InputError`."""
     if isinstance(error, InputError) and len(error.args) > 1:
-        return [shortened(problem) for problem in error.args]
+        return [single_line(problem) for problem in error.args]
     return [one_line(error)]
-
-
-def shortened(text: str) -> str:
-    """A message in one line without control characters; of a very long one the beginning and the end."""
-    return cut(plain(' '.join(text.split())))

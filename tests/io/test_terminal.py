@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmagg.io.errors import InputError, one_line, shortened
-from mmagg.io.plain import plain, plain_output
+from mmagg.io.errors import InputError, one_line
+from mmagg.io.terminal import printable, printable_output, single_line
 
 
 @pytest.mark.parametrize(
@@ -17,13 +17,14 @@ from mmagg.io.plain import plain, plain_output
     ],
 )
 def test_control_characters_are_written_out(text: str, shown: str) -> None:
-    assert plain(text) == plain_output(text) == shown
-    assert one_line(InputError(text)) == shortened(text) == ' '.join(shown.replace(r'a\rb', 'a b').split())
+    assert printable(text) == printable_output(text) == shown
+    assert one_line(InputError(text)) == single_line(text) == ' '.join(shown.replace(r'a\rb', 'a b').split())
 
 
 @pytest.mark.parametrize(
     'text', ['\r 10%|█ | 1/10', '\x1b[A\x1b[A', '2026 - \x1b[4m\x1b[97mINFO\x1b[0m - Epoch(train)']
 )
 def test_bars_and_coloured_levels_stay(text: str) -> None:
-    assert plain_output(text) == text
-    assert plain_output(f'{text}\x1b[2J') == f'{plain_output(text) if text[-1] != "A" else plain(text)}\\x1b[2J'
+    assert printable_output(text) == text
+    kept = printable(text) if text.endswith('A') else text  # a move of the cursor stands alone
+    assert printable_output(f'{text}\x1b[2J') == f'{kept}\\x1b[2J'

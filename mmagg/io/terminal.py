@@ -10,19 +10,24 @@ CONTROL = '[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2
 STEERING = r'^\r|^(?:\x1b\[A)+$|(?:\x1b\[\d+m)+[A-Z]+\x1b\[0m'
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     r"""The text with control characters as Python writes them, such as ``\x1b``."""
     return re.sub(CONTROL, _written, text)
 
 
-def plain_output(text: str) -> str:
-    """`plain`, but for progress bars and the colours of mmengine's levels."""
+def printable_output(text: str) -> str:
+    """`printable`, but for progress bars and the colours of mmengine's levels."""
     return re.sub(f'({STEERING})|{CONTROL}', lambda found: found[1] or _written(found), text)
 
 
 def cut(line: str) -> str:
     """Of a very long line the beginning and the end."""
     return line if len(line) <= LONGEST else f'{line[: LONGEST - ENDING]} … {line[-ENDING:]}'
+
+
+def single_line(text: str) -> str:
+    """A message in one line without control characters; of a very long one the beginning and the end."""
+    return cut(printable(' '.join(text.split())))
 
 
 def _written(found: re.Match) -> str:
