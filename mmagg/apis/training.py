@@ -257,6 +257,6 @@ def _use_seed_of(cfg: Config, checkpoint: dict) -> None:
     seed = checkpoint['meta'].get('seed')
     if seed is None:
         return
-    if not isinstance(seed, int) or not 0 <= seed < 2**32:
-        raise InputError(f'checkpoint {cfg.load_from}: its seed is {str(seed)[:40]}; another one is set with --seed')
+    if seed >= 2**32:  # NumPy's limit; `check_resumable` has seen the rest
+        raise InputError(f'checkpoint {cfg.load_from}: its seed is {seed}; another one is set with --seed')
     cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}

@@ -1,4 +1,4 @@
-"""Hooks of training and testing: losses, progress, curves, pictures, the time of stages; the Runner of training."""
+"""Hooks of training and testing: losses, progress, curves, pictures, the time of stages; Runners."""
 
 from mmagg.engine.auxiliary_losses import AuxiliaryLossHook, add_auxiliary_losses
 from mmagg.engine.finite_losses import FiniteLossHook

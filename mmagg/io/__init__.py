@@ -1,1 +1,1 @@
-"""Files and images, written whole or not at all, and the error for input that cannot be used."""
+"""Files and images, read as data and written whole or not at all, and the error for input that cannot be used."""
