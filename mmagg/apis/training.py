@@ -41,6 +41,7 @@ from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
 from mmagg.io.folder_lock import locked
 from mmagg.io.paths import keep_apart
+from mmagg.io.run_folder import being_replaced
 
 
 def train(
@@ -114,7 +115,7 @@ def train(
             if checkpoint is not None and seed is None and 'randomness.seed' not in options:
                 _use_seed_of(cfg, checkpoint)
         if main:
-            weights = starting_weights(cfg) if overwrite else []
+            weights = starting_weights(cfg) if overwrite or being_replaced(work_dir) else []
             keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
             keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
         fresh = checkpoint is None and cfg.get('load_from')

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from mmagg.io.errors import EXPECTED, InputError
 from mmagg.io.paths import keep_apart
-from mmagg.io.run_folder import checkpoints, newest_whole
+from mmagg.io.run_folder import all_checkpoints, checkpoints, newest_whole
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # mmengine's, by the time of the start
@@ -93,8 +93,7 @@ def keep_inputs(work_dir: Path, config: str | Path, *, data: Iterable[Path], wei
         work_dir: need not exist.
         config: the file that the training gets its config from, which is saved under the same name.
         data: annotation files and image folders.
-        weights: checkpoints that the training starts from without resuming it; none unless the run in the work dir is
-            going to be replaced.
+        weights: checkpoints that the training starts from; none unless the run in the work dir is going to be replaced.
 
     Raises:
         InputError: names the file and the folder.
@@ -106,7 +105,7 @@ def keep_inputs(work_dir: Path, config: str | Path, *, data: Iterable[Path], wei
             f'--work-dir {work_dir}: holds {own.name}, a config that no training wrote, which would be overwritten; '
             'name another place'
         )
-    doomed = {os.path.realpath(path) for path in checkpoints(work_dir)}
+    doomed = {os.path.realpath(path) for path in all_checkpoints(work_dir)}
     for source in weights:
         if os.path.realpath(source) in doomed:
             raise InputError(

@@ -1,19 +1,18 @@
 """A folder that one process at a time works in."""
 
-import errno
-import fcntl
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder
+from mmagg.io.partial import is_open, lock
 
 LOCK = '.lock'
+TRIES = 1000  # to get into a folder that others give up meanwhile
 
 
 @contextmanager
@@ -32,40 +31,58 @@ def locked(folder: Path, flag: str) -> Iterator[None]:
     """
     check_folder(folder, flag)
     made = [place for place in (folder, *folder.parents) if not place.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with _taken(folder / LOCK, f'{flag} {folder}'):
-            try:
-                yield
-            finally:
-                (folder / LOCK).unlink(missing_ok=True)  # while it is locked: it may be the next one's afterwards
+        handle = occupied(folder, LOCK, inherited=False)  # by workers of data loaders, which outlive a kill by seconds
+        if handle is None:
+            raise InputError(
+                f'{flag} {folder}: in use by {_holder(folder)}; wait until it has ended, or stop it, or name another '
+                'place'
+            )
+        try:
+            holder = f'process {os.getpid()} on {socket.gethostname()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n'
+            with suppress(OSError):  # a full disk
+                os.truncate(handle, 0)
+                os.write(handle, holder.encode())
+            yield
+        finally:
+            (folder / LOCK).unlink(missing_ok=True)  # while it is locked: it may be the next one's afterwards
+            os.close(handle)
     finally:
         with suppress(OSError):  # not empty
             for place in made:
                 place.rmdir()
 
 
-def _taken(path: Path, name: str) -> TextIO:
-    """The file, open and locked; closing it, by whatever means, unlocks it."""
-    while True:
-        file = path.open('a+', encoding='utf-8')
+def _holder(folder: Path) -> str:
+    with suppress(OSError, UnicodeDecodeError):  # it has ended meanwhile
+        return (folder / LOCK).read_text(encoding='utf-8').strip() or 'another process'
+    return 'another process'
+
+
+def occupied(folder: Path, name: str, *, inherited: bool = True) -> int | None:
+    """Lock a folder, by a file in it; both are made if they are missing, and may be deleted by who holds the lock.
+
+    Args:
+        folder: need not exist.
+        name: that of the file.
+        inherited: processes that this one forks hold the lock as well.
+
+    Returns:
+        The open file, to be closed at the end; None if another one holds the lock.
+    """
+    for left in reversed(range(TRIES)):
         try:
-            # Not flock: the workers of data loaders would inherit that, and hold it for seconds after a kill.
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                return file
-            file.seek(0)
-            holder = file.read().strip() or 'another process'
-            file.close()
-            raise InputError(
-                f'{name}: in use by {holder}; wait until it has ended, or stop it, or name another place'
-            ) from error
-        if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-            break
-        file.close()  # of a process that has just ended, and deleted it
-    holder = f'process {os.getpid()} on {socket.gethostname()} since {time.strftime("%Y-%m-%d %H:%M:%S")}\n'
-    with suppress(OSError):  # a full disk
-        file.truncate(0)
-        os.write(file.fileno(), holder.encode())  # without a buffer, which would fail again when the file is closed
-    return file
+            with suppress(FileExistsError):
+                os.makedirs(folder)  # not by exist_ok, with which it fails if the folder goes meanwhile
+            handle = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+        except FileNotFoundError:  # just given up by another process
+            if not left:
+                raise
+            continue
+        free = lock(handle, inherited=inherited) is not False
+        if free and is_open(folder / name, handle):
+            return handle
+        os.close(handle)
+        if not free:
+            return None
+    return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmagg.io.errors import InputError
-from mmagg.io.partial import is_open, lock
+from mmagg.io.folder_lock import occupied
 
 LOCK = 'lock'
 NEW, OLD, WASTE = 'new', 'old', 'waste'  # below the workspace: the draft, the folder that it replaces, what is deleted
@@ -32,7 +32,9 @@ def folder_written_whole(out: Path) -> Iterator[Path]:
     """
     workspace = out.with_name(f'.{out.name}.mmagg-making')
     try:
-        handle = _occupied(workspace, out)
+        handle = occupied(workspace, LOCK)
+        if handle is None:
+            raise InputError(f'{out}: another process is writing this folder; wait for it, or choose another folder')
         try:
             if _put_back(out, workspace):
                 tqdm.write(f'{out}: put back, a run was killed while it replaced this folder', file=sys.stderr)
@@ -53,24 +55,6 @@ def folder_written_whole(out: Path) -> Iterator[Path]:
         if error.strerror and (error.filename is None or Path(os.fsdecode(error.filename)).is_relative_to(workspace)):
             error.filename, error.filename2 = str(out), None
         raise
-
-
-def _occupied(workspace: Path, out: Path) -> int:
-    """Make a workspace, or take over one that was left, and lock it; returns the open lock."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        with suppress(FileExistsError):
-            os.mkdir(workspace)  # Path.mkdir fails if another process gives it up meanwhile
-        try:
-            handle = os.open(workspace / LOCK, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:  # just given up by another process
-            continue
-        free = lock(handle) is not False
-        if free and is_open(workspace / LOCK, handle):
-            return handle
-        os.close(handle)
-        if not free:
-            raise InputError(f'{out}: another process is writing this folder; wait for it, or choose another folder')
 
 
 def _put_back(out: Path, workspace: Path) -> bool:

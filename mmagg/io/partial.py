@@ -44,11 +44,11 @@ def claim(path: Path) -> tuple[Path, int]:
     return temporary, handle
 
 
-def lock(handle: int) -> bool | None:
-    """Lock an open file; False if another one holds the lock, None where the file system has none."""
+def lock(handle: int, *, inherited: bool = True) -> bool | None:
+    """Lock an open file, also for processes that inherit it; False if it is locked, None where there are no locks."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        (fcntl.flock if inherited else fcntl.lockf)(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         return False
     except OSError:
         return None

@@ -22,10 +22,11 @@ def checkpoints(work_dir: Path) -> list[Path]:
     They may be elsewhere, where the note names one: the config's CheckpointHook may have an ``out_dir``. Of a run that
     is being replaced there are none.
     """
-    return [] if being_replaced(work_dir) else _checkpoints(work_dir)
+    return [] if being_replaced(work_dir) else all_checkpoints(work_dir)
 
 
-def _checkpoints(work_dir: Path) -> list[Path]:
+def all_checkpoints(work_dir: Path) -> list[Path]:
+    """As `checkpoints`, also of a run that is being replaced."""
     named = noted(work_dir)
     first = [named] if named is not None and named.is_file() else []
     numbers, best = {}, []
@@ -89,7 +90,7 @@ def remove_run(work_dir: Path) -> None:
 
     Nothing outside of the folder is deleted. A kill meanwhile leaves all of the run, or nothing to go on with.
     """
-    own = [path for path in _checkpoints(work_dir) if path.parent == work_dir]
+    own = [path for path in all_checkpoints(work_dir) if path.parent == work_dir]
     with written_whole(work_dir / NOTE) as temporary:
         temporary.write_text(REPLACED, encoding='utf-8')
     for path in (*own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS), work_dir / NOTE):

@@ -137,6 +137,14 @@ def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
 
 def test_a_run_that_was_being_replaced_is_replaced(train, held):
     (held / 'last_checkpoint').write_text(REPLACED)  # as a kill leaves it
+    before = files(held)
+    for arguments in (
+        ['--resume', held / 'iter_1.pth'],
+        ['--overwrite', '--cfg-options', f'load_from={held}/iter_1.pth'],
+    ):
+        code, [error] = train(held, *arguments)
+        assert (code, files(held)) == (2, before)
+        assert error.startswith(f'error: --overwrite: deletes {held}/iter_1.pth, which the training starts from')
     assert train(held, '--resume', options=('train_cfg.max_iters=1',))[0] == 0
     assert names(held) == {'iter_1.pth', 'last_checkpoint', 'tiny.py', 'curves.png', 'curves.csv'}
     assert load_checkpoint(held / 'iter_1.pth')['meta']['iter'] == 1

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,47 @@ def test_without_locks_work_goes_on(tmp_path, monkeypatch):
     def none(*_: object) -> None:
         raise OSError(37, 'No locks available')
 
-    monkeypatch.setattr('mmagg.io.folder_lock.fcntl.lockf', none)
+    monkeypatch.setattr('fcntl.lockf', none)
     with locked(tmp_path / 'a/b', '--work-dir'):
         assert (tmp_path / 'a/b').is_dir()
     assert not (tmp_path / 'a').exists()
+
+
+def test_many_at_once_do_not_get_in_each_others_way(tmp_path):
+    """The folder and the lock's file go away again and again."""
+
+    def often() -> None:
+        end, code = time.monotonic() + 1, 0
+        while time.monotonic() < end:
+            try:
+                with locked(tmp_path / 'a/b', '--work-dir'):
+                    (tmp_path / 'alone').touch(exist_ok=False)
+                    (tmp_path / 'alone').unlink()
+            except InputError:
+                continue
+            except OSError:
+                code = 1
+        os._exit(code)
+
+    context = multiprocessing.get_context('fork')
+    processes = [context.Process(target=often) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    (tmp_path / 'mine').write_text('mine')
+    (tmp_path / 'w').mkdir()
+    (tmp_path / 'w' / LOCK).symlink_to(tmp_path / 'mine')
+    with pytest.raises(OSError, match='symbolic link'), locked(tmp_path / 'w', '--work-dir'):
+        pass
+    assert (tmp_path / 'mine').read_text() == 'mine'
+
+
+def test_a_link_to_nowhere_is_no_folder(tmp_path):
+    (tmp_path / 'w').symlink_to(tmp_path / 'nowhere')
+    with pytest.raises(FileNotFoundError), locked(tmp_path / 'w', '--work-dir'):
+        pass
