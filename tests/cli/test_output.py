@@ -161,13 +161,13 @@ def test_a_line_of_stderr_is_never_pages_long(capsys):
 
 def test_progress_in_a_file_is_a_line_now_and_then(capsys, monkeypatch):
     def work() -> None:
-        print('before', file=sys.stderr)
+        sys.stderr.write('before\n')
         for i in tqdm(range(4), 'outer', mininterval=0, miniters=1):
             for _ in tqdm(range(2), 'inner', mininterval=0, miniters=1, leave=False):
                 pass
             if i == 1:
                 tqdm.write('said', file=sys.stderr)
-        print('\nafter', file=sys.stderr)
+        sys.stderr.write('\nafter\n')
 
     run(tool(work), [])
     assert capsys.readouterr().err == 'before\nsaid\n\nafter\n'
