@@ -72,7 +72,10 @@ def train(
         coco: a folder in COCO format to train on instead of what the config names.
         work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
         resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one. The schedules
-            are the config's, see `mmagg.engine.schedules`.
+            are the config's, see `mmagg.engine.schedules`. What comes is bit by bit what would have come, also within
+            an epoch, and with augmentation by the random numbers of Python, NumPy and PyTorch. Not so with another
+            seed or number of processes, with gradients that were being accumulated, with what transforms keep of past
+            images (`CachedMosaic`), and where the schedule or the end depends on validations.
         overwrite: replace the run that the work dir holds, which is refused otherwise, unless it is resumed.
         allow_partial: start also from a checkpoint (the config's `load_from`) that has less than half of the model, or
             is of another project.

@@ -125,8 +125,6 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     logging.raiseExceptions = False  # on a full disk, the error of the first other file is said, not one a log line
 
     def call() -> int | None:
-        if not sys.stderr.isatty():
-            os.environ.setdefault('TQDM_MININTERVAL', '10')  # in a log file, a progress bar is a line an update
         parser = command.parser()
         parser.prog = prog or parser.prog
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')

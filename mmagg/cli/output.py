@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
@@ -13,6 +14,7 @@ from mmagg.io.terminal import cut, printable_output
 
 EXIT_UNREAD = 128 + signal.SIGPIPE  # as shells have it
 EXIT_UNWRITTEN = 2
+BAR_SECONDS = 10  # between lines of progress in a file, as between those of a training
 
 
 class Unread(KeyboardInterrupt):
@@ -81,7 +83,8 @@ def outputs() -> Iterator[Callable[[int], int]]:
         a function for the end of the block: writes the rest, and turns the exit code 0 into that of what went wrong.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Output(_opened(sys.stdout), printable_output), Output(_opened(sys.stderr), _message)
+    out, err = _opened(sys.stdout), _opened(sys.stderr)
+    sys.stdout, sys.stderr = Output(out, printable_output), Output(err, _message if err.isatty() else WithoutBars())
     try:
         yield _end
     finally:
@@ -99,6 +102,28 @@ def _opened(stream: TextIO | None) -> TextIO:
 def _message(text: str) -> str:
     """Text of stderr, where no line is long; `\\r` and so bars come first."""
     return '\n'.join(map(cut, printable_output(text).split('\n')))
+
+
+class WithoutBars:
+    """`_message` for a file or a pipe: of a progress bar, now and then a line instead of each of its states."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.follows = False  # a bar, whose breaks of lines are left out as well
+
+    def __call__(self, text: str) -> str:
+        moves = text.strip('\n') == '' or text.startswith('\x1b[A')  # between bars, and after the last state of one
+        if not text.startswith('\r') and not (self.follows and moves):
+            self.follows = False
+            return _message(text)
+        self.follows = True
+        now = time.monotonic()
+        if self.since is None:
+            self.since = now
+        if not text.strip() or moves or now - self.since < BAR_SECONDS:
+            return ''
+        self.since = now
+        return f'{_message(text.strip())}\n'
 
 
 def _end(code: int) -> int:

@@ -16,6 +16,7 @@ import cv2
 import pytest
 from tqdm import tqdm
 
+from mmagg.cli import output
 from mmagg.cli.main import COMMANDS, main, run
 from mmagg.cli.output import Unread
 
@@ -156,6 +157,26 @@ def test_a_line_of_stderr_is_never_pages_long(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert len(first) < 2100
     assert second == 'second'
+
+
+def test_progress_in_a_file_is_a_line_now_and_then(capsys, monkeypatch):
+    def work() -> None:
+        sys.stderr.write('before\n')
+        for i in tqdm(range(4), 'outer', mininterval=0, miniters=1):
+            for _ in tqdm(range(2), 'inner', mininterval=0, miniters=1, leave=False):
+                pass
+            if i == 1:
+                tqdm.write('said', file=sys.stderr)
+        sys.stderr.write('\nafter\n')
+
+    run(tool(work), [])
+    assert capsys.readouterr().err == 'before\nsaid\n\nafter\n'
+    monkeypatch.setattr(output, 'BAR_SECONDS', 0)
+    run(tool(work), [])
+    written = capsys.readouterr().err
+    assert not {*'\r\x1b'} & {*written}
+    assert all(line.startswith(('outer: ', 'inner: ', 'said')) for line in written.splitlines()[1:-2])
+    assert 'outer:  50%' in written
 
 
 def test_a_training_that_nobody_reads_any_more_ends_in_order(tiny_config, shapes_folder, tmp_path, opened, capfd):
