@@ -79,7 +79,7 @@ def read_image(path: Path) -> np.ndarray:
     image = decode_image(content, cv2.IMREAD_COLOR)
     if image is None:
         raise InputError(f'{path}: {too_many_pixels(path) or "cannot be read as an image"}')
-    return image
+    return bgr_image(image)  # OpenCV leaves a grey .pfm grey
 
 
 def check_image_file(path: str | Path) -> None:

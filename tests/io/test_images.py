@@ -71,6 +71,12 @@ def test_arrays_are_what_reading_their_file_gives(tmp_path: Path, kind: type, ch
     np.testing.assert_array_equal(image, read_image(tmp_path / 'a.png'))
 
 
+def test_grey_is_read_as_colour(tmp_path: Path) -> None:
+    path = tmp_path / 'a.png'
+    path.write_bytes(b'Pf\n4 4\n-1.0\n' + bytes(64))
+    assert read_image(path).shape == (4, 4, 3)
+
+
 def test_an_image_stays_what_it_is() -> None:
     assert bgr_image(PIXELS) is PIXELS
     np.testing.assert_array_equal(bgr_image(np.stack([PIXELS[..., 0], 0 * PIXELS[..., 0]], axis=2)), PIXELS)  # alpha
