@@ -24,8 +24,8 @@ SIZES = {
     'num_outs',
     'out_channels',
     'pad_size_divisor',
-    'strides',
 }
+POSITIVE = {'strides'}  # YOLACT's are fractions
 NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
 
 
@@ -59,6 +59,8 @@ def check_model_numbers(cfg: Config, name: str) -> None:
         kind = key.rpartition('.')[2]
         if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
+        if kind in POSITIVE and any(isinstance(one, str | bool) or one <= 0 for one in _plain(value)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where numbers above 0 are wanted')
         if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where a number is wanted')
 

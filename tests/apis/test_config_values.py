@@ -33,6 +33,13 @@ def test_sizes(root: Path, config: str, key: str, value: object) -> None:
     assert str(error.value) == f'config {path}: model.{key}={value!r}, where whole numbers from 1 are wanted'
 
 
+@pytest.mark.parametrize('value', [(8, 0, 32), ('8', 16)])
+def test_strides(root: Path, value: tuple) -> None:
+    key = 'model.bbox_head.anchor_generator.strides'
+    with pytest.raises(InputError, match='where numbers above 0 are wanted'):
+        load_config('mmdet::yolact/yolact_r50_1xb8-55e_coco.py', {key: value})
+
+
 @pytest.mark.parametrize('key', ['test_cfg.score_thr', 'test_cfg.nms_pre', 'mask_head.loss_mask.loss_weight'])
 def test_numbers(root: Path, key: str) -> None:
     path = root / DEMO.format('solo')

@@ -61,7 +61,7 @@ PLANTED = {
     'an unforeseen error': (lambda: fail("error: KeyError: 'id' (--traceback shows where)"), 'unforeseen'),
     'an exit code': (lambda: sys.exit(7), 'exit code 7'),
     'the code of what went wrong inside': (lambda: 1, 'exit code 1'),
-    'much memory': (lambda: len(bytearray(1_700_000_000)) and None, 'memory: 1.'),
+    'much memory': (lambda: len(bytearray(2_300_000_000)) and None, 'memory: '),
     'a file outside': (lambda: Path('/tmp/fuzz-planted').touch(), 'outside: open /tmp/fuzz-planted'),
     'a folder outside': (by_descriptor, 'outside: os.mkdir /tmp'),
     'a removal outside': (lambda: os.remove('/nowhere/at/all'), 'outside: os.remove /nowhere/at/all'),
