@@ -30,6 +30,8 @@ _opening = Lock()
 def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
     """The image ``source`` itself, or all images below it that do not lie in ``exclude``, sorted.
 
+    A link that leads nowhere, as to data that were not fetched, counts as an image: reading it says what is wrong.
+
     Returns:
         The images, and those of formats that are not read (see `unread`).
 
@@ -48,9 +50,9 @@ def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
         path
         for path in source.rglob('*')
         if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
-        and path.is_file()
+        and (path.is_file() or leads_nowhere(path))
         and not PARTIAL.fullmatch(path.name)
-        and not path.resolve().is_relative_to(exclude.resolve())
+        and not Path(os.path.realpath(path)).is_relative_to(exclude.resolve())
     )
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
     others = [path for path in files if path.suffix.lower() in OTHER_SUFFIXES]
@@ -58,6 +60,11 @@ def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
         hint = f'; {len(others)} images: {unread(others)}' if others else ''
         raise InputError(f'{source}: no images in it ({", ".join(sorted(SUFFIXES))}){hint}')
     return found, others
+
+
+def leads_nowhere(path: Path) -> bool:
+    """True for a link to what is not there, or to itself."""
+    return path.is_symlink() and not path.exists()
 
 
 def unread(images: Sequence[Path]) -> str:

@@ -58,7 +58,8 @@ def _draw_thickened(
 
 def rim(inside: np.ndarray) -> np.ndarray:
     """The pixels of a mask (h, w), uint8 of 0 and 1, with a neighbour outside of it or of the window, likewise."""
-    return inside - cv2.erode(inside, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    core = cv2.erode(inside, NEIGHBOURS, borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return cv2.subtract(inside, core, dst=core)
 
 
 def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int], opacity: float) -> None:
@@ -70,11 +71,14 @@ def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int],
         colour: of the picture's three channels.
         opacity: from 0 to 1, a multiple of 0.05.
     """
-    rows = max(1, BAND // picture.shape[1])
-    plain = np.empty((min(rows, len(picture)), *picture.shape[1:]), np.uint8)
+    rows = min(len(picture), max(1, BAND // picture.shape[1]))
+    plain = np.empty((rows, *picture.shape[1:]), np.uint8)
     plain[:] = colour
+    blended = np.empty_like(plain)  # made once: fresh memory for each band takes longer than what is done with it
     for top in range(0, len(picture), rows):
-        band = picture[top : top + rows]
-        # OpenCV's float32 is too coarse to tell a half; the last term is less than half a step of the sums, 0.05.
-        blended = plain if opacity == 1 else cv2.addWeighted(band, 1 - opacity, plain[: len(band)], opacity, 0.01)
-        cv2.copyTo(blended[: len(band)], inside[top : top + rows], band)
+        band, within = picture[top : top + rows], inside[top : top + rows]
+        laid = plain[: len(band)]
+        if opacity < 1:
+            # OpenCV's float32 is too coarse to tell a half; the last term is less than half a step of the sums, 0.05.
+            laid = cv2.addWeighted(band, 1 - opacity, laid, opacity, 0.01, dst=blended[: len(band)])
+        cv2.copyTo(laid, within, band)

@@ -32,6 +32,18 @@ def test_formats_that_are_not_read_are_found_apart(tmp_path: Path) -> None:
             find_images(source, exclude=tmp_path / 'out')
 
 
+def test_links_that_lead_nowhere_are_found_and_named(tmp_path: Path) -> None:
+    (tmp_path / 'a.png').touch()
+    for name, target in (('b.png', 'missing.png'), ('c.png', 'c.png')):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    (whole, *others), _ = find_images(tmp_path, exclude=tmp_path / 'out')
+    assert whole.name == 'a.png'
+    assert [path.name for path in others] == ['b.png', 'c.png']
+    for path in others:
+        with pytest.raises(InputError, match=path.name):
+            read_image(path)
+
+
 def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b'a\xff.png')
     try:
