@@ -17,14 +17,22 @@ EXPERIMENT = 'Exp name: '
 MISSING = re.compile(r'(\S*(?:A[PR]|precision)\S*): -1\.0*(?=\s|$)')  # COCO's scores are 0 to 1
 BEST = re.compile(r'(?<=^The best checkpoint with )-1\.0*(?= )')
 PREAMBLE = f'\n{"-" * 60}\nSystem environment:', 'Config:\n', 'Hooks will be executed in the following order:\n'
+ITS_OWN = (
+    '"FileClient" will be deprecated',
+    '"HardDiskBackend" is the alias',
+    'Distributed training is not used, all Sync',
+)
 
 
 def brief_console(logger: MMLogger) -> MMLogger:
-    """Keep the hundreds of lines with which mmengine begins a run out of the console, if they go to a file as well."""
+    """Keep the hundreds of lines with which mmengine begins a run out of the console, if they go to a file as well.
+
+    Likewise those of its inner workings, `ITS_OWN`, which no user can act on.
+    """
     files = [handler.baseFilename for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
     for handler in logger.handlers if files else ():
         if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: not record.getMessage().startswith(PREAMBLE))
+            handler.addFilter(lambda record: not record.getMessage().startswith(PREAMBLE + ITS_OWN))
     if files:
         logger.info(f'Environment, config and hooks are in {files[0]}')
     return logger
