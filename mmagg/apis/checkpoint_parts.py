@@ -1,13 +1,12 @@
 """The parts of a checkpoint beside its weights: of the types that those who read them rely on."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
 
 from mmagg.io.errors import InputError
-
-NUMBERS = int | float
 
 
 def check_meta(meta: Any) -> None:
@@ -80,7 +79,7 @@ def _check_log(hub: Any) -> None:
         if str(key).startswith(('best_ckpt', 'last_ckpt')) and value is not None:
             _require(value, str, f'{place}.{key}')
         if str(key).startswith('best_score'):
-            _require(value, NUMBERS, f'{place}.{key}')
+            _require(value, Real, f'{place}.{key}')
 
 
 def _check_optimizer(state: Any, place: str) -> None:
@@ -98,7 +97,7 @@ def _check_optimizer(state: Any, place: str) -> None:
 
 def _require(value: Any, kind: Any, place: str) -> None:
     if not isinstance(value, kind):
-        wanted = {list | tuple: 'list', list | dict: 'list', NUMBERS: 'number'}.get(kind, getattr(kind, '__name__', ''))
+        wanted = {list | tuple: 'list', list | dict: 'list', Real: 'number'}.get(kind, getattr(kind, '__name__', ''))
         found = 'is missing' if value is None else f'is a {type(value).__name__}'
         raise InputError(f'{place} {found}, where a {wanted} is wanted')
 
