@@ -53,7 +53,10 @@ def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
 
 def load_from_storage(filename: str, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint of an object store, which mmengine's loader lets run code, as a local one."""
-    backend = get_file_backend(filename, backend_args={'backend': 'petrel'})
+    try:
+        backend = get_file_backend(filename, backend_args={'backend': 'petrel'})
+    except ImportError as error:
+        raise InputError(f'checkpoint {filename}: {one_line(error)}; or download the file') from error
     return _read(io.BytesIO(backend.get(filename)), filename, map_location)
 
 

@@ -1,6 +1,7 @@
 """The parts of a checkpoint: of the types that those who read them rely on, and without text to execute."""
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
@@ -8,7 +9,6 @@ from torch import Tensor
 
 from mmagg.io.errors import InputError
 
-NUMBERS = int | float
 # What mmengine takes for the text of a config, to execute it.
 CONFIG_TEXTS = (('meta', 'config'), ('meta', 'cfg'), ('message_hub', 'runtime_info', 'cfg'))
 
@@ -117,7 +117,7 @@ def _check_log(hub: Any) -> None:
         if str(key).startswith(('best_ckpt', 'last_ckpt')) and value is not None:
             _require(value, str, f'{place}.{key}')
         if str(key).startswith('best_score'):
-            _require(value, NUMBERS, f'{place}.{key}')
+            _require(value, Real, f'{place}.{key}')
 
 
 def _check_optimizer(state: Any, place: str) -> None:
@@ -135,7 +135,7 @@ def _check_optimizer(state: Any, place: str) -> None:
 
 def _require(value: Any, kind: Any, place: str) -> None:
     if not isinstance(value, kind):
-        wanted = {list | tuple: 'list', list | dict: 'list', NUMBERS: 'number'}.get(kind, getattr(kind, '__name__', ''))
+        wanted = {list | tuple: 'list', list | dict: 'list', Real: 'number'}.get(kind, getattr(kind, '__name__', ''))
         found = 'is missing' if value is None else f'is a {type(value).__name__}'
         raise InputError(f'{place} {found}, where a {wanted} is wanted')
 

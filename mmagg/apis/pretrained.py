@@ -69,7 +69,13 @@ def fetch(source: str) -> Path:
         path = Path(source).expanduser()
         require_file(path, 'checkpoint')
         return path
-    path = Path(torch.hub.get_dir(), 'checkpoints', Path(urlparse(url).path).name)
+    try:
+        name = Path(urlparse(url).path).name
+    except ValueError as error:
+        raise InputError(f'{url}: is no address ({error})') from error
+    if name in ('', '..'):
+        raise InputError(f'{url}: names no file')
+    path = Path(torch.hub.get_dir(), 'checkpoints', name)
     if not path.is_file():
         print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
         try:

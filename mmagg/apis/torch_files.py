@@ -5,11 +5,12 @@ tensors that crash later or claim more memory than there is; and a few bytes can
 through a file's pickles before, without making anything, and afterwards through what was made.
 """
 
+import io
 import math
 import os
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
 
 import torch
@@ -161,16 +162,20 @@ def look_through(file: BinaryIO, size: int) -> None:
         for _ in range(PICKLES):
             _Look(file).load()
         return
-    with zipfile.ZipFile(file) as archive:
-        entries = archive.infolist()
-        if sum(entry.file_size for entry in entries) > PACKED * size:
-            raise InputError('its parts are far larger than the file')
-        if len({entry.filename.lower() for entry in entries}) != len(entries):
-            raise InputError('it has two parts of the same name')
-        for entry in entries:
-            if entry.filename.endswith('data.pkl'):
-                with archive.open(entry) as part:
-                    _Look(part).load()
+    with zipfile.ZipFile(file) as archive:  # PyTorch's reader unpacks some parts when it is made
+        _check_unpacked((entry.file_size for entry in archive.infolist()), size)
+    file.seek(0)
+    archive = torch._C.PyTorchFileReader(file)  # what `torch.load` reads: in one file, two readers can see other parts
+    names = archive.get_all_records()
+    _check_unpacked(map(archive.get_record_size, names), size)
+    if len({name.lower() for name in names}) != len(names):
+        raise InputError('it has two parts of the same name')
+    _Look(io.BytesIO(archive.get_record('data.pkl'))).load()
+
+
+def _check_unpacked(sizes: Iterable[int], size: int) -> None:
+    if sum(sizes) > PACKED * size:
+        raise InputError('its parts are far larger than the file')
 
 
 def completed(content: Any, size: int) -> Any:

@@ -66,8 +66,11 @@ class WholeCheckpointHook(CheckpointHook):
             self.best_ckpt_path_dict = {key: self._own(path) for key, path in self.best_ckpt_path_dict.items()}
 
     def _own(self, path: str | None) -> str | None:
-        own = path and self.file_backend.join_path(self.out_dir, os.path.basename(path))
-        return own if own and self.file_backend.isfile(own) else None
+        name = os.path.basename(path or '')
+        if not name.startswith('best_'):  # a checkpoint that is resumed can name any file; this one is to be deleted
+            return None
+        own = self.file_backend.join_path(self.out_dir, name)
+        return own if self.file_backend.isfile(own) else None
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """As mmengine's, in another order."""

@@ -1,5 +1,6 @@
 """Thousands of crafted pickles: each is read as data or refused in a line, without a crash, a hang or much memory."""
 
+import io
 import os
 import pickle
 import re
@@ -168,6 +169,33 @@ def test_what_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
         archive.writestr('a/data.pkl', bytes(10**7))
     with pytest.raises(InputError, match=r'a\.pth: its parts are far larger than the file'):
         load_from_local(tmp_path / 'a.pth')
+
+
+def stored(parts: dict[str, bytes], *, start: int = 0) -> tuple[bytes, bytes, bytes]:
+    """A zip's parts, its directory and its last record, for a place in a file."""
+    file = io.BytesIO()
+    file.seek(start)
+    with zipfile.ZipFile(file, 'w') as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    data, directory = file.getvalue(), archive.start_dir
+    return data[start:directory], data[directory:-22], data[-22:]
+
+
+def test_a_zip_is_looked_at_as_pytorch_reads_it(tmp_path: Path) -> None:
+    """The last record of a zip leads PyTorch to one directory and Python's zipfile to another."""
+    read, shown = pickle.dumps({((),): 1}, 2), pickle.dumps({'a': 1}, 2)
+    parts, directory, last = stored({'a/data.pkl': read, 'a/version': b'3', 'a/more': bytes(1000)})
+    others = {'a/data.pkl': shown, 'a/version': b'3', 'a/more': b''}
+    size = len(stored(others)[0])
+    other_parts, other_directory, _ = stored(others, start=len(parts) - size)
+    path = tmp_path / 'a.pth'
+    path.write_bytes(parts + directory + other_parts + other_directory + last)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read('a/data.pkl') == shown
+    assert torch._C.PyTorchFileReader(str(path)).get_record('data.pkl') == read
+    with pytest.raises(InputError, match='a key that is neither text nor a number'):
+        load_from_local(path)
 
 
 def test_files_before_pytorch_1_6_are_read(tmp_path: Path) -> None:

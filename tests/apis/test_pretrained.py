@@ -107,6 +107,9 @@ def test_without_a_network_a_line_says_what_to_do(cache, tiny_config, shapes_fol
 
 def test_a_file_that_is_not_there(site, cache):
     url, _ = site
+    for nameless in (f'{url}/', f'{url}/a/..'):
+        assert 'names no file' in refusal(config(nameless))
+    assert 'http://[x/a.pth: is no address' in refusal(config('http://[x/a.pth'))
     assert '404' in refusal(config(f'{url}/x.pth'))
     assert f'{PLACE}: checkpoint gone.pth: no such file' in refusal(config('gone.pth'))
     assert refusal(config('gone.pth', load_from=f'{url}/y.pth')).startswith(PLACE)

@@ -88,6 +88,14 @@ def test_the_best_one_of_another_run_is_not_touched(trained, tmp_path):
     assert 'best_coco_mAP_epoch_1.pth' in trained.files
 
 
+def test_what_is_no_best_one_is_not_deleted(trained, tmp_path):
+    (tmp_path / 'curves.csv').touch()
+    trained.message_hub.update_info('best_ckpt', '/x/curves.csv')
+    trained.message_hub.update_info('best_score', 0.1)
+    trained.train(WholeCheckpointHook(interval=1, save_best='coco/mAP'), 1, {1: {'coco/mAP': 0.5}})
+    assert (tmp_path / 'curves.csv').is_file()
+
+
 def test_the_best_one_of_a_moved_run_is_replaced(trained, tmp_path):
     (tmp_path / 'best_coco_mAP_epoch_9.pth').touch()
     trained.message_hub.update_info('best_ckpt', '/before/best_coco_mAP_epoch_9.pth')

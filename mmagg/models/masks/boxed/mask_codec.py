@@ -16,6 +16,7 @@ SIGMOIDS = ('constant', 'random', 'none')
 NOISE, LEAST = 0.05, 0.01  # the release's eps is max(NOISE · U(0, 1), LEAST), drawn for each pixel
 # The logit of this constant is the mean logit of the release's draws: dictionaries fitted with either agree.
 EPS = 0.02255
+PACKED = 100  # how many times its own size an .npz may unpack to
 
 
 def mask_logits(
@@ -135,6 +136,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f'{path}: is no ordinary file')
     try:
         with np.load(path, allow_pickle=False) as file:
+            if sum(entry.file_size for entry in file.zip.infolist()) > PACKED * path.stat().st_size:
+                raise ValueError('its arrays are far larger than the file')
             return dict(file)
     except OSError:
         raise

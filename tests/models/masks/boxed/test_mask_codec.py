@@ -145,3 +145,9 @@ def test_damaged_files_of_arrays_are_refused(header: str, tmp_path: Path) -> Non
     os.mkfifo(tmp_path / 'pipe.npz')
     with pytest.raises(ValueError, match='is no ordinary file'):
         read_arrays(tmp_path / 'pipe.npz')
+
+
+def test_an_npz_that_unpacks_to_far_more_is_refused(tmp_path):
+    np.savez_compressed(tmp_path / 'a.npz', a=np.zeros(10**6))
+    with pytest.raises(ValueError, match='its arrays are far larger than the file'):
+        read_arrays(tmp_path / 'a.npz')
