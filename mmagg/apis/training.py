@@ -40,6 +40,7 @@ from mmagg.engine.training_runner import StartHook, TrainingRunner
 from mmagg.engine.watched_scores import WatchedScoresHook
 from mmagg.io.errors import InputError
 from mmagg.io.folder_lock import locked
+from mmagg.io.partial import remove_temporary
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import being_replaced
 
@@ -128,6 +129,7 @@ def train(
         if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
             if main:
                 draw_outdated(work_dir)
+                remove_temporary(work_dir)
             return work_dir
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
         prepare_model(cfg, launcher)

@@ -99,6 +99,10 @@ def test_a_broken_checkpoint_is_skipped_with_a_word(train, held):
 
 def test_a_run_is_not_overwritten(train, held, tmp_path):
     before = files(held)
+    partial_path(held / 'curves.csv').touch()  # as a kill leaves it after the last checkpoint
+    assert train(held, '--resume') == (0, [])
+    assert names(held) == {name for name in before if (held / name).is_file()}
+    before = files(held)
     elsewhere = shutil.copy(held / 'iter_1.pth', tmp_path)
     for arguments, words in (
         ([], 'holds a run (iter_2.pth); --resume goes on with it, --overwrite replaces it, --work-dir names another'),
