@@ -19,7 +19,7 @@ from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.config_options import check_options
 from mmagg.apis.config_values import check_model_numbers, check_types
 from mmagg.apis.helper_variables import READ_KEYS
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import FULL, InputError, one_line
 from mmagg.io.run_folder import checkpoints
 
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
@@ -48,7 +48,10 @@ def load_config(
     if isinstance(config, Config):
         cfg = deepcopy(config)
     elif '::' in name:
-        cfg = get_config(name)
+        try:
+            cfg = get_config(name)
+        except UnboundLocalError as error:
+            raise InputError(f'config {name}: {_said_by(error)}') from error
     elif Path(name).is_file():
         if Path(name).suffix not in CONFIG_SUFFIXES:
             hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
@@ -58,7 +61,7 @@ def load_config(
         except ImportError:  # told with what says what is missing
             raise
         except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes
-            raise InputError(f'config {name}: {_line_of(error)}{one_line(error)}') from error
+            raise InputError(f'config {name}: {_said_by(error)}') from error
     else:
         raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
     if not isinstance(cfg.get('model'), dict):
@@ -74,6 +77,15 @@ def load_config(
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
     check_model_numbers(cfg, name)
     return cfg
+
+
+def _said_by(error: BaseException) -> str:
+    """What to say of an error of a config, or of the temporary folder, in which mmengine copies it to read it."""
+    place = _line_of(error)
+    cause = error.__context__ if isinstance(error, UnboundLocalError) else error  # mmengine's own, without a folder
+    if not place and isinstance(cause, OSError) and (cause is not error or cause.errno in FULL):
+        return f'cannot be copied to the temporary folder: {one_line(cause)}; TMPDIR=… names another one'
+    return place + one_line(error)
 
 
 def _line_of(error: BaseException) -> str:

@@ -1,7 +1,6 @@
 """The work dir of a training: whether it is free, what it goes on from, and how a refused training leaves it."""
 
 import ast
-import errno
 import os
 import re
 import shutil
@@ -12,11 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmagg.io.errors import EXPECTED, InputError
+from mmagg.io.errors import EXPECTED, FULL, InputError
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import all_checkpoints, checkpoints, newest_whole
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # mmengine's, by the time of the start
 
 

@@ -1,5 +1,6 @@
 """The error for input that cannot be used, and errors as lines: bad input never ends in a traceback."""
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 # Errors of mmengine, mmdet and torch at a wrong file, config or checkpoint. Failures of a running computation
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
 EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing, where there is no room
 
 # What PyTorch makes of an error in a data loader's worker: a whole traceback, whose last line is the error.
 OF_WORKER = re.compile(r'Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+: (.*)', re.S | re.M)

@@ -1,3 +1,4 @@
+import errno
 import sys
 from pathlib import Path
 
@@ -197,3 +198,19 @@ def test_a_second_run_has_a_name_of_its_own(root: Path, monkeypatch) -> None:
     monkeypatch.setitem(MMLogger._instance_dict, 'fit_20260101_120000', None)
     name_run(cfg)
     assert cfg.experiment_name == 'fit 3'
+
+
+@pytest.mark.parametrize('place, code', [('TemporaryDirectory', errno.ENOENT), ('NamedTemporaryFile', errno.ENOSPC)])
+def test_a_temporary_folder_that_cannot_be_used_is_said(place: str, code: int, root: Path, monkeypatch) -> None:
+    def fail(*args: object, **options: object) -> None:
+        raise OSError(code, 'none')
+
+    monkeypatch.setattr(f'tempfile.{place}', fail)
+    with pytest.raises(InputError, match=r'solo_tiny_shapes.py: cannot be copied to the temporary folder: .*; TMPDIR='):
+        load_config(root / 'configs/demo/solo_tiny_shapes.py')
+
+
+def test_so_is_one_for_a_config_of_mmdet(monkeypatch) -> None:
+    monkeypatch.setattr('tempfile.TemporaryDirectory', lambda: Path('/nowhere').read_bytes())
+    with pytest.raises(InputError, match=r'solo_r50_fpn_1x_coco.py: cannot be copied to the temporary'):
+        load_config('mmdet::solo/solo_r50_fpn_1x_coco.py')
