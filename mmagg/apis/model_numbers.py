@@ -25,6 +25,7 @@ SIZES = {
     'pad_size_divisor',
     'strides',
 }
+FRACTIONS = ('_generator.strides',)  # of anchors, which need not lie on pixels; YOLACT's do not
 NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
 
 
@@ -40,6 +41,8 @@ def check_model_numbers(cfg: Config, name: str) -> None:
     """
     for key, value in parts(cfg.model, 'model'):
         kind = key.rpartition('.')[2]
+        if key.endswith(FRACTIONS):
+            continue
         if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
         if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
