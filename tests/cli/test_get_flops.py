@@ -159,7 +159,10 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
         (['{boxed}', *SMALL, '--candidates', '258'], '--candidates 258: the head has only 257 locations'),
         (['{ours}', *SMALL, '--candidates', '9', '--convention', 'paper'], '--candidates: only the modern convention'),
         (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's own heads"),
-        (['{ours}', '--cfg-options', 'model.backbone.depth=19'], 'the model cannot be built: ResNet: KeyError: .*depth 19'),
+        (
+            ['{ours}', '--cfg-options', 'model.backbone.depth=19'],
+            'the model cannot be built: ResNet: KeyError: .*depth 19',
+        ),
         (
             ['{ours}', *SMALL, '--cfg-options', 'model.neck.in_channels=[8,16,32,65]'],
             r'config .*ours.py does not run on 1 × 3 × 96 × 128: RuntimeError: .* to have 65 channels',
