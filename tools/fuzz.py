@@ -36,7 +36,11 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--jobs', type=int, default=1, metavar='J', help='cases at a time (%(default)s)')
     parser.add_argument('--keep', type=Path, metavar='DIR', help='write each fault as a case file here')
-    parser.add_argument('--bare', action='store_true', help='list errors that nobody foresaw as well')
+    parser.add_argument(
+        '--bare',
+        action='store_true',
+        help='list errors that nobody foresaw as well, and how often each command came to its end',
+    )
     return parser
 
 
@@ -59,11 +63,13 @@ def main() -> int:
 def report(results: object, args: argparse.Namespace) -> int:
     """Print faults and figures; returns the exit code."""
     count, codes, busy, bare, found, started = Counter(), Counter(), Counter(), Counter(), 0, time.monotonic()
+    deep = Counter()
     for result in results:
         count[result.case.kind] += 1
         busy[result.case.kind] += result.outcome.busy
         codes[result.outcome.code] += 1
         bare[result.bare] += 1
+        deep[result.case.command, result.outcome.code == 0] += 1
         if args.case is not None:
             print(
                 result.case.to_json(),
@@ -79,6 +85,8 @@ def report(results: object, args: argparse.Namespace) -> int:
                 (args.keep / f'{result.case.kind}-{args.seed}-{result.name}.json').write_text(result.case.to_json())
     if args.bare:
         print(*(f'{number} x {line}' for line, number in bare.most_common() if line), sep='\n')
+        for command in sorted({command for command, _ in deep}):
+            print(f'{command:26} {deep[command, True]:6} to the end, {deep[command, False]:6} refused')
     for kind, number in count.items():
         print(f'{kind:12} {number:6} cases, {busy[kind] / number:.3f} s of work each')
     total = sum(count.values())
