@@ -101,6 +101,8 @@ def make_material(folder: Path) -> Material:
         json.dumps(_as_lvis(json.loads((data / 'annotations/instances_val.json').read_text())))
     )
     (folder / 'boxed.py').write_text(BOXED.format(root=ROOT))
+    content = Material(folder).configs['boxed.py']
+    (folder / 'boxed.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in content.items()) + '\n')
     _in_its_own_process(lambda: _write_weights(folder))
     (folder / 'config.json').write_text(json.dumps(Material(folder).configs['config.json']))
     return Material(folder)
