@@ -17,6 +17,24 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
 from fuzz import cases, fuzzer, material, targets  # noqa: E402
 
+from mmagg.cli.arguments import positive  # noqa: E402
+
+
+def from_zero(text: str) -> int:
+    """A number of cases, or that of one."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f'{text!r} is no number from 0')
+    return int(text)
+
+
+def case_file(text: str) -> Path:
+    """A file with a case."""
+    try:
+        cases.read(Path(text))
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f'{text} is no case: {error!r}') from error
+    return Path(text)
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
@@ -27,22 +45,30 @@ def parser() -> argparse.ArgumentParser:
         'one. Cases that once were faults are kept in tests/fuzz/cases and come first.',
         epilog='example: python tools/fuzz.py --cases 1000 --jobs 2 --only annotations results; then: --case 217',
     )
-    parser.add_argument('files', nargs='*', type=Path, metavar='CASE.json', help='run these alone')
-    parser.add_argument('--cases', type=int, default=10_000, metavar='N', help='%(default)s')
+    parser.add_argument('files', nargs='*', type=case_file, metavar='CASE.json', help='run these alone')
+    parser.add_argument('--cases', type=from_zero, default=10_000, metavar='N', help='%(default)s')
     parser.add_argument('--seed', type=int, default=0, metavar='S', help='another seed, other cases (%(default)s)')
-    parser.add_argument('--case', type=int, metavar='I', help='run this one alone, show its output and keep its folder')
+    parser.add_argument(
+        '--case', type=from_zero, metavar='I', help='run this one alone, show its output and keep its folder'
+    )
     parser.add_argument(
         '--only', nargs='+', choices=targets.SHARES, default=tuple(targets.SHARES), help='kinds of inputs'
     )
-    parser.add_argument('--jobs', type=int, default=1, metavar='J', help='cases at a time (%(default)s)')
+    parser.add_argument('--jobs', type=positive, default=1, metavar='J', help='cases at a time (%(default)s)')
     parser.add_argument('--keep', type=Path, metavar='DIR', help='write each fault as a case file here')
-    parser.add_argument('--bare', action='store_true', help='list errors that nobody foresaw as well')
+    parser.add_argument(
+        '--bare',
+        action='store_true',
+        help='list errors that nobody foresaw as well, and how often each command came to its end',
+    )
     return parser
 
 
 def main() -> int:
     """Run what the arguments say."""
     args = parser().parse_args()
+    if args.keep:
+        args.keep.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     fuzzer.load()
     with tempfile.TemporaryDirectory() as folder:
@@ -59,11 +85,13 @@ def main() -> int:
 def report(results: object, args: argparse.Namespace) -> int:
     """Print faults and figures; returns the exit code."""
     count, codes, busy, bare, found, started = Counter(), Counter(), Counter(), Counter(), 0, time.monotonic()
+    deep = Counter()
     for result in results:
         count[result.case.kind] += 1
         busy[result.case.kind] += result.outcome.busy
         codes[result.outcome.code] += 1
         bare[result.bare] += 1
+        deep[result.case.command, result.outcome.code == 0] += 1
         if args.case is not None:
             print(
                 result.case.to_json(),
@@ -75,10 +103,11 @@ def report(results: object, args: argparse.Namespace) -> int:
             found += 1
             print(f'{result.case.kind} {result.name}: {result.case.command}: {"; ".join(result.faults)}', flush=True)
             if args.keep:
-                args.keep.mkdir(parents=True, exist_ok=True)
                 (args.keep / f'{result.case.kind}-{args.seed}-{result.name}.json').write_text(result.case.to_json())
     if args.bare:
         print(*(f'{number} x {line}' for line, number in bare.most_common() if line), sep='\n')
+        for command in sorted({command for command, _ in deep}):
+            print(f'{command:26} {deep[command, True]:6} to the end, {deep[command, False]:6} refused')
     for kind, number in count.items():
         print(f'{kind:12} {number:6} cases, {busy[kind] / number:.3f} s of work each')
     total = sum(count.values())
@@ -87,4 +116,7 @@ def report(results: object, args: argparse.Namespace) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -19,6 +19,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weig
 from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
 from mmagg.datasets.image_errors import unusable
+from mmagg.engine.first_step import running
 from mmagg.io.errors import InputError, building
 from mmagg.io.images import bgr_image, read_image
 from mmagg.models.postprocess import encode_roi_masks
@@ -69,13 +70,14 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
 
     Raises:
         InputError: an image cannot be read, or an array is none; or one cannot be resized as the model needs it,
-            because it is too narrow.
+            because it is too narrow; or the model does not run, a `ModelError`.
     """
     samples = []
     for image in images:
         pixels = bgr_image(image) if isinstance(image, np.ndarray) else read_image(Path(image))
         try:
-            samples.append(inference_detector(model, pixels))
+            with running(model):
+                samples.append(inference_detector(model, pixels))
         except cv2.error as error:
             name = '' if isinstance(image, np.ndarray) else f'{image}: '
             raise InputError(f'{name}{unusable(error, pixels.shape[:2])}') from error

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
+from mmagg.engine.first_step import ModelError
 from mmagg.evaluation.results import coco_records
 from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.files import check_folder, write_json
@@ -101,6 +102,8 @@ def predict_folder(
         for path in tqdm(paths, desc='demo', unit='image'):
             try:
                 image, predictions = _predicted(model, path)
+            except ModelError:
+                raise
             except InputError as error:
                 tqdm.write(f'error: {one_line(error)}; skipped', file=sys.stderr)
                 found.unreadable.append(path)
@@ -140,6 +143,8 @@ def _predicted(model: nn.Module, path: Path) -> tuple[np.ndarray, InstanceData]:
     image = read_image(path)
     try:
         return image, infer(model, [image])[0].pred_instances
+    except ModelError:
+        raise
     except InputError as error:
         raise InputError(f'{path}: {error}') from error
 

@@ -20,6 +20,7 @@ from mmagg.costs import stage_times
 from mmagg.costs.memory import MIB
 from mmagg.costs.random_model import MASK_FORMAT, SEED, random_batch, random_model
 from mmagg.costs.timing import in_turns
+from mmagg.engine.first_step import FirstStepHook
 from mmagg.io.errors import InputError
 
 CANDIDATES = 300  # of heads of the SOLO family
@@ -100,7 +101,8 @@ def benchmark(
         work.append((model, batch, {'config': name, 'layout': 'contiguous' if contiguous else 'channels_last'}))
     if not train:
         for model, (inputs, _), entry in tqdm(work, desc='candidates', unit='model', leave=False):
-            _set_candidates(model, inputs, entry, candidates)
+            with FirstStepHook().watched():
+                _set_candidates(model, inputs, entry, candidates)
     _measure(work, runs, train=train)
     return {
         'hardware': hardware(place),
@@ -161,7 +163,8 @@ def _measure(work: Sequence[tuple[nn.Module, tuple, dict[str, Any]]], runs: int,
     """Fill the entry of each (model, batch, entry): memory first; then times, the models taking turns."""
     memory = stage_times.training_memory if train else stage_times.inference_memory
     for model, batch, entry in tqdm(work, desc='memory', unit='model', leave=False):
-        entry['memory_mib'] = {part: size / MIB for part, size in memory(model, *batch).items()}
+        with FirstStepHook().watched():
+            entry['memory_mib'] = {part: size / MIB for part, size in memory(model, *batch).items()}
 
     def run(model: nn.Module, batch: tuple, entry: dict[str, Any]) -> dict[str, float]:
         if train:

@@ -16,6 +16,7 @@ from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
 from mmagg.costs.random_model import MASK_FORMAT, random_model
 from mmagg.costs.timing import heading, measure
+from mmagg.engine.first_step import FirstStepHook
 from mmagg.io.errors import InputError
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import Coefficients
@@ -86,7 +87,8 @@ def benchmark_boxed_masks(
 def random_pyramid(model: nn.Module, shape: tuple[int, int]) -> list[Tensor]:
     """Random maps as a detector's neck returns them for an image of `shape` (H, W): of their sizes and layouts."""
     generator = torch.Generator().manual_seed(0)
-    feats = model.extract_feat(next(model.parameters()).new_zeros(1, 3, *shape))
+    with FirstStepHook().watched():
+        feats = model.extract_feat(next(model.parameters()).new_zeros(1, 3, *shape))
     return [torch.empty_like(x).copy_(torch.randn(x.shape, generator=generator)) for x in feats]
 
 

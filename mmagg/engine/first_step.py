@@ -3,12 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch import nn
 
 from mmagg.io.errors import InputError, one_line
+
+
+class ModelError(InputError):
+    """A model that does not run on the first images that it sees."""
 
 
 class FirstStepHook(Hook):
@@ -31,7 +37,7 @@ class FirstStepHook(Hook):
         """Run a block; a computation that fails in its first step is said to be the config's.
 
         Raises:
-            InputError: it failed there, other than for memory or by a loss that is not finite.
+            ModelError: it failed there, other than for memory or by a loss that is not finite.
         """
         try:
             yield
@@ -40,7 +46,24 @@ class FirstStepHook(Hook):
         except (RuntimeError, ArithmeticError) as error:
             if self.done:
                 raise
-            raise InputError(
-                f'the model does not run on the first images: {one_line(error)}; do the parts of the config fit each '
-                'other? (--traceback shows where)'
+            fit = '' if 'allocate memory' in str(error) else '; do the parts of the config fit each other?'
+            raise ModelError(
+                f'the model does not run on the first images: {one_line(error)}{fit} (--traceback shows where)'
             ) from error
+
+
+_have_run: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def running(model: nn.Module) -> Iterator[None]:
+    """Run a model without a runner; a computation that fails before it has done so once is said to be the config's.
+
+    Raises:
+        ModelError: as of `FirstStepHook.watched`.
+    """
+    first = FirstStepHook()
+    first.done = model in _have_run
+    with first.watched():
+        yield
+    _have_run.add(model)

@@ -15,9 +15,10 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import load_model
 from mmagg.datasets.coco_file import BAD, CocoFile, read_records
+from mmagg.engine.first_step import running
 from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
-from mmagg.experiments.mask_branch import GivenBoxes, fill_boxes, mask_branch
+from mmagg.experiments.mask_branch import GivenBoxes, MaskBranch, fill_boxes, mask_branch
 from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent
@@ -186,18 +187,25 @@ def _predict(model: nn.Module, loader: DataLoader, given: Records, config: str |
     with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
         for batch in loader:
             if any(given[sample.img_id] for sample in batch['data_samples']):
-                batch = model.data_preprocessor(batch, False)
-                feats = model.extract_feat(batch['inputs'])
-                for i, sample in enumerate(batch['data_samples']):
-                    records = given[sample.img_id]
-                    if records:
-                        boxes = _as_tensors(records, label_of, feats[0].device)
-                        found = fill_boxes(branch, [x[i : i + 1] for x in feats], sample, boxes)
-                        filled += [
-                            {**records[index], 'score': score, 'segmentation': mask}
-                            for index, score, mask in zip(*found, strict=True)
-                        ]
+                with running(model):
+                    filled += _filled(model, branch, batch, given, label_of)
             bar.update(len(batch['data_samples']))
+    return filled
+
+
+def _filled(model: nn.Module, branch: MaskBranch, batch: dict, given: Records, label_of: dict[int, int]) -> list[dict]:
+    """The given records of a batch with a mask each."""
+    batch, filled = model.data_preprocessor(batch, False), []
+    feats = model.extract_feat(batch['inputs'])
+    for i, sample in enumerate(batch['data_samples']):
+        records = given[sample.img_id]
+        if records:
+            boxes = _as_tensors(records, label_of, feats[0].device)
+            found = fill_boxes(branch, [x[i : i + 1] for x in feats], sample, boxes)
+            filled += [
+                {**records[index], 'score': score, 'segmentation': mask}
+                for index, score, mask in zip(*found, strict=True)
+            ]
     return filled
 
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import load_model
+from mmagg.engine.first_step import running
 from mmagg.evaluation.coco_scores import average_precisions, read_annotations
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.voting_search import VotingSearch
@@ -149,7 +150,8 @@ def _predict(model: nn.Module, loader: DataLoader) -> list[int]:
     image_ids = []
     with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
         for batch in loader:
-            samples = model.test_step(batch)
+            with running(model):
+                samples = model.test_step(batch)
             image_ids += [sample.img_id for sample in samples]
             bar.update(len(samples))
     return image_ids

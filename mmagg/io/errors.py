@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import extract_tb, walk_tb
 
 from mmagg.io.terminal import single_line
 
@@ -41,11 +42,27 @@ def check_fraction(value: float, name: str) -> None:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Where a model is built, a failing computation is that of its config, as with -64 channels."""
+    """Where a model is built, an error is that of its config, as with -64 channels; the part is named that failed."""
     try:
         yield
-    except (RuntimeError, ArithmeticError) as error:
-        raise InputError(f'the model cannot be built: {one_line(error)}') from error
+    except (InputError, OSError, ImportError):
+        raise
+    except (*EXPECTED, RuntimeError, ArithmeticError) as error:
+        raise InputError(f'the model cannot be built: {_built(error)}{one_line(error)}{_asserted(error)}') from error
+
+
+def _built(error: BaseException) -> str:
+    """The class whose constructor failed, with a colon; nothing where there is none, or where the message has it."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__) if frame.f_code.co_name == '__init__']
+    names = [type(frame.f_locals['self']).__name__ for frame in frames if 'self' in frame.f_locals]
+    return f'{names[-1]}: ' if names and names[-1] not in str(error) else ''
+
+
+def _asserted(error: BaseException) -> str:
+    """What was asserted, for an assertion that says nothing."""
+    if not isinstance(error, AssertionError) or str(error):
+        return ''
+    return f': {extract_tb(error.__traceback__)[-1].line}'
 
 
 def one_line(error: BaseException) -> str:

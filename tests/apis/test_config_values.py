@@ -46,3 +46,8 @@ def test_numbers(root: Path, key: str) -> None:
     with pytest.raises(InputError, match=f"model.{key}='0,5', where a number is wanted"):
         load_config(path, {f'model.{key}': '0,5'})
     load_config(path, {f'model.{key}': 1})
+
+
+def test_yolact_has_fractions_of_pixels_as_strides() -> None:
+    strides = load_config('mmdet::yolact/yolact_r50_1xb8-55e_coco.py').model.bbox_head.anchor_generator.strides
+    assert 7 < strides[0] < 8

@@ -161,6 +161,10 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
         (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's own heads"),
         (['{ours}', '--cfg-options', 'model.neck.out_channels=-8'], 'model.neck.out_channels=-8, where whole numbers'),
         (
+            ['{ours}', '--cfg-options', 'model.backbone.depth=19'],
+            'the model cannot be built: ResNet: KeyError: .*depth 19',
+        ),
+        (
             ['{ours}', *SMALL, '--cfg-options', 'model.neck.in_channels=[8,16,32,65]'],
             r'config .*ours.py does not run on 1 × 3 × 96 × 128: RuntimeError: .* to have 65 channels',
         ),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmagg.engine.first_step import FirstStepHook
+from mmagg.engine.first_step import FirstStepHook, ModelError, running
 from mmagg.io.errors import InputError
 
 
@@ -21,3 +21,22 @@ def test_a_failing_first_step_is_the_configs(error: Exception) -> None:
 def test_what_no_config_is_to_blame_for(error: type) -> None:
     with pytest.raises(error), FirstStepHook().watched():
         raise error
+
+
+def test_a_model_without_a_runner() -> None:
+    model, other = torch.nn.Linear(2, 3), torch.nn.Linear(2, 3)
+    with pytest.raises(ModelError, match=r'first images: .*do the parts of the config fit'), running(model):
+        model(torch.zeros(1, 4))
+    with running(model):
+        model(torch.zeros(1, 2))
+    with pytest.raises(RuntimeError), running(model):
+        model(torch.zeros(1, 4))
+    with pytest.raises(ModelError), running(other):
+        other(torch.zeros(1, 4))
+
+
+def test_an_image_too_large_is_not_the_configs() -> None:
+    with pytest.raises(ModelError) as caught, FirstStepHook().watched():
+        torch.zeros(1).expand(2**50).clone()
+    assert 'allocate memory' in str(caught.value)
+    assert 'parts of the config' not in str(caught.value)

@@ -34,7 +34,7 @@ def apply(folder: Path, edit: list[Any]) -> None:
     try:
         with zipfile.ZipFile(folder / file) as archive:
             content = {one.filename: archive.read(one) for one in archive.infolist()}
-    except zipfile.BadZipFile:
+    except Exception:
         return  # an edit before has made that impossible
     with zipfile.ZipFile(folder / file, 'w') as archive:
         for name, data in content.items():

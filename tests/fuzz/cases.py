@@ -78,7 +78,11 @@ def _edit(chance: random.Random, kind: str, file: str, material: Material) -> Ed
             return byte_edits.draw(chance, file, size)
         return json_edits.draw(chance, file, material.documents[file])
     if kind == 'configs':
-        return byte_edits.draw(chance, file, size) if raw < 0.1 else config_edits.draw(chance, file, material.config)
+        return (
+            byte_edits.draw(chance, file, size)
+            if raw < 0.1
+            else config_edits.draw(chance, file, material.configs[file])
+        )
     if file == 'weights.pkl':
         return ['planted', file] if raw < 0.05 else byte_edits.draw(chance, file, size if raw < 0.3 else min(size, 700))
     if raw < 0.15:

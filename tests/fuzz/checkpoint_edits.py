@@ -51,7 +51,7 @@ def _tensors() -> dict[str, Callable[[Any], Any]]:
         'nested': lambda v: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
         'parameter': lambda v: torch.nn.Parameter(floats(v)),
         'endless': lambda v: torch.zeros(1).expand(LARGEST),
-        'strided': lambda v: torch.zeros(1).expand(as_tensor(v).shape),
+        'strided': lambda v: torch.zeros(1).expand(as_tensor(v).shape or (1,)),
         'array': lambda v: np.asarray(as_tensor(v)),
     }
 

@@ -28,6 +28,17 @@ model = dict(
     test_cfg=dict(score_thr=0.0, filter_thr=0.0, max_per_img=10),
 )
 """
+BOXED = """
+_base_ = '{root}/configs/demo/blendmask_tiny_shapes.py'
+train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+val_dataloader = dict(num_workers=0, persistent_workers=False)
+test_dataloader = val_dataloader
+model = dict(
+    backbone=dict(stem_channels=8, base_channels=8),
+    neck=dict(in_channels=[16, 32]),
+    test_cfg=dict(score_thr=0.0, max_per_img=10),
+)
+"""
 
 
 @dataclass(frozen=True)
@@ -42,11 +53,12 @@ class Material:
         return {str(p.relative_to(self.folder)): json.loads(p.read_text()) for p in sorted(self.folder.rglob('*.json'))}
 
     @cached_property
-    def config(self) -> dict[str, Any]:
-        """The config."""
+    def configs(self) -> dict[str, dict[str, Any]]:
+        """The configs, by their files' names."""
         from mmengine.config import Config
 
-        return Config.fromfile(self.folder / 'config.py').to_dict()
+        files = {'config.py': 'config.py', 'config.json': 'config.py', 'boxed.py': 'boxed.py'}
+        return {name: Config.fromfile(self.folder / file).to_dict() for name, file in files.items()}
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -88,8 +100,11 @@ def make_material(folder: Path) -> Material:
     (folder / 'lvis.json').write_text(
         json.dumps(_as_lvis(json.loads((data / 'annotations/instances_val.json').read_text())))
     )
+    (folder / 'boxed.py').write_text(BOXED.format(root=ROOT))
+    content = Material(folder).configs['boxed.py']
+    (folder / 'boxed.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in content.items()) + '\n')
     _in_its_own_process(lambda: _write_weights(folder))
-    (folder / 'config.json').write_text(json.dumps(Material(folder).config))
+    (folder / 'config.json').write_text(json.dumps(Material(folder).configs['config.json']))
     return Material(folder)
 
 
@@ -124,10 +139,16 @@ def _as_lvis(coco: dict) -> dict:
 
 
 def _write_weights(folder: Path) -> None:
-    """The weights alone, as PyTorch and as Detectron2 write them."""
+    """The weights alone, as PyTorch and as Detectron2 write them, and those of a model with boxes, untrained."""
     import torch
+    from mmdet.registry import MODELS
 
-    weights = checkpoint_edits.read(folder / 'checkpoint.pth')['state_dict']
+    from mmagg.apis import load_config
+
+    sound = checkpoint_edits.read(folder / 'checkpoint.pth')
+    weights = sound['state_dict']
+    boxed = MODELS.build(load_config(folder / 'boxed.py').model).state_dict()
+    torch.save({'state_dict': boxed, 'meta': {'dataset_meta': sound['meta']['dataset_meta']}}, folder / 'boxed.pth')
     torch.save({'state_dict': weights, 'meta': {}}, folder / 'weights.pth')
     torch.save({'state_dict': weights}, folder / 'old.pth', _use_new_zipfile_serialization=False)
     arrays = {f'backbone.bottom_up.{key}': value.numpy() for key, value in list(weights.items())[:20]}

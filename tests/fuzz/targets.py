@@ -8,6 +8,7 @@ from dataclasses import dataclass
 VAL = 'data/annotations/instances_val.json'
 TRAIN = 'data/annotations/instances_train.json'
 MODEL = '@config.py @checkpoint.pth'
+BOXED = '@boxed.py @boxed.pth'
 COMPARED = '--out +o --samples 5 --images @data/images/val'
 FIT = '--out +c.npz --dims 2 --curve 2 --workers 1'
 
@@ -52,6 +53,7 @@ TARGETS = {
         Target(f'test {MODEL} --coco @data --work-dir +w --skip-check', (VAL,), 0.3),
         Target(f'test {MODEL} --coco @data --work-dir +w --report +r --show-dir +s --out +p.json', (VAL,), 0.05),
         Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', (VAL,), 0.1),
+        Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', (VAL,), 0.1),
     ),
     'results': (
         Target(f'analyse-errors @{VAL} @results.json', ('results.json',), 4),
@@ -64,9 +66,7 @@ TARGETS = {
             f'compare-results @{VAL} @results.json @data/annotations/../../results.json {COMPARED}',
             ('results.json',),
         ),
-        Target(
-            'boxes-to-masks @config.py @checkpoint.pth @results.json --coco @data --out +m.json', ('results.json',), 1
-        ),
+        Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', ('results.json',), 1),
     ),
     'configs': (
         Target('train @config.py --coco @data --work-dir +w', ('config.py',), 6),
@@ -78,6 +78,9 @@ TARGETS = {
         Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('config.py',), 4),
         Target('browse @config.py --coco @data --out +b --number 2', ('config.py',), 3),
         Target('count-flops @config.py --shape 64 64', ('config.py',), 1),
+        Target('benchmark @config.py --shape 64 64 --runs 1 --train', ('config.py',), 0.5),
+        Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', ('boxed.py',), 0.5),
+        Target(f'show-bases @data/images/val/000001.png {BOXED} --out +b.png --score-thr 0', ('boxed.py',), 0.5),
         Target('convert-mmdet @weights.pth +w.pth --config @config.py', ('config.py',), 1),
         Target(
             f'show-representations {MODEL} @data/images/val/000001.png --out +r.png --score-thr 0', ('config.py',), 1

@@ -3,7 +3,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from mmagg.io.errors import InputError, check_fraction, one_line
+from mmagg.io.errors import InputError, building, check_fraction, one_line
 
 
 class Broken:
@@ -40,3 +40,28 @@ def test_a_threshold_is_a_fraction(value: float) -> None:
     with pytest.raises(InputError, match=r'--score-thr .*not between 0 and 1'):
         check_fraction(value, '--score-thr')
     check_fraction(1, '--score-thr')
+
+
+class Part:
+    def __init__(self, error: Exception) -> None:
+        raise error
+
+
+@pytest.mark.parametrize(
+    'error, line',
+    [
+        (RuntimeError('-8 channels'), 'the model cannot be built: Part: RuntimeError: -8 channels'),
+        (TypeError('Part: no a'), 'the model cannot be built: TypeError: Part: no a'),
+        (AssertionError(), 'the model cannot be built: Part: AssertionError: raise error'),
+        (InputError('a.npz: no such file'), '^a.npz: no such file$'),
+    ],
+)
+def test_what_cannot_be_built_is_named(error: Exception, line: str) -> None:
+    with pytest.raises(InputError, match=line), building():
+        Part(error)
+
+
+@pytest.mark.parametrize('error', [ImportError('no mmpretrain'), FileNotFoundError('a.pth')])
+def test_missing_files_and_packages_are_said_as_elsewhere(error: Exception) -> None:
+    with pytest.raises(type(error)), building():
+        Part(error)
