@@ -23,13 +23,13 @@ SIZES = {
     'num_outs',
     'out_channels',
     'pad_size_divisor',
-    'strides',
 }
+STEPS = {'strides'}  # pixels, which anchors, as YOLACT's, have in fractions
 NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
 
 
 def check_model_numbers(cfg: Config, name: str) -> None:
-    """Refuse sizes that are not whole numbers from 1, and text or the like as thresholds and weights.
+    """Refuse sizes that are not whole numbers from 1, strides below 1, and text or the like as thresholds and weights.
 
     Args:
         cfg: with a `model`.
@@ -42,6 +42,8 @@ def check_model_numbers(cfg: Config, name: str) -> None:
         kind = key.rpartition('.')[2]
         if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
+        if kind in STEPS and any(isinstance(one, str | bool) or one < 1 for one in _plain(value)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where numbers from 1 are wanted')
         if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where a number is wanted')
 

@@ -31,11 +31,13 @@ def type_name(part: Any) -> str:
     return (kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))).rpartition('.')[2]
 
 
-def check_types(cfg: Config, name: str) -> None:
+def check_types(cfg: Config | dict, name: str) -> None:
     """Refuse a config with a part whose ``type`` names no class: it is empty, a number or a list.
 
+    None is left to a module whose argument is a dict such as `upsample_cfg`, for which it may mean to do without.
+
     Args:
-        cfg: the config.
+        cfg: the config, or parts of it.
         name: its name in the message.
 
     Raises:
@@ -43,5 +45,7 @@ def check_types(cfg: Config, name: str) -> None:
     """
     for key, part in dicts(cfg):
         kind = part.get('type', dict)
+        if kind is None and key.startswith('model.') and key.endswith('_cfg'):
+            continue
         if not (kind if isinstance(kind, str) else callable(kind)):
             raise InputError(f'config {name}: {key}.type is {shortened(kind)}, where the name of a class is wanted')

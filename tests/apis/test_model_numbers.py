@@ -39,3 +39,10 @@ def test_numbers(root: Path, key: str) -> None:
     with pytest.raises(InputError, match=f"model.{key}='0,5', where a number is wanted"):
         load_config(path, {f'model.{key}': '0,5'})
     load_config(path, {f'model.{key}': 1})
+
+
+def test_strides(root: Path) -> None:
+    load_config('mmdet::yolact/yolact_r50_1xb8-55e_coco.py')  # whose anchors have some of fractions of pixels
+    path = root / DEMO.format('solo')
+    with pytest.raises(InputError, match=r'model\.mask_head\.strides=\(0, 8\), where numbers from 1 are wanted'):
+        load_config(path, {'model.mask_head.strides': (0, 8)})
