@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from mmagg.io.plain import cut, plain_output
@@ -68,9 +68,8 @@ class Output:
         self.told = True
         self.flush()
         if self.error is not None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            with suppress(OSError, AttributeError), open(os.devnull, 'w') as nowhere:  # a notebook's stream is no file
+                os.dup2(nowhere.fileno(), self.stream.fileno())
 
 
 @contextmanager
