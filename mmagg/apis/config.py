@@ -70,7 +70,7 @@ def load_config(
     if cfg_options:
         check_options(cfg, cfg_options, reads)
         _merge(cfg, cfg_options)
-    check_types(cfg, name)
+    check_types({key: part for key, part in cfg.items() if key in READ_KEYS}, name)  # helper variables may be anything
     for change in changes:
         change(cfg)
     if cfg_options and changes:

@@ -25,15 +25,17 @@ SIZES = {
     'out_channels',
     'pad_size_divisor',
 }
-POSITIVE = {'strides'}  # YOLACT's are fractions
+STEPS = {'strides'}  # pixels, which anchors, as YOLACT's, have in fractions
 NUMBERS = {'filter_thr', 'loss_weight', 'mask_thr', 'mask_thr_binary', 'max_per_img', 'nms_pre', 'score_thr'}
 
 
-def check_types(cfg: Config, name: str) -> None:
+def check_types(cfg: Config | dict, name: str) -> None:
     """Refuse a config with a part whose ``type`` names no class: it is empty, a number or a list.
 
+    None is left to a module whose argument is a dict such as `upsample_cfg`, for which it may mean to do without.
+
     Args:
-        cfg: the config.
+        cfg: the config, or parts of it.
         name: its name in the message.
 
     Raises:
@@ -41,12 +43,14 @@ def check_types(cfg: Config, name: str) -> None:
     """
     for key, part in dicts(cfg):
         kind = part.get('type', dict)
+        if kind is None and key.startswith('model.') and key.endswith('_cfg'):
+            continue
         if not (kind if isinstance(kind, str) else callable(kind)):
             raise InputError(f'config {name}: {key}.type is {shortened(kind)}, where the name of a class is wanted')
 
 
 def check_model_numbers(cfg: Config, name: str) -> None:
-    """Refuse sizes that are not whole numbers from 1, and text or the like as thresholds and weights.
+    """Refuse sizes that are not whole numbers from 1, strides below 1, and text or the like as thresholds and weights.
 
     Args:
         cfg: with a `model`.
@@ -59,8 +63,8 @@ def check_model_numbers(cfg: Config, name: str) -> None:
         kind = key.rpartition('.')[2]
         if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
-        if kind in POSITIVE and any(isinstance(one, str | bool) or one <= 0 for one in _plain(value)):
-            raise InputError(f'config {name}: {key}={value!r:.200}, where numbers above 0 are wanted')
+        if kind in STEPS and any(isinstance(one, str | bool) or one < 1 for one in _plain(value)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where numbers from 1 are wanted')
         if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
             raise InputError(f'config {name}: {key}={value!r:.200}, where a number is wanted')
 

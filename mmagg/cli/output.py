@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from mmagg.io.terminal import cut, printable_output
@@ -70,9 +70,8 @@ class Output:
         self.told = True
         self.flush()
         if self.error is not None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.stream.fileno())
-            os.close(nowhere)
+            with suppress(OSError, AttributeError), open(os.devnull, 'w') as nowhere:  # a notebook's stream is no file
+                os.dup2(nowhere.fileno(), self.stream.fileno())
 
 
 @contextmanager

@@ -151,6 +151,12 @@ def test_a_type_that_names_no_class(tmp_path: Path, kind: str) -> None:
         load_config(path)
 
 
+def test_types_that_are_no_classes(tmp_path: Path) -> None:
+    path = tmp_path / 'x.py'
+    path.write_text('flips = dict(type=None)\nmodel = dict(mask_head=dict(upsample_cfg=dict(type=None)))\n')
+    load_config(path)
+
+
 def test_a_folder_or_a_checkpoint_for_a_config(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r'config .*: a folder, name a file'):
         load_config(tmp_path)

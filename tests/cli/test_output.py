@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import subprocess
@@ -198,3 +199,12 @@ def test_a_training_that_nobody_reads_any_more_ends_in_order(tiny_config, shapes
     assert cv2.imread(str(tmp_path / 'w/curves.png')) is not None
     assert (tmp_path / 'w/last_checkpoint').exists()
     assert not list((tmp_path / 'w').glob('.*'))
+
+
+def test_a_stream_that_is_no_file(monkeypatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(sys, 'stdout', Full())
+    assert main(['--version']) == 2
