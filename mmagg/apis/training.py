@@ -243,6 +243,8 @@ def _resume(cfg: Config, resume: bool | str | Path, work_dir: Path, *, overwrite
     out_dir = (cfg.get('default_hooks', {}).get('checkpoint') or {}).get('out_dir')
     source = starting_point(work_dir, resume=resume, overwrite=overwrite, main=main, out_dir=out_dir)
     if source is None:
+        if cfg.get('resume'):  # as above: its checkpoint is that of another work dir's run
+            cfg.load_from = None
         cfg.resume = False
         return None
     checkpoint = load_checkpoint(source)

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 
+from mmagg.apis import training
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import COMMANDS, run
 from mmagg.io.run_folder import newest_whole, noted
@@ -159,3 +161,9 @@ def test_a_killed_training(processes, root, train, shapes_folder, tmp_path, monk
     assert begun.name != 'epoch_20.pth'
     assert start(tmp_path / 'killed').wait(300) == 0
     assert equal(state(tmp_path / 'killed'), state(tmp_path / 'whole'))
+
+
+def test_the_config_of_a_resumed_run_begins_anew_in_another_work_dir(tmp_path) -> None:
+    cfg = Config(dict(resume=True, load_from='of_the_other_run.pth'))
+    assert training._resume(cfg, True, tmp_path / 'new', overwrite=False, main=True) is None
+    assert (cfg.resume, cfg.load_from) == (False, None)
