@@ -27,7 +27,7 @@ from mmengine.runner.checkpoint import (
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
 
@@ -151,6 +151,8 @@ def _check_codec(place: str, part: dict) -> None:
     if not (isinstance(kind, type) and issubclass(kind, MaskCodec)):
         return
     try:
-        MODELS.build(part).require_content()
+        with building():
+            codec = MODELS.build(part)
+        codec.require_content()
     except ValueError as error:
         raise InputError(f'{place}: {error}') from error
