@@ -124,7 +124,7 @@ def too_many_pixels(path: str | Path) -> str:
     width, height = image_size(path) or (0, 0)
     if width * height <= (int(limit) if limit.isdecimal() else 2**30):
         return ''
-    return f'{width} × {height} pixels, more than are read ({PIXELS}={limit}); cut it into tiles'
+    return f'{width} × {height} pixels, more than are read ({PIXELS}={limit}); raise that or cut it into tiles'
 
 
 def decode_image(content: np.ndarray, how: int) -> np.ndarray | None:
