@@ -54,6 +54,7 @@ def rows(text: str) -> dict[str, list[str]]:
 def test_a2fpn_is_met(tmp_path: Path, capsys, monkeypatch) -> None:
     few = replace(A2FPN, figures=A2FPN.figures[:2] + A2FPN.figures[4:6])  # all: tests/costs/test_flops_of_tables.py
     monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', (few, NONE_OF_SOLO))
+    monkeypatch.setattr('mmagg.cli.output.BAR_SECONDS', 0)
     out = tmp_path / 'new' / 'tables.md'
     assert tables('--only', 'a2fpn', '--out', out) == 0
     captured = capsys.readouterr()

@@ -50,6 +50,9 @@ def load() -> None:
         if not module.name.endswith('__main__') and 'triton' not in module.name:
             importlib.import_module(module.name)
     import mmdet.models  # noqa: F401
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    cache_dir()  # which PyTorch makes where an optimiser is built, among others
 
 
 def run_cases(

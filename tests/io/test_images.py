@@ -117,7 +117,8 @@ def test_a_header_of_more_pixels_than_can_be_read(tmp_path: Path) -> None:
     content = path.read_bytes()
     header = b'IHDR' + (30_000).to_bytes(4, 'big') * 2 + content[24:29]
     path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + content[33:])
-    reason = '30000 × 30000 pixels, more than are read (OPENCV_IO_MAX_IMAGE_PIXELS=268435456); cut it into tiles'
+    limit = 'OPENCV_IO_MAX_IMAGE_PIXELS=268435456'
+    reason = f'30000 × 30000 pixels, more than are read ({limit}); raise that or cut it into tiles'
     with pytest.raises(InputError) as error:
         read_image(path)
     assert str(error.value) == f'{path}: {reason}'
