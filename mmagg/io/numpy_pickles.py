@@ -6,6 +6,7 @@ that its shape needs, or the file is refused; `rebuilt` puts arrays in the place
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -15,16 +16,16 @@ NUMBERS = ('b1', *(f'{kind}{size}' for kind in 'iu' for size in (1, 2, 4, 8)), '
 MOST = 10_000_000  # entries of all containers; a long training's log has some 100,000
 
 
-class StandIn:
+class StandIn(ABC):
     """Stands for a thing while its pickle is read; `made` gives the thing itself."""
 
+    @abstractmethod
     def made(self) -> Any:
         """The thing.
 
         Raises:
             ValueError: the pickle has not said all of it.
         """
-        raise NotImplementedError
 
 
 class DType(StandIn):

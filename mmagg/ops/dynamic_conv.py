@@ -62,8 +62,8 @@ def dynamic_conv_of_gathered(
         native  float32 on the CPU without gradients, compiled at its first use; see `dynamic_conv_native`
         torch   everything else; see `as_dense_convolutions`
 
-    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one. Without gradients, NaN and infinite
-    values come out of both where they do plainly; with gradients, where a loss is NaN anyway, also in other instances.
+    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one. On the CPU, without gradients,
+    NaN and infinite values come out of both where they do plainly; otherwise torch may have them in more instances.
 
     Args:
         maps: (U, h, w), upsampled (align_corners=False) after gathering if smaller than the shared maps: so that the
@@ -99,8 +99,8 @@ def dynamic_conv_of_gathered(
         )
     else:
         result = as_dense_convolutions(maps, index, shared, params, spec)
-        if torch.is_grad_enabled():
-            return result
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or result.device.type != 'cpu':
+            return result  # looking at numbers would wait for a GPU, and break a graph
         # Much faster than looking at each number; a sum that overflows is merely computed again.
         finite = result.sum((1, 2), dtype=torch.promote_types(result.dtype, torch.float32)).isfinite()
     # Zeros of a dense net take NaN from one instance to others, and whether padding times an infinite weight is NaN is

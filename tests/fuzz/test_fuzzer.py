@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from fuzz.isolation import Outcome, run_all
 from fuzz.material import Material
 from fuzz.verdict import faults
 
+OUTSIDE = Path(tempfile.gettempdir(), f'fuzz-planted-{os.getpid()}')
 SQUARE = [[4, 4, 30, 4, 30, 30, 4, 30]]
 COCO = {
     'images': [{'id': 1, 'file_name': 'a.png', 'width': 48, 'height': 48}],
@@ -62,7 +64,7 @@ PLANTED = {
     'an exit code': (lambda: sys.exit(7), 'exit code 7'),
     'the code of what went wrong inside': (lambda: 1, 'exit code 1'),
     'much memory': (lambda: len(bytearray(2_300_000_000)) and None, 'memory: '),
-    'a file outside': (lambda: Path('/tmp/fuzz-planted').touch(), 'outside: open /tmp/fuzz-planted'),
+    'a file outside': (OUTSIDE.touch, f'outside: open {OUTSIDE}'),
     'a folder outside': (by_descriptor, 'outside: os.mkdir /tmp'),
     'a removal outside': (lambda: os.remove('/nowhere/at/all'), 'outside: os.remove /nowhere/at/all'),
     'a program': (lambda: subprocess.run(['true']).returncode, 'outside: subprocess.Popen'),
@@ -74,7 +76,7 @@ PLANTED = {
 def test_a_planted_fault_is_reported(name: str, tmp_path: Path) -> None:
     call, message = PLANTED[name]
     assert message in said(ended(call, tmp_path, limit=0.5 if name == 'a hang' else 30))
-    Path('/tmp/fuzz-planted').unlink(missing_ok=True)
+    OUTSIDE.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,15 @@ def test_sums_that_overflow_are_no_strays() -> None:
     assert torch.equal(ours, maps)
 
 
+def test_no_number_on_another_device_is_waited_for() -> None:
+    spec = DynamicConvSpec(3)
+    maps, shared, params = (
+        x.to('meta') for x in (torch.rand(2, 4, 5), torch.rand(1, 4, 5), torch.rand(3, spec.num_params))
+    )
+    with torch.no_grad():  # reading a number of a tensor without any is an error
+        assert dynamic_conv_of_gathered(maps, torch.zeros(3, 2).long(), shared, params, spec).shape == (3, 4, 5)
+
+
 def test_an_unknown_backend_is_named() -> None:
     spec = DynamicConvSpec(1)
     inputs = torch.rand(2, 4, 5), torch.zeros(1, 1).long(), torch.rand(0, 4, 5), torch.zeros(1, spec.num_params)
