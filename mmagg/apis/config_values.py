@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from reprlib import repr as shortened
 from typing import Any
 
+from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 
 from mmagg.datasets.config_parts import dicts, parts
 from mmagg.io.errors import InputError
 
-# Keys of mmdet's and our own modules. What is 0 or negative there ends in divisions by zero, also in compiled code.
+# Keys of modules of these packages; in those of others the same names may mean something else. What is 0 or negative
+# there ends in divisions by zero, also in compiled code.
+PACKAGES = {'mmagg', 'mmcv', 'mmdet', 'mmengine', 'torch'}
 SIZES = {
     'attention_size',
     'base_channels',
@@ -52,6 +55,8 @@ def check_types(cfg: Config | dict, name: str) -> None:
 def check_model_numbers(cfg: Config, name: str) -> None:
     """Refuse sizes that are not whole numbers from 1, strides below 1, and text or the like as thresholds and weights.
 
+    Arguments of classes that are not of `PACKAGES`, or not known, are left alone.
+
     Args:
         cfg: with a `model`.
         name: of the config, for the message.
@@ -60,13 +65,32 @@ def check_model_numbers(cfg: Config, name: str) -> None:
         InputError: names the first such key, with its value.
     """
     for key, value in parts(cfg.model, 'model'):
-        kind = key.rpartition('.')[2]
-        if kind in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
-            raise InputError(f'config {name}: {key}={value!r:.200}, where whole numbers from 1 are wanted')
-        if kind in STEPS and any(isinstance(one, str | bool) or one < 1 for one in _plain(value)):
-            raise InputError(f'config {name}: {key}={value!r:.200}, where numbers from 1 are wanted')
-        if kind in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
-            raise InputError(f'config {name}: {key}={value!r:.200}, where a number is wanted')
+        wanted = _wanted(key.rpartition('.')[2], value)
+        if wanted and _is_checked(_type_around(cfg.model, key)):
+            raise InputError(f'config {name}: {key}={value!r:.200}, where {wanted} wanted')
+
+
+def _wanted(key: str, value: Any) -> str | None:
+    """What is wanted instead of a value that cannot be; None for one that can."""
+    if key in SIZES and any(type(one) is not int or one < 1 for one in _plain(value)):
+        return 'whole numbers from 1 are'
+    if key in STEPS and any(isinstance(one, str | bool) or one < 1 for one in _plain(value)):
+        return 'numbers from 1 are'
+    if key in NUMBERS and any(isinstance(one, str | bool) for one in _plain(value)):
+        return 'a number is'
+    return None
+
+
+def _type_around(model: dict, key: str) -> Any:
+    """The `type` of the innermost part that has one and that a key is in."""
+    around = [part['type'] for place, part in dicts(model, 'model') if 'type' in part and key.startswith(f'{place}.')]
+    return around[-1] if around else None
+
+
+def _is_checked(kind: Any) -> bool:
+    """True for a class of `PACKAGES`, or its name in the registries."""
+    named = [kind] if not isinstance(kind, str) else [registry.get(kind) for registry in (MODELS, TASK_UTILS)]
+    return any(getattr(found, '__module__', '').partition('.')[0] in PACKAGES for found in named)
 
 
 def _plain(value: Any) -> Iterator[Any]:

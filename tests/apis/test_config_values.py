@@ -3,9 +3,16 @@
 from pathlib import Path
 
 import pytest
+from mmdet.registry import MODELS
+from torch import nn
 
 from mmagg.apis.config import load_config
 from mmagg.io.errors import InputError
+
+
+class Foreign(nn.Module):
+    """A module of a user's own."""
+
 
 DEMO = 'configs/demo/{}_tiny_shapes.py'
 
@@ -46,3 +53,17 @@ def test_strides(root: Path) -> None:
     path = root / DEMO.format('solo')
     with pytest.raises(InputError, match=r'model\.mask_head\.strides=\(0, 8\), where numbers from 1 are wanted'):
         load_config(path, {'model.mask_head.strides': (0, 8)})
+
+
+@pytest.mark.parametrize('kind', [Foreign, 'ForeignNeck', 'NobodyKnows'])
+def test_modules_of_others_have_meanings_of_their_own(root: Path, kind: str | type) -> None:
+    options = dict(mask_size=-1, kernel_size=0, strides='auto', loss_weight='by area', inner=dict(channels=0))
+    neck = {'model.neck': dict(_delete_=True, type=kind, **options)}
+    path = root / DEMO.format('solo')
+    MODELS.register_module(name='ForeignNeck', module=Foreign, force=True)
+    try:
+        assert load_config(path, neck).model.neck.mask_size == -1
+        with pytest.raises(InputError, match=r'model\.neck\.own\.kernel_size=0'):
+            load_config(path, {**neck, 'model.neck.own': dict(type='Conv2d', kernel_size=0)})
+    finally:
+        del MODELS._module_dict['ForeignNeck']
