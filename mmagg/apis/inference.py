@@ -75,12 +75,12 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
     samples = []
     for image in images:
         pixels = bgr_image(image) if isinstance(image, np.ndarray) else read_image(Path(image))
-        try:
-            with running(model):
+        with running(model):
+            try:
                 samples.append(inference_detector(model, pixels))
-        except cv2.error as error:
-            name = '' if isinstance(image, np.ndarray) else f'{image}: '
-            raise InputError(f'{name}{unusable(error, pixels.shape[:2])}') from error
+            except cv2.error as error:
+                name = '' if isinstance(image, np.ndarray) else f'{image}: '
+                raise InputError(f'{name}{unusable(error, pixels.shape[:2])}') from error
     return samples
 
 

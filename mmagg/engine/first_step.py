@@ -1,7 +1,8 @@
-"""A model that fails at the first images is one that its config does not fit together: bad input, not a broken run."""
+"""What fails at the first images is a config that does not fit together, or the data: bad input, not a broken run."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import Any
 from weakref import WeakSet
 
@@ -10,22 +11,29 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
+from mmagg.datasets.image_errors import FAILURES
 from mmagg.io.errors import InputError, one_line
+
+OF_LOADERS = 'torch.utils.data.'
 
 
 class ModelError(InputError):
-    """A model that does not run on the first images that it sees."""
+    """A model, or a data pipeline, that does not run on the first images that it sees."""
 
 
 class FirstStepHook(Hook):
     """Notes that a step of a training or a test has come to its end.
 
     Attributes:
+        begun: whether images are being loaded for one.
         done: whether one has.
     """
 
     def __init__(self) -> None:
-        self.done = False
+        self.begun = self.done = False
+
+    def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
+        self.begun = True
 
     def _after_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None, mode: str = 'train'
@@ -34,22 +42,32 @@ class FirstStepHook(Hook):
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Run a block; a computation that fails in its first step is said to be the config's.
+        """Run a block; what fails in its first step is said to be the config's.
+
+        Before the step begins, that is so of computations alone: what is wrong with a hook or a sampler says so itself.
+        Kinds of errors that values and shapes do not cause, such as a NameError, pass.
 
         Raises:
-            ModelError: it failed there, other than for memory or by a loss that is not finite.
+            ModelError: it failed there, other than for a GPU's memory or by a loss that is not finite.
         """
         try:
             yield
-        except (FloatingPointError, torch.OutOfMemoryError):
+        except (FloatingPointError, torch.OutOfMemoryError, InputError, OSError, ImportError):
             raise
-        except (RuntimeError, ArithmeticError) as error:
-            if self.done:
+        except FAILURES as error:
+            if self.done or not (self.begun or isinstance(error, RuntimeError | ArithmeticError)):
                 raise
-            fit = '' if 'allocate memory' in str(error) else '; do the parts of the config fit each other?'
-            raise ModelError(
-                f'the model does not run on the first images: {one_line(error)}{fit} (--traceback shows where)'
-            ) from error
+            raise ModelError(f'{_said_of(error)} (--traceback shows where)') from error
+
+
+def _said_of(error: Exception) -> str:
+    """What failed, and what to look at; the frames tell loading, in workers or here, from computing."""
+    modules = [frame.f_globals.get('__name__', '') for frame, _ in walk_tb(error.__traceback__)]
+    loading = any(module.startswith(OF_LOADERS) for module in modules)
+    what = 'the data pipeline fails at' if loading else 'the model does not run on'
+    fit = 'the transforms of the config fit the data' if loading else 'the parts of the config fit each other'
+    full = isinstance(error, MemoryError) or 'allocate memory' in str(error)
+    return f'{what} the first images: {one_line(error)}{"" if full else f"; do {fit}?"}'
 
 
 _have_run: WeakSet[nn.Module] = WeakSet()
@@ -63,7 +81,7 @@ def running(model: nn.Module) -> Iterator[None]:
         ModelError: as of `FirstStepHook.watched`.
     """
     first = FirstStepHook()
-    first.done = model in _have_run
+    first.begun, first.done = True, model in _have_run
     with first.watched():
         yield
     _have_run.add(model)

@@ -17,7 +17,9 @@ EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, Asserti
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing, where there is no room
 
 # What PyTorch makes of an error in a data loader's worker: a whole traceback, whose last line is the error.
-OF_WORKER = re.compile(r'Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+: (.*)', re.S | re.M)
+OF_WORKER = re.compile(
+    r'Caught \w+ in DataLoader worker process \d+\.\nOriginal Traceback.*^[\w.]+(?:$|: (.*))', re.S | re.M
+)
 
 
 class InputError(ValueError):
@@ -70,7 +72,7 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return single_line(f'{error.filename}: {error.strerror}')
     worker = OF_WORKER.match(str(error))
-    text = single_line(worker[1] if worker else str(error))
+    text = single_line((worker[1] or '') if worker else str(error))
     if isinstance(error, InputError | OSError) and text:
         return text
     return f'{type(error).__name__}: {text}' if text else type(error).__name__

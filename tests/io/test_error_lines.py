@@ -26,6 +26,7 @@ class Broken:
         (InputError('a.png: cannot be read'), 'a.png: cannot be read'),
         (OSError('a.png: gone'), 'a.png: gone'),
         (ValueError('a: b\n  c'), 'ValueError: a: b c'),
+        (AssertionError(), 'AssertionError'),
     ],
 )
 def test_an_error_of_a_data_loader_has_its_own_words_alone(error: Exception, line: str) -> None:
