@@ -9,6 +9,7 @@ import io
 import math
 import os
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
@@ -19,11 +20,15 @@ from torch import Tensor
 
 from mmagg.apis.checkpoint_parts import check_names, drop_config_texts
 from mmagg.io.errors import InputError
+from mmagg.io.images import image_header
 from mmagg.io.numpy_pickles import NAMES, Array, StandIn, rebuilt
 from mmagg.io.safe_pickle import CONTAINERS, SIMPLE, DataUnpickler
+from mmagg.io.terminal import single_line
 
 PACKED = 10  # how many times its own size a file may unpack to; torch.save does not compress
 PICKLES = 5  # of a file in the format before PyTorch 1.6
+START = 60  # bytes of a file by which it is told what else it is
+OF_TEXT = re.compile(rb'[\t\n\r -~\x80-\xff]+')
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 
 
@@ -159,10 +164,17 @@ def look_through(file: BinaryIO, size: int) -> None:
     zipped = file.read(4) == b'PK\3\4'
     file.seek(0)
     if not zipped:
-        for _ in range(PICKLES):
-            _Look(file).load()
+        try:
+            for _ in range(PICKLES):
+                _Look(file).load()
+        except Exception as error:
+            if not isinstance(error, InputError) and (kind := _other_kind(file)) is not None:
+                raise InputError(f'is no checkpoint{kind}') from error
+            raise
         return
     with zipfile.ZipFile(file) as archive:  # PyTorch's reader unpacks some parts when it is made
+        if not any(name.endswith('data.pkl') for name in archive.namelist()):
+            raise InputError('is no checkpoint, but another zip file')
         _check_unpacked((entry.file_size for entry in archive.infolist()), size)
     file.seek(0)
     archive = torch._C.PyTorchFileReader(file)  # what `torch.load` reads: in one file, two readers can see other parts
@@ -171,6 +183,20 @@ def look_through(file: BinaryIO, size: int) -> None:
     if len({name.lower() for name in names}) != len(names):
         raise InputError('it has two parts of the same name')
     _Look(io.BytesIO(archive.get_record('data.pkl'))).load()
+
+
+def _other_kind(file: BinaryIO) -> str | None:
+    """What a file is, after a comma, that is no pickle as `torch.save` begins it; None for one that is."""
+    file.seek(0)
+    start = file.read(START)
+    file.seek(0)
+    if start.startswith(pickle.PROTO):
+        return None
+    if not start:
+        return ', it is empty'
+    if image := image_header(file):
+        return f', but an image ({image[0]})'
+    return f', but text: {single_line(start.decode("utf-8", "replace"))}' if OF_TEXT.fullmatch(start) else ''
 
 
 def _check_unpacked(sizes: Iterable[int], size: int) -> None:

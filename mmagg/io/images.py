@@ -5,6 +5,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -107,11 +108,17 @@ def check_image_file(path: str | Path) -> None:
 
 def image_size(path: str | Path) -> tuple[int, int] | None:
     """(width, height) of an image by its header, as it is stored; None if that cannot be read."""
+    found = image_header(path)
+    return found and found[1]
+
+
+def image_header(file: str | Path | BinaryIO) -> tuple[str, tuple[int, int]] | None:
+    """The format of an image, and its (width, height) as it is stored; None if its header cannot be read."""
     with _opening:  # Pillow refuses large images even to be opened, unless told otherwise for the whole process
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            with Image.open(path) as image:
-                return image.size
+            with Image.open(file) as image:
+                return image.format, image.size
         except Exception:  # Pillow raises many kinds
             return None
         finally:

@@ -1,6 +1,8 @@
 import pickle
 from pathlib import Path
+from zipfile import ZipFile
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -32,9 +34,34 @@ def test_an_error_of_the_system_names_the_file(tmp_path: Path, monkeypatch) -> N
         raise OSError(22, 'Invalid argument')
 
     monkeypatch.setattr('torch.load', fail)
-    (tmp_path / 'a.pth').touch()
+    torch.save({}, tmp_path / 'a.pth')
     with pytest.raises(InputError, match=r'a\.pth: cannot be read'):
         load_from_local(str(tmp_path / 'a.pth'))
+
+
+@pytest.mark.parametrize(
+    'name, said',
+    [
+        ('a.jpg', 'is no checkpoint, but an image (JPEG)'),
+        ('a.png', 'is no checkpoint, but an image (PNG)'),
+        ('pointer', 'is no checkpoint, but text: version https://git-lfs.github.com/spec/v1 oid'),
+        ('empty', 'is no checkpoint, it is empty'),
+        ('zip', 'is no checkpoint, but another zip file'),
+        ('zeros', 'is no checkpoint'),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path: Path, name: str, said: str) -> None:
+    for image in ('a.jpg', 'a.png'):
+        cv2.imwrite(str(tmp_path / image), np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / 'pointer').write_text('version https://git-lfs.github.com/spec/v1\noid')
+    (tmp_path / 'empty').touch()
+    (tmp_path / 'zeros').write_bytes(bytes(4096))
+    with ZipFile(tmp_path / 'zip', 'w') as archive:
+        archive.writestr('a.txt', 'a')
+    path = (tmp_path / name).rename(tmp_path / 'x.pth')
+    with pytest.raises(InputError) as caught:
+        load_from_local(str(path))
+    assert str(caught.value) == f'checkpoint {path}: {said}'
 
 
 class AttributeOf:
