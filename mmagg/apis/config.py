@@ -45,25 +45,7 @@ def load_config(
     """
     stay_secure()  # before what a config names is read
     name = name_of(config)
-    if isinstance(config, Config):
-        cfg = deepcopy(config)
-    elif '::' in name:
-        try:
-            cfg = get_config(name)
-        except UnboundLocalError as error:
-            raise InputError(f'config {name}: {_said_by(error)}') from error
-    elif Path(name).is_file():
-        if Path(name).suffix not in CONFIG_SUFFIXES:
-            hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
-            raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
-        try:
-            cfg = Config.fromfile(name)
-        except ImportError:  # told with what says what is missing
-            raise
-        except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes
-            raise InputError(f'config {name}: {_said_by(error)}') from error
-    else:
-        raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
+    cfg = deepcopy(config) if isinstance(config, Config) else _read(name)
     if not isinstance(cfg.get('model'), dict):
         raise InputError(f'config {name}: no `model` in it; is this a base file or not a config?')
     init_default_scope(cfg.get('default_scope', 'mmdet'))
@@ -77,6 +59,31 @@ def load_config(
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
     check_model_numbers(cfg, name)
     return cfg
+
+
+def _read(name: str) -> Config:
+    """A config file's content, with that of its bases.
+
+    Raises:
+        InputError: no such file, or not a config.
+    """
+    stay_secure()
+    if '::' in name:
+        try:
+            return get_config(name)
+        except UnboundLocalError as error:
+            raise InputError(f'config {name}: {_said_by(error)}') from error
+    if not Path(name).is_file():
+        raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
+    if Path(name).suffix not in CONFIG_SUFFIXES:
+        hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
+        raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
+    try:
+        return Config.fromfile(name)
+    except ImportError:  # told with what says what is missing
+        raise
+    except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes
+        raise InputError(f'config {name}: {_said_by(error)}') from error
 
 
 def _said_by(error: BaseException) -> str:
@@ -107,11 +114,15 @@ def name_of(config: str | Path | Config) -> str:
     return str(config.filename or 'config') if isinstance(config, Config) else str(config)
 
 
-def base_files(cfg: Config) -> list[Path]:
-    """The files that the config's own is based on by ``_base_``, directly or not.
+def base_files(config: str | Path | Config) -> list[Path]:
+    """The files that the config's own, which is read unless it is loaded, is based on by ``_base_``, directly or not.
 
     mmengine does not list them, but writes the name of each above its text.
+
+    Raises:
+        InputError: as of `load_config`.
     """
+    cfg = config if isinstance(config, Config) else _read(str(config))
     named = (Path(line) for line in (cfg.text or '').splitlines() if line.endswith(CONFIG_SUFFIXES))
     return [path for path in named if path.is_file() and not (cfg.filename and path.samefile(cfg.filename))]
 

@@ -11,11 +11,13 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.config import base_files
 from mmagg.apis.inference import infer, load_model
+from mmagg.apis.skipped_images import skipping
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
 from mmagg.evaluation.results import coco_records
-from mmagg.io.errors import InputError, check_fraction, one_line
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder, write_json
 from mmagg.io.images import SUFFIXES, find_images, read_image, unread, write_image
 from mmagg.io.partial import partial_path
@@ -77,12 +79,12 @@ def predict_folder(
     check_fraction(score_thr, '--score-thr')
     images, out_dir = Path(images), Path(out_dir)
     root = images if images.is_dir() else images.parent
-    keep_apart({'--out-dir': out_dir}, [images, config, checkpoint])
+    secure_loading(trust=trust_checkpoint)
+    keep_apart({'--out-dir': out_dir}, [images, config, *base_files(config), checkpoint])
     check_folder(out_dir, '--out-dir')
     paths, skipped = find_images(images, exclude=out_dir)
     pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')
     _check_content(out_dir, root, pictures.values())
-    secure_loading(trust=trust_checkpoint)
     model = load_model(config, checkpoint, device, cfg_options)
     if skipped:
         names = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')
@@ -94,19 +96,16 @@ def predict_folder(
     found = FolderPredictions(
         {'images': [], 'annotations': [], 'categories': categories}, skipped, cap=detection_cap(model.cfg)
     )
+    unusable: dict[Path, InputError] = {}
     records, annotations = found.coco['images'], found.coco['annotations']
     out_dir.mkdir(parents=True, exist_ok=True)
     # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.
     partial_path(out_dir / RESULT, 2).touch()
     try:
         for path in tqdm(paths, desc='demo', unit='image'):
-            try:
+            with skipping(path, unusable):
                 image, predictions = _predicted(model, path)
-            except ModelError:
-                raise
-            except InputError as error:
-                tqdm.write(f'error: {one_line(error)}; skipped', file=sys.stderr)
-                found.unreadable.append(path)
+            if path in unusable:
                 continue
             write_image(draw_predictions(image, predictions, classes, score_thr), pictures[str(path)])
             (height, width), name = image.shape[:2], path.relative_to(root).as_posix()
@@ -117,6 +116,7 @@ def predict_folder(
                 annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))
     finally:
         write_json(found.coco, out_dir / RESULT)
+    found.unreadable += unusable
     return found
 
 

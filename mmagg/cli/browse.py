@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmagg.cli.arguments import add_cfg_options, add_coco, positive
+from mmagg.cli.demo import EXIT_SOME_SKIPPED
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,9 +32,10 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(args: argparse.Namespace) -> None:
-    """Draw the pictures."""
+def run(args: argparse.Namespace) -> int:
+    """Draw the pictures; returns 1 if an image was skipped, the others are done."""
     from mmagg.inside.browse import browse
 
-    sheets = browse(**vars(args))
-    print(f'{sheets[0].parent}: {len(sheets)} sheet(s), and each picture in pictures/')
+    drawn = browse(**vars(args))
+    print(f'{drawn.sheets[0].parent}: {len(drawn.sheets)} sheet(s), and each picture in pictures/')
+    return EXIT_SOME_SKIPPED if drawn.unreadable else 0

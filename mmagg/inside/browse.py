@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from mmagg.apis.config import base_files, load_config
 from mmagg.apis.data import check_data, data_files, use_coco_folder
+from mmagg.apis.skipped_images import skipping
 from mmagg.datasets.image_errors import FAILURES, unusable
 from mmagg.inside.pipeline_view import PipelineView
 from mmagg.io.errors import InputError
@@ -24,6 +26,19 @@ ROOM = 400, 530  # height and width of a picture on a sheet, in pixels
 COLUMNS, ROWS = 4, 5  # of a sheet; more columns where a row belongs to one image
 
 
+@dataclass(frozen=True)
+class Browsed:
+    """Pictures that were drawn.
+
+    Attributes:
+        sheets: the sheets' files, at least one.
+        unreadable: images that were skipped.
+    """
+
+    sheets: list[Path]
+    unreadable: list[Path]
+
+
 def browse(
     config: str | Path,
     *,
@@ -36,7 +51,7 @@ def browse(
     stages: bool = False,
     seed: int = 0,
     cfg_options: dict | None = None,
-) -> list[Path]:
+) -> Browsed:
     """Draw images after augmentation and before normalisation: masks, boxes and labels, ignored regions hatched.
 
     Args:
@@ -52,11 +67,10 @@ def browse(
         seed: of images and draws.
         cfg_options: changes to the config, dotted keys.
 
-    Returns:
-        The sheets' files.
+    An image that cannot be read or transformed is named on stderr and skipped.
 
     Raises:
-        InputError: the config has no such data, or an image is not there or cannot be read or transformed.
+        InputError: the config has no such data, an image is not there, or none can be read and transformed.
     """
     if repeat and stages:
         raise InputError('browse: either repeat or stages')
@@ -78,13 +92,18 @@ def browse(
         raise InputError(f'--image: {error}') from error
     pictures = _files(places(view.path(index) for index in chosen), out / 'pictures')
     keep_pictures_apart(out, pictures, flag='--out')
-    seen = _pictures(view, chosen, pictures, repeat=repeat, stages=stages)
+    skipped: dict[Path, InputError] = {}
+    seen = _pictures(view, chosen, pictures, skipped, repeat=repeat, stages=stages)
     rows = seen if repeat or stages else _grouped(chain.from_iterable(seen), COLUMNS)
     heading = f'{name}, {split}: {len(chosen)} of {len(view)} images'
-    return [
+    sheets = [
         write_image(captioned_sheet(heading, part), out / f'sheet_{i}.jpg')
         for i, part in enumerate(_grouped(rows, ROWS), 1)
     ]
+    if not sheets:
+        error = list(skipped.values())[-1]
+        raise InputError(f'no picture: {error}') from error
+    return Browsed(sheets, list(skipped))
 
 
 def _files(own: Mapping[str, Path], folder: Path) -> dict[str, Path]:
@@ -98,17 +117,26 @@ def _files(own: Mapping[str, Path], folder: Path) -> dict[str, Path]:
 
 
 def _pictures(
-    view: PipelineView, chosen: Sequence[int], files: Mapping[str, Path], *, repeat: int | None, stages: bool
+    view: PipelineView,
+    chosen: Sequence[int],
+    files: Mapping[str, Path],
+    skipped: dict[Path, InputError],
+    *,
+    repeat: int | None,
+    stages: bool,
 ) -> Iterator[list[Captioned]]:
-    """The pictures of each image for a sheet; each is written in its own size, too."""
+    """The pictures of each image for a sheet; each is written in its own size, too. See `skipping`."""
     for index in tqdm(chosen, desc='pictures', unit='image'):
         path = view.path(index)
-        try:
-            seen = _stages(view, index) if stages else _draws(view, index, path, repeat)
-        except InputError:
-            raise
-        except FAILURES as error:
-            raise InputError(f'{path}: {unusable(error)}') from error
+        with skipping(path, skipped):
+            try:
+                seen = _stages(view, index) if stages else _draws(view, index, path, repeat)
+            except InputError:
+                raise
+            except FAILURES as error:
+                raise InputError(f'{path}: {unusable(error)}') from error
+        if path in skipped:
+            continue
         single = files[str(path)]
         for number, (_, picture) in enumerate(seen):
             file = single.with_stem(f'{single.stem}{f"_{number}" if len(seen) > 1 else ""}')

@@ -63,6 +63,23 @@ def test_what_cannot_be_shown_is_named(
     assert not (tmp_path / 'out').exists()
 
 
+def test_an_image_that_cannot_be_read_is_skipped(
+    tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
+    first, empty, *others = sorted((data / 'images/train').iterdir())
+    empty.write_bytes(b'')
+    chosen = first.name, empty.name, others[0].name
+    for row in ([], ['--repeat', 1]):
+        arguments = tiny_config, '--coco', data, '--image', *chosen, '--out', tmp_path / 'out', *row
+        assert browse(*arguments) == 1
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
+        assert len(said) == 1
+        assert said[0].startswith(f'error: {empty}: cannot be read')
+        assert said[0].endswith('; skipped')
+    assert {name[:6] for name in pictures(tmp_path / 'out')} == {path.stem[:6] for path in (first, others[0])}
+
+
 def test_pictures_lie_below_their_folder(tiny_config: Path, shapes_folder: Path, tmp_path: Path) -> None:
     data = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
     (data / 'images/pool').mkdir()
