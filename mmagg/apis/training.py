@@ -23,7 +23,7 @@ from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.watched_scores import check_watched_scores
-from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point
+from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point, what_is_left
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine import FiniteLossHook, ValidationLossHook
 from mmagg.engine.bare_model import bare_model
@@ -113,7 +113,7 @@ def train(
             cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
     if tensorboard:
         _use_tensorboard(cfg)
-    with locked(work_dir, '--work-dir') if main else nullcontext():
+    with locked(work_dir, '--work-dir') if main else nullcontext(), what_is_left(work_dir):
         with options_kept(cfg, kept):
             checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
             if checkpoint is not None and seed is None and 'randomness.seed' not in options:

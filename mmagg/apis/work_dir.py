@@ -12,8 +12,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmagg.io.errors import EXPECTED, FULL, InputError
+from mmagg.io.files import require_file
 from mmagg.io.paths import keep_apart
-from mmagg.io.run_folder import all_checkpoints, checkpoints, newest_whole
+from mmagg.io.run_folder import all_checkpoints, checkpoints, newest_whole, noted
 
 LOG_FOLDER = re.compile(r'\d{8}_\d{6}')  # mmengine's, by the time of the start
 
@@ -42,9 +43,11 @@ def starting_point(
         out_dir: CheckpointHook's, where checkpoints go into a folder of the work dir's name.
 
     Raises:
-        InputError: the folder holds a run that would be overwritten; the options contradict each other; no checkpoint
-            is whole.
+        InputError: there is no such checkpoint; the folder holds a run that would be overwritten; the options
+            contradict each other; no checkpoint is whole.
     """
+    if resume and resume is not True and '://' not in str(resume):
+        require_file(Path(resume).expanduser(), 'checkpoint')
     if main:
         elsewhere = (
             None if out_dir is None or '://' in out_dir else Path(out_dir) / Path(os.path.abspath(work_dir)).name
@@ -58,6 +61,20 @@ def starting_point(
     if source is None and main:
         tqdm.write(f'--resume: no checkpoint in {work_dir} yet, starting from the beginning')
     return source
+
+
+@contextmanager
+def what_is_left(work_dir: Path) -> Iterator[None]:
+    """Note in an interruption, or what came of it in a worker, what the work dir has to go on with."""
+    try:
+        yield
+    except (KeyboardInterrupt, RuntimeError) as error:
+        last = noted(work_dir)
+        if last is None:
+            error.add_note('nothing was saved yet')
+        elif last.is_file():  # and not in a storage
+            error.add_note(f'{last} is whole: --resume goes on')
+        raise
 
 
 def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool, elsewhere: Path | None) -> None:

@@ -49,7 +49,7 @@ from mmagg.cli import (
     train,
 )
 from mmagg.cli.output import EXIT_UNREAD, Unread, outputs
-from mmagg.cli.stopping import stopping
+from mmagg.cli.stopping import notes, stopping
 from mmagg.io.errors import EXPECTED, InputError, lines
 from mmagg.io.terminal import single_line
 
@@ -157,7 +157,7 @@ def _code(call: Callable[[], int | None], trace: bool) -> int:
     except Unread:
         raise
     except KeyboardInterrupt as error:
-        print(str(error) or 'interrupted', file=sys.stderr)
+        print('; '.join([str(error) or 'interrupted', *notes(error)]), file=sys.stderr)
         return getattr(error, 'exit_code', EXIT_INTERRUPTED)
     except FloatingPointError as error:
         print(f'error: {_rank()}{single_line(str(error))}', file=sys.stderr)

@@ -43,7 +43,11 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.demo.make_demo import make_demo
     from mmagg.demo.report import average_precision, command_path
 
-    demo = make_demo(**vars(args))
+    try:
+        demo = make_demo(**vars(args))
+    except KeyboardInterrupt as error:
+        error.__notes__ = ['the same command goes on']  # instead of the training's
+        raise
     if demo.done_already:
         print('done already with these arguments; --overwrite repeats it')
     print(f'report: {command_path(demo.report)}')

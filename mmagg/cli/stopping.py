@@ -69,6 +69,11 @@ class Stopping:
             raise self.first
 
 
+def notes(error: BaseException) -> list[str]:
+    """What was noted in an error, or in the one that it took the place of, as that of a worker that was stopped."""
+    return [note for one in (error, error.__cause__) for note in getattr(one, '__notes__', ())]
+
+
 @contextmanager
 def stopping() -> Iterator[None]:
     """Handle signals in the block, those that have no handler of their own and are not ignored, as by ``nohup``.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check
 from mmagg.cli.output import Unread
+from mmagg.cli.stopping import notes
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,8 +62,9 @@ def run(args: argparse.Namespace) -> None:
 
     try:
         work_dir = train(**vars(args))
-    except Unread:
-        print('the training has ended, as nobody reads what it prints any more; --resume goes on', file=sys.stderr)
+    except Unread as error:
+        ended = 'the training has ended, as nobody reads what it prints any more'
+        print('; '.join([ended, *notes(error)]), file=sys.stderr)
         raise
     checkpoint = _best_or_last(work_dir)
     if checkpoint is not None and is_main(args.launcher):

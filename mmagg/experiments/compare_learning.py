@@ -13,6 +13,7 @@ from statistics import mean, stdev
 
 from tqdm import tqdm
 
+from mmagg.apis.config import base_files
 from mmagg.apis.data import data_files
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json, write_json
@@ -67,9 +68,9 @@ def compare_learning(
         raise InputError('two configs have the same name; results are kept by name')
     if len(set(seeds)) < len(seeds):
         raise InputError(f'--seeds {" ".join(map(str, seeds))}: a seed is given twice; results are kept by seed')
-    runs = list(product(configs, seeds))
+    runs, bases = list(product(configs, seeds)), [base for path in configs for base in base_files(path)]
     for path in configs:
-        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *data_files(coco=coco)])
+        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *bases, *data_files(coco=coco)])
     check_folder(work_dir, '--work-dir')
     for config, seed in runs:
         _claim(_folder(work_dir, config, seed), config, coco=coco, cfg_options=cfg_options)
@@ -83,9 +84,10 @@ def compare_learning(
 
         try:
             results = list(pool.map(metrics_of, *zip(*runs, strict=True)))
-        except KeyboardInterrupt:  # or another signal, which does not reach the processes of the runs
+        except KeyboardInterrupt as error:  # or another signal, which does not reach the processes of the runs
             for process in _running:
                 process.terminate()
+            error.add_note('the same command goes on')
             raise
     return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
 

@@ -65,10 +65,12 @@ def test_an_error_that_the_signal_caused_is_not_shown(capsys):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
-            raise RuntimeError('DataLoader worker is killed by signal')
+            error = RuntimeError('DataLoader worker is killed by signal')
+            error.add_note('some of it is done')
+            raise error
 
     assert run(tool(loader), []) == 143
-    assert capsys.readouterr().err == 'terminated (SIGTERM)\n'
+    assert capsys.readouterr().err == 'terminated (SIGTERM); some of it is done\n'
 
 
 def test_a_signal_that_others_swallow_is_raised_again_but_not_into_clean_ups(capsys, monkeypatch):
@@ -138,7 +140,7 @@ def test_a_second_one_ends_at_once():
     assert stopped(60, 0, 1.2) == (130, 'cleaning\n', 'interrupted, without clean-up\n')
 
 
-def test_the_runs_of_a_comparison_end_with_it(tmp_path, monkeypatch):
+def test_the_runs_of_a_comparison_end_with_it(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr('mmagg.experiments.compare_learning.subprocess.Popen', Sleeping)
     (tmp_path / 'a.py').touch()
     Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
@@ -146,6 +148,7 @@ def test_the_runs_of_a_comparison_end_with_it(tmp_path, monkeypatch):
     start = time.monotonic()
     assert run(COMMANDS['compare-learning'], list(map(str, words))) == 143
     assert time.monotonic() - start < 10
+    assert capsys.readouterr().err.endswith('terminated (SIGTERM); the same command goes on\n')
 
 
 class Sleeping(subprocess.Popen):
@@ -182,7 +185,8 @@ def test_a_terminated_training_ends_its_workers_and_has_curves(stop, root, tiny_
     (tmp_path / 'w/curves.png').unlink(missing_ok=True)
     stop(process.pid, signal.SIGTERM)
     *_, last = process.communicate(timeout=60)[1].splitlines()
-    assert (process.returncode, last) == (143, 'terminated (SIGTERM)')
+    saved = (tmp_path / 'w/last_checkpoint').read_text()
+    assert (process.returncode, last) == (143, f'terminated (SIGTERM); {saved} is whole: --resume goes on')
     assert len(workers) >= 2  # for a moment, git as well, which mmengine asks for its version at each checkpoint
     assert not [pid for pid in workers if Path(f'/proc/{pid}').exists()]
     assert cv2.imread(str(tmp_path / 'w/curves.png')) is not None

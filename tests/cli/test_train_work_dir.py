@@ -85,7 +85,7 @@ def test_an_interrupt_while_saving_leaves_a_whole_checkpoint(name, train, tmp_pa
         replace(source, target)
 
     monkeypatch.setattr('os.replace', interrupted)
-    assert train(tmp_path, options=(ONE,)) == (130, ['interrupted'])
+    assert train(tmp_path, options=(ONE,)) == (130, [f'interrupted; {tmp_path}/iter_1.pth is whole: --resume goes on'])
     assert newest_whole(tmp_path) == (tmp_path / 'iter_1.pth', [])
     assert not [path for path in names(tmp_path) if path.startswith('.')]
 
@@ -109,6 +109,7 @@ def test_a_run_is_not_overwritten(train, held, tmp_path):
     elsewhere = shutil.copy(held / 'iter_1.pth', tmp_path)
     for arguments, words in (
         ([], 'holds a run (iter_2.pth); --resume goes on with it, --overwrite replaces it, --work-dir names another'),
+        (['--resume', tmp_path / 'none.pth'], f'error: checkpoint {tmp_path}/none.pth: no such file'),
         (['--resume', elsewhere], 'holds a run (iter_2.pth); --resume without a checkpoint goes on with it, --over'),
         (['--resume', '--overwrite'], '--resume and --overwrite: one goes on with the run in'),
         (['--resume', held / 'iter_1.pth', '--overwrite'], '--resume and --overwrite: one goes on with the run in'),
@@ -137,7 +138,7 @@ def test_an_overwritten_run_cannot_be_resumed(train, held, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr('mmdet.models.losses.DiceLoss.forward', interrupted)
-        assert train(held, '--overwrite')[0] == 130
+        assert train(held, '--overwrite') == (130, ['interrupted; nothing was saved yet'])
     assert names(held) == {'tiny.py'}
     assert newest_whole(held) == (None, [])
 

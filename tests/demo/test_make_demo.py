@@ -256,6 +256,7 @@ def test_the_compared_training_goes_on(tmp_path, root, monkeypatch, capsys):
     arguments = ['--out', str(out), *SMALL, '--compare', str(root / SOLO)]
     first = [('aggmask_tiny_shapes.py', out, False), ('solo_tiny_shapes.py', out / 'compare', False)]
     assert run(COMMANDS['make-demo'], arguments) == 130
+    assert capsys.readouterr().err.endswith('interrupted; the same command goes on\n')
     assert calls == first
     assert run(COMMANDS['make-demo'], arguments) == 130
     assert calls == [*first, ('solo_tiny_shapes.py', out / 'compare', True)]
