@@ -32,7 +32,9 @@ def nothing_left(cfg: Config, checkpoint: dict, resume: bool | str | Path, launc
     if done and not isinstance(resume, bool):
         raise InputError(f'--resume {resume}: {done}')
     if done and is_main(launcher):
-        print_log(f'--resume: {cfg.load_from}: {done}')
+        config = Path(cfg.work_dir) / Path(cfg.filename or '').name  # as it was trained
+        test = f'mmagg test {config} {cfg.load_from}'
+        print_log(f'--resume: {cfg.load_from}: {done}; should its last validation be missing: `{test}`')
     return bool(done)
 
 

@@ -84,6 +84,7 @@ def test_a_finished_run_is_not_resumed_in_silence(
     line, following = capsys.readouterr().out.splitlines()[-2:]
     assert 'already trained 2 of 2 iterations' in line
     assert '--cfg-options train_cfg.max_iters=' in line
+    assert line.endswith(f'missing: `mmagg test {trained}/{tiny_config.name} {trained}/iter_2.pth`')
     assert following.endswith('iter_2.pth')
     assert sorted(trained.rglob('*')) == before
     # Who names a checkpoint asks for more than is done.
