@@ -42,12 +42,14 @@ def print_report(
     file, threads = options.pop('json', None), options.pop('threads', None)
     import torch
 
+    from mmagg.apis.config import base_files
     from mmagg.io.files import check_file, write_json
     from mmagg.io.paths import keep_apart
 
     if file is not None:
         check_file(file, '--json')
-    keep_apart({'--json': file}, [options.get('config'), options.get('vs')])
+        for config in filter(None, (options.get('config'), options.get('vs'))):
+            keep_apart({'--json': file}, [config, *base_files(config)])
     if threads is not None:
         torch.set_num_threads(threads)
     report = measure(**options)

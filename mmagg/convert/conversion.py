@@ -11,7 +11,7 @@ from mmdet.registry import MODELS
 from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import load_weights, secure_loading
-from mmagg.apis.config import load_config
+from mmagg.apis.config import base_files, load_config
 from mmagg.apis.origins import converter_hint
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError, building
@@ -44,7 +44,7 @@ def model_for(
             is not a ``head``.
     """
     secure_loading(trust=trust)
-    keep_apart({'DST': target}, [source, config])
+    keep_apart({'DST': target}, [source, config, *base_files(config)])
     check_file(target, 'DST')
     if not source.is_file():
         raise InputError(f'checkpoint {source}: no such file')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmagg.apis.config import shipped_config
+from mmagg.apis.config import base_files, shipped_config
 from mmagg.apis.inference import load_model
 from mmagg.demo.journal import COMPARED, Journal
 from mmagg.demo.report import report
@@ -70,7 +70,8 @@ def make_demo(
         InputError: a config or an argument cannot be used, or ``out`` holds something else.
     """
     out, config = Path(out), shipped_config(CONFIG) if config is None else Path(config)
-    keep_apart({'--out': out}, [config, compare])
+    read = [path for own in filter(None, (config, compare)) for path in (own, *base_files(own))]
+    keep_apart({'--out': out}, read)
     ours = Trial(config, cfg_options or {}, out / 'shapes', out, seed)
     trials = {'': ours}
     if compare:

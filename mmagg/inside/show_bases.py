@@ -14,7 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
-from mmagg.apis.config import load_config
+from mmagg.apis.config import base_files, load_config
 from mmagg.apis.hardware import usable_device
 from mmagg.apis.inference import ask_for_rle, for_inference, infer, load_model
 from mmagg.inside.bases import Ingredients, ingredients
@@ -98,7 +98,7 @@ def show_bases(
     secure_loading(trust=trust_checkpoint)
     image = Path(image)
     out = Path(out or f'{image.stem}_bases.png')
-    pixels = image_to_show(image, out, config, checkpoint)
+    pixels = image_to_show(image, out, config, *base_files(config), checkpoint)
     if checkpoint:
         model = load_model(config, checkpoint, device, cfg_options)
     else:

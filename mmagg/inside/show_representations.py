@@ -10,6 +10,7 @@ from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.config import base_files
 from mmagg.apis.inference import infer, load_model
 from mmagg.inside.mask_panels import logits_panel, probs_panel
 from mmagg.inside.representations import MaskInspector, Surroundings, recorded
@@ -81,7 +82,8 @@ def show_representations(
         raise InputError('--sheet shows one model: leave out --plain')
     image = Path(image)
     out = Path(out or f'{image.stem}_{"representations" if sheet is None else f"level{sheet}"}.png')
-    pixels = image_to_show(image, out, config, checkpoint, *(plain or ()))
+    others = [*plain, *base_files(plain[0])] if plain else []
+    pixels = image_to_show(image, out, config, *base_files(config), checkpoint, *others)
     seen = _see(image, config, checkpoint, device, cfg_options)
     heading = f'{image.name}: {Path(config).stem}'
     if sheet is not None:

@@ -106,15 +106,34 @@ def test_what_a_config_is_based_on_is_kept(files: Path, capsys) -> None:
     shutil.move('tiny.py', 'base/tiny.py')
     Path('base/more.json').write_text('{"_base_": "tiny.py"}')
     Path('own.py').write_text("_base_ = 'base/more.json'\n")
-    for command, arguments in (
-        ('test', ('own.py', 'model.pth', '--coco', '.', '--out', 'base/more.json')),
-        ('test', ('own.py', 'model.pth', '--coco', '.', '--report', 'base')),
-        ('browse', ('own.py', '--coco', '.', '--out', 'base')),
-        ('mask-voting', ('own.py', 'model.pth', '--coco', '.', '--out', 'base')),
-        ('boxes-to-masks', ('own.py', 'model.pth', RESULTS, '--coco', '.', '--out', 'base/more.json')),
+    image, base = 'images/val/000000.png', 'base/more.json'
+    shutil.copy('own.py', 'base.py')
+    model = 'own.py', 'model.pth'
+    other = 'own/tiny.py', 'model.pth', image
+    for command, arguments, flag in (
+        ('test', (*model, '--coco', '.', '--out', base), f'--out {base}'),
+        ('test', (*model, '--coco', '.', '--report', 'base'), '--report base'),
+        ('browse', ('own.py', '--coco', '.', '--out', 'base'), '--out base'),
+        ('mask-voting', (*model, '--coco', '.', '--out', 'base'), '--out base'),
+        ('boxes-to-masks', (*model, RESULTS, '--coco', '.', '--out', base), f'--out {base}'),
+        ('demo', ('images/val', *model, '--out-dir', 'base'), '--out-dir base'),
+        ('show-bases', (image, *model, '--out', base), f'--out {base}'),
+        ('show-representations', (*model, image, '--out', base), f'--out {base}'),
+        (
+            'show-representations',
+            (*other, '--plain', *model, '--out', base),
+            f'--out {base}',
+        ),
+        ('make-demo', ('--config', 'own.py', '--out', 'base'), '--out base'),
+        ('make-demo', ('--compare', 'own.py', '--out', 'base'), '--out base'),
+        ('compare-learning', ('base.py', '--coco', '.', '--work-dir', '.'), '--work-dir base'),
+        ('count-flops', ('own.py', '--json', base), f'--json {base}'),
+        ('benchmark', ('own/tiny.py', '--vs', 'own.py', '--json', base), f'--json {base}'),
+        ('convert-mmdet', ('model.pth', base, '--config', 'own.py'), f'DST {base}'),
+        ('convert-adelaidet', ('model.pth', base, '--config', 'own.py'), f'DST {base}'),
     ):
         assert run(COMMANDS[command], arguments) == 2
-        assert capsys.readouterr().err.startswith(f'error: {arguments[-2]} {arguments[-1]}: ')
+        assert capsys.readouterr().err.startswith(f'error: {flag}: ')
     Path('base/own.py').write_text(load_config('own.py').pretty_text)  # as a training leaves it
     Path('own.py').write_text("_base_ = 'base/own.py'\n")
     assert run(COMMANDS['train'], ['own.py', '--coco', '.', '--work-dir', 'base']) == 2
