@@ -140,7 +140,7 @@ def load_checkpoint(source: str | Path) -> dict:
         require_file(Path(source).expanduser(), 'checkpoint')
     try:
         content = CheckpointLoader.load_checkpoint(str(source), map_location='cpu', logger='silent')
-    except pickle.UnpicklingError as error:  # from loaders other than ours, for URLs
+    except (pickle.UnpicklingError, EOFError, LookupError) as error:  # from loaders other than ours
         raise InputError(f'checkpoint {source}: {_why_refused(str(error), source)}') from error
     state, meta = _weights(content), content.get('meta') if isinstance(content, dict) else None
     meta = {} if meta is None else meta  # a tensor is neither true nor false

@@ -64,6 +64,17 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, name: str, said: str) ->
     assert str(caught.value) == f'checkpoint {path}: {said}'
 
 
+@pytest.mark.parametrize('content', [b'', b'text', b'\xff\xd8'])
+def test_what_is_no_checkpoint_is_named_where_it_is_trusted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / 'a.pth').write_bytes(content)
+    secure_loading(trust=True)
+    try:
+        with pytest.raises(InputError, match=r'a\.pth: not a PyTorch checkpoint, or a damaged one'):
+            load_checkpoint(tmp_path / 'a.pth')
+    finally:
+        secure_loading()
+
+
 class AttributeOf:
     """Pickles as ``getattr(owner, name)``."""
 
