@@ -123,7 +123,7 @@ def test_every_form_of_masks_is_encoded_and_decoded_alike() -> None:
 @pytest.mark.parametrize('size', [(1, 1), (9, 14), (70, 90)])
 def test_windows_are_parts_of_masks_in_every_form(size: tuple[int, int], monkeypatch) -> None:
     """Those of long codes are decoded as a whole, others run by run."""
-    monkeypatch.setattr(rle_module, 'BLOCK', 200)  # of less than a column, of some, and of all
+    monkeypatch.setattr(rle_module, 'BLOCK', 60)  # of less than a column, of some, and of all
     rng = np.random.default_rng(0)
     for share in (0, 0.001, 0.02, 0.5, 1):
         mask = rng.random(size) < share
