@@ -32,28 +32,21 @@ def lay_mask(picture: np.ndarray, mask: Tensor | np.ndarray | dict, colour: np.n
     x, y, w, h = mask_box(mask)
     if w == 0 or h == 0:
         return
-    inside = decode_window(mask, (x, y, w, h))
-    blend_inside(picture[y : y + h, x : x + w], inside, colour, FILL)
+    reach = 0 if thickness == 1 else (thickness + 1) // 2  # of the line beyond the mask
+    left, top, (height, width) = max(0, x - reach), max(0, y - reach), picture.shape[:2]
+    window = left, top, min(width, x + w + reach) - left, min(height, y + h + reach) - top
+    inside = decode_window(mask, window)
+    around = picture[top : top + window[3], left : left + window[2]]
+    blend_inside(around, inside, colour, FILL)
     edge = rim(inside)
     if cv2.countNonZero(edge) * thickness <= LONG:
-        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(x, y))
+        del edge  # few large arrays at once: the memory of more is given back after each mask and fetched for the next
+        contours, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE, offset=(left, top))
         cv2.drawContours(picture, contours, -1, colour.tolist(), thickness, cv2.LINE_AA)
     else:
-        _draw_thickened(picture, edge, (x, y), colour, thickness)
-
-
-def _draw_thickened(
-    picture: np.ndarray, edge: np.ndarray, place: tuple[int, int], colour: np.ndarray, thickness: int
-) -> None:
-    """Draw the pixels of a mask's edge (h, w), whose upper left corner is at `place`, as a line; in place."""
-    (x, y), (h, w) = place, edge.shape
-    reach = 0 if thickness == 1 else (thickness + 1) // 2
-    left, top = min(x, reach), min(y, reach)  # the line reaches beyond the window, but not beyond the picture
-    around = picture[y - top : y + h + reach, x - left : x + w + reach]
-    below, right = around.shape[0] - h - top, around.shape[1] - w - left
-    edge = cv2.copyMakeBorder(edge, top, below, left, right, cv2.BORDER_CONSTANT, value=0)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    blend_inside(around, cv2.dilate(edge, disc), colour, 1)
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+        del inside
+        blend_inside(around, cv2.dilate(edge, disc), colour, 1)
 
 
 def rim(inside: np.ndarray) -> np.ndarray:

@@ -110,4 +110,4 @@ def test_a_contour_at_every_other_pixel_is_drawn_at_once() -> None:
 
 def test_whole_images_take_few_bytes_a_pixel(root) -> None:
     done = subprocess.run([sys.executable, '-c', MEMORY], cwd=root, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 12  # of which three are the picture
+    assert float(done.stdout) < 8  # of which three are the picture
