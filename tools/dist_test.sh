@@ -12,6 +12,9 @@ CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
 TOOLS=$(cd "$(dirname "$0")" && pwd)
+if [ -n "$(trap -p SIGHUP)" ]; then # it is ignored, as by nohup; torchrun would end by it all the same
+    export PET_SIGNALS_TO_HANDLE="${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGQUIT}"
+fi
 
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

@@ -11,6 +11,9 @@ fi
 CONFIG=$1
 GPUS=$2
 TOOLS=$(cd "$(dirname "$0")" && pwd)
+if [ -n "$(trap -p SIGHUP)" ]; then # it is ignored, as by nohup; torchrun would end by it all the same
+    export PET_SIGNALS_TO_HANDLE="${PET_SIGNALS_TO_HANDLE:-SIGTERM,SIGINT,SIGQUIT}"
+fi
 
 exec "${PYTHON:-python}" -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \

@@ -30,6 +30,7 @@ from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets
 from mmagg.datasets.config_parts import dicts
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
+from mmagg.io.files import require_file
 
 ANNOTATIONS = ('ann_file', 'lvis_file')  # keys of data sets and metrics
 Purpose = Literal['train', 'test', 'show']
@@ -136,6 +137,8 @@ def _check_files(cfg: Config, parts: Iterable[Part]) -> None:
                     f'{path}: no such file or folder, {key}.{name} of config {cfg.filename or ""}; '
                     'set it, or pass --coco DIR with your data'
                 )
+            if name == 'ann_file':  # it is read more than once, and a pipe, such as <(…) of a shell, is then empty
+                require_file(path, f'{key}.ann_file')
 
 
 def _check_classes(cfg: Config, sources: list[CocoSource], *, read: bool) -> list[LeftOut]:

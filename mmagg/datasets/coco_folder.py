@@ -18,6 +18,7 @@ from mmengine.logging import print_log
 from mmagg.datasets.coco_file import check_keys, check_text, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
+from mmagg.io.files import require_file
 
 STAGES = ('train', 'val', 'test')
 # Parts of a model whose `num_classes` is not the number of object classes: an RPN tells objects from
@@ -57,6 +58,7 @@ def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
                     f'{path} is missing; a COCO-format folder holds annotations/instances_train.json, '
                     f'images/train and, for validation, annotations/instances_val.json, images/val{meant}'
                 )
+        require_file(annotation_file(folder, split), 'annotations')
     return used
 
 

@@ -14,11 +14,13 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 TIMEOUT = 120  # seconds; a compiler needs some
+PATIENCE = 24 * 3600  # seconds until one that took too long is tried again
 COMPILERS = ('c++', 'g++', 'clang++')
 
 
@@ -32,6 +34,10 @@ class NoLibraryError(RuntimeError):
     def __init__(self, reason: str, *, failed: bool = True) -> None:
         super().__init__(' '.join(reason.split())[:500])
         self.failed = failed
+
+
+class TooLateError(NoLibraryError):
+    """A compiler takes too long."""
 
 
 def compiled_library(source: Path, flags: Sequence[str], symbol: str) -> ctypes.CDLL:
@@ -55,8 +61,10 @@ def compiled_library(source: Path, flags: Sequence[str], symbol: str) -> ctypes.
                 return loaded(path, symbol)
         # A library that is loaded needs its file no longer.
         with tempfile.TemporaryDirectory(prefix='mmagg-', ignore_cleanup_errors=True) as place:
-            new = Path(place, f'{name}.so')
-            compile_source([*compiler(wanted), *flags, str(source), '-o', str(new)], Path(place))
+            new, command = Path(place, f'{name}.so'), compiler(wanted)
+            note = None if folder is None else folder / f'{name}_late_{identity(command)}'
+            with nullcontext() if note is None else tried_once_a_day(note):
+                compile_source([*command, *flags, str(source), '-o', str(new)], Path(place))
             stays = None if folder is None else keep(new, folder, name)
             try:
                 return loaded(new, symbol)
@@ -96,6 +104,14 @@ def compiler(wanted: str) -> list[str]:
     return found
 
 
+def identity(command: list[str]) -> str:
+    """Changes with a compiler's file, and with its arguments."""
+    path = os.path.realpath(shutil.which(command[0]) or command[0])
+    status = os.stat(path)
+    parts = [*command, path, str(status.st_size), str(status.st_mtime_ns)]
+    return hashlib.sha256('\0'.join(parts).encode(errors='surrogateescape')).hexdigest()[:16]
+
+
 def compile_source(command: list[str], place: Path) -> None:
     """Run a compiler whose temporary files, too, lie in a folder, and end all that it started if it takes too long.
 
@@ -120,7 +136,7 @@ def compile_source(command: list[str], place: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         if isinstance(error, subprocess.TimeoutExpired):
-            raise NoLibraryError(f'{command[0]} takes more than {TIMEOUT} s') from None
+            raise TooLateError(f'{command[0]} takes more than {TIMEOUT} s') from None
         raise
     if code:
         text = told.read_text(errors='replace').strip()
@@ -176,6 +192,25 @@ def kept(folder: Path, name: str) -> Iterator[Path]:
                 continue
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def tried_once_a_day(note: Path) -> Iterator[None]:
+    """Refuse a compiler that took too long, in this process or another, for a day; a file in the cache notes it.
+
+    Raises:
+        NoLibraryError: it is refused.
+    """
+    with suppress(OSError):
+        status = note.lstat()
+        if trusted(status) and 0 <= time.time() - status.st_mtime < PATIENCE:
+            raise NoLibraryError(f'the compiler took too long within the last day; delete {note} to try it again')
+    try:
+        yield
+    except TooLateError:
+        with suppress(OSError):
+            note.touch()
+        raise
 
 
 def keep(new: Path, folder: Path, name: str) -> Path | None:

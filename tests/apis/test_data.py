@@ -1,6 +1,7 @@
 """Data, and configs that contradict them, that are refused before a training, a test or a look begins."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -108,6 +109,19 @@ def test_data_that_are_not_there_are_named(tiny_config, shapes_folder, own, refu
     assert f'{partly}/images/val: no such file or folder, val_dataloader.dataset.data_prefix.img' in line
     line = refused('train', own(), '--cfg-options', 'val_evaluator.ann_file=nowhere.json')
     assert 'nowhere.json: no such file or folder, val_evaluator.ann_file' in line
+
+
+def test_annotations_from_a_pipe_are_refused_as_they_are_read_more_than_once(
+    own, tiny_config, shapes_folder, refused, tmp_path
+):
+    os.mkfifo(tmp_path / 'pipe')
+    for key in ('train_dataloader.dataset', 'val_evaluator'):
+        line = refused('train', own(), '--cfg-options', f'{key}.ann_file={tmp_path / "pipe"}')
+        assert f'{key}.ann_file {tmp_path / "pipe"}: is no ordinary file' in line
+    folder = shutil.copytree(shapes_folder, tmp_path / 'data')
+    (folder / ANN.format('train')).unlink()
+    os.mkfifo(folder / ANN.format('train'))
+    assert 'instances_train.json: is no ordinary file' in refused('train', tiny_config, '--coco', folder)
 
 
 def test_options_win_over_the_coco_folder(tiny_config, shapes_folder, refused, checkpoint):

@@ -37,6 +37,7 @@ sys.exit(run(types.SimpleNamespace(parser=argparse.ArgumentParser, run=command),
 @pytest.fixture(autouse=True)
 def _handlers_restored() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGCHLD, signal.SIGALRM)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -117,6 +118,19 @@ def test_handlers_of_others_and_ignored_signals_stay(monkeypatch):
 def test_processes_that_torchrun_started_but_the_first_end_at_once(monkeypatch):
     monkeypatch.setenv('RANK', '1')
     assert run(tool(lambda: int(signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL)), []) == 0
+
+
+@pytest.mark.parametrize('starter, handled', [(['nohup'], 'SIGTERM,SIGINT,SIGQUIT'), ([], 'torchrun’s own')])
+@pytest.mark.parametrize('script', ['dist_train.sh', 'dist_test.sh'])
+def test_a_hang_up_that_is_ignored_is_ignored_by_torchrun_as_well(script, starter, handled, root, tmp_path):
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "${PET_SIGNALS_TO_HANDLE-torchrun’s own}"\n')
+    python.chmod(0o755)
+    words = [*starter, 'bash', root / 'tools' / script, 'config.py', 'model.pth', '2']
+    environment = {**os.environ, 'PYTHON': str(python)}
+    environment.pop('PET_SIGNALS_TO_HANDLE', None)
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
+    assert done.stdout == f'{handled}\n', done.stderr
 
 
 def stopped(seconds: float, *delays: float) -> tuple[int, str, str]:

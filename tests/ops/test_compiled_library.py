@@ -325,6 +325,23 @@ def test_a_compiler_that_hangs_is_ended_with_all_that_it_started(place, monkeypa
     assert not list(place.temporary.iterdir())
 
 
+def test_a_compiler_that_took_too_long_is_not_waited_for_until_it_changes_or_a_day_has_passed(place, monkeypatch):
+    monkeypatch.setattr(module, 'TIMEOUT', 0.2)
+    place.compiles_by('sleep 1000')
+    assert 'takes more than 0.2 s' in place.fault()
+    (note,) = place.cache.iterdir()
+    assert f'delete {note} to try it again' in place.fault()
+    assert place.compilations == 1
+    os.utime(note, (0, 0))
+    assert 'takes more than' in place.fault()
+    assert 'delete' in place.fault()
+    monkeypatch.setattr(module, 'TIMEOUT', 60)
+    place.compiles_by(f'exec {COMPILER} "$@"')
+    assert [place.answer(), place.answer()] == [42, 42]
+    assert place.compilations == 3
+    assert place.library, 'the note is gone'
+
+
 def test_a_process_that_the_compiler_leaves_is_not_waited_for(place) -> None:
     written = place.source.with_name('pid')
     place.compiles_by(f'sleep 1000 & echo $! > {written}; exec {COMPILER} "$@"')
