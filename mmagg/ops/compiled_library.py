@@ -160,13 +160,14 @@ def cache_folder() -> Path | None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
     with suppress(OSError):
-        status, above = folder.stat(), folder.resolve().parent.stat()
+        folder = Path(os.path.realpath(folder))  # a link could lead elsewhere a moment later
+        status, above = folder.stat(), [parent.stat() for parent in folder.parents]
         if status.st_uid == os.geteuid() and status.st_mode & 0o022:
             folder.chmod(0o700)
             status = folder.stat()
-        # Who can write to the folder above can put another in the place of this one, unless it is sticky, like /tmp.
-        movable = above.st_mode & 0o002 and not above.st_mode & stat.S_ISVTX
-        if stat.S_ISDIR(status.st_mode) and closed(status) and trusted(above) and not movable:
+        # Who can write to a folder above can put another in the place of this one, unless it is sticky, like /tmp.
+        movable = any(each.st_mode & 0o002 and not each.st_mode & stat.S_ISVTX for each in above)
+        if stat.S_ISDIR(status.st_mode) and closed(status) and trusted(above[0]) and not movable:
             return folder
     return None
 

@@ -14,6 +14,8 @@ from matplotlib import font_manager
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
+from mmagg.io.terminal import printable
+
 PLACEHOLDER = '□'  # in place of a character that no font has
 UNSEEN = ('Cc', 'Cf', 'Zs', 'Zl', 'Zp')  # categories of characters without ink: controls, formats and spaces
 LAST_RESORT = 'Last Resort'  # matplotlib's font with an empty box for every character
@@ -23,8 +25,10 @@ _warned: set[str] = set()
 def readable(text: str, instead: str | None = None) -> str:
     """A text as it can be drawn: ``instead`` where no font has all of its characters, with one warning that names them.
 
-    By default, the missing characters alone are replaced. Charts then have the font as well.
+    By default, the missing characters alone are replaced. Charts then have the font as well. Control characters, which
+    an SVG cannot have, are written as by `printable`.
     """
+    text = '\n'.join(map(printable, text.splitlines()))
     path = font_of(text)
     if path is not None:
         _let_charts_use(path)

@@ -6,6 +6,7 @@ import pwd
 import shutil
 import signal
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -196,12 +197,22 @@ def test_a_folder_that_others_could_write_to_is_closed(place) -> None:
     assert place.cache.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize('above', ['home', 'home/.cache'])
 @pytest.mark.parametrize(('mode', 'kept'), [(0o777, False), (0o1777, True)])
-def test_a_folder_that_others_could_exchange(place, mode, kept) -> None:
-    place.cache.parent.mkdir()
-    place.cache.parent.chmod(mode)
+def test_a_folder_that_others_could_exchange(place, above, mode, kept) -> None:
+    place.cache.parent.mkdir(mode=0o700)
+    (place.home.parent / above).chmod(mode)
     assert place.answer() == 42
     assert bool(list(place.cache.iterdir())) == kept
+
+
+def test_a_link_is_followed_once(place) -> None:
+    """Who can change it cannot exchange the folder between the look at it and its use."""
+    place.cache.parent.mkdir(mode=0o700)
+    elsewhere = place.home / 'elsewhere'
+    elsewhere.mkdir(mode=0o700)
+    place.cache.symlink_to(elsewhere)
+    assert module.cache_folder() == elsewhere.resolve()
 
 
 def test_a_folder_that_cannot_be_written_to_is_read(place, monkeypatch) -> None:
@@ -299,11 +310,15 @@ def test_what_is_no_compiler(place, monkeypatch, name, words) -> None:
 
 
 def ended(pid: int) -> bool:
-    """True if a process is gone, or waits for its parent to see that it is."""
-    try:
-        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] in 'ZX'
-    except OSError:
-        return True
+    """True if a process is gone, or waits for its parent to see that it is; a signal takes a moment."""
+    for _ in range(100):
+        try:
+            if Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] in 'ZX':
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.mark.parametrize('how', ['it takes too long', 'interrupted'])

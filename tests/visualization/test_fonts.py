@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -65,6 +66,14 @@ def test_a_font_that_has_the_characters_is_found(installed: str) -> None:
     assert font_of(KNOWN) == installed
     assert readable(KNOWN, '7') == KNOWN
     assert text_opacity(KNOWN, 20).mean() > 0.3  # the square
+
+
+def test_a_chart_with_control_characters_is_whole(tmp_path: Path) -> None:
+    assert readable('a\x1b[31m') == r'a\x1b[31m'
+    figure = Figure()
+    figure.text(0.5, 0.5, readable('a\x00\x07\x1b'))
+    write_chart(figure, tmp_path / 'chart.svg')
+    ElementTree.parse(tmp_path / 'chart.svg')  # it was no XML, and a report showed nothing
 
 
 def test_charts_and_sheets_use_it(installed: str, tmp_path: Path) -> None:
