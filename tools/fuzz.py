@@ -39,8 +39,9 @@ def case_file(text: str) -> Path:
 def parser() -> argparse.ArgumentParser:
     """The arguments."""
     parser = argparse.ArgumentParser(
-        description='Spoil annotations, results, configs, checkpoints, images and names, and run the commands on them, '
-        'each case in a process of its own. A fault is a traceback, a signal, a hang, a change outside of the folder '
+        description='Spoil annotations, results, configs, checkpoints, images, names and what earlier runs have left, '
+        'and run the commands on them, each case in a process of its own. A fault is a traceback, a signal, a hang, a '
+        'change outside of the folder '
         'for results, code that was run, much memory, or an error that is not one short line. Exit code 1 if there is '
         'one. Cases that once were faults are kept in tests/fuzz/cases and come first.',
         epilog='example: python tools/fuzz.py --cases 1000 --jobs 2 --only annotations results; then: --case 217',

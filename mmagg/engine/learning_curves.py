@@ -4,8 +4,10 @@ from pathlib import Path
 
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 
+from mmagg.io.errors import one_line
 from mmagg.io.files import written_whole
 from mmagg.io.run_folder import CURVES, RECORDS
 from mmagg.io.tables import write_records
@@ -25,11 +27,17 @@ def write_curves(work_dir: Path, out: Path) -> None:
 
 
 def draw_outdated(work_dir: Path) -> None:
-    """Draw the curves of a finished training again if it was killed before it drew its last ones."""
+    """Draw the curves of a finished training again if it was killed before it drew its last ones.
+
+    If that fails, the training is finished all the same; a line says so.
+    """
     records = [path.stat().st_mtime_ns for path in work_dir.glob(RECORDS)]
     drawn = [(work_dir / name).stat().st_mtime_ns for name in CURVES if (work_dir / name).is_file()]
     if records and (len(drawn) < len(CURVES) or min(drawn) < max(records)):
-        write_curves(work_dir, work_dir)
+        try:
+            write_curves(work_dir, work_dir)
+        except Exception as error:
+            print_log(f'no learning curves: {one_line(error)}')
 
 
 class LearningCurvesHook(Hook):
@@ -50,4 +58,4 @@ class LearningCurvesHook(Hook):
         except FileNotFoundError:  # ended before the first line of the log
             pass
         except Exception as error:
-            runner.logger.warning(f'no learning curves: {type(error).__name__}: {error}')
+            runner.logger.warning(f'no learning curves: {one_line(error)}')

@@ -1,20 +1,22 @@
 """Configs trained on the same data with several seeds."""
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from tqdm import tqdm
 
 from mmagg.apis.config import base_files
 from mmagg.apis.data import data_files
+from mmagg.datasets.coco_defects import is_finite
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json, write_json
 from mmagg.io.paths import keep_apart
@@ -58,7 +60,7 @@ def compare_learning(
 
     Raises:
         InputError: a config is missing, two have the same name, a seed is given twice, ``work_dir`` holds runs of other
-            data, options or contents of a config, or a run failed.
+            data, options or contents of a config, a file of a finished run is damaged, or a run failed.
     """
     configs, work_dir = [Path(path) for path in configs], Path(work_dir)
     missing = [str(path) for path in configs if not path.is_file()]
@@ -74,6 +76,9 @@ def compare_learning(
     check_folder(work_dir, '--work-dir')
     for config, seed in runs:
         _claim(_folder(work_dir, config, seed), config, coco=coco, cfg_options=cfg_options)
+    for config, seed in runs:
+        if (metrics := _folder(work_dir, config, seed) / METRICS_FILE).is_file():
+            _metrics(metrics)  # a damaged one is said before anything is trained
     with ThreadPoolExecutor(max(1, jobs)) as pool, tqdm(total=len(runs), desc='runs') as bar:
 
         def metrics_of(config: Path, seed: int) -> dict[str, float]:
@@ -102,10 +107,27 @@ def _claim(out: Path, config: Path, *, coco: str | Path, cfg_options: Sequence[s
     run = {'coco': os.path.realpath(coco), 'cfg_options': list(cfg_options), 'config': content}
     note = out / 'run.json'
     held = note.is_file() and (noted(out) is not None or (out / METRICS_FILE).is_file())
-    other = [key for key, value in read_json(note).items() if run.get(key) != value] if held else []
+    other = [key for key, value in _note(note).items() if run.get(key) != value] if held else []
     if other:
         raise InputError(f'{out} holds a run of other {" and ".join(other)}; name another --work-dir')
     write_json(run, note)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """What a run is of, as `_claim` has noted it."""
+    with suppress(ValueError):
+        if isinstance(run := read_json(path), dict):
+            return run
+    raise InputError(f'{path} does not say what its folder holds a run of; name another --work-dir')
+
+
+def _metrics(path: Path) -> dict[str, float]:
+    """The test metrics of a finished run."""
+    with suppress(ValueError):
+        metrics = read_json(path)
+        if isinstance(metrics, dict) and all(is_finite(metrics.get(key, 0.0)) for key in METRICS.values()):
+            return metrics
+    raise InputError(f'{path} holds no metrics of a test; delete it, and the run is tested again')
 
 
 def _finished_run(
@@ -120,7 +142,7 @@ def _finished_run(
         call(train, out / 'train.txt', jobs)
         test = ['test', str(out / config.name), str(noted(out)), *common, '--work-dir', str(metrics.parent)]
         call(test, out / 'test.txt', jobs)
-    return json.loads(metrics.read_text())
+    return _metrics(metrics)
 
 
 def call(command: Sequence[str], log: Path, jobs: int) -> None:

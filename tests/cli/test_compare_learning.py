@@ -82,3 +82,17 @@ def test_failures_end_in_one_line(tmp_path, capsys) -> None:
     assert 'no such config' in capsys.readouterr().err
     with pytest.raises(InputError, match=r'trian\.py a\.py failed: error: mmagg has no command trian; .*log\.txt'):
         compare_learning.call(['trian', 'a.py'], tmp_path / 'log.txt', jobs=1)  # quicker than one that is there
+
+
+@pytest.mark.parametrize('file', ['run.json', 'test/metrics.json'])
+@pytest.mark.parametrize('content', ['', '[]', '{"coco/segm_mAP": NaN, "coco": "x"}', '\ufeff{', '[' * 100_000])
+def test_a_damaged_file_of_a_run_is_said_before_any_is_trained(file, content, tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / 'a.py').touch()
+    finished(tmp_path / 'work', 'a', 1, 0.1)
+    damaged = tmp_path / 'work/a/seed-1' / file
+    damaged.write_text(content)
+    monkeypatch.setattr(compare_learning, 'call', None)
+    words = [str(tmp_path / 'a.py'), '--coco', 'data', '--work-dir', str(tmp_path / 'work')]
+    assert run(COMMANDS['compare-learning'], words) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert str(damaged if 'NaN' not in content or 'metrics' in file else damaged.parent) in line

@@ -36,3 +36,10 @@ def test_curves_are_drawn_where_they_are_missing_or_older_than_the_log(work_dir)
 def test_a_folder_without_a_log_stays_as_it_is(tmp_path):
     draw_outdated(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('text', ['{"loss": 1}', '{"loss": "x", "step": 1}', '[1]\n', '\0'])
+def test_a_damaged_log_does_not_undo_the_training(text, work_dir, capsys):
+    (work_dir / '20250101_000000/vis_data/scalars.json').write_text(f'{text}\n{text}')
+    draw_outdated(work_dir)
+    assert 'no learning curves: ' in capsys.readouterr().out

@@ -1,7 +1,7 @@
 """Edits of bytes: ``['bytes', file, operation, place, what]``; ``['member', file, member, …]`` in a file of a zip.
 
 Operations: ``flip`` a bit, ``set`` a byte, ``cut`` what follows, ``zero`` a number of bytes, ``insert`` a text,
-``remove`` a number of bytes, ``copy`` a number of bytes from the front.
+``remove`` a number of bytes, ``copy`` a number of bytes from the front, ``whole``: the text is all of it.
 """
 
 import random
@@ -47,6 +47,8 @@ def apply(folder: Path, edit: list[Any]) -> None:
 
 def changed(content: bytes, operation: str, place: int, what: int | str) -> bytes:
     """``content`` after an operation."""
+    if operation == 'whole':
+        return what.encode('utf-8', 'surrogateescape')
     place = place % max(len(content), 1)
     before, after = content[:place], content[place:]
     if operation == 'flip' and after:

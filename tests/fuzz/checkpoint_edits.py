@@ -12,6 +12,7 @@ from typing import Any
 
 CODE = "import sys; sys.audit('fuzz.planted')"
 LARGEST = 2**40
+WEIGHTS = ('state_dict', 'model')  # of mmengine and of Detectron2
 
 
 @cache
@@ -101,12 +102,12 @@ def draw(chance: random.Random, file: str, content: dict[str, Any]) -> list[Any]
         return ['planted', file]
     if chance.random() < 0.2:
         return ['tensor', file, chance.choice(NEW), chance.choice([*_others(), 'delete'])]
-    tops = [[key] for key in content]
+    tops, weights = [[key] for key in content], next(key for key in WEIGHTS if key in content)
     inside = list(_places(content, depth=4))
     place = chance.choice(
-        [chance.choice(tops), chance.choice(inside), ['state_dict', chance.choice(list(content['state_dict']))]]
+        [chance.choice(tops), chance.choice(inside), [weights, chance.choice(list(content[weights]))]]
     )
-    tensor = place[0] == 'state_dict' and len(place) > 1
+    tensor = place[0] == weights and len(place) > 1
     plain = chance.random() < (0.25 if tensor else 0.8)
     return ['tensor', file, place, chance.choice([*_others(), 'delete'] if plain else [*_tensors()])]
 
@@ -171,7 +172,7 @@ def _plant(path: Path) -> None:
 def _places(value: Any, place: tuple = (), *, depth: int) -> Iterator[list]:
     if place:
         yield list(place)
-    if depth and place[:1] != ('state_dict',):
+    if depth and place[:1] not in [(key,) for key in WEIGHTS]:
         steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
         for step, part in steps:
             if isinstance(step, str | int):

@@ -35,8 +35,8 @@ CHANGES = {  # events of `sys.audit` that change files: the places of paths, and
 PLANTED = 'fuzz.planted'  # the event of code that a case has hidden in a file
 STARTS = ('os.system', 'os.exec', 'os.posix_spawn', 'subprocess.Popen', 'socket.connect', PLANTED)
 HARMLESS = ('/dev/', '/proc/')
-ENVIRONMENT = ('gcc --version', 'nvcc', "'git', 'rev-parse'", 'nvidia-smi', 'ldconfig')
-"""What mmengine asks the machine before a training."""
+ENVIRONMENT = ('gcc --version', 'nvcc', "'git', 'rev-parse'", 'nvidia-smi', 'ldconfig', "['fc-list', '--")
+"""What mmengine asks the machine before a training, and matplotlib for letters that its own font does not have."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,11 @@
 """The sound inputs: a data set, results, a config, checkpoints. Made once by the commands themselves."""
 
+import hashlib
 import json
 import pickle
+import re
 import shutil
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +42,7 @@ model = dict(
     test_cfg=dict(score_thr=0.0, max_per_img=10),
 )
 """
+CODED = BOXED.replace('blendmask', 'meinst')
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,17 @@ class Material:
 
     @cached_property
     def documents(self) -> dict[str, Any]:
-        """The content of the JSON files, by their paths."""
-        return {str(p.relative_to(self.folder)): json.loads(p.read_text()) for p in sorted(self.folder.rglob('*.json'))}
+        """The content of the JSON files, by their paths; a log is none."""
+        files = (path for path in sorted(self.folder.rglob('*.json')) if path.parent.name != 'vis_data')
+        return {str(path.relative_to(self.folder)): json.loads(path.read_text()) for path in files}
 
     @cached_property
     def configs(self) -> dict[str, dict[str, Any]]:
         """The configs, by their files' names."""
         from mmengine.config import Config
 
-        files = {'config.py': 'config.py', 'config.json': 'config.py', 'boxed.py': 'boxed.py'}
-        return {name: Config.fromfile(self.folder / file).to_dict() for name, file in files.items()}
+        files = {name: Config.fromfile(self.folder / name).to_dict() for name in ('config.py', 'boxed.py', 'coded.py')}
+        return files | {'config.json': files['config.py']}
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -67,9 +72,11 @@ class Material:
         return {str(p.relative_to(self.folder)): p.stat().st_size for p in files}
 
     @cached_property
-    def checkpoint(self) -> dict[str, Any]:
-        """A training's checkpoint."""
-        return checkpoint_edits.read(self.folder / 'checkpoint.pth')
+    def checkpoints(self) -> dict[str, dict[str, Any]]:
+        """The checkpoints of models with boxes by their files' names, and a training's for any other file."""
+        sound = {name: checkpoint_edits.read(self.folder / name) for name in ('boxed.pth', 'coded.pth', 'released.pth')}
+        trained = checkpoint_edits.read(self.folder / 'checkpoint.pth')
+        return defaultdict(lambda: trained, sound)
 
     def __hash__(self) -> int:
         return hash(self.folder)
@@ -88,24 +95,48 @@ def make_material(folder: Path) -> Material:
     _in_its_own_process(lambda: write_shapes(data, images=2, val_images=2, size=48, seed=0))
     for file in sorted(data.glob('annotations/*.json')):
         file.write_text(json.dumps(_varied(json.loads(file.read_text()))))
-    (folder / 'small.py').write_text(SMALL.format(root=ROOT))
-    _run('train', folder / 'small.py', '--coco', data, '--work-dir', work)
-    for source, target in (('small.py', 'config.py'), ('epoch_1.pth', 'checkpoint.pth')):
+    (folder / 'config.py').write_text(SMALL.format(root=ROOT))
+    _run('train', folder / 'config.py', '--coco', data, '--work-dir', work)
+    for source, target in (('config.py', 'config.py'), ('epoch_1.pth', 'checkpoint.pth')):
         shutil.copyfile(work / source, folder / target)
-    arguments = [folder / 'config.py', folder / 'checkpoint.pth', '--coco', data, '--work-dir', work]
+    arguments = [folder / 'config.py', folder / 'checkpoint.pth', '--coco', data, '--work-dir', folder / 'test']
     _run('test', *arguments, '--out', folder / 'results.json')
-    shutil.rmtree(work)
-    (folder / 'small.py').unlink()
+    _leave(folder, work)
     (folder / 'results.json').write_text(json.dumps(json.loads((folder / 'results.json').read_text())[::3]))
     (folder / 'lvis.json').write_text(
         json.dumps(_as_lvis(json.loads((data / 'annotations/instances_val.json').read_text())))
     )
-    (folder / 'boxed.py').write_text(BOXED.format(root=ROOT))
-    content = Material(folder).configs['boxed.py']
-    (folder / 'boxed.py').write_text('\n'.join(f'{key} = {value!r}' for key, value in content.items()) + '\n')
+    for name, text in (('boxed.py', BOXED), ('coded.py', CODED)):
+        (folder / name).write_text(text.format(root=ROOT))
+    for name in ('boxed.py', 'coded.py'):
+        content = Material(folder).configs[name]
+        (folder / name).write_text('\n'.join(f'{key} = {value!r}' for key, value in content.items()) + '\n')
     _in_its_own_process(lambda: _write_weights(folder))
-    (folder / 'config.json').write_text(json.dumps(Material(folder).configs['config.json']))
+    as_json = json.dumps(Material(folder).configs['config.json'])
+    as_json = re.sub(r'"scale": \[(\d+), \d+\]', r'"scale": \1', as_json)  # a list is no size for mmdet
+    (folder / 'config.json').write_text(as_json)
     return Material(folder)
+
+
+def _leave(folder: Path, work: Path) -> None:
+    """What earlier calls have left in folders for results: a training, two that were compared, a data set."""
+    left, test = folder / 'left', folder / 'test'
+    log = '{}/vis_data/scalars.json'.format
+    started = next(work.glob(log('*'))).parents[1].name
+    for file in ('config.py', 'epoch_1.pth', 'curves.png', 'curves.csv', log(started)):
+        target = left / 'run' / file.replace(started, '20260101_000000')
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(work / file, target)
+    (left / 'run/last_checkpoint').write_text('/elsewhere/run/epoch_1.pth')
+    claim = {'cfg_options': [], 'config': hashlib.sha256((folder / 'config.py').read_bytes()).hexdigest()}
+    for seed in (0, 1):
+        run = left / f'runs/config/seed-{seed}'
+        (run / 'test').mkdir(parents=True)
+        shutil.copyfile(test / 'metrics.json', run / 'test/metrics.json')
+        (run / 'run.json').write_text(json.dumps(claim))
+    shutil.copytree(folder / 'data', left / 'data')
+    for done in (work, test):
+        shutil.rmtree(done)
 
 
 def _varied(coco: dict) -> dict:
@@ -144,15 +175,26 @@ def _write_weights(folder: Path) -> None:
     from mmdet.registry import MODELS
 
     from mmagg.apis import load_config
+    from mmagg.costs.published import RECONSTRUCTION_DIMS
+    from mmagg.models.masks.boxed.pca_codec import Dictionary
 
     sound = checkpoint_edits.read(folder / 'checkpoint.pth')
     weights = sound['state_dict']
-    boxed = MODELS.build(load_config(folder / 'boxed.py').model).state_dict()
-    torch.save({'state_dict': boxed, 'meta': {'dataset_meta': sound['meta']['dataset_meta']}}, folder / 'boxed.pth')
+    Dictionary.assumed(28, RECONSTRUCTION_DIMS).write(folder / 'codec.npz')
+    for name, dictionary in (
+        ('boxed', {}),
+        ('coded', {'model.mask_head.masks.codec.dictionary': folder / 'codec.npz'}),
+    ):
+        state = MODELS.build(load_config(folder / f'{name}.py', dictionary).model).state_dict()
+        state['mask_head.boxes.conv_box.bias'].fill_(2.0)  # boxes of some size, so that something is found
+        meta = {'dataset_meta': sound['meta']['dataset_meta']}
+        torch.save({'state_dict': state, 'meta': meta}, folder / f'{name}.pth')
+        if name == 'boxed':
+            torch.save({'model': state}, folder / 'released.pth')
+            arrays = {key: value.numpy() for key, value in state.items()}  # names that are ours already stay
+            (folder / 'weights.pkl').write_bytes(pickle.dumps({'model': arrays, '__author__': 'Detectron2'}))
     torch.save({'state_dict': weights, 'meta': {}}, folder / 'weights.pth')
     torch.save({'state_dict': weights}, folder / 'old.pth', _use_new_zipfile_serialization=False)
-    arrays = {f'backbone.bottom_up.{key}': value.numpy() for key, value in list(weights.items())[:20]}
-    (folder / 'weights.pkl').write_bytes(pickle.dumps({'model': arrays, '__author__': 'Detectron2'}))
 
 
 def _run(name: str, *arguments: object) -> None:

@@ -1,6 +1,7 @@
 """The entry points: for each kind of input the commands that read it, and how often a case goes there.
 
-In a command line ``@`` stands for the folder of the inputs and ``+`` for that of what is written.
+In a command line ``@`` stands for the folder of the inputs and ``+`` for that of what is written, where what an earlier
+call has left lies already: the inputs below ``left``.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,11 @@ VAL = 'data/annotations/instances_val.json'
 TRAIN = 'data/annotations/instances_train.json'
 MODEL = '@config.py @checkpoint.pth'
 BOXED = '@boxed.py @boxed.pth'
+CODED = '@coded.py @coded.pth'
+DICTIONARY = '--cfg-options model.mask_head.masks.codec.dictionary=@codec.npz'
+IMAGE = 'data/images/val/000001.png'
+RUN = 'left/run'
+NOTES = (f'{RUN}/last_checkpoint', f'{RUN}/20260101_000000/vis_data/scalars.json')
 COMPARED = '--out +o --samples 5 --images @data/images/val'
 FIT = '--out +c.npz --dims 2 --curve 2 --workers 1'
 
@@ -21,16 +27,18 @@ class Target:
         line: the command line.
         files: those of which one is edited, by their paths in the folder of inputs.
         weight: how often, in comparison with the others of its kind.
+        code: the exit code with sound inputs: edits tell nothing of a command that does not come to its end without.
     """
 
     line: str
     files: tuple[str, ...]
     weight: float = 1.0
+    code: int = 0
 
 
-SHARES = {'annotations': 44, 'results': 30, 'configs': 10, 'checkpoints': 8, 'images': 4, 'names': 4}
+SHARES = {'annotations': 43, 'results': 28, 'configs': 10, 'checkpoints': 8, 'images': 4, 'names': 4, 'runs': 3}
 """Kinds of inputs, and their shares of the cases in per cent."""
-STRICT = ('annotations', 'results', 'images', 'names')
+STRICT = ('annotations', 'results', 'images', 'names', 'runs')
 """Kinds for which no error may be unforeseen."""
 
 TARGETS = {
@@ -46,6 +54,8 @@ TARGETS = {
         ),
         Target(f'fit-mask-codec --coco @data {FIT}', (TRAIN, VAL), 0.7),
         Target('convert-lvis @lvis.json +l.json', ('lvis.json',), 3),
+        Target(f'paper-tables --only meinst --codec @codec.npz --ann @{VAL} --out +t.md', (VAL,), 0.05),
+        Target('browse @config.py --coco @data --out +b --image 000000.png --repeat 2', (TRAIN,), 0.2),
         Target('browse @config.py --coco @data --out +b --number 2', (TRAIN,), 0.6),
         Target('browse @config.py --coco @data --out +b --number 2 --stages --split val', (VAL,), 0.3),
         Target('train @config.py --coco @data --work-dir +w', (TRAIN, VAL), 0.3),
@@ -86,11 +96,14 @@ TARGETS = {
             f'show-representations {MODEL} @data/images/val/000001.png --out +r.png --score-thr 0', ('config.py',), 1
         ),
         Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', ('config.py',), 0.5),
+        Target(f'demo @{IMAGE} {CODED} --out-dir +d {DICTIONARY}', ('coded.py',), 0.5),
     ),
     'checkpoints': (
         Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('checkpoint.pth',), 5),
         Target(f'test {MODEL} --coco @data --work-dir +w', ('checkpoint.pth',), 2),
-        Target('train @config.py --coco @data --work-dir +w --resume @checkpoint.pth', ('checkpoint.pth',), 3),
+        Target(
+            'train @config.py --coco @data --work-dir +w --resume @checkpoint.pth', ('checkpoint.pth',), 0.5, code=2
+        ),
         Target(
             'train @config.py --coco @data --work-dir +w --resume @checkpoint.pth --cfg-options train_cfg.max_epochs=2',
             ('checkpoint.pth',),
@@ -100,8 +113,17 @@ TARGETS = {
         Target('demo @data/images/val/000001.png @config.py @old.pth --out-dir +d', ('old.pth',), 2),
         Target('convert-mmdet @weights.pth +w.pth --config @config.py', ('weights.pth',), 2),
         Target('convert-aggmask @old.pth +w.pth --config @config.py', ('old.pth',), 2),
-        Target('convert-adelaidet @weights.pkl +w.pth --config @config.py', ('weights.pkl',), 4),
-        Target('convert-adelaidet @weights.pth +w.pth --config @config.py', ('weights.pth',), 1),
+        Target('convert-adelaidet @weights.pkl +w.pth --config @boxed.py', ('weights.pkl',), 4),
+        Target('convert-adelaidet @released.pth +w.pth --config @boxed.py', ('released.pth',), 1),
+        Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', ('checkpoint.pth',), 0.5),
+        Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', ('boxed.pth',), 0.7),
+        Target(f'demo @{IMAGE} {BOXED} --out-dir +d', ('boxed.pth',), 0.7),
+        Target(f'show-bases @{IMAGE} {BOXED} --out +b.png --score-thr 0', ('boxed.pth',), 0.7),
+        Target(f'demo @{IMAGE} {CODED} --out-dir +d {DICTIONARY}', ('coded.pth', 'codec.npz'), 1.5),
+        Target(
+            'train @config.py --coco @data --work-dir +run --resume --cfg-options train_cfg.max_epochs=2',
+            (f'{RUN}/epoch_1.pth',),
+        ),
     ),
     'images': (
         Target(f'demo @data/images/val {MODEL} --out-dir +d --score-thr 0', ('data/images/val/000001.png',), 4),
@@ -117,8 +139,10 @@ TARGETS = {
             f'show-representations {MODEL} @data/images/val/000001.png --out +r.png --score-thr 0',
             ('data/images/val/000001.png',),
         ),
+        Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', (IMAGE,), 0.5),
+        Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', (IMAGE,), 0.5),
         Target(
-            f'compare-results @{VAL} @results.json @{TRAIN} --out +o --images @data/images/val',
+            f'compare-results @{VAL} @results.json @results.json {COMPARED}',
             ('data/images/val/000001.png',),
         ),
     ),
@@ -129,10 +153,33 @@ TARGETS = {
         ),
         Target(f'test {MODEL} --coco @data --work-dir +w --show-dir +s', ('data/images/val/000001.png',), 2),
         Target('browse @config.py --coco @data --out +b --number 2', ('data/images/train/000000.png', 'config.py')),
-        Target('train @config.py --coco @data --work-dir +w --cfg-options train_cfg.max_epochs=-1', ('config.py',)),
+        Target(
+            'train @config.py --coco @data --work-dir +w --cfg-options train_cfg.max_epochs=-1', ('config.py',), code=2
+        ),
         Target(f'analyse-errors @{VAL} @results.json', ('results.json', VAL), 2),
         Target(f'analyse-errors @{VAL} @results.json --out +o', ('+o',)),
         Target('convert-lvis @lvis.json +l.json', ('lvis.json', '+l.json')),
         Target(f'demo @data/images/val/000001.png {MODEL} --out-dir +d', ('+d', 'config.py', 'checkpoint.pth'), 2),
+        Target(f'test {MODEL} --coco @data --work-dir +w --show-dir +s --report +r --out +p.json', (IMAGE,)),
+        Target(f'compare-results @{VAL} @results.json @results.json {COMPARED}', (IMAGE,)),
+        Target('browse @config.py --coco @data --out +b --number 2 --stages --split val', (IMAGE,)),
+        Target('train @config.py --coco @data --work-dir +w', ('data/images/train/000000.png', IMAGE), 0.5),
+        Target(f'mask-voting {MODEL} --coco @data --out +v --thresholds 0.5', (IMAGE,), 0.3),
+    ),
+    'runs': (
+        Target(
+            'compare-learning @config.py --coco @data --seeds 0 1 --work-dir +runs',
+            ('left/runs/config/seed-0/test/metrics.json', 'left/runs/config/seed-1/run.json'),
+            4,
+        ),
+        Target('train @config.py --coco @data --work-dir +run --resume', NOTES, 3),
+        Target('train @config.py --coco @data --work-dir +run --resume --cfg-options train_cfg.max_epochs=2', NOTES, 1),
+        Target('train @config.py --coco @data --work-dir +run --overwrite', NOTES, 0.5),
+        Target('train @config.py --coco @data --work-dir +run', NOTES, 0.5, code=2),
+        Target(
+            'make-shapes +data --images 1 --val-images 1 --size 32 --overwrite',
+            tuple(f'left/data/annotations/instances_{split}.json' for split in ('train', 'val')),
+            3,
+        ),
     ),
 }

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from fuzz.cases import Case
+from fuzz.targets import TARGETS
+
 CASES = Path(__file__).parent / 'cases'
 
 
@@ -23,6 +26,15 @@ def test_300_cases_and_all_that_were_kept(root: Path) -> None:
     output = fuzz(root, '--cases', 300, timeout=300)
     kept = len(list(CASES.glob('*.json')))
     assert re.search(rf'^{kept + 300} cases in .* s: 0 faults', output, re.M), output
+
+
+@pytest.mark.slow
+def test_each_command_comes_to_its_end_on_sound_inputs(root: Path, tmp_path: Path) -> None:
+    """Else what is edited for it may be read by nobody."""
+    ends = {target.line: (kind, target.code) for kind, targets in TARGETS.items() for target in targets}
+    for place, (line, (kind, code)) in enumerate(ends.items()):
+        (tmp_path / f'{place}.json').write_text(Case(kind, line, (), code).to_json())
+    fuzz(root, *tmp_path.iterdir(), timeout=300)
 
 
 @pytest.mark.slow

@@ -192,3 +192,27 @@ def test_a_case_as_a_file(tmp_path: Path) -> None:
     case = Case('annotations', LINE, (['json', 'a.json', 'delete', ['images'], ''],), code=2)
     (tmp_path / 'case.json').write_text(case.to_json())
     assert cases.read(tmp_path / 'case.json') == case
+
+
+def test_an_image_gets_its_new_name_in_the_annotations_too(material: Material, tmp_path: Path) -> None:
+    data = material.folder / 'data'
+    for name in ('annotations', 'images'):
+        (data / name).mkdir(parents=True)
+    (data / 'annotations/a.json').write_text(json.dumps(COCO))
+    (data / 'images/a.png').touch()
+    case = Case('names', 'test --coco @data', (['renamed', 'data/images/a.png', 'b\udcff.png'],))
+    cases.prepare(case, material, tmp_path / 'case')
+    [file] = (tmp_path / 'case/in/data/images').iterdir()
+    [image] = json.loads((tmp_path / 'case/in/data/annotations/a.json').read_text())['images']
+    assert file.name == image['file_name'] == 'b\udcff.png'
+
+
+def test_what_an_earlier_call_has_left_is_edited_and_lies_where_is_written(material: Material, tmp_path: Path) -> None:
+    left = material.folder / 'left/run/note'
+    left.parent.mkdir(parents=True)
+    left.write_text('old')
+    case = Case('runs', 'train --work-dir +run --coco @a.json', (['bytes', 'left/run/note', 'whole', 0, 'new'],))
+    words = cases.prepare(case, material, tmp_path / 'case')
+    assert words[2] == str(tmp_path / 'case/out/run')
+    assert (tmp_path / 'case/out/run/note').read_text() == 'new'
+    assert [path.name for path in (tmp_path / 'case/in').iterdir()] == ['a.json']
