@@ -6,6 +6,8 @@ started here, before the Runner, which leaves an existing group alone.
 
 import os
 import subprocess
+import sys
+from threading import Event
 
 import torch
 from mmengine.config import Config
@@ -20,6 +22,7 @@ VARIABLES = {
     'slurm': ('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     'mpi': ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
 }
+_gloo = Event()  # has been at work in this process
 
 
 def is_main(launcher: str) -> bool:
@@ -46,6 +49,7 @@ def start_processes(cfg: Config, launcher: str) -> None:
         os.environ.setdefault('MASTER_PORT', '29500')
         os.environ.update(RANK=rank, WORLD_SIZE=world_size, LOCAL_RANK=local_rank)
         distributed.init_process_group('gloo')
+        _gloo.set()
         _wrap_on_cpu(cfg)
     barrier()  # nobody writes before the main process has looked at the input
 
@@ -84,3 +88,15 @@ def end_processes() -> None:
     if distributed.is_initialized():
         distributed.barrier()
         distributed.destroy_process_group()
+
+
+def leave(code: int) -> None:
+    """End a process that gloo has served, with this exit code; others are left to Python.
+
+    Its threads outlive the group where something still refers to that. One that lets go of a tensor while Python is
+    taken down aborts the process (https://github.com/pytorch/pytorch/issues/190489), so Python is not taken down.
+    """
+    if _gloo.is_set():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

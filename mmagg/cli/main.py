@@ -132,7 +132,10 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
         del args.traceback  # what is left are the keyword arguments of what a command calls
         return command.run(args)
 
-    return ended(call, trace='--traceback' in argv)
+    code = ended(call, trace='--traceback' in argv)
+    if launch := sys.modules.get('mmagg.apis.launch'):
+        launch.leave(code)
+    return code
 
 
 def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:

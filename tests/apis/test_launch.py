@@ -1,3 +1,5 @@
+from threading import Event
+
 import pytest
 from mmengine.config import Config
 
@@ -18,6 +20,7 @@ def started(monkeypatch) -> dict:
     monkeypatch.setattr(launch.torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(launch.distributed, 'init_process_group', start)
     monkeypatch.setattr(launch, 'barrier', lambda: None)
+    monkeypatch.setattr(launch, '_gloo', Event())
     for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
         monkeypatch.setenv(name, '')  # so that it is restored
         monkeypatch.delenv(name)
@@ -51,3 +54,15 @@ def test_a_launcher_by_hand_is_explained(started: dict, name: str, monkeypatch) 
         monkeypatch.delenv(variable, raising=False)
     with pytest.raises(InputError, match=r'is not set; start with tools/dist_train\.sh'):
         launch.start_processes(Config({}), name)
+
+
+def test_a_process_that_gloo_served_does_not_take_python_down(started: dict, monkeypatch) -> None:
+    codes = []
+    monkeypatch.setattr(launch.os, '_exit', codes.append)
+    launch.leave(2)
+    assert not codes
+    for name, value in zip(launch.VARIABLES['pytorch'], '010', strict=True):
+        monkeypatch.setenv(name, value)
+    launch.start_processes(Config({}), 'pytorch')
+    launch.leave(3)
+    assert codes == [3]
