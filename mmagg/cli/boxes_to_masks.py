@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> None:
     """Predict and measure, print the table and write the files."""
     from mmagg.apis.config import base_files, load_config
     from mmagg.apis.data import data_files
+    from mmagg.evaluation.results import result_files
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
     from mmagg.io.files import check_file
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f'--out {out}: name a .json file')
         cfg = load_config(args.config, args.cfg_options)
         outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
+        outputs |= {f'the {part} part of --out': file for part, file in result_files(out).items()}
         keep_apart(outputs, [args.boxes, args.config, *base_files(cfg), args.checkpoint, *data_files(cfg, args.coco)])
         for flag, file in outputs.items():
             check_file(file, flag)

@@ -47,6 +47,9 @@ def test_writes_metrics_coco_results_and_pictures(tested, shapes_folder: Path, t
     assert {record['image_id'] for record in records} == {1, 2}
     truth = COCO(str(shapes_folder / 'annotations/instances_val.json'))
     assert len(truth.loadRes(str(out)).anns) == len(records)
+    for part, key in (('segm', 'segmentation'), ('bbox', 'bbox')):
+        apart = json.loads(out.with_name(f'results.{part}.json').read_text())
+        assert apart == [{k: record[k] for k in ('image_id', 'category_id', key, 'score')} for record in records]
     original = cv2.imread(str(shapes_folder / 'images/val/000000.png'))
     assert (cv2.imread(str(show / '000000.png')) != original).any()
     assert not list(tmp_path.rglob('.*'))  # no temporary names stay behind
