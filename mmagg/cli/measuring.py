@@ -50,6 +50,7 @@ def print_report(
         check_file(file, '--json')
         for config in filter(None, (options.get('config'), options.get('vs'))):
             keep_apart({'--json': file}, [config, *base_files(config)])
+        keep_apart({'--json': file}, [options.get('ann'), options.get('coco')])
     if threads is not None:
         torch.set_num_threads(threads)
     report = measure(**options)
