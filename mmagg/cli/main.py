@@ -42,6 +42,7 @@ from mmagg.cli import (
     make_demo,
     make_shapes,
     mask_voting,
+    object_statistics,
     paper_tables,
     show_bases,
     show_representations,
@@ -70,7 +71,7 @@ GROUPS = {
         compare_results,
     ),
     'Look inside a model': (show_representations, show_bases),
-    'Experiments': (mask_voting, boxes_to_masks, fit_mask_codec, compare_learning),
+    'Experiments': (mask_voting, boxes_to_masks, fit_mask_codec, object_statistics, compare_learning),
     'Costs': (
         count_flops,
         paper_tables,
