@@ -20,7 +20,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weig
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import base_files, load_config, name_of, name_run, set_work_dir
 from mmagg.apis.config_options import check_options, options_kept
-from mmagg.apis.data import check_data, data_files, use_coco_folder
+from mmagg.apis.data import check_data, data_files, use_coco_folder, without_annotations
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
@@ -97,7 +97,8 @@ def test(
         on_metrics: is called with the metrics in the main process, before the report is written.
 
     Returns:
-        the metrics by name, fractions; 0 where the model found nothing in any image.
+        the metrics by name, fractions; 0 where the model found nothing in any image. None of images without
+        annotations, as COCO's test-dev: their predictions are for `out` and `show_dir`.
 
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
@@ -116,6 +117,7 @@ def test(
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
+    _score_nothing_unknown(cfg, cfg_options, asked=out or show_dir, main=is_main(launcher))
     check_settings(cfg, name, ['test'])
     with options_kept(cfg, cfg_options):
         cfg.launcher = launcher
@@ -160,7 +162,7 @@ def test(
     runner.register_hook(first := FirstStepHook())
     with _predictions_told(writers, runner), first.watched():
         metrics = runner.test()
-    if is_main_process():
+    if is_main_process() and cfg.test_evaluator:
         write_json(metrics, scores)
         if on_metrics is not None:
             on_metrics(metrics)
@@ -186,6 +188,17 @@ def _files_of(out: Path | None) -> list[Path]:
     if out is None:
         return []
     return [out, *(result_files(out).values() if out.suffix == '.json' else ())]
+
+
+def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, main: bool) -> None:
+    """Leave out the evaluators where the test images have no annotations, as those of COCO's test-dev."""
+    if any(key.startswith('test_evaluator') for key in options) or (path := without_annotations(cfg)) is None:
+        return
+    if asked is None:
+        raise InputError(f'{path} has no annotations: there is nothing to score; add --out FILE.json or --show-dir DIR')
+    cfg.test_evaluator = []
+    if main:
+        tqdm.write(f'note: {path} has no annotations: nothing is scored', file=sys.stderr)
 
 
 def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None) -> None:
