@@ -128,6 +128,8 @@ def _check_key(parts: list[str], old: object, new: object) -> None:
     """Follow a key through the config before (``old``) and after the merge until a part of it is new."""
     key = '.'.join(parts)
     for depth, part in enumerate(parts):
+        if not isinstance(new, dict | list | tuple):
+            return  # a later option has replaced what this one changed
         old = {} if old is None else old  # below it all is new
         if isinstance(old, (list, tuple)) and part.isdigit() and int(part) < len(old):
             old, new = old[int(part)], new[int(part)]

@@ -79,3 +79,9 @@ def test_what_a_builder_reads_is_allowed(cfg: Config) -> None:
     check_options(cfg, {'model.backbone.conv_cfg': dict(type='Conv2d'), f'{KEY}.type': 'SemanticHead'})
     check_options(cfg, {f'{KEY}.type': 'SemanticHead', f'{KEY}.norm_cfg': dict(type='BN', requires_grad=False)})
     check_options(cfg, {'optim_wrapper.clip_grad': dict(max_norm=35, norm_type=2)})
+
+
+def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
+    options = {f'{KEY}.type': 'SemanticHead', 'model.backbone.depth': 18, 'model.backbone': None, KEY: None}
+    changed = load_config(cfg, options)
+    assert changed.model.backbone is changed.model.mask_head.semantic is None
