@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmagg.engine.brief_runner import BriefRunner
 from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
@@ -32,6 +34,13 @@ class TrainingRunner(BriefRunner):
         if (HOOKS.get(kind) if isinstance(kind, str) else kind) is CheckpointHook:
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
+
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; on CPUs its SyncBN becomes BN, as mmengine does for one process.
+
+        gloo cannot synchronise statistics: each process has those of its own images.
+        """
+        return super().wrap_model(model_wrapper_cfg, revert_sync_batchnorm(model) if get_device() == 'cpu' else model)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop, whose samples are a function of their places."""
