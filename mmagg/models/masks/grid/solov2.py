@@ -42,8 +42,8 @@ class MaskFeatures(BaseModule):
     """The mask feature branch, from P2 to P5 at stride 4 (SOLOv2, Fig. 3).
 
     Every level is convolved and doubled in size until it is as large as P2, then all are summed; pixel coordinates are
-    concatenated to the last level. Where the input's size is no multiple of 32, a doubled level may have a row or column
-    more than the next finer one has: that is cut off, so that what remains stays in its place.
+    concatenated to the last level. Where the input's size is no multiple of 32, a doubled level may have a row or a
+    column more than the next finer one has: that is cut off, so that what remains stays in its place.
 
     Args:
         in_channels: channels of the pyramid.
