@@ -67,9 +67,9 @@ class MaskPostProcessor:
 
     Args:
         score_thr: threshold of a candidate's class score, in [0, 1); the head reads it when it collects candidates.
-        points_nms: collect only cells whose score is the maximum of the 2 x 2 cells up to it; the head reads it. No text
-            of SOLO's has this step, its release and mmdet do. Without it neighbouring cells come to NMS, and to voting,
-            as well.
+        points_nms: collect only cells whose score is the largest of the 2 x 2 cells up to it; the head reads it. The
+            texts of SOLO and AggMask do not have this step, the releases and mmdet do. Without it neighbouring cells
+            come to NMS, and to voting, as well.
         mask_thr: threshold of a pixel's probability, exclusive, in (0, 1).
         nms_pre: most candidates that enter NMS.
         filter_thr: smallest score after NMS, in [0, 1].
