@@ -1,4 +1,4 @@
-"""AggMask on SOLOv2 with coarser mask grids: a cell and its four neighbours, as the paper writes it (AggMask, Eq. 8)."""
+"""AggMask on SOLOv2 with coarser mask grids: a cell and its four neighbours, as in AggMask, Eq. 8."""
 
 _base_ = './aggmask-solov2_r101_fpn_mask-grid_6x_coco.py'
 
