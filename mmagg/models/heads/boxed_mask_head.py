@@ -181,7 +181,7 @@ class BoxedMaskHead(BaseModule):
         shared = self.shared(feats) if any(len(x.boxes) for x in found) else None
         return [
             self.post_process.paste(
-                self.decode([x[i : i + 1] for x in features], shared, detections, i),
+                None if self.masks is None else self.decode([x[i : i + 1] for x in features], shared, detections, i),
                 detections,
                 img_shape=tuple(meta['img_shape'][:2]),
                 out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
@@ -201,8 +201,8 @@ class BoxedMaskHead(BaseModule):
     @stage('merging')
     def decode(
         self, features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int
-    ) -> Tensor | None:
-        """(M, R, R) mask logits of an image's M detections; None without masks.
+    ) -> Tensor:
+        """(M, R, R) mask logits of an image's M detections, of a head with masks.
 
         Args:
             features: for the coefficients, of this image, (1, C', h, w) per level.
@@ -210,8 +210,6 @@ class BoxedMaskHead(BaseModule):
             detections: the boxes.
             image: index of the image in the batch.
         """
-        if self.masks is None:
-            return None
         boxes, size = detections.boxes, self.masks.mask_size
         if len(boxes) == 0:
             return boxes.new_zeros(0, size, size)
