@@ -101,6 +101,27 @@ RULES = {
     'train configs/demo/solo_tiny_fit.py --coco NUTS_18': Rule(more=options(AS_THE_LAST), slow=True),
     'test work_dirs/nuts': Rule(slow=True),
     'test configs/demo/blendmask_tiny_shapes.py': Rule({'CKPT': 'random_boxed.pth'}, slow=True),
+    'test configs/solo': Rule(
+        {'configs/solo/solo_r101_fpn_3x_coco.py': 'configs/demo/solo_tiny_shapes.py', 'CHECKPOINT': 'random_solo.pth'}
+    ),
+    'test configs/solov2': Rule(
+        {
+            'configs/solov2/solov2_r101_fpn_3x_coco.py': 'configs/demo/solo_tiny_shapes.py',
+            'CHECKPOINT': 'random_solo.pth',
+        },
+        slow=True,
+    ),
+    'test configs/aggmask': Rule({'configs/aggmask/aggmask-solov2_r101_fpn_cls-grid-60_6x_coco.py': GRID}, slow=True),
+    'test configs/a2fpn': Rule(
+        {'configs/a2fpn/mask-rcnn_r101_a2fpn_1x_coco.py': BOXED, 'CHECKPOINT': 'random_boxed.pth'}, slow=True
+    ),
+    'test configs/blendmask': Rule(
+        {'configs/blendmask/blendmask_r101_fpn_3x_coco.py': BOXED, 'CHECKPOINT': 'random_boxed.pth'}, slow=True
+    ),
+    'test configs/meinst': Rule(
+        {'configs/meinst/meinst_r101_fpn_3x_coco.py': BOXED, 'CHECKPOINT': 'random_boxed.pth'}, slow=True
+    ),
+    'pack_results': Rule({'results.json': 'RESULTS.json'}),
     'test FCOS_CONFIG': Rule(
         {'FCOS_CONFIG': BOXED, 'FCOS_CHECKPOINT': 'random_boxed.pth', 'boxes.json': 'new_boxes.json'}
     ),
@@ -132,9 +153,11 @@ RULES = {
     'precision_recall': Rule({'person': 'circle', 'car': 'star'}),
     'calibration': Rule(),
     'ap_by_group': Rule(),
+    'object_statistics': Rule(),
     'paper_tables': Rule(slow=True),
     'get_flops': Rule(slow=True),
     'get_flops CONFIG': Rule(),
+    'get_flops CONFIG --ann': Rule(slow=True),
     'benchmark': SMALL_RUN,
     'benchmark CONFIG': Rule(more='--shape 64 96 --runs 1 --candidates 10'),
     'benchmark CONFIG --vs CONFIG2': SMALL_RUN,

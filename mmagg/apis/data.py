@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_keys, check_loadable, coco_format, read_coco
+from mmagg.datasets.coco_file import check_keys, check_loadable, coco_format, read_coco, read_coco_json
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -111,6 +111,18 @@ def check_data(
         _check_annotations(cfg, sources, purpose)
     for found in filtered:
         tqdm.write(f'note: {found}', file=sys.stderr)
+
+
+def without_annotations(cfg: Config) -> Path | None:
+    """The file of the test images if it lists images alone, as COCO's `image_info_*.json` do: nothing can be scored.
+
+    It is read only where the evaluators have another file.
+    """
+    [*sources] = coco_sources(cfg, ['test'])
+    if len(sources) != 1 or not (path := sources[0].annotations).is_file():
+        return None
+    scored = {Path(evaluator['ann_file']) for _, evaluator in _evaluators(cfg, ['test'])}
+    return None if path in scored or 'annotations' in read_coco_json(path) else path
 
 
 def check_semantic_maps(cfg: Config) -> None:

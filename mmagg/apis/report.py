@@ -14,7 +14,7 @@ from mmagg.datasets.coco_reader import read_truth
 from mmagg.engine.latency import LatencyHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.report import Evaluation, write_report
-from mmagg.evaluation.results import CocoResults
+from mmagg.evaluation.results import CocoResults, result_files
 from mmagg.io.errors import InputError, one_line
 
 
@@ -23,7 +23,7 @@ class RunReport:
 
     Args:
         runner: before its test.
-        folder: for report.html and results.json.
+        folder: for report.html, results.json and its parts, see `result_files`.
         model: the tested model, without the wrapper of distributed training.
         compiled: its parts are compiled.
 
@@ -35,7 +35,8 @@ class RunReport:
         InputError: the data set is not in COCO format, or its annotations cannot be compared with.
     """
 
-    FILES = PAGE, RESULTS = 'report.html', 'results.json'
+    PAGE, RESULTS = 'report.html', 'results.json'
+    FILES = PAGE, *map(str, (RESULTS, *result_files(Path(RESULTS)).values()))
 
     def __init__(self, runner: Runner, folder: Path, *, model: nn.Module, compiled: bool) -> None:
         dataset = runner.test_dataloader.dataset

@@ -20,7 +20,7 @@ from mmagg.apis.checkpoint import checkpoint_classes, load_checkpoint, load_weig
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import base_files, load_config, name_of, name_run, set_work_dir
 from mmagg.apis.config_options import check_options, options_kept
-from mmagg.apis.data import check_data, data_files, use_coco_folder
+from mmagg.apis.data import check_data, data_files, use_coco_folder, without_annotations
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
@@ -39,7 +39,7 @@ from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import check_images
-from mmagg.evaluation.results import CocoResults, PickledResults
+from mmagg.evaluation.results import CocoResults, PickledResults, result_files
 from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
 from mmagg.io.files import check_file, check_folder, write_json
 from mmagg.io.paths import keep_apart
@@ -81,7 +81,8 @@ def test(
         checkpoint: a .pth file or a URL.
         coco: a folder in COCO format to test on instead of what the config names.
         work_dir: default: the config's, else ``work_dirs/<config name>``.
-        out: a file for the predictions: COCO results (.json) or mmdet's samples (.pkl).
+        out: a file for the predictions: COCO results (.json) or mmdet's samples (.pkl). Beside NAME.json of a model
+            with masks, NAME.segm.json has the masks alone and NAME.bbox.json the boxes, for pycocotools.
         show_dir: a folder for each image with its predictions.
         report: a folder for report.html, one page with scores, curves, errors, images and latency, and results.json.
         show_score_thr: predictions are drawn from this score on, from 0 to 1, also in the report.
@@ -96,7 +97,8 @@ def test(
         on_metrics: is called with the metrics in the main process, before the report is written.
 
     Returns:
-        the metrics by name, fractions; 0 where the model found nothing in any image.
+        the metrics by name, fractions; 0 where the model found nothing in any image. None of images without
+        annotations, as COCO's test-dev: their predictions are for `out` and `show_dir`.
 
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
@@ -115,6 +117,7 @@ def test(
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
+    _score_nothing_unknown(cfg, cfg_options, asked=out or show_dir, main=is_main(launcher))
     check_settings(cfg, name, ['test'])
     with options_kept(cfg, cfg_options):
         cfg.launcher = launcher
@@ -123,9 +126,10 @@ def test(
     check_file(scores, '--work-dir')
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
-    outputs = {'--out': out, '--show-dir': show_dir, '--report': report, '--work-dir': scores}
+    outputs = {'--show-dir': show_dir, '--report': report, '--work-dir': scores}
     data = data_files(cfg, coco)
-    keep_apart(outputs, [name, *base_files(cfg), checkpoint, *data])
+    for flag, output in (*outputs.items(), *(('--out', file) for file in _files_of(out))):
+        keep_apart({flag: output}, [name, *base_files(cfg), checkpoint, *data])
     keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     content = load_checkpoint(checkpoint)
@@ -158,7 +162,7 @@ def test(
     runner.register_hook(first := FirstStepHook())
     with _predictions_told(writers, runner), first.watched():
         metrics = runner.test()
-    if is_main_process():
+    if is_main_process() and cfg.test_evaluator:
         write_json(metrics, scores)
         if on_metrics is not None:
             on_metrics(metrics)
@@ -179,6 +183,24 @@ def _split(options: dict) -> tuple[dict, dict]:
     return {key: value for key, value in options.items() if key not in unread}, unread
 
 
+def _files_of(out: Path | None) -> list[Path]:
+    """The files that ``--out`` writes, the named one first."""
+    if out is None:
+        return []
+    return [out, *(result_files(out).values() if out.suffix == '.json' else ())]
+
+
+def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, main: bool) -> None:
+    """Leave out the evaluators where the test images have no annotations, as those of COCO's test-dev."""
+    if any(key.startswith('test_evaluator') for key in options) or (path := without_annotations(cfg)) is None:
+        return
+    if asked is None:
+        raise InputError(f'{path} has no annotations: there is nothing to score; add --out FILE.json or --show-dir DIR')
+    cfg.test_evaluator = []
+    if main:
+        tqdm.write(f'note: {path} has no annotations: nothing is scored', file=sys.stderr)
+
+
 def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None) -> None:
     """Refuse files and folders that cannot be written, or of which one is in another's way."""
     if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
@@ -188,8 +210,9 @@ def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None)
             check_folder(folder, flag)
             if out is not None and folder.resolve().is_relative_to(out.resolve()):
                 raise InputError(f'--out {out}: is to be a folder by {flag} {folder}; name another file')
-    for flag, file in (('--out', out), *(('--report', report / name) for name in RunReport.FILES if report)):
-        if file is not None:
+    reported = [report / name for name in RunReport.FILES] if report else []
+    for flag, files in (('--out', _files_of(out)), ('--report', reported)):
+        for file in files:
             check_file(file, flag)
 
 

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
     """Predict and measure, print the table and write the files."""
     from mmagg.apis.config import base_files, load_config
     from mmagg.apis.data import data_files
+    from mmagg.evaluation.results import result_files
     from mmagg.experiments.boxes_compared import plot, read_summary, table
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> None:
             raise InputError(f'--out {out}: name a .json file')
         cfg = load_config(args.config, args.cfg_options)
         outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
+        outputs |= {f'the {part} part of --out': file for part, file in result_files(out).items()}
         if beside:
             outputs['the chart of --out'] = out.with_suffix('.png')
         read = [args.boxes, *beside, args.config, *base_files(cfg), args.checkpoint]

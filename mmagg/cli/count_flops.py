@@ -1,6 +1,7 @@
 """Count parameters and multiply-adds."""
 
 import argparse
+from pathlib import Path
 
 from mmagg.cli.arguments import add_cfg_options, positive
 from mmagg.cli.measuring import add_json, add_shape, print_report
@@ -35,6 +36,18 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
     add_shape(parser, (800, 1216), 'size of the padded image; a multiple of 32 is safe')
+    parser.add_argument(
+        '--ann',
+        type=Path,
+        metavar='FILE',
+        help="average over this annotation file's images, resized by the config's test pipeline and padded alone",
+    )
+    parser.add_argument(
+        '--coco', type=Path, metavar='DIR', help='the same over annotations/instances_val.json of this folder'
+    )
+    parser.add_argument(
+        '--by-level', action='store_true', help="also the FLOPs of mmagg's heads by level, paper convention only"
+    )
     parser.add_argument('--convention', choices=('paper', 'modern'), default='modern', help='what counts (%(default)s)')
     parser.add_argument(
         '--candidates',

@@ -51,6 +51,7 @@ def print_report(
             from mmagg.apis.config import base_files  # not above: commands without a config do without mmengine
 
             keep_apart({'--json': file}, [config, *base_files(config)])
+        keep_apart({'--json': file}, [options.get('ann'), options.get('coco')])
     if threads is not None:
         torch.set_num_threads(threads)
     report = measure(**options)

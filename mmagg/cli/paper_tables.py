@@ -11,7 +11,9 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Published parameters and FLOPs beside those of the configs here, a table in Markdown for each '
         'table of a paper, with what is counted. Nothing is trained, downloaded or computed: shapes suffice. '
-        'The exit code says nothing about the figures. With --codec and --ann also how much of masks is lost.',
+        "The exit code says nothing about the figures. With --ann also what is counted on a data set: AggMask's "
+        "average FLOPs (Table 4) and those of its heads by level (Fig. 4), MEInst's reconstruction error (Fig. 5), and "
+        "SOLO's statistics of objects (Sec. 1).",
         epilog='example: python tools/analysis/paper_tables.py --only a2fpn aggmask --out tables.md',
     )
     parser.add_argument('--only', nargs='+', choices=PAPERS, default=PAPERS, metavar='NAME', help=', '.join(PAPERS))
@@ -20,11 +22,14 @@ def parser() -> argparse.ArgumentParser:
         '--codec',
         type=Path,
         metavar='FILE',
-        help="MEInst's reconstruction error with this dictionary: the .npz of fit_mask_codec.py --codec pca --dims "
-        f'{RECONSTRUCTION_DIMS}, or more',
+        help="MEInst's reconstruction error with this dictionary, not one fitted to --ann: the .npz of "
+        f'fit_mask_codec.py --codec pca --dims {RECONSTRUCTION_DIMS}, or more',
     )
     parser.add_argument(
-        '--ann', type=Path, metavar='FILE', help="measured on this annotation file's masks; the paper's: train2017"
+        '--ann',
+        type=Path,
+        metavar='FILE',
+        help="an annotation file in COCO format; the papers': val2017, and train2017 for MEInst's",
     )
     return parser
 

@@ -15,7 +15,11 @@ def parser() -> argparse.ArgumentParser:
     add_coco(parser, 'test')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(
-        '--out', type=Path, metavar='FILE', help='write predictions: COCO results (.json) or mmdet samples (.pkl)'
+        '--out',
+        type=Path,
+        metavar='FILE',
+        help='write predictions: COCO results (.json; '
+        'masks and boxes apart in .segm.json and .bbox.json, for pycocotools) or mmdet samples (.pkl)',
     )
     parser.add_argument('--show-dir', type=Path, metavar='DIR', help='write each image with its predictions here')
     parser.add_argument(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mmagg.costs.random_model import random_batch
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
+from mmagg.models.layers.conv_tower import DeformableConvModule
 from mmagg.models.masks import (
     BlendMaskMasks,
     DecoupledSOLOMaskBranch,
@@ -167,6 +168,8 @@ def without_values(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, DeformConv2d | ModulatedDeformConv2d):
             module.forward = partial(undeformed, module)
+        elif isinstance(module, DeformableConvModule):
+            module.forward = partial(without_autocast, module)
         elif type(module) is SingleRoIExtractor:
             size = module.roi_layers[0].output_size
             module.forward = lambda feats, rois, *_, channels=module.out_channels, size=size: feats[0].new_zeros(
@@ -184,3 +187,9 @@ def undeformed(conv: DeformConv2d | ModulatedDeformConv2d, x: Tensor, *_: Tensor
         conv.conv_offset(x)
     options = conv.stride, conv.padding, conv.dilation, conv.groups
     return F.conv2d(x, conv.weight, getattr(conv, 'bias', None), *options)
+
+
+def without_autocast(module: DeformableConvModule, x: Tensor) -> Tensor:
+    """The module where there is no autocast, as on the meta device."""
+    x = module.conv(x)
+    return module.activate(x if module.norm is None else module.norm(x))

@@ -11,14 +11,14 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config, shipped_config
+from mmagg.costs.dataset_tables import dataset_sections
 from mmagg.costs.flops import Cost, count_costs, parameters
 from mmagg.costs.published import PAPERS, TABLES, Count, Figure, Table
 from mmagg.costs.published import RECONSTRUCTION_DIMS as DIMS
-from mmagg.costs.published import RECONSTRUCTION_ERROR as ERROR
 from mmagg.costs.published import RECONSTRUCTION_SIZE as SIZE
-from mmagg.experiments.object_masks import read_masks
-from mmagg.experiments.reconstruction_error import reconstruction_errors
+from mmagg.costs.table_rows import markdown
 from mmagg.io.errors import InputError
+from mmagg.io.files import require_file
 from mmagg.models.masks import MaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 
@@ -34,16 +34,19 @@ def paper_tables(
 
     Args:
         only: papers, some of `PAPERS`.
-        codec: a fitted PCA dictionary (.npz), to measure MEInst's reconstruction error with on the masks of `ann`.
-        ann: an annotation file in COCO format; given with `codec`.
+        codec: a fitted PCA dictionary (.npz), to measure MEInst's reconstruction error with on the masks of `ann`;
+            None: one that is fitted to them.
+        ann: an annotation file in COCO format, for the figures that are counted on a data set, see `dataset_sections`.
 
     Returns:
         a table in Markdown for each table of a paper, with what is counted.
 
     Raises:
-        InputError: only one of `codec` and `ann` is given, or one of them cannot be used.
+        InputError: `codec` is given without `ann`, or one of them cannot be used.
     """
     dictionary = _codec(codec, ann, only)
+    if ann is not None:
+        require_file(Path(ann), '--ann')
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     tables = [table for table in TABLES if table.paper in only]
     counts = dict.fromkeys(
@@ -51,8 +54,8 @@ def paper_tables(
     )
     measured = {count: measure(count) for count in tqdm(counts, desc='models', unit='model')}
     sections = [section(table, measured) for table in tables]
-    if dictionary is not None:
-        sections.append(reconstruction(dictionary, codec, ann))
+    if ann is not None:
+        sections += dataset_sections(Path(ann), only=only, codec=dictionary, name=codec)
     return '\n\n'.join(sections) + '\n'
 
 
@@ -95,10 +98,10 @@ def value(figure: Figure, measured: Mapping[Count, Numbers]) -> float:
 
 def _codec(path: str | Path | None, ann: str | Path | None, only: Sequence[str]) -> PCAMaskCodec | None:
     """The codec to measure; None where none is given."""
-    if path is None and ann is None:
+    if path is None:
         return None
-    if path is None or ann is None:
-        raise InputError('--codec and --ann: give both, or neither')
+    if ann is None:
+        raise InputError('--codec: give the annotation file, too, whose masks are measured (--ann)')
     path, ann = Path(path), Path(ann)
     if 'meinst' not in only:
         raise InputError('--codec: the reconstruction error is of MEInst, which --only leaves out')
@@ -126,49 +129,3 @@ def section(table: Table, measured: Mapping[Count, Numbers]) -> str:
     ]
     lines = [f'## {table.title}', table.convention, markdown(rows, table.source) if rows else '', table.remark]
     return '\n\n'.join(filter(None, lines))
-
-
-def reconstruction(codec: PCAMaskCodec, path: Path, ann: Path) -> str:
-    """MEInst's reconstruction error in Markdown.
-
-    Raises:
-        InputError: no masks can be read.
-    """
-    masks = read_masks(ann, size=SIZE)
-    (errors,) = reconstruction_errors(codec, masks)
-    if errors['all'] is None:
-        raise InputError(f'{ann}: its masks are all empty or all full, there is no error to measure')
-    return '\n\n'.join(
-        (
-            '## MEInst, Sec. 4.1: reconstruction error',
-            f'1 - mIoU of foreground and background over all pixels of {len(masks)} masks of `{ann}` at '
-            f'{SIZE} × {SIZE}; the paper fits and measures on train2017.',
-            markdown([(f'error at {DIMS} dimensions', path, ERROR, 100 * errors['all'], 1, '%')], 'paper'),
-        )
-    )
-
-
-def markdown(rows: Sequence[tuple], source: str) -> str:
-    """Rows of name, config, published and measured number, printed digits and unit as a table in Markdown."""
-    lines = [f'| row | config | {source} | measured | |', '|---|---|---:|---:|---|']
-    for name, config, published, measured, digits, unit in rows:
-        shown, verdict = compare(published, measured, digits)
-        cells = (name, f'`{config}`', f'{published:,.{digits}f} {unit}'.strip(), f'{shown} {unit}'.strip(), verdict)
-        lines.append(f'| {" | ".join(cells)} |')
-    return '\n'.join(lines)
-
-
-def compare(published: float, measured: float, digits: int) -> tuple[str, str]:
-    """The measured number as text, and 'same' or the difference.
-
-    Args:
-        published: as printed.
-        measured: not rounded.
-        digits: printed after the point. A number that differs is shown with one more, unless it is whole.
-    """
-    same = f'{measured:,.{digits}f}'
-    if same == f'{published:,.{digits}f}':
-        return same, 'same'
-    finer = digits + 1 if digits else 0
-    difference = measured - published
-    return f'{measured:,.{finer}f}', f'{difference:+,.{finer}f} ({difference / abs(published):+.1%})'

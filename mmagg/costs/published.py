@@ -121,6 +121,14 @@ AGGMASK_TABLE = Table(
     'The parameters of AggMask and +cls are met with neither options; see `configs/aggmask/README.md`.',
 )
 
+AGGMASK_AVERAGES = {
+    row: (count, flops)
+    for row, count, flops in zip(
+        ('SOLO', *SCHEMES), (SOLO, AGGMASK, FINER, COARSER), (422.8, 428.3, 433.8, 390.5), strict=True
+    )
+}
+"""Table 4 once more, for averages over a data set: by row the model and its GFLOPs."""
+
 # BlendMask
 
 AFFINE = 'All parameters, the affine ones of frozen batch normalisations included'
@@ -191,5 +199,13 @@ NONE_OF_SOLO = Table(
     remark="The paper prints neither parameters nor FLOPs. Those of SOLO R-101 are in AggMask's Table 4, which has "
     'none of SOLOv2.',
 )
+
+SOLO_STATISTICS = (
+    ('pairs with centres more than 30 pixels apart', 'apart_share', 98.3, 100, 1, '%'),
+    ('other pairs with sizes that differ more than 1.5 times', 'unequal_share', 40.5, 100, 1, '%'),
+    ('positive cells per object', 'positives_per_object', 3, 1, 1, ''),
+    ('cells per object and level', 'cells_per_level', None, 1, 1, ''),
+)
+"""Sec. 1 and 2.3: row, attribute of `ObjectStatistics`, printed figure, its unit as a factor, digits, unit."""
 
 TABLES = (A2FPN, AGGMASK_TABLE, BLENDMASK_PARAMETERS, BLENDMASK_TOP_LAYER, MEINST, NONE_OF_SOLO)

@@ -1,6 +1,11 @@
-"""Predictions as result files: COCO's JSON, and mmdet's pickle."""
+"""Predictions as result files: COCO's JSON, and mmdet's pickle.
 
-from collections.abc import Sequence
+A record of COCO's JSON may have a box and a mask. pycocotools' `COCO.loadRes` takes the area of all records from the
+box where the first one has a box, so AP by size of masks would be wrong, and COCO's evaluation server reads one of the
+two. So the masks and the boxes stand in a file of their own, too, as mmdet's `CocoMetric` writes them.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +46,31 @@ def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
     return records
 
 
+PARTS = {'segm': 'segmentation', 'bbox': 'bbox'}
+"""What is compared, as in mmdet's file names, and the key of a record that has it."""
+
+
+def result_files(path: Path) -> dict[str, Path]:
+    """The files of the masks alone ('segm') and of the boxes alone ('bbox') beside a COCO result file."""
+    return {part: path.with_suffix(f'.{part}{path.suffix}') for part in PARTS}
+
+
+def records_of(records: Iterable[dict], part: str) -> list[dict]:
+    """Records with masks ('segm') or boxes ('bbox') alone, as pycocotools and COCO's evaluation server read them."""
+    keys = ('image_id', 'category_id', PARTS[part], 'score')
+    return [{key: record[key] for key in keys} for record in records]
+
+
+def write_results(records: Sequence[dict], path: Path) -> None:
+    """Write records to ``path`` and, if they have masks, these and the boxes apart, see `result_files`."""
+    write_json(records, path)
+    if all('segmentation' in record for record in records):
+        for part, file in result_files(path).items():
+            write_json(records_of(records, part), file)
+
+
 class CocoResults(BaseMetric):
-    """Writes the predictions of all processes to one COCO result file.
+    """Writes the predictions of all processes as `write_results` does.
 
     Args:
         path: of the file.
@@ -75,7 +103,7 @@ class CocoResults(BaseMetric):
         images = dict(results)  # once each, also an image that was looked at twice
         records = [{'image_id': image_id, **record} for image_id, found in images.items() for record in found]
         print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
-        write_json(records, self.path)
+        write_results(records, self.path)
         self.image_ids = list(images)
         return {}
 

@@ -17,6 +17,7 @@ from mmagg.apis.inference import load_model
 from mmagg.datasets.coco_file import BAD, CocoFile, read_records
 from mmagg.engine.first_step import running
 from mmagg.evaluation.coco_scores import AP_NAMES, average_precisions, read_annotations
+from mmagg.evaluation.results import write_results
 from mmagg.experiments.coco_loader import check_classes, images_to_test
 from mmagg.experiments.mask_branch import GivenBoxes, MaskBranch, fill_boxes, mask_branch
 from mmagg.io.errors import InputError, check_fraction
@@ -55,9 +56,9 @@ class FilledReport:
         return '\n'.join(lines)
 
     def write(self, path: str | Path) -> None:
-        """Write the records to NAME.json, and the summary to NAME.metrics.json."""
+        """Write the records to NAME.json, masks and boxes apart beside it, and the summary to NAME.metrics.json."""
         path = Path(path)
-        write_json(self.records, path)
+        write_results(self.records, path)
         write_json(self.summary, path.with_suffix('.metrics.json'))
 
 

@@ -55,7 +55,7 @@ def refused(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.M
     def call(command: str, *arguments: object) -> str:
         with monkeypatch.context() as patch:
             patch.setattr('mmdet.registry.MODELS.build', lambda *_, **__: pytest.fail('a model is built'))
-            flag = '--out' if command == 'browse' else '--work-dir'
+            flag = '--out' if command in ('browse', 'mask-voting') else '--work-dir'
             code = run(COMMANDS[command], [*map(str, arguments), flag, str(tmp_path / 'run')])
         [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith('error: ')]
         assert code == 2, line
@@ -133,6 +133,22 @@ def test_options_win_over_the_coco_folder(tiny_config, shapes_folder, refused, c
     assert f'test_dataloader.dataset.ann_file is {train}, but test_evaluator.ann_file is {val}, which differs' in line
     line = refused('test', *coco, 'model.mask_head.num_classes=3')
     assert 'model.mask_head.num_classes is 3, but' in line
+
+
+@pytest.mark.parametrize(
+    'command, stage', [('train', 'train'), ('train', 'val'), ('browse', 'train'), ('mask-voting', 'test')]
+)
+def test_options_win_over_the_coco_folder_in_every_command(
+    tiny_config, shapes_folder, refused, checkpoint, command, stage
+):
+    words = [tiny_config, *([checkpoint] if command == 'mask-voting' else []), '--coco', shapes_folder]
+    option = f'{stage}_dataloader.dataset.{{}}={{}}'.format
+    line = refused(command, *words, '--cfg-options', option('ann_file', 'annotations/other.json'))
+    assert f'{shapes_folder}/annotations/other.json: no such file' in line
+    line = refused(command, *words, '--cfg-options', option('data_prefix.img', 'images/other/'))
+    assert f'{shapes_folder}/images/other: no such file' in line
+    line = refused(command, *words, '--cfg-options', option('metainfo.classes', '["circle"]'))
+    assert 'classes' in line
 
 
 def test_options_for_another_split_of_the_folder(tiny_config, shapes_folder):

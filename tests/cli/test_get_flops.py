@@ -134,6 +134,71 @@ def test_masks_in_boxes(boxed, tmp_path, capsys) -> None:
     assert json.loads(file.read_text())['parts']['mask_head.coefficients']['macs'] == LOCATIONS * 784 * (9 * 16 + 1)
 
 
+def test_mean_over_the_images_of_a_file(ours, tmp_path, capsys) -> None:
+    """Resized to 1333 x 800 by the config, padded to multiples of 32: three images of two sizes."""
+    sizes = (480, 640), (480, 640), (640, 427)
+    images = [dict(id=i, file_name=f'{i}.jpg', height=h, width=w) for i, (h, w) in enumerate(sizes)]
+    (tmp_path / 'ann.json').write_text(json.dumps(dict(images=images, categories=[dict(id=1, name='thing')])))
+    reports = []
+    for more in ['--ann', tmp_path / 'ann.json'], ['--shape', 800, 1088], ['--shape', 1216, 800]:
+        options = [*more, '--convention', 'paper', '--by-level', '--json', tmp_path / 'flops.json']
+        assert run(command, [ours, *map(str, options)]) == 0
+        reports.append(json.loads((tmp_path / 'flops.json').read_text()))
+    mean, wide, tall = reports
+    assert 'mean over the 3 images of' in (out := capsys.readouterr().out)
+    assert f'{tmp_path / "ann.json"}: 2 padded sizes, each counted once' in out
+    assert mean['averaged'] == {'annotations': str(tmp_path / 'ann.json'), 'images': 3, 'sizes': 2}
+    for name, cost in mean['parts'].items():
+        assert cost['macs'] == round((2 * wide['parts'][name]['macs'] + tall['parts'][name]['macs']) / 3)
+        assert cost['params'] == wide['parts'][name]['params']
+    for part, levels in mean['levels'].items():
+        assert sum(levels.values()) == pytest.approx(mean['parts'][part]['macs'], abs=6)
+        for level, macs in levels.items():
+            assert macs == round((2 * wide['levels'][part][level] + tall['levels'][part][level]) / 3)
+
+
+def test_levels_of_grid_masks(ours, tmp_path, capsys) -> None:
+    file = tmp_path / 'flops.json'
+    assert run(command, [ours, *SMALL, '--convention', 'paper', '--by-level', '--json', str(file)]) == 0
+    assert 'FLOPs [G] by level, the finest first' in capsys.readouterr().out
+    levels = json.loads(file.read_text())['levels']
+    places, grids = (192, 192, 48, 12, 12), (8, 6, 4, 3, 2)
+    tower = 34 * 9 * 32 + 32
+    for level, (place, grid) in enumerate(zip(places, grids, strict=True)):
+        assert levels['mask_head.mask_branch'][str(level)] == place * (4 * 33 * grid**2 + tower)
+        assert levels['mask_head.conv_cls'][str(level)] == 80 * (32 * 9 + 1) * grid**2
+    assert not any(part['all'] for part in levels.values())
+
+
+def test_levels_of_masks_in_boxes(boxed, tmp_path) -> None:
+    file = tmp_path / 'flops.json'
+    assert run(command, [boxed, *SMALL, '--convention', 'paper', '--by-level', '--json', str(file)]) == 0
+    report = json.loads(file.read_text())
+    coefficients = report['levels']['mask_head.coefficients']
+    assert [coefficients[str(level)] for level in range(5)] == [n * 784 * (9 * 16 + 1) for n in (192, 48, 12, 4, 1)]
+    assert report['levels']['mask_head.masks']['all'] == report['parts']['mask_head.masks']['macs']
+
+
+def test_deformable_towers_are_counted_by_their_shapes(root, capsys) -> None:
+    argv = [str(root / 'configs/meinst/meinst_r50_fpn_1x_coco.py'), *SMALL, '--convention', 'paper']
+    assert run(command, argv) == 0
+    assert 'on the CPU' not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'more, line',
+    [
+        (['--by-level'], '--by-level: only the paper convention'),
+        (['--ann', 'absent.json'], '--ann absent.json: no such file'),
+        (['--ann', 'x.json', '--coco', 'x'], '--ann and --coco: give one of them'),
+        (['--ann', 'x.json', *SMALL], '--shape: with --ann or --coco'),
+    ],
+)
+def test_what_cannot_be_averaged_or_split(ours, capsys, more, line) -> None:
+    assert run(command, [ours, *more]) == 2
+    assert line in capsys.readouterr().err
+
+
 def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
     file = tmp_path / 'flops.json'
     options = ['--cfg-options', 'model.backbone.depth=18', 'model.neck.in_channels=[64,128,256,512]']

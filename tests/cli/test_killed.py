@@ -90,6 +90,7 @@ CASES = {
     'convert-mmdet': Case('convert-mmdet', '{i}/mmdet.pth {o}/ours.pth --config {i}/solo.json', aimed=2),
     'convert-aggmask': Case('convert-aggmask', '{i}/aggmask.pth {o}/ours.pth --config {i}/solo.json', aimed=2),
     'convert-adelaidet': Case('convert-adelaidet', '{i}/adelaidet.pth {o}/ours.pth --config {i}/blend.json', aimed=2),
+    'pack-results': Case('pack-results', '{i}/results.json {o}/detections_test-dev2017_x_results.zip', aimed=2),
     'convert-lvis': Case('convert-lvis', '{i}/lvis.json {o}/ours.json', aimed=2),
 }
 QUICK = 'make-shapes --overwrite', 'convert-lvis'
@@ -141,6 +142,8 @@ def lvis(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'categories': [{'id': 7, 'name': 'dog', 'synset': 'dog.n.01', 'frequency': 'f'}],
     }
     (folder / 'lvis.json').write_text(json.dumps(content))
+    record = dict(image_id=1, category_id=1, segmentation=dict(size=[1, 1], counts='01'), score=0.5)
+    (folder / 'results.json').write_text(json.dumps([record]))
     return folder
 
 

@@ -11,7 +11,7 @@ import torch
 
 from mmagg.cli import paper_tables as command
 from mmagg.cli.main import run
-from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, FINER, MEINST, NONE_OF_SOLO, SOLO
+from mmagg.costs.published import A2FPN, AGGMASK, AGGMASK_TABLE, COARSER, FINER, MEINST, NONE_OF_SOLO, SOLO
 from mmagg.experiments.object_masks import read_masks
 from mmagg.models.masks.boxed.mask_codec import EPS
 from mmagg.models.masks.boxed.pca_codec import Dictionary
@@ -90,6 +90,8 @@ def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsy
     assert tables('--only', 'meinst', '--codec', codec, '--ann', annotations) == 0
     found = rows(capsys.readouterr().out)
     _, paper, measured, verdict = found.pop('error at 100 dimensions')
+    curve = [float(found.pop(f'error at {number} dimensions')[2].split()[0]) for number in (20, 40, 60, 80)]
+    assert sorted(curve, reverse=True) == curve, 'more components, less error'
     assert len(found) == 2
     assert {cells[-1] for cells in found.values()} == {'same'}
 
@@ -104,12 +106,34 @@ def test_meinst_with_a_dictionary(annotations, dictionary, tmp_path: Path, capsy
     assert verdict.startswith(f'{error - 2.5:+.2f} (')
 
 
+def test_what_is_counted_on_a_data_set(annotations, capsys, monkeypatch) -> None:
+    """Each table of it, for a pair of models that are small."""
+    monkeypatch.setattr('mmagg.costs.paper_tables.TABLES', ())
+    small = (('model.backbone.depth', 50), ('model.mask_head.mask_branch.num_convs', 1))
+    models = {'SOLO': (replace(SOLO, options=small), 422.8), '-mask': (replace(COARSER, options=small), 390.5)}
+    monkeypatch.setattr('mmagg.costs.dataset_tables.AGGMASK_AVERAGES', models)
+    assert tables('--ann', annotations, '--only', 'aggmask', 'meinst', 'solo') == 0
+    text = capsys.readouterr().out
+    assert re.findall('^## (.*)$', text, flags=re.MULTILINE) == [
+        'AggMask, Table 4: FLOPs averaged over a data set',
+        'AggMask, Fig. 4: FLOPs of the head by level',
+        'MEInst, Sec. 4.1 and Fig. 5: reconstruction error',
+        'SOLO, Sec. 1 and 2.3: objects, pairs of them, and their cells',
+    ]
+    found = rows(text)
+    assert found['SOLO, FLOPs'][1] == '422.8 G'
+    assert found['pairs with centres more than 30 pixels apart'][1] == '98.3 %'
+    assert found['positive cells per object'][1] == '3.0'
+    assert float(found['-mask'][0]) < float(found['SOLO'][0]), 'fewer masks on the finest level'
+    assert any(row.startswith('error at ') for row in found)
+
+
 @pytest.mark.parametrize(
     'argv, message',
     [
         (['--out', '{folder}'], 'is a folder; name a file'),
-        (['--ann', '{ann}'], '--codec and --ann: give both'),
-        (['--codec', '{codec}'], '--codec and --ann: give both'),
+        (['--ann', '{missing}'], 'missing.json: no such file'),
+        (['--codec', '{codec}'], '--codec: give the annotation file, too'),
         (['--codec', '{codec}', '--ann', '{ann}', '--only', 'solo'], 'which --only leaves out'),
         (['--codec', '{codec}', '--ann', '{missing}'], 'missing.json: no such file'),
         (['--codec', '{ann}', '--ann', '{ann}'], r'no \.npz of arrays'),

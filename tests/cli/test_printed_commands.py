@@ -72,6 +72,12 @@ def all_that_is_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ('tools', 'configs', 'mmagg'):
         (folder / name).symlink_to(ROOT / name)
     write_shapes(folder / 'mine', images=30, val_images=3, size=64, seed=0)
+    (folder / 'mine/test2017').symlink_to(folder / 'mine/images/val')
+    content = read_json(folder / 'mine/annotations/instances_val.json')
+    write_json(
+        {part: content[part] for part in ('images', 'categories')},
+        folder / 'mine/annotations/image_info_test-dev2017.json',
+    )
     for name in ('shapes', 'NUTS_18', 'data/coco', 'work_dirs/demo/shapes', 'coco'):
         shutil.copytree(folder / 'mine', folder / name)
     train, val = (folder / f'mine/annotations/instances_{split}.json' for split in ('train', 'val'))

@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -47,9 +48,72 @@ def test_writes_metrics_coco_results_and_pictures(tested, shapes_folder: Path, t
     assert {record['image_id'] for record in records} == {1, 2}
     truth = COCO(str(shapes_folder / 'annotations/instances_val.json'))
     assert len(truth.loadRes(str(out)).anns) == len(records)
+    for part, key in (('segm', 'segmentation'), ('bbox', 'bbox')):
+        apart = json.loads(out.with_name(f'results.{part}.json').read_text())
+        assert apart == [{k: record[k] for k in ('image_id', 'category_id', key, 'score')} for record in records]
     original = cv2.imread(str(shapes_folder / 'images/val/000000.png'))
     assert (cv2.imread(str(show / '000000.png')) != original).any()
     assert not list(tmp_path.rglob('.*'))  # no temporary names stay behind
+
+
+@pytest.fixture
+def unannotated(shapes_folder: Path, tmp_path: Path) -> list[object]:
+    """Arguments for images without annotations, as those of COCO's test-dev."""
+    folder = shutil.copytree(shapes_folder, tmp_path / 'data')
+    content = json.loads((folder / 'annotations/instances_val.json').read_text())
+    del content['annotations']
+    (folder / 'annotations/image_info_test-dev2017.json').write_text(json.dumps(content))
+    (folder / 'images/val').rename(folder / 'test2017')
+    options = 'ann_file=annotations/image_info_test-dev2017.json', 'data_prefix.img=test2017/'
+    (folder / 'images/val').mkdir()
+    return ['--coco', folder, '--cfg-options', *(f'test_dataloader.dataset.{option}' for option in options)]
+
+
+def test_images_without_annotations_lead_to_files_for_cocos_server(tested, unannotated, tmp_path, capsys) -> None:
+    out = tmp_path / 'results.json'
+    assert tested('--out', out, *unannotated) == 0
+    captured = capsys.readouterr()
+    assert 'image_info_test-dev2017.json has no annotations: nothing is scored' in captured.err
+    assert not (tmp_path / 'run/metrics.json').exists(), 'those of other images stay as they are'
+    assert 'no metrics' not in captured.out
+    records = json.loads(out.read_text())
+    assert len(records) > 0
+    for iou_type, key in (('segm', 'segmentation'), ('bbox', 'bbox')):
+        archive = tmp_path / iou_type / 'detections_test-dev2017_tiny_results.zip'
+        assert run(COMMANDS['pack-results'], [str(out), str(archive), '--iou-type', iou_type]) == 0
+        with zipfile.ZipFile(archive) as content:
+            assert content.namelist() == ['detections_test-dev2017_tiny_results.json']
+            packed = json.loads(content.read('detections_test-dev2017_tiny_results.json'))
+        assert packed == [{k: record[k] for k in ('image_id', 'category_id', key, 'score')} for record in records]
+        assert packed == json.loads(out.with_suffix(f'.{iou_type}.json').read_text())
+
+
+def test_images_without_annotations_need_a_place_for_what_is_found(tested, unannotated, tmp_path, capsys) -> None:
+    assert tested(*unannotated) == 2
+    assert 'there is nothing to score; add --out FILE.json or --show-dir DIR' in capsys.readouterr().err
+    assert tested('--report', tmp_path / 'report', '--out', tmp_path / 'r.json', *unannotated) == 2
+    assert 'has no list "annotations"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'name, content, message',
+    [
+        ('results.zip', '[]', 'the server wants detections_SET_ALG_results.zip'),
+        ('detections_test-dev2017_x_results.json', '[]', 'the server wants detections_SET_ALG_results.zip'),
+        ('detections_test-dev2017_x_results.zip', '{}', 'is no COCO result file'),
+        ('detections_test-dev2017_x_results.zip', '[{"image_id": 1}]', 'detection 0 has no "category_id"'),
+        (
+            'detections_test-dev2017_x_results.zip',
+            '[{"image_id": 1, "category_id": 1, "score": 1, "bbox": [0, 0, 1, 1]}]',
+            'detection 0 has no "segmentation"',
+        ),
+    ],
+)
+def test_what_cannot_be_packed(tmp_path: Path, capsys, name: str, content: str, message: str) -> None:
+    (tmp_path / 'results.json').write_text(content)
+    assert run(COMMANDS['pack-results'], [str(tmp_path / 'results.json'), str(tmp_path / 'new' / name)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / 'new').exists()
 
 
 def test_pickled_results(tested, tmp_path: Path) -> None:

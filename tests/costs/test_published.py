@@ -2,8 +2,8 @@
 
 import pytest
 
-from mmagg.costs.paper_tables import compare
-from mmagg.costs.published import A2FPN, AGGMASK_TABLE, BLENDMASK_TOP_LAYER, PAPERS, TABLES, Figure
+from mmagg.costs.published import A2FPN, AGGMASK_TABLE, BLENDMASK_TOP_LAYER, PAPERS, SOLO_STATISTICS, TABLES, Figure
+from mmagg.costs.table_rows import compare
 
 FIGURES = [(table, figure) for table in TABLES for figure in table.figures]
 
@@ -19,6 +19,14 @@ def test_papers_print_them(table, shared) -> None:
         text.replace('<b>', ' ').replace('</b>', ' ').split()
     )
     assert not absent
+
+
+def test_solo_prints_its_statistics(shared) -> None:
+    text = (shared / 'papers/solo.txt').read_text(encoding='utf-8')
+    (apart, unequal, positives, _) = (row[2] for row in SOLO_STATISTICS)
+    assert f'{apart}% of object pairs have center distance greater than 30 pixels' in text
+    assert f'{unequal}% of them have size ratio greater than 1.5' in text
+    assert f'on average {positives} positive samples' in text
 
 
 def test_the_releases_have_them(shared) -> None:

@@ -86,6 +86,11 @@ class GridCellAssigner:
         self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
         self.rounding = rounding
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which centres of mass are computed."""
+        return torch.float64 if self.rounding == 'floor' else torch.float32
+
     def assign(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> GridTargets:
         """Find the positive cells of one image.
 
@@ -107,9 +112,12 @@ class GridCellAssigner:
 
     def claims(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> Tensor:
         """(G, 4) boxes, (G, H, W) masks -> (G, Q) bool, whether an object claims a cell."""
+        return self.cells_around(boxes, *mass(masks, self.dtype), image_size)
+
+    def cells_around(self, boxes: Tensor, area: Tensor, centre: Tensor, image_size: tuple[int, int]) -> Tensor:
+        """`claims` of objects whose area (G,) and centre of mass (G, 2), x and y in `dtype`, are known already."""
         sides = boxes[:, 2:] - boxes[:, :2]
         scale = sides.prod(dim=1).sqrt()
-        area, centre = mass(masks, torch.float64 if self.rounding == 'floor' else torch.float32)
         half = 0.5 * sides * self.centre_scale  # (G, 2), x and y
         extent = centre.new_tensor([image_size[1], image_size[0]])
 

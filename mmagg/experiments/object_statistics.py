@@ -1,0 +1,215 @@
+"""How well centres and sizes tell the objects of an image apart, and how many cells learn one (SOLO, Sec. 1 and 2.3).
+
+Shape shorthand: N objects of all images, G of one image, Q grid cells of all levels, (H, W) an image.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmdet.registry import TASK_UTILS
+from torch import Tensor
+from tqdm import tqdm
+
+from mmagg.apis.config import load_config, shipped_config
+from mmagg.datasets.coco_file import PARTS, CocoFile, Entry, check_annotations, coco_format, is_crowd, read_coco
+from mmagg.datasets.network_sizes import Size, network_sizes
+from mmagg.io.errors import InputError
+from mmagg.models.targets import GridCellAssigner
+from mmagg.ops.rle import outline_to_rle
+from mmagg.ops.rle_mass import rle_mass
+
+CONFIG = 'solo/solo_r50_fpn_3x_coco.py'
+CENTRES = ('mass', 'box')
+
+
+@dataclass(frozen=True)
+class ObjectStatistics:
+    """The statistics of an annotation file; a pair is of two objects of an image, of any classes.
+
+    Attributes:
+        annotations: the file.
+        config: whose assigner chose the cells.
+        images: all of the file.
+        objects: those that are no crowd and have a mask.
+        centre: 'mass' or 'box'.
+        distance: in pixels of the image.
+        ratio: of sqrt(w * h) of two boxes.
+        pairs: of objects.
+        apart: pairs of which the centres are further than `distance` apart.
+        unequal: the other pairs of which the sizes are more than `ratio` times each other.
+        claims: cells that objects claim.
+        positives: cells that learn an object: claimed ones, once each unless the assigner duplicates them.
+        levels: object and level, wherever an object claims cells of a level; most are on two of them.
+        without: objects that claim no cell.
+    """
+
+    annotations: str
+    config: str
+    images: int
+    objects: int
+    centre: str
+    distance: float
+    ratio: float
+    pairs: int
+    apart: int
+    unequal: int
+    claims: int
+    positives: int
+    levels: int
+    without: int
+
+    @property
+    def apart_share(self) -> float | None:
+        """The share of pairs that centres tell apart; None without pairs."""
+        return self.apart / self.pairs if self.pairs else None
+
+    @property
+    def unequal_share(self) -> float | None:
+        """The share of the other pairs that sizes tell apart; None without them."""
+        rest = self.pairs - self.apart
+        return self.unequal / rest if rest else None
+
+    @property
+    def positives_per_object(self) -> float:
+        """Cells that learn an object, per object."""
+        return self.positives / self.objects
+
+    @property
+    def cells_per_level(self) -> float:
+        """Cells that an object claims on a level where it claims some."""
+        return self.claims / max(self.levels, 1)
+
+    def __str__(self) -> str:
+        rest = self.pairs - self.apart
+        return '\n'.join(
+            (
+                f'{self.annotations}: {self.images} images, {self.objects} objects, crowds left out',
+                f'pairs of objects of an image                        {self.pairs}',
+                f'centres more than {self.distance:g} pixels apart'.ljust(52) + _share(self.apart, self.pairs),
+                f'of the other {rest}: sizes differ more than {self.ratio:g} times'.ljust(52)
+                + _share(self.unequal, rest),
+                'positive cells per object'.ljust(52) + f'{self.positives_per_object:.2f}',
+                'cells claimed per object and level'.ljust(52) + f'{self.cells_per_level:.2f}',
+                'levels per object'.ljust(52) + f'{self.levels / self.objects:.2f}',
+                'objects without a cell'.ljust(52) + _share(self.without, self.objects),
+            )
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    return f'{100 * part / whole:.1f} % ({part})' if whole else 'none'
+
+
+def object_statistics(
+    annotations: str | Path,
+    *,
+    config: str | Path | None = None,
+    centre: str = 'mass',
+    distance: float = 30,
+    ratio: float = 1.5,
+) -> ObjectStatistics:
+    """Count pairs of objects that centres and sizes tell apart, and the grid cells that learn an object.
+
+    Args:
+        annotations: a file in COCO format; crowds are left out.
+        config: the assigner and the test pipeline's size of images, as padded alone, are its; None: SOLO R-50's.
+        centre: that of the mask's mass (Sec. 2.3), or of its 'box'; the assigner has the former in any case.
+        distance: in pixels of the image.
+        ratio: of sqrt(w * h) of the annotated boxes, by which SOLO chooses levels.
+
+    Raises:
+        InputError: the file or the config cannot be used, or there are no objects.
+    """
+    if centre not in CENTRES:
+        raise InputError(f'--centre {centre}: choose {" or ".join(CENTRES)}')
+    name = str(config or shipped_config(CONFIG))
+    cfg = load_config(name)
+    head = cfg.model.get('mask_head') or {}
+    if (head.get('assigner') or {}).get('type') != 'GridCellAssigner':
+        raise InputError(f"config {name}: its head has no GridCellAssigner; name one of SOLO's family")
+    assigner = TASK_UTILS.build(dict(grids=head.grids) | head.assigner)
+    content = read_coco(annotations, needed=PARTS, filled=('images',))
+    check_annotations(content)
+    sizes = [(int(image['height']), int(image['width'])) for image in content.images]
+    seen = network_sizes(cfg, sizes)
+
+    images, centres, sides = [], [], []
+    claims = positives = levels = without = 0
+    ends = [grid**2 for grid in assigner.grids]
+    with coco_format(annotations):
+        for index, (boxes, areas, masses) in enumerate(tqdm(_objects(content, sizes), 'images', len(sizes), delay=2)):
+            cells = _claims(assigner, boxes, areas, masses, sizes[index], *seen[sizes[index]])
+            claims += int(cells.sum())
+            positives += int(cells.sum() if assigner.conflicts == 'duplicate' else cells.any(dim=0).sum())
+            levels += sum(int(part.any(dim=1).sum()) for part in cells.split(ends, dim=1))
+            without += int((~cells.any(dim=1)).sum())
+            images.append(np.full(len(boxes), index))
+            centres.append((masses if centre == 'mass' else (boxes[:, :2] + boxes[:, 2:]) / 2).numpy())
+            sides.append((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt().numpy())
+    objects = sum(map(len, images))
+    if not objects:
+        raise InputError(f'{annotations}: no object with a mask (crowds left out), nothing to count')
+    pairs = pair_counts(*map(np.concatenate, (images, centres, sides)), distance=distance, ratio=ratio)
+    return ObjectStatistics(
+        str(annotations), name, len(sizes), objects, centre, distance, ratio, *pairs, claims, positives, levels, without
+    )
+
+
+def pair_counts(
+    images: np.ndarray, centres: np.ndarray, sides: np.ndarray, *, distance: float, ratio: float
+) -> tuple[int, int, int]:
+    """Pairs of objects of an image, and those that centres, and of the others that sizes tell apart; memory of O(N).
+
+    Args:
+        images: (N,) index of each object's image, ascending.
+        centres: (N, 2) in pixels.
+        sides: (N,) sizes in pixels.
+        distance: centres further apart than this are told apart.
+        ratio: so are sizes of a larger ratio.
+
+    Returns:
+        the numbers of all pairs, of those with distant centres, and of the others with different sizes.
+    """
+    pairs = apart = unequal = 0
+    first = np.arange(len(images))
+    for step in range(1, len(images)):  # each object with the one `step` places after it
+        first = first[first + step < len(images)]
+        first = first[images[first] == images[first + step]]
+        if not len(first):
+            break
+        second = first + step
+        near = np.hypot(*(centres[first] - centres[second]).T) <= distance
+        one, other = sides[first[near]], sides[second[near]]
+        pairs, apart = pairs + len(first), apart + int((~near).sum())
+        unequal += int((np.maximum(one, other) > ratio * np.minimum(one, other)).sum())
+    return pairs, apart, unequal
+
+
+def _objects(content: CocoFile, sizes: Sequence[Size]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """For each image the (G, 4) boxes xyxy, (G,) areas in pixels and (G, 2) centres of mass, all float64."""
+    for image, size in zip(content.images, sizes, strict=True):
+        usable = [one for one in content.annotations_by_image.get(image['id'], ()) if _usable(one, content)]
+        rles = [outline_to_rle(one['segmentation'], *size) for one in usable]
+        areas, centres = map(torch.from_numpy, rle_mass(rles))
+        boxes = torch.tensor([one['bbox'] for one in usable], dtype=torch.float64).reshape(-1, 4)
+        boxes[:, 2:] += boxes[:, :2]
+        kept = areas > 0
+        yield boxes[kept], areas[kept].double(), centres[kept]
+
+
+def _usable(annotation: Entry, content: CocoFile) -> bool:
+    """The annotation is an object of a listed category."""
+    known = annotation['category_id'] in content.category_by_id
+    return bool(known and annotation.get('segmentation') and annotation.get('bbox') and not is_crowd(annotation))
+
+
+def _claims(
+    assigner: GridCellAssigner, boxes: Tensor, areas: Tensor, centres: Tensor, size: Size, resized: Size, padded: Size
+) -> Tensor:
+    """(G, Q) bool, the cells that objects claim in the resized image; a pixel's centre is at half of its side."""
+    scale = torch.tensor([resized[1] / size[1], resized[0] / size[0]], dtype=torch.float64)
+    centres = ((centres + 0.5) * scale - 0.5).to(assigner.dtype)
+    return assigner.cells_around((boxes * scale.repeat(2)).float(), areas * scale.prod(), centres, padded)
