@@ -131,7 +131,7 @@ def _check_optimizer(state: Any, place: str) -> None:
     for index, values in state['state'].items():
         _require(values, dict, f'{place}.state.{index}')
         for name, value in values.items():
-            if isinstance(value, str | bytes | dict):  # what else there is, its optimiser knows
+            if isinstance(value, str | bytes):  # what else there is, its optimiser knows
                 _require(value, Tensor, f'{place}.state.{index}.{name}')
     _require(state.get('param_groups'), list, f'{place}.param_groups')
     for number, group in enumerate(state['param_groups']):
