@@ -4,7 +4,7 @@ A config names it: `custom_imports = dict(imports=['mmagg.register'])`.
 """
 
 from mmagg import engine
-from mmagg.datasets import load_polygons, three_channels
+from mmagg.datasets import crop_on_instance, instance_contours, load_polygons, three_channels
 from mmagg.evaluation import coco_instance_metric, lvis_star_metric
 from mmagg.models import backbones, detectors, heads, losses, masks, necks, postprocess, targets
 from mmagg.visualization import rle_visualizer

@@ -91,6 +91,9 @@ RULES = {
     'make_shapes': SHAPES,
     'make_demo': Rule(more=f'--out new_demo --images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
     'train configs/demo/solo_tiny_fit.py': Rule(more=options(AS_THE_LAST)),
+    'train configs/demo/solo-contour_tiny_shapes.py': Rule(
+        {'--coco shapes': '--coco mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
+    ),
     'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
         {'data/mine': 'mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
     ),

@@ -47,6 +47,7 @@ WHOLE = {
     'solo/decoupled-solo_r50_fpn_3x_coco.py': DECOUPLED,
     'solo/decoupled-solo-light_r50_fpn_3x_coco.py': DECOUPLED,
     'solov2/solov2_r50_fpn_3x_coco.py': KERNELS,
+    'aggmask/solov2-early_r50_fpn_6x_coco.py': KERNELS,
     'solov2/solov2-light_r50_fpn_3x_coco.py': KERNELS,
 }
 

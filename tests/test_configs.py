@@ -30,7 +30,7 @@ WIDTHS = {
     'feat_channels',
     'num_contexts',
 }
-DEPTHS = {'num_convs', 'stacked_convs'}
+DEPTHS = {'num_convs', 'stacked_convs', 'coordinates'}  # of these, how many layers see them
 TRIED: set[str] = set()  # configs whose models differ in depth alone are one model when slim
 
 

@@ -4,6 +4,7 @@ _base_ = '../solo/solo_r50_fpn_3x_coco.py'
 
 model = dict(
     mask_head=dict(
+        assigner=dict(min_area=10, rounding='floor'),  # of early SOLO, as in the release
         aggregator=dict(
             type='DynamicAggregator',
             neighbours='4',

@@ -16,6 +16,7 @@ model = dict(
             feature_branch_norm=False,
             kernel_size=1,
         ),
+        assigner=dict(min_area=10, rounding='floor'),  # of early SOLO, as in the release
         aggregator=dict(
             type='DynamicAggregator',
             neighbours='4',

@@ -1,6 +1,6 @@
 """28_4_4 (BlendMask, Tables 1 to 3): DeepLabV3+'s decoder of width 128 on C3 and C5, no semantic loss."""
 
-_base_ = './blendmask_r50_fpn_1x_coco.py'
+_base_ = ['../_base_/models/blendmask_r50_fpn.py', '../_base_/coco_polygons_fcos_1x.py']
 
 model = dict(
     neck=dict(_delete_=True, type='BypassNeck', neck=_base_.model.neck, keep=(1, 3)),

@@ -1,6 +1,6 @@
 """BlendMask at 550 pixels (BlendMask, Table 9): P3 to P6, one tower of three layers for classes and boxes."""
 
-_base_ = './blendmask_r50_fpn_3x_coco.py'
+_base_ = ['../_base_/models/blendmask_r50_fpn.py', '../_base_/coco_polygons_550_3x.py']
 
 model = dict(
     neck=dict(num_outs=4),
@@ -15,11 +15,3 @@ model = dict(
         masks=dict(basis=dict(num_convs=2)),
     ),
 )
-
-train_pipeline = _base_.train_pipeline
-train_pipeline[2].scales = [(916, side) for side in range(440, 551, 22)]
-test_pipeline = _base_.test_pipeline
-test_pipeline[1].scale = (916, 550)
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-test_dataloader = val_dataloader

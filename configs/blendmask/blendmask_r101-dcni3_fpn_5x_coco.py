@@ -12,10 +12,11 @@ model = dict(
 )
 
 train_pipeline = _base_.train_pipeline
-train_pipeline[2].scales = [(1440, side) for side in range(640, 865, 32)]
-train_pipeline.insert(
-    2, dict(type='RandomCrop', crop_type='relative_range', crop_size=(0.9, 0.9), allow_negative_crop=True)
-)
+train_pipeline[2:3] = [
+    dict(type='RandomCropOnInstance', crop_type='relative_range', crop_size=(0.9, 0.9)),
+    dict(type='FilterAnnotations', min_gt_bbox_wh=(1e-5, 1e-5), keep_empty=False),
+    dict(type='RandomResize', scale=[(1440, 640), (1440, 864)], keep_ratio=True, backend='pillow'),
+]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 
 train_cfg = dict(max_epochs=55)

@@ -1,6 +1,6 @@
 """DeepLabV3+'s decoder of width 256 on P2 and P5, semantic loss, bases at stride 4 (BlendMask, Table 7, "+s/4")."""
 
-_base_ = './blendmask_r50_fpn_1x_coco.py'
+_base_ = ['../_base_/models/blendmask_r50_fpn.py', '../_base_/coco_polygons_fcos_1x.py']
 
 model = dict(
     neck=dict(start_level=0, num_outs=6),

@@ -1,6 +1,6 @@
 """DeepLabV3+'s decoder of width 128 on P3 and P5 (BlendMask, Tables 4 to 7): 56_4_14, no semantic loss."""
 
-_base_ = './blendmask_r50_fpn_1x_coco.py'
+_base_ = ['../_base_/models/blendmask_r50_fpn.py', '../_base_/coco_polygons_fcos_1x.py']
 
 model = dict(
     mask_head=dict(

@@ -1,9 +1,5 @@
-"""SOLO-512 (SOLO, Table 6): short side 512, 72 epochs."""
+"""SOLO-512 (SOLO, Table 6), ResNet-101."""
 
-_base_ = ['../_base_/models/solo_r50_fpn.py', '../_base_/coco_512_3x.py']
+_base_ = './solo-512_r50_fpn_6x_coco.py'
 
 model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))
-
-train_cfg = dict(max_epochs=72)
-param_scheduler = _base_.param_scheduler
-param_scheduler[1].update(end=72, milestones=[54, 66])

@@ -1,4 +1,4 @@
-"""One level at stride 8 merged from C3 to C5, all objects on it; S = 12, 24 or 36 (SOLO, Table 2)."""
+"""One level at stride 8 merged from C3 to C5, all objects on it; S = 36 (SOLO, Table 2)."""
 
 _base_ = './solo_r50_fpn_3x_coco.py'
 

@@ -5,6 +5,7 @@ from numbers import Real
 from typing import Any
 
 from mmengine.logging import HistoryBuffer
+from mmengine.optim import _ParamScheduler
 from torch import Tensor
 
 from mmagg.io.errors import InputError
@@ -86,9 +87,9 @@ def check_resumable(checkpoint: Mapping[str, Any]) -> None:
             place = f'param_schedulers.{name}'.rstrip('.')
             _require(group, list, place)
             for number, schedule in enumerate(group):
-                _require(schedule, dict, f'{place}.{number}')
+                _check_schedule(schedule, f'{place}.{number}')
     if 'ema_state_dict' in checkpoint:
-        _require(checkpoint['ema_state_dict'], dict, 'ema_state_dict')
+        _check_averages(checkpoint['ema_state_dict'], checkpoint['state_dict'])
 
 
 def drop_config_texts(content: dict) -> None:
@@ -107,6 +108,10 @@ def _check_log(hub: Any) -> None:
         _require(hub.get(key), dict, f'message_hub.{key}')
     for name, log in hub['log_scalars'].items():
         _require(log, HistoryBuffer, f'message_hub.log_scalars.{name}')
+    for name, resumed in hub['resumed_keys'].items():
+        _require(resumed, bool, f'message_hub.resumed_keys.{name}')
+    for name in hub['runtime_info']:
+        _require(name, str, f'message_hub.runtime_info: {name!r:.40}')
     # What mmengine's CheckpointHook and ours go by, which delete files.
     info, place = hub['runtime_info'], 'message_hub.runtime_info'
     kept = info.get('keep_ckpt_ids', [])
@@ -125,17 +130,49 @@ def _check_optimizer(state: Any, place: str) -> None:
     _require(state.get('state'), dict, f'{place}.state')
     for index, values in state['state'].items():
         _require(values, dict, f'{place}.state.{index}')
+        for name, value in values.items():
+            if isinstance(value, str | bytes):  # what else there is, its optimiser knows
+                _require(value, Tensor, f'{place}.state.{index}.{name}')
     _require(state.get('param_groups'), list, f'{place}.param_groups')
     for number, group in enumerate(state['param_groups']):
         _require(group, dict, f'{place}.param_groups.{number}')
         _require(group.get('params'), list, f'{place}.param_groups.{number}.params')
+        _require(group.get('lr'), Real | Tensor, f'{place}.param_groups.{number}.lr')
     if state.get('base_param_settings') is not None:
         _require(state['base_param_settings'], dict, f'{place}.base_param_settings')
+        _require(state['base_param_settings'].get('lr'), Real | Tensor, f'{place}.base_param_settings.lr')
+
+
+def _check_schedule(state: Any, place: str) -> None:
+    """Counters must be numbers, and nothing may stand in the place of a method, as mmengine sets all attributes."""
+    _require(state, dict, place)
+    for key, value in state.items():
+        _require(key, str, f'{place}: {key!r:.40}')
+        if callable(getattr(_ParamScheduler, key, None)):
+            raise InputError(f'{place}.{key} is no part of a schedule')
+        if key in ('last_step', '_global_step', 'num_bad_epochs', 'cooldown_counter', 'best'):
+            _require(value, Real, f'{place}.{key}')
+        if key in ('base_values', '_last_value'):
+            _require(value, list, f'{place}.{key}')
+            for number, one in enumerate(value):
+                _require(one, Real | Tensor, f'{place}.{key}.{number}')
+
+
+def _check_averages(averages: Any, state: Mapping[str, Tensor]) -> None:
+    """Averages must have the shapes of the weights, which mmengine exchanges with them; it goes on without others."""
+    _require(averages, dict, 'ema_state_dict')
+    for key, value in averages.items():
+        _require(key, str, f'ema_state_dict: {key!r:.40}')
+        _require(value, Tensor, f'ema_state_dict.{key}')
+        weight = state.get(key.removeprefix('module.'), value)
+        if weight.shape != value.shape:
+            raise InputError(f'ema_state_dict.{key} is {tuple(value.shape)}, its weight {tuple(weight.shape)}')
 
 
 def _require(value: Any, kind: Any, place: str) -> None:
     if not isinstance(value, kind):
-        wanted = {list | tuple: 'list', list | dict: 'list', Real: 'number'}.get(kind, getattr(kind, '__name__', ''))
+        names = {list | tuple: 'list', list | dict: 'list', Real: 'number', Real | Tensor: 'number'}
+        wanted = names.get(kind) or kind.__name__
         found = 'is missing' if value is None else f'is a {type(value).__name__}'
         raise InputError(f'{place} {found}, where a {wanted} is wanted')
 

@@ -16,7 +16,7 @@ from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 
 from mmagg.apis.checkpoint import stay_secure
-from mmagg.apis.config_options import check_options
+from mmagg.apis.config_options import check_options, merge_options
 from mmagg.apis.config_values import check_model_numbers, check_types
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.io.errors import FULL, InputError, one_line
@@ -102,7 +102,7 @@ def _line_of(error: BaseException) -> str:
 
 
 def _merge(cfg: Config, options: dict) -> None:
-    cfg.merge_from_dict(options)
+    merge_options(cfg, options)
     if any(key.startswith('default_scope') for key in options):
         init_default_scope(cfg.default_scope)
     if any(key.startswith('custom_imports') for key in options):  # mmengine imports them as it reads the file

@@ -20,7 +20,16 @@ from mmengine.registry import Registry
 from mmagg.apis.helper_variables import READ_KEYS, refuse_helper
 from mmagg.io.errors import InputError
 
-BUILDER_KEYS = {'type', '_scope_', '_delete_', 'priority', 'constructor', 'paramwise_cfg', 'convert_to_iter_based'}
+BUILDER_KEYS = {
+    'type',
+    '_scope_',
+    '_delete_',
+    'priority',
+    'constructor',
+    'paramwise_cfg',
+    'convert_to_iter_based',
+    'requires_grad',
+}
 
 
 def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS) -> None:
@@ -40,13 +49,54 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
         refuse_helper(key, old)
         _refuse_single_value(key, value, old)
     try:
-        merged.merge_from_dict(options)
+        merge_options(merged, options)
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f'--cfg-options: {_brief(error)}') from error
     new = merged.to_dict()
-    for key in options:
-        _check_key(key, old, new)
+    for key, value in options.items():
+        for names in _places(key.split('.'), value):
+            _check_key(names, old, new)
         _refuse_unread(key, {*reads, 'custom_imports', 'default_scope'})
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Merge options into a config in place: as mmengine does, but what is None may become a dict.
+
+    Args:
+        cfg: the config.
+        options: dotted keys and their values.
+
+    Raises:
+        TypeError: a dict for what is neither a dict nor None.
+        KeyError: a place behind the end of a list.
+    """
+    for key, value in options.items():
+        for name in reversed(key.split('.')):
+            value = {name: value}
+        _open(cfg, value)
+    cfg.merge_from_dict(deepcopy(options))  # which takes `_delete_` out of them
+
+
+def _open(part: Any, option: dict) -> None:
+    """Put an empty dict in place of each None below which ``option``, a dict of dicts, sets something."""
+    for name, below in option.items():
+        if not isinstance(below, dict):
+            continue
+        if isinstance(part, list) and name.isdigit() and int(name) < len(part):
+            _open(part[int(name)], below)
+        elif isinstance(part, dict | Config) and name in part:
+            if part[name] is None:
+                part[name] = {}
+            _open(part[name], below)
+
+
+def _places(names: list[str], value: Any) -> Iterator[list[str]]:
+    """The names on the way to each value that an option sets: several if it is a dict."""
+    if not isinstance(value, dict) or not value:
+        yield names
+        return
+    for name, below in value.items():
+        yield from _places([*names, name], below)
 
 
 def _refuse_unread(key: str, reads: Collection[str]) -> None:
@@ -74,13 +124,16 @@ def _refuse_single_value(key: str, value: object, part: Any) -> None:
             part = part.get(name) if isinstance(part, dict) else None
 
 
-def _check_key(key: str, old: object, new: object) -> None:
-    """Follow the dotted ``key`` through the config before (``old``) and after the merge until a part of it is new."""
-    parts = key.split('.')
+def _check_key(parts: list[str], old: object, new: object) -> None:
+    """Follow a key through the config before (``old``) and after the merge until a part of it is new."""
+    key = '.'.join(parts)
     for depth, part in enumerate(parts):
+        if not isinstance(new, dict | list | tuple):
+            return  # a later option has replaced what this one changed
+        old = {} if old is None else old  # below it all is new
         if isinstance(old, (list, tuple)) and part.isdigit() and int(part) < len(old):
             old, new = old[int(part)], new[int(part)]
-        elif isinstance(old, dict) and part in old:
+        elif isinstance(old, dict) and part in old and part in new:
             old, new = old[part], new[part]
         else:
             where = '.'.join(parts[:depth])

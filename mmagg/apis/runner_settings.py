@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Collection
 from copy import deepcopy
+from inspect import signature
 from typing import Any
 
 from mmdet.evaluation import CocoMetric
@@ -11,13 +12,14 @@ from mmdet.registry import HOOKS, METRICS, OPTIMIZERS
 from mmengine.config import Config
 from tqdm import tqdm
 
-from mmagg.datasets.config_parts import dicts
+from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import KINDS
 from mmagg.evaluation.lvis_star_metric import KINDS as LVIS_KINDS
 from mmagg.evaluation.lvis_star_metric import LVISStarMetric
 from mmagg.io.errors import InputError, one_line
 
+OF_MASKS = ('segm', 'boundary')
 VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
 MEASURES = {
     COCOInstanceMetric: KINDS,
@@ -44,9 +46,13 @@ def check_settings(cfg: Config, name: str, stages: Collection[str], *, main: boo
     names = [key for key, number in logging._nameToLevel.items() if number]  # mmengine's; public from Python 3.11 on
     if level not in names and not (isinstance(level, int) and not isinstance(level, bool)):
         raise InputError(f'config {name}: log_level={level!r}, where one of {", ".join(names)} is wanted')
+    boxes_alone = _without_masks(cfg)
     for stage in stages:
         for place, metric in dicts(cfg.get(f'{stage}_evaluator'), f'{stage}_evaluator'):
             _check_metric(f'config {name}: {place}', metric)
+            if boxes_alone and (of_masks := [one for one in _measured(metric) if one in OF_MASKS]):
+                what = f'measures {", ".join(of_masks)}, but {boxes_alone[0]}.masks is None, so there are boxes alone'
+                raise InputError(f'config {name}: {place} {what}; add --cfg-options {place}.metric=bbox')
     hooks = cfg.get('default_hooks') or {}
     for key in ('logger', 'checkpoint'):
         if hooks.get(key):
@@ -90,17 +96,35 @@ def _check_training(cfg: Config, name: str) -> None:
         )
 
 
-def _check_metric(place: str, metric: dict) -> None:
-    """Refuse what a metric does not measure, where that is known of it."""
+def _without_masks(cfg: Config) -> list[str]:
+    """The places of heads with boxes that have no masks."""
+    heads = ((place, head) for place, head in dicts(cfg.get('model'), 'model') if type_name(head) == 'BoxedMaskHead')
+    return [place for place, head in heads if head.get('masks') is None]
+
+
+def _class_of(metric: dict) -> type | None:
+    """The class of `MEASURES` that a metric is one of; None for others."""
     kind = metric.get('type')
     kind = METRICS.get(kind) if isinstance(kind, str) else kind
-    known = next((names for base, names in MEASURES.items() if isinstance(kind, type) and issubclass(kind, base)), None)
+    return next((base for base in MEASURES if isinstance(kind, type) and issubclass(kind, base)), None)
+
+
+def _measured(metric: dict) -> list[str]:
+    """What a metric measures, where that is known of it: what it is told, else its default."""
+    if (kind := _class_of(metric)) is None:
+        return []
     measures = metric.get('metric')
-    if known is None or measures is None:
-        return
-    wrong = [one for one in ([measures] if isinstance(measures, str) else measures) if one not in known]
+    if measures is None:
+        measures = signature(kind).parameters['metric'].default
+    return [measures] if isinstance(measures, str) else list(measures)
+
+
+def _check_metric(place: str, metric: dict) -> None:
+    """Refuse what a metric does not measure, where that is known of it."""
+    wrong = [one for one in _measured(metric) if one not in MEASURES[_class_of(metric)]]
     if wrong:
-        raise InputError(f'{place}.metric={measures!r}: name one or more of {", ".join(known)}')
+        known = ', '.join(MEASURES[_class_of(metric)])
+        raise InputError(f'{place}.metric={metric["metric"]!r}: name one or more of {known}')
 
 
 def _check_hook(place: str, hook: dict[str, Any]) -> None:

@@ -223,7 +223,7 @@ def _run(runner: Runner, start: StartHook) -> None:
     runner.register_hook(curves)
     runner.register_hook(first)
     try:
-        with first.watched():
+        with first.watched(resumed=runner._load_from if runner._resume else None):
             runner.train()
     except BaseException:
         with suppress(Exception):

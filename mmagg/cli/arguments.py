@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmagg.cli.option_values import holds_dict, read_value
 from mmagg.io.errors import TRUST_FLAG, InputError
 
 
@@ -32,7 +33,7 @@ def fraction(text: str) -> float:
 
 
 class OptionsAction(argparse.Action):
-    """mmengine's ``KEY=VALUE`` arguments; any other text is refused by an error that names this form."""
+    """mmengine's ``KEY=VALUE`` arguments, and dicts; any other text is refused by an error that names this form."""
 
     def __call__(
         self,
@@ -47,12 +48,19 @@ class OptionsAction(argparse.Action):
         for value in values:
             if '=' not in value:
                 parser.error(f'{option_string} {value}: write KEY=VALUE')
+        read = DictAction(self.option_strings, self.dest)
         try:
-            DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
-        except (AssertionError, RecursionError) as error:  # unbalanced brackets; a dict within a list
+            for value in values:
+                key, text = value.split('=', maxsplit=1)
+                if holds_dict(text):
+                    options = getattr(namespace, self.dest, None) or {}
+                    setattr(namespace, self.dest, {**options, key: read_value(text)})
+                else:
+                    read(parser, namespace, [value], option_string)
+        except (AssertionError, RecursionError, ValueError) as error:  # unbalanced brackets; what is no value
             raise InputError(
-                f'{option_string} {" ".join(values)}: a value is a number, a text or a list of them; what is more goes '
-                'into a config file'
+                f'{option_string} {" ".join(values)}: a value is a number, a text, a list or a dict(…) of them; what '
+                'is more goes into a config file'
             ) from error
 
 
@@ -101,7 +109,9 @@ def add_compile_flag(parser: argparse.ArgumentParser) -> None:
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments that training and testing share."""
-    add_cfg_options(parser, 'change the config, e.g. train_dataloader.batch_size=4; lists as "[1,2]"')
+    add_cfg_options(
+        parser, 'change the config, e.g. train_dataloader.batch_size=4; "[1,2]" is a list, "dict(a=1)" a dict'
+    )
     add_compile_flag(parser)
     launchers = ('none', 'pytorch', 'slurm', 'mpi')
     parser.add_argument('--launcher', choices=launchers, default='none', help='set by dist_*.sh and slurm_*.sh')

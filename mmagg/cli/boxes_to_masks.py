@@ -33,6 +33,15 @@ def parser() -> argparse.ArgumentParser:
         metavar='FILE',
         help='write the boxes with their masks as a COCO result file, NAME.json, and the AP to NAME.metrics.json',
     )
+    parser.add_argument(
+        '--beside',
+        nargs='+',
+        type=Path,
+        default=[],
+        metavar='FILE',
+        help="NAME.metrics.json of runs with other detectors' boxes: also print a row for each (Table 1), and with "
+        '--out draw mask AP over box AP, and the boxes per image, in NAME.png (Figure 4)',
+    )
     parser.add_argument('--max-images', type=positive, metavar='N', help='only the first N images (all)')
     parser.add_argument(
         '--score-thr', type=fraction, default=-math.inf, metavar='T', help='leave out less certain boxes (none)'
@@ -53,24 +62,34 @@ def run(args: argparse.Namespace) -> None:
     from mmagg.apis.config import base_files, load_config
     from mmagg.apis.data import data_files
     from mmagg.evaluation.results import result_files
+    from mmagg.experiments.boxes_compared import plot, read_summary, table
     from mmagg.experiments.boxes_to_masks import boxes_to_masks
     from mmagg.io.errors import InputError
     from mmagg.io.files import check_file
     from mmagg.io.paths import keep_apart
 
     options = vars(args)
-    out = options.pop('out')
+    out, beside = options.pop('out'), options.pop('beside')
+    summaries = [read_summary(path) for path in beside]
     if out:
         if out.suffix != '.json':
             raise InputError(f'--out {out}: name a .json file')
         cfg = load_config(args.config, args.cfg_options)
         outputs = {'--out': out, 'the metrics of --out': out.with_suffix('.metrics.json')}
         outputs |= {f'the {part} part of --out': file for part, file in result_files(out).items()}
-        keep_apart(outputs, [args.boxes, args.config, *base_files(cfg), args.checkpoint, *data_files(cfg, args.coco)])
+        if beside:
+            outputs['the chart of --out'] = out.with_suffix('.png')
+        read = [args.boxes, *beside, args.config, *base_files(cfg), args.checkpoint]
+        keep_apart(outputs, [*read, *data_files(cfg, args.coco)])
         for flag, file in outputs.items():
             check_file(file, flag)
     report = boxes_to_masks(**options)
     print(report.table())
+    summaries += [report.summary]
+    if beside:
+        print(f'\n{table(summaries)}')
     if out:
         report.write(out)
+        if beside:
+            plot(summaries, out.with_suffix('.png'))
         print(f'written to {out}')

@@ -42,13 +42,14 @@ def print_report(
     file, threads = options.pop('json', None), options.pop('threads', None)
     import torch
 
-    from mmagg.apis.config import base_files
     from mmagg.io.files import check_file, write_json
     from mmagg.io.paths import keep_apart
 
     if file is not None:
         check_file(file, '--json')
         for config in filter(None, (options.get('config'), options.get('vs'))):
+            from mmagg.apis.config import base_files  # not above: commands without a config do without mmengine
+
             keep_apart({'--json': file}, [config, *base_files(config)])
         keep_apart({'--json': file}, [options.get('ann'), options.get('coco')])
     if threads is not None:

@@ -53,13 +53,15 @@ def benchmark_boxed_masks(
         without sparse ones; `masks`, by the number of detections, from `time_masks`.
 
     Raises:
-        InputError: the config cannot be used, its head is another one, or there is no such device.
+        InputError: the config cannot be used, its head is another one or has no masks, or there is no such device.
     """
     place = usable_device(device)
     model = random_model(config, cfg_options)
     head = getattr(model, 'mask_head', None)
     if not isinstance(head, BoxedMaskHead):
         raise InputError(f'{config}: the mask head is a {type(head).__name__}, not a BoxedMaskHead')
+    if head.masks is None:
+        raise InputError(f'{config}: its BoxedMaskHead finds boxes without masks; there is nothing to measure')
     if MASK_FORMAT not in (cfg_options or {}):
         head.post_process.mask_format = 'bitmap'  # encoding is no part of this
     model = model.to(place).eval()

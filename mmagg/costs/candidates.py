@@ -125,7 +125,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
     if isinstance(getattr(model, 'mask_head', None), BoxedMaskHead):
         head, settings, run = model.mask_head.boxes, model.mask_head.post_process, model.mask_head
         conv_box, in_logs = head.conv_box, False
-        masks = last_convs(model.mask_head.masks)
+        masks = [] if run.masks is None else last_convs(run.masks)
     else:
         head = run = model.bbox_head
         settings, conv_box, in_logs, masks = head.test_cfg, head.conv_reg, not head.norm_on_bbox, []

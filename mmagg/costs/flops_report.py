@@ -140,9 +140,10 @@ def _candidates(
 ) -> int | None:
     """The number of masks to decode; None where it does not matter."""
     head = getattr(model, 'mask_head', None)
-    if convention != 'modern' or not isinstance(head, GridMaskHead | BoxedMaskHead):
+    decodes = isinstance(head, GridMaskHead) or (isinstance(head, BoxedMaskHead) and head.masks is not None)
+    if convention != 'modern' or not decodes:
         if wanted is not None:
-            what = "--candidates: only the modern convention and mmagg's own heads have them"
+            what = "--candidates: only the modern convention and mmagg's own heads with masks have them"
             raise InputError(f'{what}, not {config} by the {convention} one')
         return None
     if isinstance(head, GridMaskHead):

@@ -116,10 +116,10 @@ def run_densely(head: GridMaskHead, feats: Sequence[Tensor]) -> None:
 def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int | None, *, dense: bool) -> None:
     """Run a head that makes masks in boxes, given the neck's outputs; `dense` and `candidates` as in `forward_pass`."""
     maps, features, shared = head(feats)
-    if dense:
-        if head.coefficients is not None and not head.coefficients.dense:
-            for level in features:
-                head.coefficients.conv(level)
+    if dense and head.coefficients is not None and not head.coefficients.dense:
+        for level in features:
+            head.coefficients.conv(level)
+    if dense or head.masks is None:
         return
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
     boxes = feats[0].new_zeros(candidates, 4)

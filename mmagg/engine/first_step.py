@@ -14,7 +14,7 @@ from torch import nn
 from mmagg.datasets.image_errors import FAILURES
 from mmagg.io.errors import InputError, one_line
 
-OF_LOADERS = 'torch.utils.data.'
+OF_LOADERS, OF_OPTIMISERS = 'torch.utils.data.', 'torch.optim.'
 
 
 class ModelError(InputError):
@@ -41,9 +41,10 @@ class FirstStepHook(Hook):
         self.done = True
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self, *, resumed: str | None = None) -> Iterator[None]:
         """Run a block; what fails in its first step is said to be the config's.
 
+        In an optimiser that goes on with the states of a checkpoint, ``resumed``, it is said to be that one's.
         Before the step begins, that is so of computations alone: what is wrong with a hook or a sampler says so itself.
         Kinds of errors that values and shapes do not cause, such as a NameError, pass.
 
@@ -57,12 +58,14 @@ class FirstStepHook(Hook):
         except FAILURES as error:
             if self.done or not (self.begun or isinstance(error, RuntimeError | ArithmeticError)):
                 raise
-            raise ModelError(f'{_said_of(error)} (--traceback shows where)') from error
+            raise ModelError(f'{_said_of(error, resumed)} (--traceback shows where)') from error
 
 
-def _said_of(error: Exception) -> str:
+def _said_of(error: Exception, resumed: str | None) -> str:
     """What failed, and what to look at; the frames tell loading, in workers or here, from computing."""
     modules = [frame.f_globals.get('__name__', '') for frame, _ in walk_tb(error.__traceback__)]
+    if resumed is not None and any(module.startswith(OF_OPTIMISERS) for module in modules):
+        return f'checkpoint {resumed}: does not fit this training: {one_line(error)}'
     loading = any(module.startswith(OF_LOADERS) for module in modules)
     what = 'the data pipeline fails at' if loading else 'the model does not run on'
     fit = 'the transforms of the config fit the data' if loading else 'the parts of the config fit each other'

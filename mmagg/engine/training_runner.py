@@ -3,12 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+from mmengine.device import get_device
 from mmengine.dist import master_only
 from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
 from mmengine.runner import BaseLoop, Runner
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmagg.engine.brief_runner import BriefRunner
 from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
@@ -32,6 +35,13 @@ class TrainingRunner(BriefRunner):
             hook = {**hook, 'type': WholeCheckpointHook}
         super().register_hook(hook, priority)
 
+    def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
+        """Wrap the model for several processes; on CPUs its SyncBN becomes BN, as mmengine does for one process.
+
+        gloo cannot synchronise statistics: each process has those of its own images.
+        """
+        return super().wrap_model(model_wrapper_cfg, revert_sync_batchnorm(model) if get_device() == 'cpu' else model)
+
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop, whose samples are a function of their places."""
         if isinstance(loop, BaseLoop):
@@ -51,9 +61,9 @@ class TrainingRunner(BriefRunner):
             super().load_or_resume()
             if self._resume:
                 _check_states(self.optim_wrapper)
-        except InputError:
+        except (InputError, torch.OutOfMemoryError):
             raise
-        except (*EXPECTED, RuntimeError) as error:
+        except (*EXPECTED, RuntimeError, ArithmeticError) as error:
             raise InputError(f'checkpoint {self._load_from}: does not fit this training: {one_line(error)}') from error
 
     @master_only
@@ -77,12 +87,18 @@ def _check_states(wrapper: OptimWrapper | OptimWrapperDict) -> None:
     """Refuse an optimiser's state, such as a momentum, of another shape than its parameter's.
 
     Raises:
-        ValueError: names both shapes; a state of fewer axes is as Adafactor keeps it.
+        ValueError: names both shapes. Adafactor has states of fewer axes, or of length 1 in some.
     """
     for one in dict(wrapper.items()).values() if isinstance(wrapper, OptimWrapperDict) else [wrapper]:
         for parameter, states in one.optimizer.state.items():
+            if not isinstance(parameter, Tensor):
+                raise ValueError(f'the optimiser has a state for weight {parameter}, which is not there')
             for name, state in states.items():
-                if isinstance(state, Tensor) and state.ndim >= parameter.ndim and state.shape != parameter.shape:
+                if not isinstance(state, Tensor) or state.ndim < parameter.ndim:
+                    continue
+                if state.ndim > parameter.ndim or any(
+                    length not in (1, wanted) for length, wanted in zip(state.shape, parameter.shape, strict=True)
+                ):
                     raise ValueError(
                         f"the optimiser's {name} is {tuple(state.shape)} for a weight of {tuple(parameter.shape)}"
                     )

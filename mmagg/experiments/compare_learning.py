@@ -174,9 +174,10 @@ def table(by_config: dict[str, list[dict[str, float]]]) -> str:
     """Markdown, a row per config: mean ± standard deviation over the runs, in per cent."""
     lines = [f'| config | runs | {" | ".join(METRICS)} |', '|---' * (len(METRICS) + 2) + '|']
     for name, runs in by_config.items():
-        # A model that found nothing has no metrics.
-        columns = [[100 * run.get(key, 0.0) for run in runs] for key in METRICS.values()]
-        # COCO's -1 says that there is nothing to find, in all runs alike.
+        measured = set().union(*runs) or METRICS.values()  # a model that found nothing has no metrics
+        columns = [[100 * run.get(key, 0.0 if key in measured else -1) for run in runs] for key in METRICS.values()]
+        # COCO's -1 says that there is nothing to find, in all runs alike; here also that it is not measured, as of a
+        # model without masks.
         cells = [NONE if min(x) < 0 else f'{mean(x):.1f} ± {stdev(x) if len(x) > 1 else 0:.1f}' for x in columns]
         lines.append(f'| {name} | {len(runs)} | {" | ".join(cells)} |')
     return '\n'.join(lines)

@@ -71,6 +71,8 @@ def mask_branch(model: nn.Module) -> MaskBranch:
             f'{type(model).__name__} has no mask branch that takes boxes; give a two-stage detector with a mask head '
             '(Mask R-CNN, Cascade Mask R-CNN, HTC) or a BoxedMaskHead (BlendMask, MEInst)'
         )
+    if head.masks is None:
+        raise ValueError('its BoxedMaskHead finds boxes without masks; give a model with masks')
     if not isinstance(head.boxes.assigner, LocationAssigner | ATSSLocationAssigner):
         raise ValueError(f'a {type(head.boxes.assigner).__name__} does not tell which location a box belongs to')
     return partial(_by_locations, head)

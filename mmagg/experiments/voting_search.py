@@ -55,7 +55,8 @@ class VotingSearch:
 
     def __init__(self, post_process: MaskPostProcessor, thresholds: Sequence[float]) -> None:
         self.post_process = post_process
-        self.score_thr = post_process.score_thr  # the head reads it
+        # The head reads them.
+        self.score_thr, self.points_nms = post_process.score_thr, post_process.points_nms
         self.votings = {BASELINE: None} | {
             Variant(weight, iou_thr): MaskVoting(weight=weight, iou_thr=iou_thr)
             for weight in WEIGHTS

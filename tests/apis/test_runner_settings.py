@@ -70,3 +70,26 @@ def test_measures_of_metrics_are_known(metric, refused, tiny_config):
             check_settings(cfg, 'tiny.py', ['test'])
     else:
         check_settings(cfg, 'tiny.py', ['test'])
+
+
+@pytest.mark.parametrize(
+    'metric, refused',
+    [
+        (dict(type='COCOInstanceMetric', metric='bbox'), None),
+        (dict(type='COCOInstanceMetric', metric=['bbox', 'boundary']), 'boundary'),
+        (dict(type='COCOInstanceMetric'), 'segm'),
+        (dict(type='LVISStarMetric'), 'segm'),
+        (dict(type='CocoMetric'), None),
+        (dict(type='CityScapesMetric'), None),
+    ],
+)
+def test_masks_are_not_measured_where_the_head_has_none(metric, refused, root):
+    cfg = load_config(root / 'configs/meinst/fcos_r50_fpn_1x_coco.py')
+    check_settings(cfg, 'fcos.py', ['train', 'val', 'test'])
+    cfg.val_evaluator = metric
+    if refused is None:
+        check_settings(cfg, 'fcos.py', ['val'])
+    else:
+        line = rf'val_evaluator measures {refused}, .*model\.mask_head\.masks is None.*val_evaluator\.metric=bbox$'
+        with pytest.raises(ValueError, match=line):
+            check_settings(cfg, 'fcos.py', ['val'])

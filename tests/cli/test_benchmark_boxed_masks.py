@@ -89,6 +89,7 @@ def test_a_head_without_coefficients_has_masks_only(config, capsys) -> None:
     ('argv', 'message'),
     [
         (['mmdet::retinanet/retinanet_r18_fpn_1x_coco.py'], 'the mask head is a NoneType, not a BoxedMaskHead'),
+        (['{config}', '--cfg-options', 'model.mask_head.masks=None'], 'its BoxedMaskHead finds boxes without masks'),
         (['{config}', '--json', '.'], '--json .: is a folder'),
         (['{config}', '--device', 'nowhere'], '--device nowhere: '),
         (['{config}', '--cfg-options', 'model.bakbone.depth=18'], 'did you mean backbone'),

@@ -226,6 +226,27 @@ def test_flat_boxes_have_no_mask(case: Case, fill, capsys) -> None:
     assert report['segm']['AP'] == report['bbox']['AP'] == 0
 
 
+def test_boxes_of_several_detectors_are_put_side_by_side(case: Case, tmp_path: Path, capsys) -> None:
+    few, many = tmp_path / 'few.json', tmp_path / 'many.json'
+    assert case.run(case.own, '--out', few, '--max-per-image', 2) == 0
+    assert 'boxes from' not in capsys.readouterr().out
+    beside = few.with_suffix('.metrics.json')
+    assert case.run(case.own, '--out', many, '--beside', beside) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith('boxes from'))
+    for path, line in zip((few, many), lines[start + 1 :], strict=False):
+        report = json.loads(path.with_suffix('.metrics.json').read_text())
+        shares = [report['segm']['AP'], *report['bbox'].values()]
+        numbers = [report['boxes'] / report['images'], *(None if x is None else 100 * x for x in shares)]
+        assert line.split()[1:] == ['–' if x is None else f'{x:.1f}' for x in numbers]
+    assert many.with_suffix('.png').stat().st_size > 10_000
+    assert not few.with_suffix('.png').exists()
+    assert case.run(case.own, '--out', beside, '--beside', beside) == 2
+    assert f'--out {beside}' in last_line(capsys)
+    assert case.run(case.own, '--beside', case.own) == 2
+    assert last_line(capsys).endswith(f'--beside {case.own}: is no NAME.metrics.json of boxes_to_masks')
+
+
 def last_line(capsys) -> str:
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith('error: ')

@@ -44,7 +44,7 @@ def test_finished_runs_are_summed_up(tmp_path, capsys, monkeypatch) -> None:
     assert [command[0] for command in calls] == ['train', 'test'], 'only the run that was not there'
     assert 'weights.pth' in calls[1]
     out = capsys.readouterr().out
-    assert '| a | 3 | 20.0 ± 10.0 | 0.0 ± 0.0 | 10.0 ± 5.0 | 0.0 ± 0.0 |' in out
+    assert '| a | 3 | 20.0 ± 10.0 | – | 10.0 ± 5.0 | – |' in out  # what is not measured is not 0
     assert '| b | 3 | 20.0 ± 26.5 |' in out
     assert '| c | 3 | – |' in out
 

@@ -303,21 +303,30 @@ RESUMED = {
     'meta/iter': (1.5, '1', KeyError, 10**30),
     'message_hub': (3, []),
     'message_hub/log_scalars': ([], KeyError),
-    'message_hub/runtime_info': (None,),
+    'message_hub/resumed_keys': ({'iter': 'x'},),
+    'message_hub/runtime_info': (None, {3: 5}),
     'message_hub/runtime_info/keep_ckpt_ids': ('x', ['/../../x'], [-1]),
     'message_hub/runtime_info/last_ckpt': (3,),
     'optimizer': (None, [], {'state': {}, 'param_groups': 1}),
     'optimizer/state': (KeyError, []),
     'optimizer/param_groups': (KeyError, [3], [{}]),
-    'optimizer/state/0': (5,),
-    'param_schedulers': (3, [4], {'x': 1}),
+    'optimizer/param_groups/0/lr': (KeyError, None, 'x', [0.1]),
+    'optimizer/base_param_settings': (3, {'momentum': 0.9}, {'lr': 'x'}),
+    'optimizer/state/0': (5, {'momentum_buffer': 'x'}),
+    'param_schedulers': (3, [4], {'x': 1}, [{'step': 4}], [{3: 4}], {'x': [{'_get_value': 4}]}),
+    'param_schedulers/0/last_step': ('x', None),
+    'param_schedulers/0/base_values': (3, ['x']),
+    'ema_state_dict': (3, {3: torch.ones(1)}, {'module.backbone.conv1.weight': torch.ones(2)}, {'steps': 'x'}),
 }
 
 
 @pytest.mark.parametrize('place', RESUMED)
 def test_what_a_training_cannot_go_on_from_is_refused(place: str, training_checkpoint: Path) -> None:
     for value in RESUMED[place]:
-        content = changed_at(loading.load_checkpoint(training_checkpoint), place, value)
+        content = loading.load_checkpoint(training_checkpoint)
+        content['param_schedulers'] = content['param_schedulers'] or [{}]
+        check_resumable(content)
+        content = changed_at(content, place, value)
         with pytest.raises(InputError, match=place.replace('/', '.')):
             check_resumable(content)
 
@@ -333,6 +342,7 @@ def test_a_best_score_may_be_a_number_of_numpy(score: np.generic, content: dict,
     'place, value',
     [
         ('optimizer/state/0', {'momentum_buffer': torch.ones(3, 3, 3, 3, 3)}),
+        ('optimizer/state/0', {'momentum_buffer': 3}),  # which the optimiser sees at its first step
         ('message_hub', 3),
     ],
 )

@@ -222,6 +222,7 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
         (['{ours}', '--cfg-options', 'model.bakbone.depth=18'], 'did you mean backbone'),
         (['{ours}', *SMALL, '--candidates', '130'], '--candidates 130: the head has only 129 grid cells'),
         (['{boxed}', *SMALL, '--candidates', '258'], '--candidates 258: the head has only 257 locations'),
+        (['configs/meinst/fcos_r50_fpn_1x_coco.py', '--candidates', '9'], '--candidates: only .* heads with masks'),
         (['{ours}', *SMALL, '--candidates', '9', '--convention', 'paper'], '--candidates: only the modern convention'),
         (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's own heads"),
         (['{ours}', '--cfg-options', 'model.neck.out_channels=-8'], 'model.neck.out_channels=-8, where whole numbers'),

@@ -262,7 +262,7 @@ def test_tensorboard_gets_both_losses(tiny_config: Path, shapes_folder: Path, tm
         ('{config} --cfg-options train_cfg.val_interval=0', 'train_cfg.val_interval=0, where a number'),
         ('{config} --cfg-options optim_wrapper.optimizer.type=Adma', "type='Adma': there is no such optimizer"),
         ('{config} --coco {data} --cfg-options train_dataloader.dataset.indices=0', 'indices=0: no image is left'),
-        ("{config} --cfg-options custom_hooks=[dict(type='A',b='c')]", 'what is more goes into a config file'),
+        ("{config} --cfg-options custom_hooks=[dict(type='A',b=c())]", 'what is more goes into a config file'),
         ('{config} --cfg-options train_dataloader.batch_size=0', 'train_dataloader.batch_size=0, where a whole number'),
         ('{config} --cfg-options optim_wrapper.optimizer.lr=0,001', 'lr=[0, 1], where a number such as 0.001'),
     ],

@@ -96,8 +96,16 @@ MEINST_MODEL = {
     ),
     'mask_head.semantic': None,
 }
+FCOS = {'mask_head.boxes.use_scale': True, 'mask_head.masks': None, 'mask_head.semantic': None}
 BN_HEAD = REAL_TIME | {'mask_head.boxes.shared_tower': dict(num_convs=3, num_levels=3)}
-MODELS_OF_RELEASE = {'R_50': {}, 'RT': REAL_TIME, 'RT bn-head': BN_HEAD, 'dcni3': DCN_INTERVAL, 'meinst': MEINST_MODEL}
+MODELS_OF_RELEASE = {
+    'R_50': {},
+    'RT': REAL_TIME,
+    'RT bn-head': BN_HEAD,
+    'dcni3': DCN_INTERVAL,
+    'meinst': MEINST_MODEL,
+    'fcos': FCOS,
+}
 
 
 def changed(changes):

@@ -61,6 +61,7 @@ BOXED = BACKBONE | {
     'model.mask_head.semantic.channels': 16,
     'model.test_cfg.mask_format': 'rle',
 }
+OUR_FCOS = {key: value for key, value in BOXED.items() if key in BACKBONE or '.boxes.' in key}
 FCOS = BACKBONE | {
     'model.bbox_head.in_channels': 32,
     'model.bbox_head.feat_channels': 32,
@@ -78,6 +79,7 @@ CASES = {
     'ours-v2': ('configs/solov2/solov2_r50_fpn_1x_coco.py', OURS),
     'theirs': ('mmdet::solo/solo_r50_fpn_1x_coco.py', THEIRS),
     'ours-boxed': ('configs/blendmask/blendmask_r50_fpn_1x_coco.py', BOXED),
+    'ours-fcos': ('configs/meinst/fcos_r50_fpn_1x_coco.py', OUR_FCOS),
     'condinst': ('mmdet::condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py', CONDINST),
     'fcos': ('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py', FCOS),
     'retina': ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', RETINA),
@@ -109,7 +111,7 @@ def test_inference_stages_add_up_to_the_whole(name, root):
     assert 20 <= instances <= 60
 
 
-@pytest.mark.parametrize('name', ['ours-boxed', 'condinst', 'fcos'])
+@pytest.mark.parametrize('name', ['ours-boxed', 'ours-fcos', 'condinst', 'fcos'])
 def test_detections_of_fcos_are_as_many_as_wanted_and_of_moderate_size(name, root):
     model, inputs, samples = build(name, root)
     assert candidates.has_fcos_boxes(model)
@@ -118,7 +120,7 @@ def test_detections_of_fcos_are_as_many_as_wanted_and_of_moderate_size(name, roo
         assert candidates.set_detections(model, inputs, wanted) == 10 * wanted
         with torch.no_grad():
             feats = model.extract_feat(inputs)
-            if name == 'ours-boxed':
+            if name.startswith('ours'):
                 logits, _, centerness, _ = model.mask_head(feats)[0]
             else:
                 logits, _, centerness, *_ = model.bbox_head(feats)
@@ -135,7 +137,7 @@ def test_detections_of_fcos_are_as_many_as_wanted_and_of_moderate_size(name, roo
         candidates.set_detections(model, inputs, 2057)
 
 
-@pytest.mark.parametrize('name', ['ours-boxed', 'condinst', 'fcos'])
+@pytest.mark.parametrize('name', ['ours-boxed', 'ours-fcos', 'condinst', 'fcos'])
 def test_inference_stages_of_boxed_masks(name, root):
     model, inputs, samples = build(name, root)
     candidates.set_detections(model, inputs, 20)
@@ -143,7 +145,7 @@ def test_inference_stages_of_boxed_masks(name, root):
     seconds, instances = measure.time_inference(model, inputs, samples)
     wall = perf_counter() - start
     assert wall - max(0.1, 0.2 * wall) <= sum(seconds.values()) <= wall
-    unused = {'context', 'aggregation'} | ({'decode', 'RLE'} if name == 'fcos' else set())
+    unused = {'context', 'aggregation'} | ({'decode', 'RLE'} if 'fcos' in name else set())
     assert {stage for stage, value in seconds.items() if value == 0} == unused
     assert instances == 20
 

@@ -241,3 +241,5 @@ def test_what_has_no_mask_branch_for_boxes_is_refused() -> None:
     head.boxes.assigner = object()
     with pytest.raises(ValueError, match='does not tell which location'):
         mask_branch(holder(mask_head=head))
+    with pytest.raises(ValueError, match='boxes without masks'):
+        mask_branch(holder(mask_head=boxed_head('no semantic', masks=None)))

@@ -91,7 +91,8 @@ def test_a_sound_end_is_no_fault(name: str, tmp_path: Path) -> None:
         'a bare line of a config': lambda: fail('error: KeyError: 1 (--traceback shows where)'),
     }
     outcome = ended(calls[name], tmp_path)
-    assert not said(outcome, command='demo', strict=name != 'a bare line of a config')
+    for command in ('browse', 'demo'):
+        assert not said(outcome, command=command, strict=name != 'a bare line of a config')
 
 
 def test_processes_that_a_call_leaves_behind_end_with_it(tmp_path: Path) -> None:

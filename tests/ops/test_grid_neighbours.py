@@ -58,6 +58,17 @@ def test_the_papers_rounding() -> None:
     assert not torch.equal(grid_neighbours(50, 40, 'self', centre='floor'), grid_neighbours(50, 40, 'self'))
 
 
+@pytest.mark.parametrize(('cls_grid', 'mask_grid'), [(40, 20), (36, 18), (24, 12), (16, 8), (12, 6)])
+def test_eq_8_on_the_coarser_mask_grids_is_the_releases_other_mode(cls_grid: int, mask_grid: int) -> None:
+    """Grids of AggMask's "-mask": half as many cells, so that flooring and rounding find the same ones."""
+    ours = grid_neighbours(cls_grid, mask_grid, '4', centre='floor')
+    assert torch.equal(ours, grid_neighbours(cls_grid, mask_grid, '4'))
+    i = j = cls_grid // 2 + 1
+    row, column = floor(i * mask_grid / cls_grid), floor(j * mask_grid / cls_grid)
+    around = [(row - 1, column), (row, column - 1), (row, column), (row, column + 1), (row + 1, column)]
+    assert ours[i * cls_grid + j].tolist() == [r * mask_grid + c for r, c in around]
+
+
 def test_every_grid_stays_in_range() -> None:
     for cls_grid in range(1, 81):
         for mask_grid in (1, 21, 40, 80):

@@ -4,6 +4,8 @@
         └───► Coefficients.features ──────────────────────► Coefficients.at (only at these locations)
         └───► BoxedMasks.features (BlendMask's bases) ────► BoxedMasks.loss or BoxedMasks.decode
 
+Without masks, it is FCOS (MEInst, Table 6): only the first line is there, in training and in inference.
+
 Shape shorthand: B images, G objects of the batch, P positives, M detections, D coefficients, R mask size.
 """
 
@@ -30,8 +32,8 @@ class BoxedMaskHead(BaseModule):
 
     Args:
         boxes: config of the `LocationHead`.
-        masks: config of the `BoxedMasks`: `BlendedMasks` (BlendMask) or `CodedMasks` (MEInst).
-        coefficients: arguments of `Coefficients`, without `num_coefficients`.
+        masks: config of the `BoxedMasks`: `BlendedMasks` (BlendMask) or `CodedMasks` (MEInst); None: boxes alone.
+        coefficients: arguments of `Coefficients`, without `num_coefficients`; not read where the masks need none.
         semantic: config of an auxiliary head (`SemanticHead`), run in training only; None for none.
         levels: indices of the neck's levels on which boxes are detected; None: the first ones.
         loss_mask_weight: weight of the mask loss.
@@ -43,7 +45,7 @@ class BoxedMaskHead(BaseModule):
         self,
         *,
         boxes: dict,
-        masks: dict,
+        masks: dict | None,
         coefficients: dict | None = None,
         semantic: dict | None = None,
         levels: Sequence[int] | None = None,
@@ -54,8 +56,8 @@ class BoxedMaskHead(BaseModule):
         super().__init__()
         self.boxes: LocationHead = MODELS.build(boxes)
         self.levels = tuple(range(len(self.boxes.strides)) if levels is None else levels)
-        self.masks: BoxedMasks = MODELS.build(masks)
-        number = self.masks.num_coefficients
+        self.masks: BoxedMasks | None = None if masks is None else MODELS.build(masks)
+        number = 0 if self.masks is None else self.masks.num_coefficients
         self.coefficients = (
             Coefficients(num_coefficients=number, **dict(channels=self.boxes.channels) | (coefficients or {}))
             if number
@@ -77,7 +79,11 @@ class BoxedMaskHead(BaseModule):
             masks share, see `BoxedMasks.features`.
         """
         maps, features = self.find(feats)
-        return maps, features, self.masks.features(feats)
+        return maps, features, self.shared(feats)
+
+    def shared(self, feats: Sequence[Tensor]) -> Tensor | None:
+        """The maps that all masks share, see `BoxedMasks.features`; None without masks."""
+        return None if self.masks is None else self.masks.features(feats)
 
     def find(self, feats: Sequence[Tensor]) -> tuple[LocationMaps, Sequence[Tensor]]:
         """`forward` without the shared maps."""
@@ -94,12 +100,13 @@ class BoxedMaskHead(BaseModule):
 
         Args:
             feats: the neck's levels.
-            batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels, masks), `ignored_instances` and
-                the image's sizes.
+            batch_data_samples: B `DetDataSample` with `gt_instances` (bboxes, labels and, if the head has masks or a
+                semantic head, masks), `ignored_instances` and the image's sizes.
             positive_infos: unused, part of mmdet's interface.
 
         Returns:
-            `loss_cls`, `loss_bbox`, `loss_centerness`, `loss_mask`, and `loss_semantic` if there is such a head.
+            `loss_cls`, `loss_bbox`, `loss_centerness`, `loss_mask` if there are masks, and `loss_semantic` if there is
+            such a head.
         """
         instances, ignored, metas = unpack_gt_instances(batch_data_samples)
         ignored = [x or InstanceData() for x in ignored]
@@ -107,11 +114,16 @@ class BoxedMaskHead(BaseModule):
         # Targets first: whatever waits for the GPU does so before the towers are queued on it.
         sizes = [feats[level].shape[-2:] for level in self.levels]
         targets = self.boxes.assign(sizes, boxes, [x.labels for x in instances])
-        gt_masks = box_mask_targets([x.masks for x in instances], boxes, size=self.masks.mask_size)
+        gt_masks = (
+            None
+            if self.masks is None
+            else box_mask_targets([x.masks for x in instances], boxes, size=self.masks.mask_size)
+        )
 
         maps, features, shared = self(feats)
         losses = self.boxes.loss(maps, targets)
-        losses['loss_mask'] = self.mask_loss(features, shared, targets, instances, gt_masks)
+        if gt_masks is not None:
+            losses['loss_mask'] = self.mask_loss(features, shared, targets, instances, gt_masks)
         if self.semantic is not None:
             size, stride = metas[0]['batch_input_shape'], self.semantic.stride
             wanted = [
@@ -166,10 +178,10 @@ class BoxedMaskHead(BaseModule):
         metas = [sample.metainfo for sample in batch_data_samples]
         found = [self.detect(maps, i, tuple(meta['img_shape'][:2])) for i, meta in enumerate(metas)]
         # Without any detection the shared maps are not needed.
-        shared = self.masks.features(feats) if any(len(x.boxes) for x in found) else None
+        shared = self.shared(feats) if any(len(x.boxes) for x in found) else None
         return [
             self.post_process.paste(
-                self.decode([x[i : i + 1] for x in features], shared, detections, i),
+                None if self.masks is None else self.decode([x[i : i + 1] for x in features], shared, detections, i),
                 detections,
                 img_shape=tuple(meta['img_shape'][:2]),
                 out_size=tuple(meta['ori_shape' if rescale else 'img_shape'][:2]),
@@ -190,7 +202,7 @@ class BoxedMaskHead(BaseModule):
     def decode(
         self, features: Sequence[Tensor], shared: Tensor | None, detections: DetectedBoxes, image: int
     ) -> Tensor:
-        """(M, R, R) mask logits of an image's M detections.
+        """(M, R, R) mask logits of an image's M detections, of a head with masks.
 
         Args:
             features: for the coefficients, of this image, (1, C', h, w) per level.

@@ -28,6 +28,7 @@ from mmagg.models.masks import LocalMasks
 from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 from mmagg.models.targets import GridTargets, downsample_masks
 from mmagg.ops import points_nms
+from mmagg.ops.grid_align import ALIGNMENTS
 from mmagg.ops.stage import stage
 
 
@@ -43,6 +44,8 @@ class GridMaskHead(BaseModule):
         grids: grid side S of each level, of the classes; the mask branch may have coarser `grids` if an aggregator
             interpolates.
         class_tower: arguments of the `ConvTower` that classifies the cells (without `in_channels`).
+        class_align: how a level becomes a vector per cell for the class tower (SOLO, Sec. 3.3): 'interpolate' (the
+            releases), 'adaptive_pool' or 'region_grid'; see `mmagg.ops.grid_align`.
         mask_branch: config of the mask branch, which makes `LocalMasks` from the levels.
         assigner: config of the assigner; `grids` is filled in.
         aggregator: config of a module (`DynamicAggregator`) that is called with the pyramid, its resized levels, the
@@ -53,7 +56,8 @@ class GridMaskHead(BaseModule):
         test_cfg: arguments of `MaskPostProcessor`.
 
     Raises:
-        ValueError: if the numbers of levels differ, or the grids of classes and masks do without an aggregator.
+        ValueError: if the numbers of levels differ, or the grids of classes and masks do without an aggregator; unknown
+            `class_align`.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class GridMaskHead(BaseModule):
         strides: Sequence[int] = (8, 8, 16, 32, 32),
         grids: Sequence[int] = (40, 36, 24, 16, 12),
         class_tower: dict,
+        class_align: str = 'interpolate',
         mask_branch: dict,
         assigner: dict,
         aggregator: dict | None = None,
@@ -78,7 +83,9 @@ class GridMaskHead(BaseModule):
             raise ValueError(
                 f'feature_strides {feature_strides}, strides {strides} and grids {grids} must have one entry per level'
             )
-        self.num_classes = num_classes
+        if class_align not in ALIGNMENTS:
+            raise ValueError(f'class_align is {class_align!r}; it must be one of {tuple(ALIGNMENTS)}')
+        self.num_classes, self.class_align = num_classes, class_align
         self.feature_strides, self.strides, self.grids = tuple(feature_strides), tuple(strides), tuple(grids)
         self.class_tower = ConvTower(in_channels=in_channels, **class_tower)
         self.conv_cls = nn.Conv2d(class_tower['channels'], num_classes, 3, padding=1)
@@ -112,10 +119,8 @@ class GridMaskHead(BaseModule):
             a (B, C, S, S) per level, and a `LocalMasks` per level.
         """
         levels = self.resize(feats)
-        class_feats = [
-            self.class_tower(F.interpolate(level, size=(grid, grid), mode='bilinear', align_corners=False))
-            for level, grid in zip(levels, self.grids, strict=True)
-        ]
+        align = ALIGNMENTS[self.class_align]
+        class_feats = [self.class_tower(align(x, grid)) for x, grid in zip(levels, self.grids, strict=True)]
         masks = self.mask_branch(feats, levels)
         if self.aggregator is not None:
             masks = self.aggregator(feats, levels, class_feats, masks)
@@ -224,7 +229,10 @@ class GridMaskHead(BaseModule):
             instances' cells over all levels.
         """
         cls_logits, masks = self(feats)
-        scores = cells_first([points_nms(x.float().sigmoid()) for x in cls_logits])
+        scores = [x.float().sigmoid() for x in cls_logits]
+        if self.post_process.points_nms:
+            scores = [points_nms(x) for x in scores]
+        scores = cells_first(scores)
         return [
             self.predict_image(scores[i], masks, i, sample.metainfo, rescale)
             for i, sample in enumerate(batch_data_samples)

@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from torch import Tensor, nn
 
+from mmagg.ops import append_coordinates
+
 DCN_PLACES = ('all', 'last')
 
 
@@ -32,19 +34,21 @@ class ConvTower(nn.Sequential):
     """`num_convs` times 3x3 convolution, normalisation, ReLU; the size of the map stays.
 
     Args:
-        in_channels: channels of the input.
-        channels: channels of every layer's output.
+        in_channels: channels of the input, without coordinates.
+        channels: C, channels of every layer's output.
         num_convs: number of layers.
         norm_cfg: normalisation; None for none.
         bias: whether the convolutions have a bias; 'auto': only without a normalisation.
         dcn_cfg: deformable convolution instead of plain ones, for instance `dict(type='DCNv2')`; None for none.
         dcn_layers: its layers, 'all' or the 'last'.
+        coord_convs: number of first layers that pixel coordinates are concatenated to the input of (CoordConv; SOLO,
+            Table 3, compares).
         offset_std: standard deviation of the initial weights that predict the offsets of a deformable convolution.
         init_std: standard deviation of the initial weights; None: He's initialisation, which learns faster with few
             channels and Adam. The releases' 0.01 suits 256 channels and SGD.
 
     Raises:
-        ValueError: if `dcn_layers` is neither of the two.
+        ValueError: if `dcn_layers` is neither of the two, or `coord_convs` not in [0, `num_convs`].
     """
 
     def __init__(
@@ -57,17 +61,20 @@ class ConvTower(nn.Sequential):
         bias: bool | str = 'auto',
         dcn_cfg: dict | None = None,
         dcn_layers: str = 'all',
+        coord_convs: int = 0,
         offset_std: float = 0.0,
         init_std: float | None = 0.01,
     ) -> None:
         if dcn_layers not in DCN_PLACES:
             raise ValueError(f'dcn_layers is {dcn_layers!r}; it must be one of {DCN_PLACES}')
+        if not 0 <= coord_convs <= num_convs:
+            raise ValueError(f'coord_convs is {coord_convs}; the tower has {num_convs} layers')
         layers = []
         for i in range(num_convs):
             deformable = dcn_cfg is not None and (dcn_layers == 'all' or i == num_convs - 1)
             layers.append(
                 (DeformableConvModule if deformable else ConvModule)(
-                    in_channels if i == 0 else channels,
+                    (in_channels if i == 0 else channels) + 2 * (i < coord_convs),
                     channels,
                     kernel_size=3,
                     padding=1,
@@ -77,7 +84,13 @@ class ConvTower(nn.Sequential):
                 )
             )
         super().__init__(*layers)
-        self.offset_std, self.init_std = offset_std, init_std
+        self.coord_convs, self.offset_std, self.init_std = coord_convs, offset_std, init_std
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> (B, C, h, w)."""
+        for i, layer in enumerate(self):
+            x = layer(append_coordinates(x) if i < self.coord_convs else x)
+        return x
 
     def on_levels(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """The outputs (B, C, h, w) on every level of a pyramid."""

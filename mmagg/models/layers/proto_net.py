@@ -17,16 +17,19 @@ class ProtoNet(BaseModule):
     """Bases from one or more levels of a pyramid, at twice the size of the finest.
 
     Each level has a 3x3 block (convolution, normalisation, ReLU); coarser levels are upsampled and added to the finest.
-    Then follow `num_convs` blocks, bilinear upsampling by two, one more block and a 1x1 convolution.
+    Then follow `num_convs` blocks, bilinear upsampling by two, one more block and a 1x1 convolution. With one level,
+    `num_convs=2` and no normalisation it is YOLACT's protonet: three convolutions before the upsampling.
 
     Args:
         in_channels: channels of each level.
         levels: indices among the neck's levels, the finest first: of P3, P4, ..., (0, 1, 2) is the paper's Proto-FPN
             and (0,) its Proto-P3.
         channels: channels of every block.
-        num_convs: blocks before the upsampling: 3 in the released models, 2 in the real-time ones.
+        num_convs: blocks between the levels' own and the upsampling: 3 in the released models, 2 in the real-time ones
+            and in the paper's Proto-P3 and Proto-FPN.
         num_bases: K.
-        norm_cfg: normalisation; its convolutions have no bias.
+        norm_cfg: normalisation, whose convolutions have no bias; the release's is synchronised over GPUs. None: there
+            is none.
 
     Raises:
         ValueError: if there are no levels.
@@ -40,7 +43,7 @@ class ProtoNet(BaseModule):
         channels: int = 128,
         num_convs: int = 3,
         num_bases: int = 4,
-        norm_cfg: dict = dict(type='BN'),  # noqa: B006 (never changed)
+        norm_cfg: dict | None = dict(type='SyncBN'),  # noqa: B006 (never changed)
     ) -> None:
         if not levels:
             raise ValueError('levels is empty; ProtoNet needs at least one level to make bases from')

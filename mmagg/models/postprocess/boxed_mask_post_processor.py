@@ -126,12 +126,12 @@ class BoxedMaskPostProcessor:
     @torch.no_grad()
     @stage('pasting')
     def paste(
-        self, logits: Tensor, detections: DetectedBoxes, *, img_shape: tuple[int, int], out_size: tuple[int, int]
+        self, logits: Tensor | None, detections: DetectedBoxes, *, img_shape: tuple[int, int], out_size: tuple[int, int]
     ) -> InstanceData:
         """Instances of an image.
 
         Args:
-            logits: (M, r, r) masks in the frames of the boxes.
+            logits: (M, r, r) masks in the frames of the boxes; None: there are none, nor in the result.
             detections: the boxes.
             img_shape: (height, width) of the image in the network's input, without the padding.
             out_size: (H, W) of the original image, the masks' final size.
@@ -144,16 +144,21 @@ class BoxedMaskPostProcessor:
         factor = boxes.new_tensor([out_size[1] / img_shape[1], out_size[0] / img_shape[0]]).repeat(2)
         boxes = clipped(boxes * factor, out_size)
         kept = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().squeeze(1)
-        boxes, probs = boxes[kept], logits[kept].sigmoid()
+        boxes = boxes[kept]
+        found = InstanceData(bboxes=boxes, scores=scores[kept], labels=labels[kept], places=places[kept])
+        if logits is None:
+            return found
+        probs = logits[kept].sigmoid()
         options = dict(out_size=out_size, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
         if self.mask_format == 'bitmap':
-            masks = paste_masks(probs, boxes, **options)
+            found.masks = paste_masks(probs, boxes, **options)
         else:
             masks = [None] * len(boxes)
             for windows in pasted_windows(probs, boxes, **options):
                 for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
                     masks[i] = rle
-        return InstanceData(bboxes=boxes, scores=scores[kept], labels=labels[kept], masks=masks, places=places[kept])
+            found.masks = masks
+        return found
 
 
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:

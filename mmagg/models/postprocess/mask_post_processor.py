@@ -67,6 +67,9 @@ class MaskPostProcessor:
 
     Args:
         score_thr: threshold of a candidate's class score, in [0, 1); the head reads it when it collects candidates.
+        points_nms: collect only cells whose score is the largest of the 2 x 2 cells up to it; the head reads it. The
+            texts of SOLO and AggMask do not have this step, the releases and mmdet do. Without it neighbouring cells
+            come to NMS, and to voting, as well.
         mask_thr: threshold of a pixel's probability, exclusive, in (0, 1).
         nms_pre: most candidates that enter NMS.
         filter_thr: smallest score after NMS, in [0, 1].
@@ -85,6 +88,7 @@ class MaskPostProcessor:
         self,
         *,
         score_thr: float = 0.1,
+        points_nms: bool = True,
         mask_thr: float = 0.5,
         nms_pre: int = 500,
         filter_thr: float = 0.05,
@@ -105,7 +109,8 @@ class MaskPostProcessor:
         ):
             if not good:
                 raise ValueError(f'MaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
-        self.score_thr, self.mask_thr, self.nms_pre = score_thr, mask_thr, nms_pre
+        self.score_thr, self.points_nms = score_thr, points_nms
+        self.mask_thr, self.nms_pre = mask_thr, nms_pre
         self.filter_thr, self.max_per_img = filter_thr, max_per_img
         self.mask_format, self.byte_budget = mask_format, byte_budget
         self.nms = TASK_UTILS.build({'type': 'MatrixNMS'} if nms is None else nms)

@@ -54,11 +54,13 @@ class GridCellAssigner:
             kept within one cell of the centre's cell.
         conflicts: the targets of a cell that several objects claim. 'last': class and mask of the last one (the
             releases of SOLO and AggMask). 'duplicate': the class of the last one, but the masks of all (mmdet's
-            SOLOV2Head; the mask loss is still divided by the number of distinct cells).
-        min_area: objects with fewer mask pixels are ignored: 10 in the releases, 1 in mmdet.
-        rounding: the cell of a point on the border of two. 'floor': floor division, of centres of mass in float64 (the
-            releases); 'trunc': the quotient in float32, truncated (mmdet). At 1/4 of 40 cells, the former gives cell 9
-            and the latter cell 10.
+            SOLOV2Head; the mask loss is still divided by the number of distinct cells; SOLOv2's release divides by the
+            number of pairs).
+        min_area: objects with fewer mask pixels are ignored: 10 in AggMask's release and in the early SOLO that it
+            started from; 1, only empty ones, in SOLO's and SOLOv2's public heads and in mmdet.
+        rounding: the cell of a point on the border of two. 'floor': floor division, of centres of mass in float64
+            (AggMask and early SOLO); 'trunc': the quotient in float32, truncated (SOLO's public heads and mmdet). At
+            1/4 of 40 cells, the former gives cell 9 and the latter cell 10.
 
     Raises:
         ValueError: if the numbers of levels differ; unknown `conflicts` or `rounding`.
@@ -123,7 +125,7 @@ class GridCellAssigner:
         for grid, (low, high) in zip(self.grids, self.scale_ranges, strict=True):
 
             def cell(point: Tensor, grid: int = grid) -> Tensor:
-                # This order of operations has the cell borders of the release, or of mmdet, to the last bit.
+                # This order of operations has the cell borders of the releases, or of mmdet, to the last bit.
                 return torch.div(point / extent, 1 / grid, rounding_mode=self.rounding)
 
             own = cell(centre)

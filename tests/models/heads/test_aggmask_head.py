@@ -11,6 +11,16 @@ PARAMETERS = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANN
 
 
 @pytest.mark.parametrize('kind', AGGREGATED)
+def test_inputs_that_are_no_multiple_of_32(kind):
+    head, size = aggmask_head(kind), (101, 157)
+    losses = head.loss(pyramid(2, *size), batch_samples(['few', 'tiny'], *size))
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(x) for x in losses.values())
+    with torch.no_grad():
+        assert len(head.eval().predict(pyramid(1, *size), batch_samples(['few'], *size))) == 1
+
+
+@pytest.mark.parametrize('kind', AGGREGATED)
 def test_aggregation_is_a_small_net_over_the_neighbours_stack(kind):
     """Eq. 6, cell by cell: gather, append the context, run the cell's own net."""
     head, feats = aggmask_head(kind), pyramid(2, 64, 96)

@@ -107,3 +107,49 @@ def test_amp_trains(dtype) -> None:
     for name, value in exact.items():
         torch.testing.assert_close(losses[name].float(), value, rtol=0.05, atol=0.02)
     assert all(p.grad.isfinite().all() for p in head.parameters())
+
+
+@pytest.fixture
+def pair():
+    """A head with masks, and one of the same weights without."""
+    head, alone = boxed_head('no semantic'), boxed_head('no semantic', masks=None)
+    alone.boxes.load_state_dict(head.boxes.state_dict())
+    return head, alone
+
+
+def test_without_masks_nothing_of_them_is_there(pair) -> None:
+    _, alone = pair
+    assert all(name.startswith('boxes.') for name, _ in alone.named_parameters())
+    assert alone.coefficients is None
+    maps, features, shared = alone(pyramid(1, 96, 128))
+    assert len(maps.cls_logits) == 3
+    assert not features
+    assert shared is None
+
+
+@pytest.mark.parametrize('images', [['few', 'empty'], ['empty', 'empty'], ['tiny', 'crowded']])
+def test_without_masks_boxes_are_learnt_as_beside_them(pair, images) -> None:
+    head, alone = pair
+    samples = batch_samples(images, 96, 128)
+    whole = head.loss(pyramid(2, 96, 128), samples)
+    for sample in samples:
+        del sample.gt_instances.masks  # data without masks
+    losses = alone.loss(pyramid(2, 96, 128), samples)
+    assert set(whole) - set(losses) == {'loss_mask'}
+    for name, value in losses.items():
+        torch.testing.assert_close(value, whole[name], rtol=0, atol=0)
+    sum(losses.values()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in alone.parameters())
+
+
+@pytest.mark.parametrize('mask_format', ['bitmap', 'rle'])
+def test_without_masks_the_same_boxes_are_found(pair, mask_format) -> None:
+    feats, samples = pyramid(2, 96, 128), batch_samples(['few', 'few'], 96, 128, image_sizes=[(90, 120)] * 2)
+    for model in pair:
+        model.post_process.mask_format = mask_format
+    whole, found = (model.eval().predict(feats, samples) for model in pair)
+    for a, b in zip(whole, found, strict=True):
+        assert len(b.scores) > 5
+        assert set(a.keys()) - set(b.keys()) == {'masks'}
+        for name in b.keys():  # noqa: SIM118 (InstanceData is no dict)
+            assert torch.equal(a[name], b[name]), name

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from grid_heads import GRIDS, KINDS, batch_samples, mmagg_head, pair, pyramid
+from grid_heads import GRIDS, KINDS, TEST_CFG, batch_samples, mmagg_head, pair, pyramid
 from mmdet.registry import MODELS
 
 from mmagg.convert.key_maps import mmdet_to_mmagg
@@ -11,6 +11,7 @@ from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.solo import SOLOMasks
 from mmagg.models.targets import downsample_masks
 from mmagg.ops import rle_to_masks
+from mmagg.ops.grid_align import ALIGNMENTS
 
 BATCHES = {
     'mixed': ['few', 'empty', 'crowded'],
@@ -77,7 +78,7 @@ def with_test_cfg(head, kind, **test_cfg):
 
 
 @pytest.mark.parametrize('kind', KINDS)
-@pytest.mark.parametrize('size', [(32, 32), (64, 96), (128, 160)])
+@pytest.mark.parametrize('size', [(32, 32), (64, 96), (128, 160), (101, 157)])
 @pytest.mark.parametrize('batch', [['empty'], ['tiny'], ['empty', 'few']])
 def test_small_and_empty_inputs_train_and_predict(kind, size, batch):
     head = mmagg_head(kind)
@@ -267,7 +268,49 @@ def test_bfloat16_autocast_trains_and_predicts(kind):
     assert results[0].scores.dtype == torch.float32
 
 
+@pytest.mark.parametrize('align', ALIGNMENTS)
+def test_the_class_tower_sees_the_aligned_level(align):
+    head, feats = mmagg_head('solo', class_align=align), pyramid(2, 64, 96)
+    logits, _ = head(feats)
+    for level, grid, got in zip(head.resize(feats), GRIDS, logits, strict=True):
+        torch.testing.assert_close(got, head.conv_cls(head.class_tower(ALIGNMENTS[align](level, grid))))
+    samples = batch_samples(['few', 'empty'], 64, 96)
+    assert all(torch.isfinite(x) for x in head.loss(feats, samples).values())
+    assert len(head.eval().predict(feats, samples)) == 2
+
+
+def test_without_points_nms_all_sure_cells_are_candidates():
+    """SOLO, Sec. 2.4: every cell above the threshold goes to mask NMS."""
+    _, ours = pair('solo', sharp=True)
+    feats, samples = pyramid(1, 64, 96), batch_samples(['few'], 64, 96)
+    with torch.no_grad():
+        scores = torch.cat([x.sigmoid().flatten(2)[0].t() for x in ours(feats)[0]])
+        found = {}
+        for points_nms in (True, False):
+            head = with_test_cfg(ours, 'solo', points_nms=points_nms, nms=dict(type='MaskNMS', iou_thr=0.5)).eval()
+            (result,) = head.predict(feats, samples)
+            assert len(result.scores) > 2
+            found[points_nms] = candidates(head, feats, samples)
+    torch.testing.assert_close(found[False], scores[scores > TEST_CFG['score_thr']])
+    assert 0 < len(found[True]) < 0.8 * len(found[False])
+    assert set(found[True].tolist()) < set(found[False].tolist())
+
+
+def candidates(head, feats, samples):
+    """The class scores of the candidates that a head hands to its post-processor."""
+    scores = []
+    original = head.post_process.suppress
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            head.post_process, 'suppress', lambda *x, **given: scores.append(given['scores']) or original(*x, **given)
+        )
+        head.predict(feats, samples)
+    return scores[0]
+
+
 def test_wrong_settings_are_refused_at_construction():
+    with pytest.raises(ValueError, match="class_align is 'pool'"):
+        mmagg_head('solo', class_align='pool')
     with pytest.raises(ValueError, match='one entry per level'):
         mmagg_head('solo', grids=(10, 8))
     with pytest.raises(ValueError, match='conflicts'):

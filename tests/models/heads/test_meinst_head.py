@@ -136,6 +136,17 @@ def test_configs_are_as_large_as_the_authors_models(root, name, number) -> None:
     assert sum(p.numel() for p in model.parameters()) + codec == number
 
 
+def test_without_masks_it_is_fcos(root) -> None:
+    """As large as mmdet's FCOS, whose towers have no biases before their GroupNorm; masks are the rest of MEInst."""
+    with torch.device('meta'):
+        theirs = MODELS.build(load_config('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py').model)
+    ours, whole = built(root, 'fcos_r50_fpn_1x_coco'), built(root, 'meinst-none_r50_fpn_1x_coco')
+    sizes = [sum(p.numel() for p in model.parameters()) for model in (theirs, ours, whole)]
+    biases = 2 * 4 * 256
+    masks = sum(p.numel() for p in whole.mask_head.coefficients.parameters())
+    assert sizes == [sizes[1] - biases, sizes[1], sizes[1] + masks]
+
+
 def test_towers_start_as_the_authors(root) -> None:
     tower = load_config(root / 'configs/_base_/models/meinst_r50_fpn.py').model.mask_head.coefficients.tower
     net = ConvTower(in_channels=256, channels=256, **tower)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.models.dense_heads.yolact_head import YOLACTProtonet
 from mmdet.registry import MODELS
 from torch import nn
 
@@ -104,6 +105,29 @@ def test_is_the_network_of_the_paper_at_odd_sizes(levels, num_convs):
     assert bases.shape == (2, 3, 2 * height, 2 * width)
     torch.testing.assert_close(bases, plainly(net, feats))
     torch.testing.assert_close(bases[1:], net([x[1:] for x in feats]))
+
+
+def test_proto_p3_is_yolacts():
+    theirs = YOLACTProtonet(num_classes=3, in_channels=6, proto_channels=(5, 5, 5, None, 5, 4), include_last_relu=False)
+    ours = ProtoNet(in_channels=6, levels=(0,), channels=5, num_convs=2, norm_cfg=None)
+    ours.init_weights()
+    pairs = zip(ours.parameters(), theirs.protonet.parameters(), strict=True)
+    for our, their in pairs:
+        their.data.copy_(our)
+    x = torch.randn(2, 6, 7, 9)
+    torch.testing.assert_close(ours([x]), theirs.protonet(x))
+
+
+def test_normalisation_is_synchronised_as_in_the_release():
+    net = ProtoNet(in_channels=6, channels=4)
+    assert all(isinstance(layer.bn, nn.SyncBatchNorm) for layer in (*net.refine, *net.tower))
+    plain = ProtoNet(in_channels=6, channels=4, norm_cfg=dict(type='BN'))
+    plain.load_state_dict(net.state_dict())
+    feats = [torch.randn(2, 6, s, s) for s in (8, 4, 2)]
+    assert torch.equal(net.train()(feats), plain.train()(feats)), 'in one process'
+    assert torch.equal(net.eval()(feats), plain.eval()(feats))
+    semantic = SemanticHead(num_classes=3, in_channels=6)
+    assert not [x for x in semantic.modules() if isinstance(x, nn.SyncBatchNorm)]
 
 
 def test_initial_weights():

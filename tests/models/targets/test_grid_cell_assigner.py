@@ -8,7 +8,9 @@ import pytest
 import torch
 from golden_aggmask import read_case
 from mmdet.registry import TASK_UTILS
+from mmdet.structures.mask import BitmapMasks
 
+from mmagg.demo.shapes import draw_scene, scene_generator
 from mmagg.models.targets import GridCellAssigner, GridTargets, downsample_masks
 from mmagg.models.targets.grid_cell_assigner import mass
 
@@ -96,6 +98,24 @@ def test_rounding_at_the_border_of_two_cells() -> None:
         only = GridCellAssigner(grids=(40,), scale_ranges=((0, 9),), rounding=rounding, min_area=1, centre_scale=0.0)
         found[rounding] = [divmod(cell, 40) for cell in only.assign(boxes, masks, (400, 400)).cells.tolist()]
     assert found == {'floor': [(9, 9)], 'trunc': [(10, 10)]}
+
+
+@pytest.mark.parametrize('step, table', [(1, (4730, 0, 0)), (4, (3348, 6, 36)), (8, (3290, 539, 167))])
+def test_what_the_settings_of_the_authors_change(step: int, table: tuple[int, int, int]) -> None:
+    """The table of SOLO's README: positive cells of SOLO, and how many differ by AggMask's area, by its rounding.
+
+    The first 100 scenes of `make_shapes.py --size 128`, of which every `step`-th pixel is taken.
+    """
+    settings = [(1, 'trunc'), (10, 'trunc'), (1, 'floor')]
+    assigners = [GridCellAssigner(min_area=area, rounding=rounding) for area, rounding in settings]
+    counts = torch.zeros(3, dtype=torch.long)
+    for index in range(100):
+        masks = draw_scene(scene_generator(0, 'val', index), 128).masks[:, ::step, ::step]
+        masks = BitmapMasks(masks[masks.any((1, 2))].astype(np.uint8), *masks.shape[1:])
+        boxes, pixels = masks.get_bboxes('hbox').tensor, masks.to_tensor(torch.uint8, 'cpu')
+        solo, area, rounding = (x.assign(boxes, pixels, pixels.shape[1:]).gt_of_cell for x in assigners)
+        counts += torch.stack([(solo >= 0).sum(), (solo != area).sum(), (solo != rounding).sum()])
+    assert counts.tolist() == pytest.approx(table, rel=0.05, abs=2)  # other versions of OpenCV draw other pixels
 
 
 def test_a_sample_keeps_pairs_in_their_order() -> None:

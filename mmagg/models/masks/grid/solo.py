@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
-from mmagg.ops import append_coordinates
 
 
 class SOLOMasks(LocalMasks):
@@ -47,7 +46,8 @@ class SOLOMaskBranch(BaseModule):
         strides: stride of each level's features; that of its masks is half of it.
         channels: channels of the tower.
         num_convs: layers of the tower.
-        coordinates: concatenate pixel coordinates to the tower's input (SOLO, Table 3 compares).
+        coordinates: number of the tower's first layers that pixel coordinates are concatenated to the input of, so
+            True is the first alone and False none (SOLO, Table 3, compares 0 to 3).
         norm_cfg: normalisation of the tower.
         init_std: standard deviation of the tower's initial weights, see `ConvTower`.
         map_init_std: the same for the last convolutions, whose biases then give a probability of 0.01 (the release);
@@ -63,7 +63,7 @@ class SOLOMaskBranch(BaseModule):
         strides: Sequence[int],
         channels: int = 256,
         num_convs: int = 7,
-        coordinates: bool = True,
+        coordinates: int = 1,
         norm_cfg: dict | None = dict(type='GN', num_groups=32),  # noqa: B006
         init_std: float | None = 0.01,
         map_init_std: float | None = 0.01,
@@ -71,12 +71,12 @@ class SOLOMaskBranch(BaseModule):
         super().__init__()
         self.map_init_std = map_init_std
         self.grids, self.strides = tuple(grids), tuple(strides)
-        self.coordinates = coordinates
         self.tower = ConvTower(
-            in_channels=in_channels + 2 * coordinates,
+            in_channels=in_channels,
             channels=channels,
             num_convs=num_convs,
             norm_cfg=norm_cfg,
+            coord_convs=int(coordinates),
             init_std=init_std,
         )
         self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
@@ -90,7 +90,7 @@ class SOLOMaskBranch(BaseModule):
     def features(self, level: Tensor) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', h, w) tower output."""
         # Contiguous also in a channels_last model, for the matrix product of `project`.
-        return self.tower(append_coordinates(level) if self.coordinates else level).contiguous()
+        return self.tower(level).contiguous()
 
     def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
         """Lazy masks of every level.

@@ -42,7 +42,8 @@ class MaskFeatures(BaseModule):
     """The mask feature branch, from P2 to P5 at stride 4 (SOLOv2, Fig. 3).
 
     Every level is convolved and doubled in size until it is as large as P2, then all are summed; pixel coordinates are
-    concatenated to the last level.
+    concatenated to the last level. Where the input's size is no multiple of 32, a doubled level may have a row or a
+    column more than the next finer one has: that is cut off, so that what remains stays in its place.
 
     Args:
         in_channels: channels of the pyramid.
@@ -90,8 +91,9 @@ class MaskFeatures(BaseModule):
         total = self.branches[0][0](feats[0])
         for i, branch in enumerate(self.branches[1:], start=1):
             x = append_coordinates(feats[i]) if i == len(self.branches) - 1 else feats[i]
-            for conv in branch:
+            for conv, finer in zip(branch, reversed(feats[:i]), strict=True):
                 x = F.interpolate(conv(x), scale_factor=2, mode='bilinear', align_corners=False)
+                x = x[..., : finer.shape[-2], : finer.shape[-1]]
             total = total + x
         # Contiguous also in a channels_last model, for the matrix product of `project`.
         return self.conv_pred(total).contiguous()

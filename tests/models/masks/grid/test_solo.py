@@ -29,12 +29,18 @@ def levels(batch: int = 2) -> list[torch.Tensor]:
     return [torch.randn(batch, 3, *size).double() for size in SIZES]
 
 
-@pytest.mark.parametrize('coordinates', [True, False])
-def test_cells_are_the_rows_of_the_whole_convolution(coordinates: bool) -> None:
+def naive_tower(net: SOLOMaskBranch, x: torch.Tensor, coordinates: int) -> torch.Tensor:
+    for i, layer in enumerate(net.tower):
+        x = layer(append_coordinates(x) if i < coordinates else x)
+    return x
+
+
+@pytest.mark.parametrize('coordinates', [True, False, 2])
+def test_cells_are_the_rows_of_the_whole_convolution(coordinates: int) -> None:
     net, feats = branch(coordinates=coordinates), levels()
     for level, masks in enumerate(net([], feats)):
         x, grid = feats[level], GRIDS[level]
-        large = F.interpolate(net.tower(append_coordinates(x) if coordinates else x), scale_factor=2, mode='bilinear')
+        large = F.interpolate(naive_tower(net, x, coordinates), scale_factor=2, mode='bilinear')
         dense = F.conv2d(large, net.convs[level].weight, net.convs[level].bias)  # (B, S², 2h, 2w)
         assert dense.shape[1:] == (grid**2, *masks.size)
         assert masks.stride == STRIDES[level] // 2
@@ -76,3 +82,12 @@ def test_masks_start_at_a_probability_of_one_percent_unless_told_otherwise(std: 
     else:
         assert conv.weight.std().item() == pytest.approx(std, rel=0.05)
         torch.testing.assert_close(conv.bias.sigmoid(), torch.full((400,), 0.01))
+
+
+def test_coordinates_change_the_layers_that_see_them_alone() -> None:
+    """SOLO, Table 3: none, one or two CoordConvs."""
+    inputs = [[layer.conv.in_channels for layer in branch(coordinates=n).tower] for n in (0, 1, 2)]
+    assert inputs == [[3, 4], [5, 4], [5, 6]]
+    assert branch(coordinates=1).state_dict().keys() == branch().state_dict().keys()
+    with pytest.raises(ValueError, match='coord_convs is 3; the tower has 2 layers'):
+        branch(coordinates=3)

@@ -1,5 +1,6 @@
 """SOLOv2's masks against convolutions with all predicted kernels, and its mask features written out."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -73,6 +74,31 @@ def test_mask_features_are_sums_of_doubled_levels(norm: bool) -> None:
     last = net.conv_pred
     want = F.group_norm(F.conv2d(total, last.conv.weight), 2, last.gn.weight, last.gn.bias).relu()
     torch.testing.assert_close(net(feats), want)
+
+
+@pytest.mark.parametrize('sizes', [((17, 25), (9, 13), (5, 7), (3, 4)), ((13, 16), (7, 8), (4, 4), (2, 2))])
+def test_inputs_that_are_no_multiple_of_32(sizes: tuple) -> None:
+    """Each level stays where it is: as if doubled all the way, and cut off at P2's border."""
+    net = branch(norm_cfg=None)  # GroupNorm and padding would see the border
+    with torch.no_grad():
+        for i, convs in enumerate(net.mask_features.branches):
+            for conv in convs:
+                middle = conv.conv.weight[:, :, 1:2, 1:2].clone()
+                conv.conv.weight.zero_()[:, :, 1:2, 1:2] = middle
+            assert len(convs) == max(1, i)
+    feats = [torch.randn(2, 3, *size).double() for size in sizes]
+    features = net.mask_features(feats)
+    assert features.shape == (2, 6, *sizes[0])
+    total = net.mask_features.branches[0][0](feats[0])
+    for i, x in enumerate(feats[1:], start=1):
+        x = append_coordinates(x) if i == 3 else x
+        for conv in net.mask_features.branches[i]:
+            x = F.interpolate(conv(x), scale_factor=2, mode='bilinear')
+        total = total + x[..., : sizes[0][0], : sizes[0][1]]
+    inner = np.s_[..., : sizes[0][0] - 7, : sizes[0][1] - 7]  # a cut changes what is interpolated beside it
+    torch.testing.assert_close(features[inner], net.mask_features.conv_pred(total)[inner])
+    (masks, *_) = net(feats, feats[1:])
+    assert masks.at(0, torch.tensor([1, 2])).shape == (2, *sizes[0])
 
 
 def test_the_tower_runs_when_a_level_is_first_asked() -> None:

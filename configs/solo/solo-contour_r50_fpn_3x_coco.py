@@ -1,0 +1,10 @@
+"""Instance contours instead of masks (SOLO, Sec. 1); what is measured are the boxes around them."""
+
+_base_ = './solo_r50_fpn_3x_coco.py'
+
+train_pipeline = _base_.train_pipeline
+train_pipeline.insert(-1, dict(type='InstanceContours'))
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+
+val_evaluator = dict(metric=['bbox'])
+test_evaluator = val_evaluator

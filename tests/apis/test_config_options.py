@@ -1,0 +1,87 @@
+"""Options for what is None in a config."""
+
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+
+from mmagg.apis.config import load_config
+from mmagg.apis.config_options import check_options, merge_options
+from mmagg.io.errors import InputError
+
+SEMANTIC = dict(type='SemanticHead', num_classes=80, in_channels=256)
+KEY = 'model.mask_head.semantic'
+SPELLINGS = {
+    'a dict': {KEY: SEMANTIC},
+    'a dict instead': {KEY: dict(_delete_=True, **SEMANTIC)},
+    'dotted keys': {f'{KEY}.{name}': value for name, value in SEMANTIC.items()},
+    'dotted keys instead': {f'{KEY}._delete_': True} | {f'{KEY}.{name}': value for name, value in SEMANTIC.items()},
+    'a dict and a key': {KEY: dict(type='SemanticHead', num_classes=80), f'{KEY}.in_channels': 256},
+    'a dict above it': {'model.mask_head': dict(semantic=SEMANTIC)},
+    'from the top': {'model': dict(mask_head=dict(semantic=SEMANTIC))},
+}
+
+
+@pytest.fixture(scope='module')
+def cfg(root) -> Config:
+    return load_config(root / 'configs/blendmask/blendmask_r50_fpn_deeplab-p3p5_1x_coco.py')
+
+
+@pytest.mark.parametrize('options', SPELLINGS.values(), ids=SPELLINGS)
+def test_what_is_none_becomes_a_dict(cfg: Config, options: dict) -> None:
+    before, given = cfg.to_dict(), repr(options)
+    for changes in ((), [lambda cfg: None]):  # with changes, the options are merged twice
+        changed = load_config(cfg, options, changes=changes)
+        assert changed.model.mask_head.semantic == SEMANTIC
+        assert changed.model.mask_head.masks == cfg.model.mask_head.masks
+        MODELS.build(changed.model.mask_head.semantic)
+    assert cfg.to_dict() == before
+    assert repr(options) == given
+
+
+def test_within_lists_and_several_levels_below() -> None:
+    cfg = Config(dict(steps=[dict(a=None), dict(b=[dict(c=None)])], top=None))
+    merge_options(cfg, {'steps.0.a': dict(x=1), 'steps.1.b.0.c.d.e': 2, 'top.x': dict(y=dict(z=3))})
+    assert cfg.to_dict() == dict(
+        steps=[dict(a=dict(x=1)), dict(b=[dict(c=dict(d=dict(e=2)))])], top=dict(x=dict(y=dict(z=3)))
+    )
+    merge_options(cfg, {'steps.0.a': None, 'top': {}})
+    assert cfg.steps[0].a is None
+    merge_options(cfg, {'steps.0.a': {}})
+    assert cfg.steps[0].a == {}
+
+
+def test_delete_at_the_top(cfg: Config) -> None:
+    options = {'optim_wrapper': dict(_delete_=True, type='OptimWrapper', optimizer=dict(type='SGD', lr=1))}
+    changed = load_config(cfg, options, changes=[lambda cfg: None])
+    assert changed.optim_wrapper == dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=1))
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (
+            {KEY: dict(SEMANTIC, num_clases=80)},
+            rf'{KEY}\.num_clases: .*SemanticHead takes no such argument; did you mean',
+        ),
+        ({f'{KEY}.type': 'SemanticHead', f'{KEY}.num_clases': 80}, 'did you mean num_classes'),
+        ({'model.backbone': dict(type='ResNet', depht=18)}, r'model\.backbone\.depht: .* did you mean depth'),
+        ({'model.backbone.depth': dict(a=1)}, 'depth'),
+        ({'train_dataloader.dataset.pipeline.2': dict(scal=1)}, r'pipeline\.2\.scal: '),
+        ({'model': dict(mask_hed=dict(a=1))}, 'did you mean mask_head'),
+    ],
+)
+def test_misspelt_keys_of_dicts_are_refused(cfg: Config, options: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_options(cfg, options)
+
+
+def test_what_a_builder_reads_is_allowed(cfg: Config) -> None:
+    check_options(cfg, {'model.backbone.conv_cfg': dict(type='Conv2d'), f'{KEY}.type': 'SemanticHead'})
+    check_options(cfg, {f'{KEY}.type': 'SemanticHead', f'{KEY}.norm_cfg': dict(type='BN', requires_grad=False)})
+    check_options(cfg, {'optim_wrapper.clip_grad': dict(max_norm=35, norm_type=2)})
+
+
+def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
+    options = {f'{KEY}.type': 'SemanticHead', 'model.backbone.depth': 18, 'model.backbone': None, KEY: None}
+    changed = load_config(cfg, options)
+    assert changed.model.backbone is changed.model.mask_head.semantic is None
