@@ -229,4 +229,4 @@ def test_other_heads_and_masks_are_refused(case: Case, tiny_config: Path, tmp_pa
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/show_bases.py', tmp_path / 'missing.png', 'missing.py')
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith('missing.png: No such file or directory')
+    assert done.stderr.splitlines()[-1] == 'error: config missing.py: no such file'

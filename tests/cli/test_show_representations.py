@@ -229,4 +229,4 @@ def _without_levels(seen: tool.Seen) -> tool.Seen:
 def test_the_script_starts_from_anywhere(run, tmp_path: Path) -> None:
     done = run('analysis/show_representations.py', 'missing.py', 'missing.pth', tmp_path / 'missing.png')
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith('missing.png: No such file or directory')
+    assert done.stderr.splitlines()[-1] == 'error: config missing.py: no such file'
