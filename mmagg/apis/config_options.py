@@ -60,7 +60,9 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
 
 
 def merge_options(cfg: Config, options: dict) -> None:
-    """Merge options into a config in place: as mmengine does, but what is None may become a dict.
+    """Merge options into a config in place, one after the other: as mmengine does, but what is None may become a dict.
+
+    mmengine merges them together first, where a dict drops what an option before it has set inside.
 
     Args:
         cfg: the config.
@@ -71,10 +73,11 @@ def merge_options(cfg: Config, options: dict) -> None:
         KeyError: a place behind the end of a list.
     """
     for key, value in options.items():
+        nested = value
         for name in reversed(key.split('.')):
-            value = {name: value}
-        _open(cfg, value)
-    cfg.merge_from_dict(deepcopy(options))  # which takes `_delete_` out of them
+            nested = {name: nested}
+        _open(cfg, nested)
+        cfg.merge_from_dict({key: deepcopy(value)})  # which takes `_delete_` out of it
 
 
 def _open(part: Any, option: dict) -> None:

@@ -85,3 +85,20 @@ def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
     options = {f'{KEY}.type': 'SemanticHead', 'model.backbone.depth': 18, 'model.backbone': None, KEY: None}
     changed = load_config(cfg, options)
     assert changed.model.backbone is changed.model.mask_head.semantic is None
+
+
+@pytest.mark.parametrize(
+    'options, wanted',
+    [
+        ({'top.a': 1, 'top': dict(b=2)}, dict(top=dict(a=1, b=2), steps=[dict(a=1)])),
+        ({'top': dict(b=2), 'top.a': 1}, dict(top=dict(a=1, b=2), steps=[dict(a=1)])),
+        ({'top': dict(b=2, a=1), 'top.a': 3}, dict(top=dict(b=2, a=3), steps=[dict(a=1)])),
+        ({'steps.0.a': 2, 'steps.0': dict(b=3)}, dict(top=None, steps=[dict(a=2, b=3)])),
+        ({'steps.0.a': None, 'steps.0.a.b': 3}, dict(top=None, steps=[dict(a=dict(b=3))])),
+        ({'top.a': 1, 'top': dict(_delete_=True, b=2)}, dict(top=dict(b=2), steps=[dict(a=1)])),
+    ],
+)
+def test_options_are_merged_one_after_the_other(options: dict, wanted: dict) -> None:
+    cfg = Config(dict(top=None, steps=[dict(a=1)]))
+    merge_options(cfg, options)
+    assert cfg.to_dict() == wanted
