@@ -48,10 +48,11 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
     for key, value in options.items():
         refuse_helper(key, old)
         _refuse_single_value(key, value, old)
-    try:
-        merge_options(merged, options)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(f'--cfg-options: {_brief(error)}') from error
+    for key, value in options.items():
+        try:
+            merge_options(merged, {key: value})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f'--cfg-options {key}: {_brief(error)}') from error
     new = merged.to_dict()
     for key, value in options.items():
         for names in _places(key.split('.'), value):
