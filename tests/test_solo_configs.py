@@ -69,9 +69,13 @@ def test_table_1_and_6_take_72_epochs(name: str) -> None:
     assert ('dcn' in cfg.model.backbone) == ('dcn' in name)
 
 
-def test_contours_are_made_once_the_image_has_its_size() -> None:
-    cfg = Config.fromfile(ROOT / 'solo' / 'solo-contour_r50_fpn_3x_coco.py')
-    names = [step.type for step in cfg.train_dataloader.dataset.pipeline]
-    assert names[-3:] == ['RandomFlip', 'InstanceContours', 'PackDetInputs']
-    assert 'InstanceContours' not in [step.type for step in cfg.test_dataloader.dataset.pipeline]
+@pytest.mark.parametrize('name', ['solo/solo-contour_r50_fpn_3x_coco.py', 'demo/solo-contour_tiny_shapes.py'])
+def test_contours_are_made_once_the_image_has_its_size(name: str) -> None:
+    cfg = Config.fromfile(ROOT / name)
+    train, val, test = (
+        [step.type for step in cfg[f'{stage}_dataloader'].dataset.pipeline] for stage in ('train', 'val', 'test')
+    )
+    assert train[-3:] == ['RandomFlip', 'InstanceContours', 'PackDetInputs']
+    assert val[-2:] == ['InstanceContours', 'PackDetInputs'], 'validation losses are of contours, too'
+    assert [*val[:-2], val[-1]] == test
     assert cfg.val_evaluator.metric == cfg.test_evaluator.metric == ['bbox']

@@ -1,4 +1,4 @@
-"""BlendMask-RT (BlendMask, Table 9): P3 to P5, 512 pixels, no frozen stages, 360k iterations (300k, 340k)."""
+"""The release's BlendMask-RT: P3 to P5, 512 pixels, no frozen stages, 360k iterations (300k, 340k)."""
 
 _base_ = './blendmask-550_r50_fpn_3x_coco.py'
 

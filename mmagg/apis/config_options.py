@@ -48,10 +48,11 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
     for key, value in options.items():
         refuse_helper(key, old)
         _refuse_single_value(key, value, old)
-    try:
-        merge_options(merged, options)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise InputError(f'--cfg-options: {_brief(error)}') from error
+    for key, value in options.items():
+        try:
+            merge_options(merged, {key: value})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise InputError(f'--cfg-options {key}: {_brief(error)}') from error
     new = merged.to_dict()
     for key, value in options.items():
         for names in _places(key.split('.'), value):
@@ -60,7 +61,9 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
 
 
 def merge_options(cfg: Config, options: dict) -> None:
-    """Merge options into a config in place: as mmengine does, but what is None may become a dict.
+    """Merge options into a config in place, one after the other: as mmengine does, but what is None may become a dict.
+
+    mmengine merges them together first, where a dict drops what an option before it has set inside.
 
     Args:
         cfg: the config.
@@ -71,10 +74,11 @@ def merge_options(cfg: Config, options: dict) -> None:
         KeyError: a place behind the end of a list.
     """
     for key, value in options.items():
+        nested = value
         for name in reversed(key.split('.')):
-            value = {name: value}
-        _open(cfg, value)
-    cfg.merge_from_dict(deepcopy(options))  # which takes `_delete_` out of them
+            nested = {name: nested}
+        _open(cfg, nested)
+        cfg.merge_from_dict({key: deepcopy(value)})  # which takes `_delete_` out of it
 
 
 def _open(part: Any, option: dict) -> None:

@@ -73,12 +73,12 @@ def plot(summaries: Sequence[Summary], path: Path) -> None:
 def _point(axes: Axes, summary: Summary) -> None:
     box, mask = (summary[kind]['AP'] for kind in ('bbox', 'segm'))
     shown = ([], []) if box is None or mask is None else ([100 * box], [100 * mask])
-    axes.plot(*shown, 'o', label=_name(summary))
+    axes.plot(*shown, 'o', label=f' {_name(summary)}')  # a legend leaves out what begins with an underscore
 
 
 def _name(summary: Summary) -> str:
     """The file of the boxes, in a form that matplotlib takes for text."""
-    return Path(summary['boxes_from']).stem.replace('$', r'\$')
+    return Path(summary['boxes_from']).stem.encode('utf-8', 'backslashreplace').decode().replace('$', r'\$')
 
 
 def _per_image(summary: Summary) -> float:

@@ -65,7 +65,8 @@ def test_delete_at_the_top(cfg: Config) -> None:
         ),
         ({f'{KEY}.type': 'SemanticHead', f'{KEY}.num_clases': 80}, 'did you mean num_classes'),
         ({'model.backbone': dict(type='ResNet', depht=18)}, r'model\.backbone\.depht: .* did you mean depth'),
-        ({'model.backbone.depth': dict(a=1)}, 'depth'),
+        ({'model.backbone.depth': dict(a=1)}, r'^--cfg-options model\.backbone\.depth: '),
+        ({'model.backbone.depth': 18, 'val_evaluator.metric': dict(a=1)}, r'^--cfg-options val_evaluator\.metric: '),
         ({'train_dataloader.dataset.pipeline.2': dict(scal=1)}, r'pipeline\.2\.scal: '),
         ({'model': dict(mask_hed=dict(a=1))}, 'did you mean mask_head'),
     ],
@@ -85,3 +86,20 @@ def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
     options = {f'{KEY}.type': 'SemanticHead', 'model.backbone.depth': 18, 'model.backbone': None, KEY: None}
     changed = load_config(cfg, options)
     assert changed.model.backbone is changed.model.mask_head.semantic is None
+
+
+@pytest.mark.parametrize(
+    'options, wanted',
+    [
+        ({'top.a': 1, 'top': dict(b=2)}, dict(top=dict(a=1, b=2), steps=[dict(a=1)])),
+        ({'top': dict(b=2), 'top.a': 1}, dict(top=dict(a=1, b=2), steps=[dict(a=1)])),
+        ({'top': dict(b=2, a=1), 'top.a': 3}, dict(top=dict(b=2, a=3), steps=[dict(a=1)])),
+        ({'steps.0.a': 2, 'steps.0': dict(b=3)}, dict(top=None, steps=[dict(a=2, b=3)])),
+        ({'steps.0.a': None, 'steps.0.a.b': 3}, dict(top=None, steps=[dict(a=dict(b=3))])),
+        ({'top.a': 1, 'top': dict(_delete_=True, b=2)}, dict(top=dict(b=2), steps=[dict(a=1)])),
+    ],
+)
+def test_options_are_merged_one_after_the_other(options: dict, wanted: dict) -> None:
+    cfg = Config(dict(top=None, steps=[dict(a=1)]))
+    merge_options(cfg, options)
+    assert cfg.to_dict() == wanted

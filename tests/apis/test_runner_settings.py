@@ -13,6 +13,8 @@ HOOKS = 'default_hooks'
     'option, line',
     [
         ('log_level=XX', "log_level='XX', where one of CRITICAL, "),
+        ('load_from.a=1', "load_from={'a': 1}, where the file of a checkpoint is wanted"),
+        ('load_from=7', 'load_from=7, where the file of a checkpoint is wanted'),
         (f'{HOOKS}.logger.interval=0', f'{HOOKS}.logger: ValueError: interval must be greater than 0'),
         (f'{HOOKS}.logger.interval=often', f"{HOOKS}.logger.interval='often': a whole number is wanted"),
         (f'{HOOKS}.checkpoint.interval=1.5', f'{HOOKS}.checkpoint.interval=1.5: a whole number is wanted'),

@@ -47,6 +47,15 @@ def test_what_is_not_known_is_a_dash_and_no_point(tmp_path: Path) -> None:
     assert 'boxes per image' in text
 
 
+def test_any_name_of_a_file_is_in_the_legend(tmp_path: Path) -> None:
+    some = summaries()
+    some[0]['boxes_from'], some[1]['boxes_from'] = '_ours.json', 'caf\udce9.json'  # of Latin-1
+    plot(some, tmp_path / 'chart.svg')
+    text = (tmp_path / 'chart.svg').read_text()
+    for name in ('_ours', r'caf\udce9'):
+        assert text.count(name) >= 2, 'as a point and as a bar'
+
+
 @pytest.mark.parametrize(
     'change',
     [{'images': 0}, {'boxes': 'many'}, {'boxes_from': None}, {'bbox': {}}, {'segm': dict.fromkeys(AP_NAMES, 2)}],
