@@ -85,3 +85,18 @@ def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
     options = {f'{KEY}.type': 'SemanticHead', 'model.backbone.depth': 18, 'model.backbone': None, KEY: None}
     changed = load_config(cfg, options)
     assert changed.model.backbone is changed.model.mask_head.semantic is None
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'model.test_cfg.nms': dict(type='MaskNMS', iou_thr=0.5)}, {'model.test_cfg.nms.type': 'MaskNMS'}],
+    ids=['a dict', 'dotted keys'],
+)
+def test_another_type_does_not_keep_arguments_of_the_last(root, options: dict) -> None:
+    solo = load_config(root / 'configs/solo/solo_r50_fpn_3x_coco.py')
+    message = r'model.test_cfg.nms: MaskNMS takes no `kernel`, which .* of MatrixNMS; .*_delete_=True, type=.MaskNMS.'
+    with pytest.raises(InputError, match=message):
+        check_options(solo, options)
+    nms = load_config(solo, {'model.test_cfg.nms': dict(_delete_=True, type='MaskNMS', iou_thr=0.5)}).model.test_cfg.nms
+    assert nms == dict(type='MaskNMS', iou_thr=0.5)
+    check_options(solo, {'model.mask_head.loss_mask.type': 'DiceLoss', 'model.backbone.type': 'ResNeXt'})
