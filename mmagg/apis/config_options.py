@@ -55,8 +55,9 @@ def check_options(cfg: Config, options: dict, reads: Collection[str] = READ_KEYS
             raise InputError(f'--cfg-options {key}: {_brief(error)}') from error
     new = merged.to_dict()
     for key, value in options.items():
-        for names in _places(key.split('.'), value):
+        for names in option_places(key.split('.'), value):
             _check_key(names, old, new)
+            _refuse_rest_of_another(names, old, new)
         _refuse_unread(key, {*reads, 'custom_imports', 'default_scope'})
 
 
@@ -94,13 +95,13 @@ def _open(part: Any, option: dict) -> None:
             _open(part[name], below)
 
 
-def _places(names: list[str], value: Any) -> Iterator[list[str]]:
-    """The names on the way to each value that an option sets: several if it is a dict."""
+def option_places(names: list[str], value: Any) -> Iterator[list[str]]:
+    """The names on the way to each value that an option sets, below those of its key: several if it is a dict."""
     if not isinstance(value, dict) or not value:
         yield names
         return
     for name, below in value.items():
-        yield from _places([*names, name], below)
+        yield from option_places([*names, name], below)
 
 
 def _refuse_unread(key: str, reads: Collection[str]) -> None:
@@ -159,6 +160,21 @@ def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> Non
     taken = f' and {readers} takes no such argument' if known else ''
     meant = f'; did you mean {" or ".join(near)}?' if near else ''
     raise InputError(f'--cfg-options {key}: {place} has no `{part}`{taken}{meant}')
+
+
+def _refuse_rest_of_another(names: list[str], old: object, new: object) -> None:
+    """Refuse a new type of a dict that keeps what only the class before took."""
+    *above, name = names
+    before, now = _value_at(old, '.'.join(above)), _value_at(new, '.'.join(above))
+    if name != 'type' or not isinstance(before, dict) or not isinstance(now, dict) or before.get(name) == now.get(name):
+        return
+    known = _arguments_of(now.get('type'))
+    if known is not None and (rest := sorted({*now} & {*before} - known - BUILDER_KEYS)):
+        where = '.'.join(above)
+        raise InputError(
+            f'--cfg-options {where}: {now["type"]} takes no `{rest[0]}`, which `{where}` has of {before["type"]}; '
+            f'"{where}=dict(_delete_=True, type=\'{now["type"]}\', ...)" leaves it out'
+        )
 
 
 def _arguments_of(type_name: object) -> set[str] | None:

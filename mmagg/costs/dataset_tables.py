@@ -20,6 +20,7 @@ from mmagg.io.errors import InputError
 from mmagg.models.masks import PCAMaskCodec
 
 CURVE = (20, 40, 60, 80, DIMS)
+COUNTED = ('aggmask', 'meinst', 'solo')  # papers with figures of a data set
 
 
 def dataset_sections(
@@ -122,8 +123,9 @@ def statistics(ann: Path) -> str:
     """SOLO's statistics of pairs of objects (Sec. 1), and its positive cells per object (Sec. 2.3)."""
     found = object_statistics(ann)
     rows = [
-        (row, Path(found.config).name, published, scale * (getattr(found, what) or 0), digits, unit)
+        (row, Path(found.config).name, published, scale * getattr(found, what), digits, unit)
         for row, what, published, scale, digits, unit in SOLO_STATISTICS
+        if getattr(found, what) is not None  # a share of no pairs
     ]
     return '\n\n'.join(
         (

@@ -17,6 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config
+from mmagg.apis.config_options import option_places
 from mmagg.costs.flops import Cost, Costs, count_costs, parameters
 from mmagg.costs.levels import HEAD, level_costs
 from mmagg.datasets.coco_folder import annotation_file
@@ -67,7 +68,7 @@ def count_flops(
             or no head with levels.
     """
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
-    path = _annotations(ann, coco, shape)
+    path = _annotations(ann, coco, shape, cfg_options or {})
     read = load_config(config, cfg_options, reads={'model', *(() if path is None else ('test_dataloader',))})
     cfg, model = read.model, _build(read.model)
     if by_level and (convention != 'paper' or not isinstance(getattr(model, HEAD, None), GridMaskHead | BoxedMaskHead)):
@@ -113,7 +114,7 @@ def padded_shapes(cfg: Config, path: str | Path) -> Counter[tuple[int, int]]:
     return Counter(padded[size][1] for size in sizes)
 
 
-def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[int, int]) -> Path | None:
+def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[int, int], options: dict) -> Path | None:
     """The file whose images' sizes are averaged over; None for one shape."""
     if ann is None and coco is None:
         return None
@@ -121,6 +122,10 @@ def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[i
         raise InputError('--ann and --coco: give one of them')
     if tuple(shape) != SHAPE:
         raise InputError('--shape: with --ann or --coco, the sizes are those of its images; leave out one of them')
+    for names in (names for key, value in options.items() for names in option_places(key.split('.'), value)):
+        if names[0] == 'test_dataloader' and 'pipeline' not in names:
+            what = 'of it the pipeline alone is read, the images are those of --ann or --coco'
+            raise InputError(f'--cfg-options {".".join(names)}: {what}')
     path = Path(ann) if ann is not None else annotation_file(coco, 'val')
     require_file(path, '--ann' if coco is None else '--coco')
     return path

@@ -11,7 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config, shipped_config
-from mmagg.costs.dataset_tables import dataset_sections
+from mmagg.costs.dataset_tables import COUNTED, dataset_sections
 from mmagg.costs.flops import Cost, count_costs, parameters
 from mmagg.costs.published import PAPERS, TABLES, Count, Figure, Table
 from mmagg.costs.published import RECONSTRUCTION_DIMS as DIMS
@@ -42,11 +42,13 @@ def paper_tables(
         a table in Markdown for each table of a paper, with what is counted.
 
     Raises:
-        InputError: `codec` is given without `ann`, or one of them cannot be used.
+        InputError: `codec` is given without `ann`, one of them cannot be used, or nothing in `only` is counted on data.
     """
     dictionary = _codec(codec, ann, only)
     if ann is not None:
         require_file(Path(ann), '--ann')
+        if not {*only} & {*COUNTED}:
+            raise InputError(f'--ann: on a data set are counted {", ".join(COUNTED)}, which --only leaves out')
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     tables = [table for table in TABLES if table.paper in only]
     counts = dict.fromkeys(

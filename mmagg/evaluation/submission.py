@@ -3,9 +3,11 @@
 import json
 import re
 from pathlib import Path
+from reprlib import repr as shortened
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from mmagg.datasets.coco_file import check_keys, read_records
+from mmagg.datasets.coco_defects import box_defect, is_finite, mask_defect
+from mmagg.datasets.coco_file import Entry, check_keys, mask_lengths, read_records, refuse
 from mmagg.evaluation.results import PARTS, records_of
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
@@ -37,7 +39,7 @@ def pack_results(results: str | Path, out: str | Path, *, iou_type: str = 'segm'
         the number of records.
 
     Raises:
-        InputError: the name is not the server's, the file cannot be read, or records lack what is asked for.
+        InputError: the name is not the server's, the file cannot be read, or a record is not as the server reads it.
     """
     out = Path(out)
     check_name(out)
@@ -45,9 +47,28 @@ def pack_results(results: str | Path, out: str | Path, *, iou_type: str = 'segm'
         records = read_records(results)
     except OSError as error:
         raise InputError(f'{results}: {error.strerror}') from error
-    check_keys(results, 'detection', records, 'image_id', 'category_id', 'score', PARTS[iou_type])
+    _check_records(results, records, PARTS[iou_type])
     inside = ZipInfo(f'{out.stem}.json')  # of a fixed date: the same results are the same archive
     inside.compress_type = ZIP_DEFLATED
     with written_whole(out) as temporary, ZipFile(temporary, 'w') as archive:
         archive.writestr(inside, json.dumps(records_of(records, iou_type)))
     return len(records)
+
+
+def _check_records(path: str | Path, records: list[Entry], part: str) -> None:
+    """Refuse what the server would: ids, scores, boxes and masks that are none."""
+    check_keys(path, 'detection', records, 'image_id', 'category_id', 'score', part)
+    lengths = mask_lengths(record.get('segmentation') for record in records)
+    for place, (record, length) in enumerate(zip(records, lengths, strict=True)):
+        where, value = f'{path}: detection {place}', record[part]
+        for key in ('image_id', 'category_id'):
+            if type(record[key]) is not int:
+                raise InputError(f'{where}: its {key} is {shortened(record[key])}, not a whole number')
+        if not is_finite(record['score']):
+            raise InputError(f'{where}: its score is {shortened(record["score"])}, not a finite number')
+        if part == 'bbox':
+            refuse(path, 'detection', place, [box_defect(value)])
+            continue
+        if not isinstance(value, dict) or not isinstance(value.get('counts'), str):
+            raise InputError(f'{where}: its mask is {shortened(value)}, not a compressed run-length code')
+        refuse(path, 'detection', place, [mask_defect(value, length, None, None)])

@@ -3,6 +3,7 @@
 Shape shorthand: N objects of all images, G of one image, Q grid cells of all levels, (H, W) an image.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +122,14 @@ def object_statistics(
         ratio: of sqrt(w * h) of the annotated boxes, by which SOLO chooses levels.
 
     Raises:
-        InputError: the file or the config cannot be used, or there are no objects.
+        InputError: the file, the config, the distance or the ratio cannot be used, or there are no objects.
     """
     if centre not in CENTRES:
         raise InputError(f'--centre {centre}: choose {" or ".join(CENTRES)}')
+    if not 0 <= distance < math.inf:
+        raise InputError(f'--distance {distance:g}: pixels from 0 on are wanted')
+    if not 1 <= ratio < math.inf:
+        raise InputError(f'--ratio {ratio:g}: of the larger size to the smaller, from 1 on')
     name = str(config or shipped_config(CONFIG))
     cfg = load_config(name)
     head = cfg.model.get('mask_head') or {}

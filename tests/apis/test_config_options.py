@@ -103,3 +103,18 @@ def test_options_are_merged_one_after_the_other(options: dict, wanted: dict) -> 
     cfg = Config(dict(top=None, steps=[dict(a=1)]))
     merge_options(cfg, options)
     assert cfg.to_dict() == wanted
+
+
+@pytest.mark.parametrize(
+    'options',
+    [{'model.test_cfg.nms': dict(type='MaskNMS', iou_thr=0.5)}, {'model.test_cfg.nms.type': 'MaskNMS'}],
+    ids=['a dict', 'dotted keys'],
+)
+def test_another_type_does_not_keep_arguments_of_the_last(root, options: dict) -> None:
+    solo = load_config(root / 'configs/solo/solo_r50_fpn_3x_coco.py')
+    message = r'model.test_cfg.nms: MaskNMS takes no `kernel`, which .* of MatrixNMS; .*_delete_=True, type=.MaskNMS.'
+    with pytest.raises(InputError, match=message):
+        check_options(solo, options)
+    nms = load_config(solo, {'model.test_cfg.nms': dict(_delete_=True, type='MaskNMS', iou_thr=0.5)}).model.test_cfg.nms
+    assert nms == dict(type='MaskNMS', iou_thr=0.5)
+    check_options(solo, {'model.mask_head.loss_mask.type': 'DiceLoss', 'model.backbone.type': 'ResNeXt'})

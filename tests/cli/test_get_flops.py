@@ -225,6 +225,20 @@ def test_one_config_of_mmdet_that_needs_values(tmp_path, capsys) -> None:
         (['configs/meinst/fcos_r50_fpn_1x_coco.py', '--candidates', '9'], '--candidates: only .* heads with masks'),
         (['{ours}', *SMALL, '--candidates', '9', '--convention', 'paper'], '--candidates: only the modern convention'),
         (['mmdet::solo/solo_r50_fpn_1x_coco.py', '--candidates', '9'], "--candidates: only .* mmagg's own heads"),
+        (
+            [
+                '{ours}',
+                '--coco',
+                '{folder}',
+                '--cfg-options',
+                'test_dataloader.dataset.ann_file=annotations/other.json',
+            ],
+            'test_dataloader.dataset.ann_file: .* the images are those of --ann or --coco',
+        ),
+        (
+            ['{ours}', '--ann', '{missing}', '--cfg-options', 'test_dataloader=dict(dataset=dict(data_root=here))'],
+            'test_dataloader.dataset.data_root: .* the images are those of --ann or --coco',
+        ),
         (['{ours}', '--cfg-options', 'model.neck.out_channels=-8'], 'model.neck.out_channels=-8, where whole numbers'),
         (
             ['{ours}', '--cfg-options', 'model.backbone.depth=19'],

@@ -1,5 +1,6 @@
 """tools/analysis/paper_tables.py as a user calls it."""
 
+import json
 import re
 import socket
 from dataclasses import replace
@@ -128,11 +129,25 @@ def test_what_is_counted_on_a_data_set(annotations, capsys, monkeypatch) -> None
     assert any(row.startswith('error at ') for row in found)
 
 
+def test_a_share_of_no_pairs_has_no_row(annotations, tmp_path: Path, capsys) -> None:
+    content = json.loads(annotations.read_text())
+    alone = tmp_path / 'alone.json'
+    alone.write_text(json.dumps({**content, 'annotations': content['annotations'][:1]}))
+    assert run(command, ['--only', 'solo', '--ann', str(alone)]) == 0
+    out = capsys.readouterr().out
+    assert 'positive cells per object' in out
+    assert 'pairs with' not in out
+
+
 @pytest.mark.parametrize(
     'argv, message',
     [
         (['--out', '{folder}'], 'is a folder; name a file'),
         (['--ann', '{missing}'], 'missing.json: no such file'),
+        (
+            ['--ann', '{ann}', '--only', 'a2fpn', 'blendmask'],
+            '--ann: .* aggmask, meinst, solo, which --only leaves out',
+        ),
         (['--codec', '{codec}'], '--codec: give the annotation file, too'),
         (['--codec', '{codec}', '--ann', '{ann}', '--only', 'solo'], 'which --only leaves out'),
         (['--codec', '{codec}', '--ann', '{missing}'], 'missing.json: no such file'),

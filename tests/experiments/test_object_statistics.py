@@ -135,3 +135,11 @@ def test_what_cannot_be_counted(shapes_folder: Path, tmp_path: Path) -> None:
         object_statistics(ann)
     with pytest.raises(InputError, match="no GridCellAssigner; name one of SOLO's family"):
         object_statistics(ann, config='mmdet::solo/solo_r50_fpn_1x_coco.py')
+    for limit, message in (
+        (dict(distance=-3), '--distance -3: pixels from 0 on'),
+        (dict(distance=float('nan')), '--distance nan: '),
+        (dict(ratio=0), '--ratio 0: of the larger size to the smaller, from 1 on'),
+        (dict(ratio=float('inf')), '--ratio inf: '),
+    ):
+        with pytest.raises(InputError, match=message):
+            object_statistics(ann, **limit)
