@@ -118,7 +118,7 @@ def test_paths_exist(page):
 
 @pages
 def test_configs_of_mmdet_exist(page):
-    for config in sorted(set(re.findall(r'mmdet::[\w./-]+\.py', page.read_text()))):
+    for config in sorted(set(re.findall(r'(?:mmdet|mmagg)::[\w./-]+\.py', page.read_text()))):
         get_config(config)  # raises
 
 

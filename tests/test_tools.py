@@ -90,4 +90,4 @@ def test_help_names_what_the_functions_know() -> None:
         assert f'--launcher {{none,{",".join(VARIABLES)}}}' in help_of(name)
     assert f'mirror image at {", ".join(map(str, FACTORS))} times' in help_of('test')
     assert f'Classes: {", ".join(CLASSES)}.' in help_of('make-shapes')
-    assert f'configs/{CONFIG}' in help_of('make-demo')
+    assert f'mmagg::{CONFIG}' in help_of('make-demo')

@@ -15,13 +15,16 @@ from mmengine.registry import init_default_scope
 from mmengine.utils import import_modules_from_strings
 from mmengine.visualization import Visualizer
 
+from mmagg import config as file_of_shipped
 from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.config_options import check_options, merge_options
 from mmagg.apis.config_values import check_model_numbers, check_types
 from mmagg.apis.helper_variables import READ_KEYS
+from mmagg.engine.config_names import announce
 from mmagg.io.errors import FULL, InputError, one_line
 from mmagg.io.run_folder import checkpoints
 
+announce()  # whoever reads configs through this room may name them `mmagg::…`
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
 
 
@@ -35,7 +38,8 @@ def load_config(
     """Read a config file and merge ``cfg_options`` into it.
 
     Args:
-        config: a file, or ``mmdet::solo/solo_r50_fpn_1x_coco.py`` for one that mmdet ships; a loaded config is copied.
+        config: a file, or ``mmagg::solo/solo_r50_fpn_1x_coco.py`` for one that mmagg brings, ``mmdet::…`` for one of
+            mmdet's; a loaded config is copied.
         cfg_options: dotted keys and their values, as mmengine's ``DictAction`` gives them.
         changes: what the caller changes in the config, in place; the options win over it.
         reads: the top-level keys that the caller reads; options for others are refused.
@@ -71,7 +75,7 @@ def _read(name: str) -> Config:
     if '::' in name:
         try:
             return get_config(name)
-        except UnboundLocalError as error:
+        except (FileNotFoundError, UnboundLocalError) as error:
             raise InputError(f'config {name}: {_said_by(error)}') from error
     if not Path(name).is_file():
         raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
@@ -127,16 +131,26 @@ def base_files(config: str | Path | Config) -> list[Path]:
     return [path for path in named if path.is_file() and not (cfg.filename and path.samefile(cfg.filename))]
 
 
-def shipped_config(name: str) -> Path:
-    """The file of one of this project's configs, by its path below ``configs``, in the clone that the package lies in.
+def config_file(config: str | Path) -> Path:
+    """The file of a config that may be called ``mmagg::<path>`` or ``mmdet::<path>``.
 
     Raises:
-        InputError: there is no such file; an installed package has no configs.
+        InputError: there is no config of this name; a file is not looked at.
     """
-    path = Path(__file__).resolve().parents[2] / 'configs' / name
-    if not path.is_file():
-        raise InputError(f'configs/{name}: not at {path}; name another config, or call this from a clone of mmagg')
-    return path
+    name = str(config)
+    return Path(_read(name).filename).resolve() if '::' in name else Path(config)
+
+
+def shipped_config(name: str) -> Path:
+    """The file of one of this project's configs, by its path below ``configs``.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    try:
+        return Path(file_of_shipped(name))
+    except FileNotFoundError as error:
+        raise InputError(str(error)) from error
 
 
 def name_run(cfg: Config) -> None:

@@ -34,7 +34,7 @@ def load_model(
     mmdet's ``init_detector`` skips weights that do not fit and assumes COCO's class names where it finds none.
 
     Args:
-        config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
         checkpoint: a .pth file or a URL.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.

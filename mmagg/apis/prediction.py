@@ -65,7 +65,7 @@ def predict_folder(
 
     Args:
         images: an image, or a folder that is searched for images.
-        config: a config file, or ``mmdet::<path>`` for one of mmdet.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``.
         checkpoint: a .pth file or a URL.
         out_dir: a folder for the results. Below that of the images it must be of an earlier run, or have no images.
         score_thr: less certain instances are left out; from 0 to 1.

@@ -25,7 +25,7 @@ class Segmenter:
         picture = segmenter.draw('street.jpg', found, score_thr=0.5)
 
     Args:
-        config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config.
         checkpoint: a .pth file or a URL; all of its weights must fit.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.

@@ -77,7 +77,7 @@ def test(
     Predictions are written before they are scored, and metrics before the report: no failure loses what was there.
 
     Args:
-        config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
         checkpoint: a .pth file or a URL.
         coco: a folder in COCO format to test on instead of what the config names.
         work_dir: default: the config's, else ``work_dirs/<config name>``.

@@ -69,7 +69,7 @@ def train(
     the work dir stays as it was. One training at a time uses it.
 
     Args:
-        config: a config file, ``mmdet::<path>`` for one of mmdet, or a loaded config, which stays as it is.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
         coco: a folder in COCO format to train on instead of what the config names.
         work_dir: the folder for results; default: the config's, else ``work_dirs/<config name>``.
         resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one. The schedules

@@ -64,7 +64,7 @@ class OptionsAction(argparse.Action):
             ) from error
 
 
-def add_model(parser: argparse.ArgumentParser, config: str = 'config file, or mmdet::<path> for one of mmdet') -> None:
+def add_model(parser: argparse.ArgumentParser, config: str = 'config file, or mmagg::<path> or mmdet::<path>') -> None:
     """The config file, with the help text ``config``, and the checkpoint."""
     parser.add_argument('config', help=config)
     parser.add_argument('checkpoint', help='.pth file')

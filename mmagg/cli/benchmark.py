@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/benchmark.py configs/solo/solo_r50_fpn_1x_coco.py '
         '--vs mmdet::solo/solo_r50_fpn_1x_coco.py --train',
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
+    parser.add_argument('config', help='config file, or mmagg::<path> or mmdet::<path>')
     parser.add_argument('--vs', metavar='CONFIG2', help='compare with this config; ratios are CONFIG / CONFIG2')
     add_shape(parser, (800, 1216), 'size of the images, multiples of 32')
     parser.add_argument(

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         'masks, boxes and labels, and hatched what is ignored. Writes sheets, and each picture in its own size.',
         epilog='example: python tools/browse_dataset.py configs/solo/solo_r50_fpn_3x_coco.py --coco mine --repeat 3',
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
+    parser.add_argument('config', help='config file, or mmagg::<path> or mmdet::<path>')
     add_coco(parser, 'run the pipeline')
     parser.add_argument('--split', choices=('train', 'val', 'test'), default='train', help='default: %(default)s')
     parser.add_argument(

@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/compare_learning.py configs/demo/solo_tiny_shapes.py '
         'configs/demo/aggmask_tiny_shapes.py --coco shapes --seeds 0 1 2 --jobs 2',
     )
-    parser.add_argument('configs', nargs='+', type=Path, metavar='CONFIG')
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files, or mmagg::<path>')
     parser.add_argument('--coco', type=Path, required=True, metavar='DIR', help='data, a COCO-format folder')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare_learning'), metavar='DIR')

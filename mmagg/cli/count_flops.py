@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
         '--convention paper',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
+    parser.add_argument('config', help='config file, or mmagg::<path> or mmdet::<path>')
     add_shape(parser, (800, 1216), 'size of the padded image; a multiple of 32 is safe')
     parser.add_argument(
         '--ann',

@@ -9,6 +9,7 @@ modules are imported in `run`, so that help is quick, and a missing package a li
 import difflib
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -129,7 +130,8 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
 
     def call() -> int | None:
         parser = command.parser()
-        parser.prog = prog or parser.prog
+        if prog:
+            parser.prog, parser.epilog = prog, parser.epilog and as_commands(parser.epilog)
         parser.add_argument('--traceback', action='store_true', help='show where an error came from')
         args = parser.parse_args(argv)
         del args.traceback  # what is left are the keyword arguments of what a command calls
@@ -139,6 +141,16 @@ def run(command: ModuleType, argv: Sequence[str] | None = None, *, prog: str | N
     if launch := sys.modules.get('mmagg.apis.launch'):
         launch.leave(code)
     return code
+
+
+def as_commands(text: str) -> str:
+    """The examples of a help text, which name the scripts and configs of a clone, as they are typed without one."""
+
+    def command(script: re.Match) -> str:
+        name = script[1].replace('_', '-')
+        return f'mmagg {SCRIPTS.get(name, name)}'
+
+    return re.sub(r'python tools/(?:\w+/)*(\w+)\.py', command, text).replace('configs/', 'mmagg::')
 
 
 def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:

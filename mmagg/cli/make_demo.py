@@ -15,13 +15,12 @@ def parser() -> argparse.ArgumentParser:
         'says that it is done (--overwrite repeats it). Other arguments, or a changed config, replace the demo '
         'in OUT; shapes and trained models that they do not change are kept.',
     )
-    parser.add_argument('--config', type=Path, help='default: configs/demo/aggmask_tiny_shapes.py')
+    parser.add_argument('--config', help='default: mmagg::demo/aggmask_tiny_shapes.py')
     parser.add_argument(
         '--compare',
-        type=Path,
         metavar='CONFIG',
         help='also train this config on the same scenes with the same budget and show its AP beside; takes as long '
-        'again; e.g. configs/demo/solo_tiny_shapes.py',
+        'again; e.g. mmagg::demo/solo_tiny_shapes.py',
     )
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), metavar='OUT', help='default: %(default)s')
     for name, least, default, metavar, text in (

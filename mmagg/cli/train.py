@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
         'A loss that is not finite ends the training with the names of the images and exit code 3 (1 from torchrun).',
         epilog='example: python tools/train.py configs/solo/solo_r50_fpn_1x_coco.py --coco data/mine',
     )
-    parser.add_argument('config', help='config file, or mmdet::<path> for one of mmdet')
+    parser.add_argument('config', help='config file, or mmagg::<path> or mmdet::<path>')
     add_coco(parser, 'train')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(

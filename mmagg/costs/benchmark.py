@@ -55,7 +55,7 @@ def benchmark(
     """Median time of each stage and peak memory of a model, or of two in turns, with the same weights where they fit.
 
     Args:
-        config: config file, or ``mmdet::<path>`` for one of mmdet.
+        config: config file, ``mmagg::<path>`` or ``mmdet::<path>``.
         vs: another one to compare with.
         shape: (H, W) of the images, multiples of 32.
         candidates: in inference, candidates of heads of the SOLO family (None: `CANDIDATES`), or boxes that are found

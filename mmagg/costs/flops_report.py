@@ -47,7 +47,7 @@ def count_flops(
     """Count a config's detector, on PyTorch's meta device if its operations allow that; see `count_costs`.
 
     Args:
-        config: config file, or ``mmdet::<path>`` for one of mmdet.
+        config: config file, ``mmagg::<path>`` or ``mmdet::<path>``.
         shape: (H, W) of the padded image; a multiple of 32 is safe.
         ann: an annotation file in COCO format: the mean over its images, each resized by the config's test pipeline and
             padded alone; counted once for each size that results.

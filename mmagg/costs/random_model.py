@@ -27,7 +27,7 @@ def random_model(config: str, cfg_options: dict | None) -> nn.Module:
     """Build a detector and initialise its weights; the same ones every time, and nothing is downloaded.
 
     Args:
-        config: config file, or ``mmdet::<path>``.
+        config: config file, ``mmagg::<path>`` or ``mmdet::<path>``.
         cfg_options: changes to it, dotted keys.
 
     Raises:

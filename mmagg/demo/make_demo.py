@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmagg.apis.config import base_files, shipped_config
+from mmagg.apis.config import base_files, config_file, shipped_config
 from mmagg.apis.inference import load_model
 from mmagg.demo.journal import COMPARED, Journal
 from mmagg.demo.report import report
@@ -57,7 +57,7 @@ def make_demo(
 
     Args:
         out: the demo's folder.
-        config: the config to train, default: a tiny AggMask.
+        config: the config to train, a file or ``mmagg::<path>``, default: a tiny AggMask.
         compare: a config to train on the same scenes and compare with.
         images: scenes to train on.
         val_images: held-out scenes.
@@ -69,13 +69,14 @@ def make_demo(
     Raises:
         InputError: a config or an argument cannot be used, or ``out`` holds something else.
     """
-    out, config = Path(out), shipped_config(CONFIG) if config is None else Path(config)
+    out, config = Path(out), shipped_config(CONFIG) if config is None else config_file(config)
+    compare = config_file(compare) if compare else None
     read = [path for own in filter(None, (config, compare)) for path in (own, *base_files(own))]
     keep_apart({'--out': out}, read)
     ours = Trial(config, cfg_options or {}, out / 'shapes', out, seed)
     trials = {'': ours}
     if compare:
-        trials[COMPARED] = replace(ours, config=Path(compare), folder=out / 'compare')
+        trials[COMPARED] = replace(ours, config=compare, folder=out / 'compare')
     size = image_size(ours.cfg) if size is None else size
     data = {'images': images, 'val_images': val_images, 'size': size, 'seed': seed}
     check_numbers(**data)

@@ -11,12 +11,11 @@ from mmagg.apis.hardware import hardware, usable_device
 from mmagg.demo.journal import DATA, Journal
 from mmagg.demo.shapes import CLASSES
 from mmagg.demo.steps import Trial
-from mmagg.io.errors import InputError
 from mmagg.io.tables import NONE, percent
 
 COLUMNS = {'AP': '', 'AP50': '_50', 'AP75': '_75', 'small': '_s', 'medium': '_m', 'large': '_l'}
 NAMES = {'box': 'bbox', 'mask': 'segm'}
-TOOLS = Path(__file__).resolve().parents[2] / 'tools'  # of a clone
+SHIPPED = Path(__file__).resolve().parents[1] / '.mim'  # with the package; in a clone, links
 FULL_CONFIG = 'aggmask/aggmask-solo_r50_fpn_3x_coco.py'
 
 
@@ -60,7 +59,7 @@ def report(ours: Trial, other: Trial | None, journal: Journal, *, unshown: str |
     resumed = ' Training was interrupted and went on from a checkpoint.' if journal.resumed else ''
     nothing = '' if metrics else ' It found nothing in any of them.'
     config, checkpoint, trained = map(command_path, (ours.config, ours.checkpoint, ours.trained_config))
-    out, full = command_path(ours.folder), command_path(_full_config())
+    out, full = command_path(ours.folder), command_path(shipped_config(FULL_CONFIG))
     return f"""# Demo: instance segmentation of generated shapes
 
 `{config}` was trained from scratch on {images} generated scenes
@@ -126,16 +125,9 @@ def command_path(path: Path) -> str:
 
 def _command(name: str) -> str:
     """The call of a command: by the script of a clone, or by the package."""
-    script, python = TOOLS / f'{name}.py', command_path(Path(sys.executable))
-    return f'{python} {command_path(script)}' if script.is_file() else f'{python} -m mmagg {name}'
-
-
-def _full_config() -> Path:
-    """A config of full size; without the shipped configs, its place in a clone."""
-    try:
-        return shipped_config(FULL_CONFIG)
-    except InputError:
-        return Path('configs') / FULL_CONFIG
+    script, python = (SHIPPED / 'tools' / f'{name}.py').resolve(), command_path(Path(sys.executable))
+    installed = script.is_relative_to(SHIPPED)
+    return f'{python} -m mmagg {name}' if installed else f'{python} {command_path(script)}'
 
 
 def _comparison(ours: Trial, other: Trial, seconds: Mapping[str, float]) -> str:

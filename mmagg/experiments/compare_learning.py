@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from mmagg.apis.config import base_files
+from mmagg.apis.config import base_files, config_file
 from mmagg.apis.data import data_files
 from mmagg.datasets.coco_defects import is_finite
 from mmagg.io.errors import InputError
@@ -48,7 +48,7 @@ def compare_learning(
     Runs that are finished already are not repeated; one that was interrupted goes on.
 
     Args:
-        configs: config files with names of their own.
+        configs: config files, or ``mmagg::<path>``, with names of their own.
         coco: the data, a folder in COCO format.
         seeds: of the trainings.
         work_dir: gets a folder ``<config name>/seed-<seed>`` for each run.
@@ -62,7 +62,7 @@ def compare_learning(
         InputError: a config is missing, two have the same name, a seed is given twice, ``work_dir`` holds runs of other
             data, options or contents of a config, a file of a finished run is damaged, or a run failed.
     """
-    configs, work_dir = [Path(path) for path in configs], Path(work_dir)
+    configs, work_dir = [config_file(path) for path in configs], Path(work_dir)
     missing = [str(path) for path in configs if not path.is_file()]
     if missing:
         raise InputError(f'no such config: {", ".join(missing)}')

@@ -2,10 +2,13 @@
 
 import argparse
 import errno
+import re
 import types
+from pathlib import Path
 
 import pytest
 
+import mmagg
 from mmagg import __version__
 from mmagg.cli.main import COMMANDS, main, run
 from mmagg.io.errors import InputError, one_line
@@ -109,3 +112,16 @@ def test_the_rank_is_named(tool, capsys, monkeypatch) -> None:
     monkeypatch.setenv('WORLD_SIZE', '2')
     run(tool(InputError('wrong')), [])
     assert capsys.readouterr().err == 'error: [rank 1] wrong\n'
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_the_example_of_the_help_is_typed_without_a_clone(name: str, capsys, monkeypatch) -> None:
+    monkeypatch.setenv('COLUMNS', '999')  # names are not wrapped
+    with pytest.raises(SystemExit):
+        main([name, '--help'])
+    _, _, example = ' '.join(capsys.readouterr().out.split()).partition('example: ')
+    assert not re.search('python |tools/|configs/', example)
+    for command in example.split(' && ') if example else ():
+        assert command.split()[0] == 'mmagg'
+        assert command.split()[1] in COMMANDS
+    assert all(Path(mmagg.config(path)).is_file() for path in re.findall(r'mmagg::(\S+)', example))
