@@ -56,11 +56,11 @@ setup: $(READY)
 WITH_TORCH := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CFLAGS='-O2 -g0 -DNDEBUG -fwrapv' \
   $(VENV)/bin/python -m pip install --quiet --no-build-isolation
 
-$(VENV)/ready: requirements.txt setup.cfg
+$(VENV)/ready: requirements.txt constraints.txt setup.cfg
 	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("mmagg needs Python 3.10 or newer; pass SYSTEM_PYTHON=" if sys.version_info < (3, 10) else 0)'
 	$(SYSTEM_PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
+	$(VENV)/bin/python -m pip install --quiet -c constraints.txt setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
 	@echo 'Installing the stack; mmcv compiles its operators the first time, which takes some minutes ...'
 	$(WITH_TORCH) -r requirements.txt
 	$(VENV)/bin/python -c 'import torch, mmcv._ext' 2>/dev/null || $(WITH_TORCH) --no-deps --no-cache-dir --force-reinstall \

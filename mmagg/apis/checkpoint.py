@@ -51,6 +51,16 @@ def load_from_local(filename: str, map_location: Any = 'cpu') -> Any:
         return _read(file, filename, map_location)
 
 
+def load_trusted(filename: str, map_location: Any = 'cpu') -> Any:
+    """Read a local checkpoint and run the code that it holds (mmengine's loader interface).
+
+    mmengine's own loader, up to 0.10.7, leaves it to PyTorch, which refuses code since 2.6.
+    """
+    path = Path(filename).expanduser()
+    require_file(path, 'checkpoint')
+    return torch.load(path, map_location=map_location, weights_only=False)
+
+
 def load_from_storage(filename: str, map_location: Any = 'cpu') -> Any:
     """Read a checkpoint of an object store, which mmengine's loader lets run code, as a local one."""
     try:
@@ -95,7 +105,7 @@ def secure_loading(*, trust: bool = False) -> None:
     """Read checkpoints, pickles and YAML in this process as data only, or trust them, from now on until the next call.
 
     Args:
-        trust: load as mmengine does, which runs a file's code where it cannot be read otherwise.
+        trust: load with the code that a file holds.
 
     Raises:
         InputError: the environment forbids to trust.
@@ -111,7 +121,7 @@ def secure_loading(*, trust: bool = False) -> None:
     _forced_here = not trust and (_forced_here or not forced)
     mmengine = mmengine_checkpoint
     for schemes, ours, theirs in (
-        ('', load_from_local, mmengine.load_from_local),
+        ('', load_from_local, load_trusted),
         (SCHEMES, load_from_web, load_from_web),  # reads by the one above
         (STORAGES, load_from_storage, mmengine.load_from_ceph),
         ('pavi://', load_from_pavi, mmengine.load_from_pavi),

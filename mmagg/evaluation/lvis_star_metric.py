@@ -17,10 +17,12 @@ from mmengine.logging import print_log
 from mmagg.datasets.coco_file import Id, in_order
 from mmagg.datasets.cocofied_lvis import COCO_IDS, LISTS, read_cocofied
 from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
+from mmagg.evaluation.lvis_reference import reference_precision, require_lvis
 from mmagg.io.errors import InputError
 from mmagg.ops.rle import instance_boxes, masks_to_rle
 
 KINDS = ('bbox', 'segm')
+EVALUATORS = ('faster-coco-eval', 'lvis')
 IOUS = np.linspace(0.5, 0.95, 10)
 # Name and the IoU thresholds it is the mean over; 75 is LVIS's, the others are the columns of the paper's table.
 AT = {'AP*': range(10), **{f'AP*{iou}': [(iou - 50) // 5] for iou in (50, 60, 70, 75, 80, 90)}}
@@ -58,12 +60,15 @@ class LVISStarMetric(BaseMetric):
             `tools/test.py --coco DIR` sets that of all evaluators to COCO's file.
         metric: `'bbox'`, `'segm'` or both.
         max_dets: detections of an image that count, those with the highest scores, of all categories together.
+        evaluator: `'faster-coco-eval'`, or `'lvis'`, LVIS's own package (`pip install 'mmagg[lvis]'`): the reference,
+            with the same scores, and slower.
         collect_device: `'cpu'` or `'gpu'`: memory in which processes exchange their results.
         prefix: instead of `lvis`.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: `metric` or `max_dets` is wrong, or the file is not LVIS with COCO's category ids.
+        ValueError: `metric`, `max_dets` or `evaluator` is wrong, `lvis` is not installed, or the file is not LVIS with
+            COCO's category ids.
     """
 
     default_prefix = 'lvis'
@@ -74,6 +79,7 @@ class LVISStarMetric(BaseMetric):
         lvis_file: str | Path,
         metric: str | Sequence[str] = KINDS,
         max_dets: int = 300,
+        evaluator: str = 'faster-coco-eval',
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -83,7 +89,11 @@ class LVISStarMetric(BaseMetric):
             raise ValueError(f'metric={metric!r}: name one or both of {", ".join(KINDS)}')
         if max_dets < 1:
             raise ValueError(f'max_dets={max_dets}: at least one detection must count')
-        self.lvis_file, self.max_dets = lvis_file, max_dets
+        if evaluator not in EVALUATORS:
+            raise ValueError(f'evaluator={evaluator!r}: name one of {", ".join(EVALUATORS)}')
+        if evaluator == 'lvis':
+            require_lvis()
+        self.lvis_file, self.max_dets, self.evaluator = lvis_file, max_dets, evaluator
         self.lvis = read_cocofied(lvis_file)
         self.by_id = {image['id']: image for image in self.lvis['images']}
         names = (image.get('coco_url') or image.get('file_name') or '' for image in self.lvis['images'])
@@ -181,7 +191,7 @@ class LVISStarMetric(BaseMetric):
         return [row for row in rows if row['category_id'] is not None]
 
     def _precision(self, kept: dict[Id, list[dict]], kind: str) -> np.ndarray:
-        """(T, R, K) precision by faster-coco-eval, -1 where a category has no object; (T, 0, 0) of nothing."""
+        """(T, R, K) precision, -1 where a category has no object; (T, 0, 0) of nothing."""
         known = set(self._category_ids()) if kept else set()
         numbers = {image_id: number for number, image_id in enumerate(in_order(kept), 1)}
         categories = [category for category in self.lvis['categories'] if category['id'] in known]
@@ -203,7 +213,10 @@ class LVISStarMetric(BaseMetric):
         judged = {(a['image_id'], a['category_id']) for a in truth['annotations']}
         judged |= {(image['id'], c) for image in truth['images'] for c in image['neg_category_ids'] if c in known}
         found = {numbers[image_id]: records for image_id, records in kept.items()}
-        evaluator = coco_evaluator(truth, list(self._detections(found, kind, judged)), kind, lvis_style=True)
+        detections = list(self._detections(found, kind, judged))
+        if self.evaluator == 'lvis':
+            return reference_precision(truth, detections, kind, max_dets=self.max_dets)
+        evaluator = coco_evaluator(truth, detections, kind, lvis_style=True)
         evaluator.params.iouThrs = IOUS
         evaluator.params.maxDets = [self.max_dets]
         evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ['all']

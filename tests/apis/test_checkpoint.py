@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import init_default_scope
 from mmengine.runner import CheckpointLoader
+from mmengine.runner import checkpoint as mmengine_checkpoint
 from torch import nn
 
 from mmagg.apis import checkpoint
@@ -25,6 +26,17 @@ def test_log_history_and_numpy_numbers_are_data(tmp_path: Path) -> None:
     assert loaded['history'].mean() == 2
     assert loaded['best'] == 0.5
     assert loaded['ids'].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize('package', [b'numpy.core.', b'numpy._core.'])
+def test_arrays_of_numpy_1_and_2_are_read_by_either(tmp_path: Path, package: bytes) -> None:
+    """NumPy 2 pickles by the names of its private `_core`, which NumPy 1.26 has without what is in it."""
+    torch.save({'ids': np.arange(3), 'best': np.float64(0.5)}, tmp_path / 'a.pth', _use_new_zipfile_serialization=False)
+    content = (tmp_path / 'a.pth').read_bytes()
+    (tmp_path / 'b.pth').write_bytes(content.replace(b'numpy._core.', b'numpy.core.').replace(b'numpy.core.', package))
+    loaded = load_from_local(str(tmp_path / 'b.pth'))
+    assert loaded['ids'].tolist() == [0, 1, 2]
+    assert loaded['best'] == 0.5
 
 
 def test_an_error_of_the_system_names_the_file(tmp_path: Path, monkeypatch) -> None:
@@ -114,6 +126,20 @@ def test_trust_lasts_until_the_next_call_unless_the_user_forbids_it(tmp_path: Pa
     for _ in range(2):
         with pytest.raises(InputError, match='the environment forbids it'):
             secure_loading(trust=True)
+        secure_loading()
+
+
+def test_a_trusted_file_is_read_where_mmengine_leaves_it_to_pytorch(tmp_path: Path, monkeypatch) -> None:
+    """As mmengine 0.10.7 does, which says nothing of `weights_only`."""
+    monkeypatch.setattr(CheckpointLoader, '_schemes', dict(CheckpointLoader._schemes))
+    monkeypatch.setattr(mmengine_checkpoint, 'load_from_local', torch.load)
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {'x': torch.ones(1)}, 'extra': tmp_path}, path)
+    monkeypatch.setattr(checkpoint, '_forced_here', True)
+    secure_loading(trust=True)
+    try:
+        assert load_checkpoint(path)['extra'] == tmp_path
+    finally:
         secure_loading()
 
 

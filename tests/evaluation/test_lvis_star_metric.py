@@ -4,6 +4,8 @@ import copy
 import json
 import logging
 import re
+import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from pycocotools import mask as coco_mask
 import mmagg.register  # noqa: F401
 from mmagg.datasets.cocofied_lvis import COCO_IDS, COCO_SYNSETS
 from mmagg.evaluation import lvis_star_metric
-from mmagg.evaluation.lvis_star_metric import LVISStarMetric, coco_number
+from mmagg.evaluation.lvis_star_metric import EVALUATORS, LVISStarMetric, coco_number
 
 CLASSES = CocoDataset.METAINFO['classes']
 LABELS = {coco_id: label for label, coco_id in enumerate(COCO_IDS.values())}
@@ -160,6 +162,8 @@ def test_random_scenes_score_as_with_lvis(metric, monkeypatch, max_dets):
         d['score'] = float(rng.integers(1, 20)) / 20  # ties, on purpose
 
     scores = _scores(metric(lvis, max_dets=max_dets), _samples(found, images))
+    by_reference = _scores(metric(lvis, max_dets=max_dets, evaluator='lvis'), _samples(found, images))
+    assert by_reference == pytest.approx(scores, abs=1e-9)
     for kind in ('segm', 'bbox'):
         expected = _by_lvis(monkeypatch, lvis, found, kind, max_dets)
         assert 0.1 < expected.mean() < 0.9
@@ -227,7 +231,9 @@ def test_names_of_coco_files():
     assert [coco_number(name) for name in ('', '285.jpg', 'x000000000285.jpg', '0000000000285.jpg')] == [None] * 4
 
 
-def test_nothing_found_or_nothing_there_is_a_score(metric):
+@pytest.mark.parametrize('evaluator', EVALUATORS)
+def test_nothing_found_or_nothing_there_is_a_score(metric, evaluator):
+    metric = partial(metric, evaluator=evaluator)
     lvis = _lvis([_annotation(7, PERSON, (2, 3, 20, 20))])
     nothing = _samples([], (7, 8))
     assert set(_scores(metric(lvis), nothing).values()) == {0.0}
@@ -273,10 +279,17 @@ def test_boxes_alone(metric):
         _scores(metric(lvis), [sample])
 
 
-@pytest.mark.parametrize('options', [{'metric': 'mask'}, {'metric': []}, {'max_dets': 0}])
+@pytest.mark.parametrize('options', [{'metric': 'mask'}, {'metric': []}, {'max_dets': 0}, {'evaluator': 'coco'}])
 def test_wrong_options_are_named(options, metric):
     with pytest.raises(ValueError, match=re.escape(next(iter(options)))):
         metric(_lvis(), **options)
+
+
+def test_the_reference_is_named_where_it_is_missing(metric, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'lvis', None)
+    with pytest.raises(ValueError, match=r"not installed: pip install 'mmagg\[lvis\]'"):
+        metric(_lvis(), evaluator='lvis')
+    metric(_lvis())  # needs no such package
 
 
 def test_lvis_that_was_not_converted_is_refused(shared):
