@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python >= 3.10, a C++ compiler and nothing else. The first of them makes .venv with
+# `make demo` and `make test` need Python 3.11 to 3.13, a C++ compiler and nothing else. The first of them makes .venv with
 # the tested stack (requirements.txt); mmcv's operators are compiled once, which takes some minutes.
 #
 # To use an environment of your own instead:   make test PYTHON=/path/to/python
@@ -57,7 +57,7 @@ WITH_TORCH := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CFLAGS='-O2 -g0 -DNDEBUG -fwra
   $(VENV)/bin/python -m pip install --quiet --no-build-isolation
 
 $(VENV)/ready: requirements.txt constraints.txt setup.cfg
-	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("mmagg needs Python 3.10 or newer; pass SYSTEM_PYTHON=" if sys.version_info < (3, 10) else 0)'
+	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("the tested stack needs Python 3.11 to 3.13; pass SYSTEM_PYTHON=, or PYTHON= of an environment of your own" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
 	$(SYSTEM_PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet -c constraints.txt setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
