@@ -46,9 +46,6 @@ NO_OPTIONS = {
     '--cfg-options model.mask_head.masks.codec.dictionary=FILE.npz': 'names a file',
 }
 
-# Rows that do not run yet: an option whose base is None cannot be set.
-NOT_YET = {('blendmask', '7, +semantic'), ('blendmask', '7, +128')}
-
 RAN: set[str] = set()  # slim models that ran already
 
 
@@ -56,10 +53,8 @@ def documented() -> Iterator:
     """All rows and options in sentences, each once."""
     for method, found in FOUND.items():
         for row in dict.fromkeys([*found.rows, *found.sentences]):
-            if row.place in NO_OPTIONS:
-                continue
-            marks = [pytest.mark.xfail(reason='see NOT_YET', strict=False)] if (method, row.place) in NOT_YET else []
-            yield pytest.param(method, row, id=f'{method}/{row.place}: {" ".join(row.options)}', marks=marks)
+            if row.place not in NO_OPTIONS:
+                yield pytest.param(method, row, id=f'{method}/{row.place}: {" ".join(row.options)}')
 
 
 def relative() -> Iterator:
