@@ -3,7 +3,7 @@
 A row says how with code and few words: a config's name, options of it (`M` stands for `model.mask_head.masks`), a value
 alone, which is another one of the last option, "the base" or "the base of Table 1", and "the same", the row above. A
 slash between spaces stands between alternatives. The base of a table is named in a sentence above it; without one it is
-the config of the row above.
+the config of the row above. In a table of options the last cell has their other values: literals and classes, in code.
 """
 
 import re
@@ -56,6 +56,8 @@ def option_rows(page: str) -> Found:
         if lines and ROW.match(lines[0]) and 'how' in (header := _cells(lines[0])):
             _read_table(lines[2:], header.index('how'), bases, found)
             continue
+        if lines and ROW.match(lines[0]) and header[0].startswith('option'):
+            found.relative += [option for line in lines[2:] for option in _others(*_cells(line))]
         for text in lines if lines and ROW.match(lines[0]) else [' '.join(lines)]:
             for code in re.findall(r'`([^`]+)`', text):
                 if not (match := OPTION.match(code)):
@@ -72,6 +74,18 @@ def option_rows(page: str) -> Found:
 ROOTS = {'M', 'model', 'tta_model', 'optim_wrapper', 'auto_scale_lr'} | {
     f'{stage}_dataloader' for stage in ('train', 'val', 'test')
 }
+
+
+def _others(names: str, *values: str) -> list[str]:
+    """Each option of a row of a table of options, with each value in code in the last cell."""
+    found = []
+    for name in re.findall(r'`([\w.]+)`', names):
+        for code in re.findall(r'`([^`]+)`', values[-1]):
+            if re.match(r"'|dict\(|\d|(None|True|False)$", code):
+                found.append(f'{name}={code}')
+            elif re.fullmatch(r'[A-Z]\w+', code):
+                found.append(f"{name}='{code}'" if name.endswith('.type') else f"{name}=dict(type='{code}')")
+    return found
 
 
 def _bases(page: str) -> dict[int | None, str]:

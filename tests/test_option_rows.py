@@ -37,6 +37,9 @@ NO_OPTIONS = {
     "basis=dict(type='DeepLabDecoder', …)": 'not written out; the configs with deeplab in their names have it',
     'coefficients=None': 'goes with another option, in the same cell',
     "merger='gate'": 'goes with one basis, in the same cell; a row of Table 3',
+    "merger='assemble'": 'goes with 16 bases, in the same cell; a row of Table 1',
+    'bottom_up=None': 'goes with another option, in the same cell',
+    "parameters.features='mask_tower'": "of SOLOv2; one of the authors' cases",
     "source='mask_features'": 'of SOLOv2, whose config has it',
     'interpolation_mode=5': "a switch of the release's",
     "type='DCN'": 'of a dcn_cfg that is named before it',
@@ -171,6 +174,11 @@ Each row is a config, or `a_coco.py` with options; the base of Table 2 is `b_coc
 | 3, v | `M.d=1` on the base of Table 2 | 1 |
 
 In a sentence: `--cfg-options model.q=1`, or `q.r=2`.
+
+| option of `s` | default | others |
+|---|---|---|
+| `t`, `u.v` | 'x' | `'y'`, `None`: as `t` |
+| `w`, `x.type` | `Some` | `Other` (plain) |
 """
     found = option_rows(page)
     m = 'model.mask_head.masks'
@@ -186,7 +194,8 @@ In a sentence: `--cfg-options model.q=1`, or `q.r=2`.
         ('b_coco.py', (f'{m}.d=1',)),
     ]
     assert [(row.config, row.options) for row in found.sentences] == [('a_coco.py', ('model.q=1',))]
-    assert found.relative == ['q.r=2']
+    tables = ["t='y'", 't=None', "u.v='y'", 'u.v=None', "w=dict(type='Other')", "x.type='Other'"]
+    assert found.relative == ['q.r=2', *tables]
 
 
 @pytest.mark.parametrize('how', ['as before', '`x`', '`M.x=1`'])
