@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mmagg
+
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in sorted((ROOT / '.github/workflows').glob('*.yml'))}
 JOBS = [(name, job) for name, content in WORKFLOWS.items() for job in content['jobs']]
@@ -23,12 +25,6 @@ COMMANDS = {'python', 'cd', 'grep', 'make', '.venv/bin/python', 'clean/bin/mmagg
 MODULES = {'pip', 'ruff', 'build', 'pytest', 'coverage', 'venv'}
 METHODS = sorted(path.parent.name for path in (ROOT / 'configs').glob('*/README.md'))
 DOCS = sorted((ROOT / 'docs').glob('*.md'))
-
-
-def version() -> str:
-    setup = ConfigParser()
-    setup.read(ROOT / 'setup.cfg')
-    return setup['metadata']['version']
 
 
 @pytest.mark.parametrize('name, job', JOBS)
@@ -68,7 +64,7 @@ def test_a_release_is_published_without_a_password():
     assert publish['permissions'] == {'id-token': 'write'}
     assert publish['environment'] == 'release'
     assert 'password' not in (ROOT / '.github/workflows/release.yml').read_text().replace('without a password', '')
-    assert f'## {version()}' in (ROOT / 'docs/changelog.md').read_text()
+    assert f'## {mmagg.__version__}' in (ROOT / 'docs/changelog.md').read_text()
 
 
 def test_tested_versions_of_python_are_those_of_the_classifiers():
@@ -108,7 +104,7 @@ def test_the_licence_is_apaches():
 def test_the_citation_is_of_this_version():
     citation = yaml.safe_load((ROOT / 'CITATION.cff').read_text())
     assert {'cff-version', 'message', 'title', 'authors', 'references'} <= set(citation)
-    assert citation['version'] == version()
+    assert citation['version'] == mmagg.__version__
     assert citation['license'] == 'Apache-2.0'
 
 
