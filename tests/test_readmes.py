@@ -10,6 +10,8 @@ import pytest
 import yaml
 from mmengine.hub import get_config
 
+from mmagg.engine.config_names import announce
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'configs').glob('*/README.md')])
 CONFIGS = {path.name for path in (ROOT / 'configs').rglob('*.py')}
@@ -117,7 +119,8 @@ def test_paths_exist(page):
 
 
 @pages
-def test_configs_of_mmdet_exist(page):
+def test_named_configs_exist(page):
+    announce()
     for config in sorted(set(re.findall(r'(?:mmdet|mmagg)::[\w./-]+\.py', page.read_text()))):
         get_config(config)  # raises
 
