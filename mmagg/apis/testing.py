@@ -117,7 +117,7 @@ def test(
     for part in ('test_dataloader', 'test_cfg', 'test_evaluator'):
         if cfg.get(part) is None:
             raise InputError(f'config {name}: no `{part}`, so it cannot be tested')
-    _score_nothing_unknown(cfg, cfg_options, asked=out or show_dir, main=is_main(launcher))
+    _score_nothing_unknown(cfg, cfg_options, asked=out or show_dir, report=report, main=is_main(launcher))
     check_settings(cfg, name, ['test'])
     with options_kept(cfg, cfg_options):
         cfg.launcher = launcher
@@ -190,10 +190,12 @@ def _files_of(out: Path | None) -> list[Path]:
     return [out, *(result_files(out).values() if out.suffix == '.json' else ())]
 
 
-def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, main: bool) -> None:
+def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, report: Path | None, main: bool) -> None:
     """Leave out the evaluators where the test images have no annotations, as those of COCO's test-dev."""
     if any(key.startswith('test_evaluator') for key in options) or (path := without_annotations(cfg)) is None:
         return
+    if report is not None:
+        raise InputError(f'--report: {path} has no annotations to report on; leave it out')
     if asked is None:
         raise InputError(f'{path} has no annotations: there is nothing to score; add --out FILE.json or --show-dir DIR')
     cfg.test_evaluator = []

@@ -92,7 +92,7 @@ def test_images_without_annotations_need_a_place_for_what_is_found(tested, unann
     assert tested(*unannotated) == 2
     assert 'there is nothing to score; add --out FILE.json or --show-dir DIR' in capsys.readouterr().err
     assert tested('--report', tmp_path / 'report', '--out', tmp_path / 'r.json', *unannotated) == 2
-    assert 'has no list "annotations"' in capsys.readouterr().err
+    assert 'has no annotations to report on; leave it out' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
