@@ -112,7 +112,7 @@ def image_size(path: str | Path) -> tuple[int, int] | None:
     return found and found[1]
 
 
-def image_header(file: str | Path | BinaryIO) -> tuple[str, tuple[int, int]] | None:
+def image_header(file: str | Path | BinaryIO) -> tuple[str | None, tuple[int, int]] | None:
     """The format of an image, and its (width, height) as it is stored; None if its header cannot be read."""
     with _opening:  # Pillow refuses large images even to be opened, unless told otherwise for the whole process
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None

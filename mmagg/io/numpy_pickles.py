@@ -8,7 +8,7 @@ that its shape needs, or the file is refused; `rebuilt` puts arrays in the place
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,6 +18,14 @@ MOST = 10_000_000  # entries of all containers; a long training's log has some 1
 
 class StandIn(ABC):
     """Stands for a thing while its pickle is read; `made` gives the thing itself."""
+
+    @abstractmethod
+    def __setstate__(self, state: Any) -> None:
+        """Take what the pickle says of the thing.
+
+        Raises:
+            ValueError: it cannot be.
+        """
 
     @abstractmethod
     def made(self) -> Any:
@@ -49,7 +57,7 @@ class DType(StandIn):
 class Array(StandIn):
     """Stands for `numpy.ndarray`."""
 
-    array = None
+    array: np.ndarray | None = None
 
     def __setstate__(self, state: tuple) -> None:
         *_, shape, dtype, by_columns, data = state
@@ -61,7 +69,7 @@ class Array(StandIn):
         return self.array
 
 
-def _array(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+def _array(data: Any, dtype: Any, shape: Any, order: Literal['C', 'F']) -> np.ndarray:
     """A new array, in the machine's byte order, of bytes that are as many as its shape needs."""
     if isinstance(data, str):  # of Python 2
         data = data.encode('latin1')
@@ -88,22 +96,19 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: Any) -> Array:
 
 
 def _scalar(dtype: Any, data: Any) -> np.generic:
-    return _array(data, dtype, (), 'C')[()]
+    return _array(data, dtype, (), 'C').flat[0]
 
 
 # What stands for the names in pickles, of NumPy 1 and of NumPy 2.
+_FUNCTIONS: dict[str, Callable] = {
+    'multiarray._reconstruct': _reconstruct,
+    'multiarray.scalar': _scalar,
+    'numeric._frombuffer': _frombuffer,
+}
 NAMES: dict[str, Callable] = {
     'numpy.ndarray': Array,
     'numpy.dtype': DType,
-    **{
-        f'numpy.{package}.{name}': stand_in
-        for package in ('core', '_core')
-        for name, stand_in in {
-            'multiarray._reconstruct': _reconstruct,
-            'multiarray.scalar': _scalar,
-            'numeric._frombuffer': _frombuffer,
-        }.items()
-    },
+    **{f'numpy.{package}.{name}': stand_in for package in ('core', '_core') for name, stand_in in _FUNCTIONS.items()},
 }
 
 
@@ -128,9 +133,10 @@ class _Rebuilding:
     """What `rebuilt` knows: by its identity each part, with what it became and the number of its entries."""
 
     def __init__(self, check: Callable[[Any, str], None] | None) -> None:
-        self.check, self.parts = check, {}
+        self.check = check
+        self.parts: dict[int, tuple[Any, Any, float]] = {}
 
-    def visited(self, part: Any, place: str) -> tuple[Any, int]:
+    def visited(self, part: Any, place: str) -> tuple[Any, float]:
         if part is None or isinstance(part, bool | int | float | str | bytes):
             return part, 1
         known = self.parts.get(id(part))
@@ -142,7 +148,7 @@ class _Rebuilding:
             raise ValueError(f'{place or "it"} is inside itself, or has too many parts')
         return made, entries
 
-    def _made(self, part: Any, place: str) -> tuple[Any, int]:
+    def _made(self, part: Any, place: str) -> tuple[Any, float]:
         if isinstance(part, StandIn):
             return part.made(), 1
         if not isinstance(part, dict | list | tuple):
@@ -150,7 +156,8 @@ class _Rebuilding:
                 self.check(part, place)
             return part, 1
         items = part.items() if isinstance(part, dict) else enumerate(part)
-        made, total = {}, 1
+        made: dict[Any, Any] = {}
+        total = 1.0
         for key, value in items:
             made[key], entries = self.visited(value, f'{place}.{key}'.lstrip('.'))
             total += entries

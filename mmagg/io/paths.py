@@ -23,8 +23,8 @@ def keep_apart(outputs: Mapping[str, Named], inputs: Iterable[Named]) -> None:
     """
     read = [Path(path) for path in inputs if path is not None and '://' not in str(path)]
     for flag, output in outputs.items():
-        for path in read if output is not None else ():
-            if relation := _relation(Path(output), path):
+        for path in read:
+            if output is not None and (relation := _relation(Path(output), path)):
                 raise InputError(f'{flag} {output}: {relation}; name another place')
 
 

@@ -16,8 +16,10 @@ def places(images: Iterable[str | Path], root: str | Path | None = None) -> dict
         root: that folder; where an image lies outside of it, it is the deepest one that holds all.
     """
     full = {str(image): Path(os.path.abspath(image)) for image in images}
+    if not full:
+        return {}
     top = None if root is None else Path(os.path.abspath(root))
-    if full and (top is None or not all(path.is_relative_to(top) for path in full.values())):
+    if top is None or not all(path.is_relative_to(top) for path in full.values()):
         top = Path(os.path.commonpath([path.parent for path in full.values()]))
     return {image: path.relative_to(top) for image, path in full.items()}
 

@@ -29,11 +29,12 @@ def all_checkpoints(work_dir: Path) -> list[Path]:
     """As `checkpoints`, also of a run that is being replaced."""
     named = noted(work_dir)
     first = [named] if named is not None and named.is_file() else []
-    numbers, best = {}, []
+    numbers: dict[Path, int] = {}
+    best: list[Path] = []
     for folder in (work_dir, *(path.parent for path in first)):
         numbers |= {path: int(found[1]) for path, found in _matching(folder, NUMBERED)}
         best += (path for path, _ in _matching(folder, BEST))
-    return list(dict.fromkeys([*first, *sorted(numbers, key=numbers.get, reverse=True), *sorted(best)]))
+    return list(dict.fromkeys([*first, *sorted(numbers, key=numbers.__getitem__, reverse=True), *sorted(best)]))
 
 
 def noted(work_dir: Path) -> Path | None:
@@ -67,7 +68,7 @@ def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
     held = checkpoints(work_dir)
     candidates = [path for path in held if not BEST.fullmatch(path.name)]
     missing = [] if named is None or named in candidates else [f'{work_dir / NOTE} names {named}, which is not there']
-    skipped = []
+    skipped: list[str] = []
     for path in candidates:
         if (fault := _fault(path)) is None:
             return path, missing + skipped

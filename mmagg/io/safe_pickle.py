@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from struct import unpack
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 from mmagg.io.files import require_file
@@ -59,6 +59,9 @@ CONTAINERS: dict[str, Callable] = {
 }
 
 
+READ: dict[int, Callable[[Any], None]] = dict(pickle._Unpickler.dispatch)  # what reads each code of a pickle
+
+
 class DataUnpickler(pickle._Unpickler):  # the one in C can be neither restricted nor kept from crashing
     """Reads text, numbers, lists, tuples, dicts with simple keys, and what `names` makes of the functions in a file.
 
@@ -67,6 +70,10 @@ class DataUnpickler(pickle._Unpickler):  # the one in C can be neither restricte
         names: by their full names, what stands for the functions and classes that the file may name.
         what: the word for all these in the message about another name.
     """
+
+    stack: list[Any]
+    append: Callable[[Any], None]
+    read: Callable[[int], bytes]
 
     def __init__(self, file: BinaryIO, names: Mapping[str, Callable], *, what: str) -> None:
         super().__init__(file, encoding='latin1')
@@ -88,17 +95,17 @@ class DataUnpickler(pickle._Unpickler):  # the one in C can be neither restricte
 
     def load_setitem(self) -> None:
         _key(self.stack[-2])
-        super().load_setitem()
+        READ[pickle.SETITEM[0]](self)
 
     def load_setitems(self) -> None:
         for key in self.stack[::2]:
             _key(key)
-        super().load_setitems()
+        READ[pickle.SETITEMS[0]](self)
 
     def load_dict(self) -> None:
         for key in self.stack[::2]:
             _key(key)
-        super().load_dict()
+        READ[pickle.DICT[0]](self)
 
     def load_build(self) -> None:
         state, built = self.stack.pop(), self.stack[-1]
@@ -111,9 +118,9 @@ class DataUnpickler(pickle._Unpickler):  # the one in C can be neither restricte
         """By what is there, not by the length that the file claims."""
         self.append(bytearray(self.read(unpack('<Q', self.read(8))[0])))
 
-    dispatch = {
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         code: function
-        for code, function in pickle._Unpickler.dispatch.items()
+        for code, function in READ.items()
         if code not in (pickle.ADDITEMS[0], pickle.FROZENSET[0], pickle.INST[0], pickle.OBJ[0], pickle.NEWOBJ_EX[0])
     } | {
         pickle.SETITEM[0]: load_setitem,

@@ -4,7 +4,7 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -23,9 +23,13 @@ def percent(value: float | None, digits: int = 1) -> str:
     return NONE if value is None or math.isnan(value) else f'{100 * value:.{digits}f}'
 
 
-def plain(values: np.ndarray | float) -> Any:
+@overload
+def plain(values: np.ndarray) -> list: ...
+@overload
+def plain(values: float) -> float | None: ...
+def plain(values: np.ndarray | float) -> list | float | None:
     """An array as nested lists, or a number as it is; None for nan, as JSON needs it."""
-    return np.where(np.isnan(values), None, values).tolist()
+    return np.where(np.isnan(values), np.array(None), values).tolist()
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence], path: Path) -> None:
