@@ -143,7 +143,9 @@ def _finished(post_process: MaskPostProcessor, probs: Tensor, kept: Tensor, shap
     """The masks of our heads, as RLE."""
     frame = sizes(shape)
     none = probs.new_zeros(len(probs))  # scores and labels of the candidates are those of the sample
-    suppressed = Suppressed(probs, iou=none, scores=none, labels=none.long(), kept=kept, final_scores=none, index=kept)
+    suppressed = Suppressed(
+        probs, iou=none, scores=none, labels=none.long(), kept=kept, final_scores=none, indices=kept
+    )
     options = dict(upsampled_size=frame['upsampled_size'], img_shape=frame['img_shape'], out_size=shape)
     return post_process.finish(suppressed, None, **options).masks
 

@@ -84,7 +84,8 @@ def dynamic_conv_of_gathered(
     """
     # Nothing behind this line looks where its pointers go.
     spec.check(maps, index, shared, params)
-    if not usable(maps, shared, params) or index.device.type != 'cpu':
+    compiled = library()
+    if compiled is None or not usable(maps, shared, params) or index.device.type != 'cpu':
         raise RuntimeError(f'the library, and float32 on the CPU without gradients, are needed; library: {problem()}')
     if max(*maps.shape, *index.shape, *shared.shape, *params.shape, spec.channels, spec.num_layers) > LARGEST:
         raise ValueError(f'maps, params or a net of more than {LARGEST} along one side')
@@ -102,7 +103,7 @@ def dynamic_conv_of_gathered(
         net = [k, s, spec.channels, spec.num_layers, spec.kernel_size, params.shape[1]]
         sizes = [*small, height, width, padded.shape[2]]
         samples = [ctypes.c_void_p(x.data_ptr()) for x in sampling]
-        if library().mmagg_dynamic_conv(*pointers, *bounds, *map(ctypes.c_int, net + sizes), *samples):
+        if compiled.mmagg_dynamic_conv(*pointers, *bounds, *map(ctypes.c_int, net + sizes), *samples):
             raise RuntimeError('dynamic_conv: not enough memory')
 
     if n <= INSTANCES:

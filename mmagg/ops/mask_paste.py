@@ -26,7 +26,7 @@ MASK_BYTES = 2  # a pixel of the binary window, and what encodes it
 class Chunk(NamedTuple):
     """Masks with windows of similar width. A window is the part of the image that a mask covers."""
 
-    index: Tensor
+    indices: Tensor
     """(n,) indices of the masks."""
     boxes: Tensor
     """(n, 4) float32 x1, y1, x2, y2."""
@@ -82,7 +82,7 @@ def pasted_windows(
     """
     for chunk in _chunks(probs, boxes, out_size, mask_thr, byte_budget=byte_budget):
         left = chunk.left.clamp(max=out_size[1] - chunk.width)
-        yield MaskWindows(chunk.index, left, chunk.top, chunk.height, _rows(probs, chunk, left, mask_thr))
+        yield MaskWindows(chunk.indices, left, chunk.top, chunk.height, _rows(probs, chunk, left, mask_thr))
 
 
 def _chunks(
@@ -142,7 +142,7 @@ def _rows(probs: Tensor, chunk: Chunk, left: Tensor, mask_thr: float) -> Tensor:
     mask, y = places_of_rows(chunk.top, chunk.height, chunk.num_rows)
     x = left[:, None] + torch.arange(chunk.width, device=device)  # (n, w)
 
-    cells = F.pad(probs[chunk.index].float(), (1, 1, 1, 1))  # the zeros around; (n, r + 2, r + 2)
+    cells = F.pad(probs[chunk.indices].float(), (1, 1, 1, 1))  # the zeros around; (n, r + 2, r + 2)
     first = torch.arange(num, device=device) * (side + 2)
     sample = _products if chunk.tied else _interpolated
     cell, after = _place(x, x1, x2, side)

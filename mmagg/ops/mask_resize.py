@@ -79,7 +79,7 @@ def full_size_masks(
     sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
     for windows, around in full_size_windows(probs, **sizes, mask_thr=mask_thr, byte_budget=byte_budget):
         write_windows(masks, windows)
-        boxes[windows.index] = around
+        boxes[windows.indices] = around
     return masks, boxes
 
 

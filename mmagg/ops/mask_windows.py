@@ -13,7 +13,7 @@ from torch import Tensor
 class MaskWindows(NamedTuple):
     """Masks that are empty outside a window each; windows are at least a pixel wide and inside the image."""
 
-    index: Tensor
+    indices: Tensor
     """(n,) long, the masks' indices among all."""
     left: Tensor
     """(n,) long, first column of each window."""
@@ -46,10 +46,10 @@ def write_windows(masks: Tensor, windows: MaskWindows) -> None:
 
     Args:
         masks: (N, H, W) bool, contiguous.
-        windows: of masks with an `index` in [0, N).
+        windows: of masks with `indices` in [0, N).
     """
     which, y = places_of_rows(windows.top, windows.height, len(windows.rows))
-    start = (windows.index[which] * masks.shape[1] + y) * masks.shape[2] + windows.left[which]
+    start = (windows.indices[which] * masks.shape[1] + y) * masks.shape[2] + windows.left[which]
     writer(masks.device)(masks.view(-1), start, windows.rows)
 
 

@@ -19,10 +19,12 @@ Shape shorthand: B images, C channels, k kernel side, g groups, (H, W) size of x
 """
 
 from math import isqrt
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from mmagg.ops import reassembly_mmcv, reassembly_torch
 from mmagg.ops.reassembly_choice import choose_backend
@@ -127,9 +129,7 @@ class Reassemble(torch.autograd.Function):
     """The map with its gradients; only the inputs that a needed gradient takes are saved."""
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx, x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, backend: str
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, backend: str) -> Tensor:
         for_x, for_kernels = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if for_kernels else None, kernels if for_x else None)
         ctx.size, ctx.channels_last = x.shape[2:], _channels_last(x)
@@ -139,7 +139,7 @@ class Reassemble(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, kernels = ctx.saved_tensors
         for_x = for_kernels = None
         if ctx.needs_input_grad[0]:
@@ -213,7 +213,7 @@ def _grad_kernels(
     return out if grad.numel() else out.zero_()
 
 
-def _form(backend: str, *tensors: Tensor):
+def _form(backend: str, *tensors: Tensor) -> ModuleType:
     """The module that computes: both have `forward`, `grad_x` and `grad_kernels`, which fill their first argument."""
     name = choose_backend(tensors[0].device, torch.promote_types(*(t.dtype for t in tensors)), backend)
     if name == 'triton':

@@ -40,7 +40,7 @@ def masks_to_rle(masks: 'Tensor | np.ndarray | Sequence') -> list[dict]:
     masks = masks.bool()
     zeros = torch.zeros(len(masks), dtype=torch.long)
     windows = MaskWindows(zeros, zeros, zeros, zeros + masks.shape[1], masks.flatten(0, 1))
-    return windows_to_rle(windows, tuple(masks.shape[1:]))
+    return windows_to_rle(windows, (masks.shape[1], masks.shape[2]))
 
 
 @stage('RLE')
@@ -128,8 +128,10 @@ def mask_box(mask: 'Tensor | np.ndarray | dict') -> tuple[int, int, int, int]:
     import numpy as np
 
     if isinstance(mask, dict):
-        return tuple(rle_boxes([compressed(mask)])[0].astype(int).tolist())
-    return cv2.boundingRect(_array(mask).astype(bool, copy=False).view(np.uint8))
+        x, y, w, h = rle_boxes([compressed(mask)])[0].astype(int).tolist()
+    else:
+        x, y, w, h = cv2.boundingRect(_array(mask).astype(bool, copy=False).view(np.uint8))
+    return x, y, w, h
 
 
 def decode_window(mask: 'Tensor | np.ndarray | dict', window: tuple[int, int, int, int]) -> 'np.ndarray':
@@ -234,8 +236,8 @@ def instance_boxes(
     """
     import numpy as np
 
-    given = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
-    empty = (given[:, 2:] <= given[:, :2]).all(axis=1)
+    given: np.ndarray = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
+    empty: np.ndarray = np.all(given[:, 2:] <= given[:, :2], axis=1)
     if masks is not None and empty.any():
         x, y, w, h = rle_boxes(masks_to_rle(masks)).T
         given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)

@@ -41,10 +41,10 @@ def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
         an invalid character.
     """
     result = np.zeros(len(codes), np.int64)
-    written = [i for i, code in enumerate(codes) if len(code) and not isinstance(code, list)]
+    written = [(i, code) for i, code in enumerate(codes) if len(code) and not isinstance(code, list)]
     for start in range(0, len(written), CHUNK):
         part = written[start : start + CHUNK]
-        result[part] = _written_lengths([codes[i] for i in part])
+        result[[i for i, _ in part]] = _written_lengths([code for _, code in part])
     for i, code in enumerate(codes):
         if isinstance(code, list):
             sound = all(
@@ -54,9 +54,9 @@ def rle_lengths(codes: Sequence[bytes | str | list[int]]) -> np.ndarray:
     return result
 
 
-def _written_lengths(codes: Sequence[bytes | str]) -> np.ndarray:
+def _written_lengths(texts: Sequence[bytes | str]) -> np.ndarray:
     """(N,) pixels, or -1, of codes that are not empty."""
-    codes = [code.encode(errors='surrogatepass') if isinstance(code, str) else code for code in codes]
+    codes = [code.encode(errors='surrogatepass') if isinstance(code, str) else code for code in texts]
     groups = np.frombuffer(b''.join(codes), np.uint8).astype(np.int64) - 48
     code_ends = np.cumsum([len(code) for code in codes])
     last = (groups & 32) == 0
@@ -75,7 +75,7 @@ def _written_lengths(codes: Sequence[bytes | str]) -> np.ndarray:
     even = (place % 2 == 0) & (place > 0)
     chains = np.empty_like(numbers)
     chains[np.repeat(first, counts) + (place + 1) // 2 + np.where(even, count // 2, 0)] = numbers
-    begins = np.zeros(len(ends), np.int64)
+    begins: np.ndarray = np.zeros(len(ends), np.int64)
     for begin in (first, (first + 1)[counts > 1], (first + 1 + counts // 2)[counts > 2]):
         begins[begin] = begin
     begins = np.maximum.accumulate(begins)

@@ -29,7 +29,8 @@ def rle_mass(rles: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:
         code = compressed(rle)['counts']
         ends = np.cumsum(run_lengths(code.encode() if isinstance(code, str) else code))
         ends = ends[: len(ends) // 2 * 2].reshape(-1, 2)  # of the background before a run, and of the run
-        columns, rows, height = *divmod(ends, rle['size'][0]), rle['size'][0]
+        height = rle['size'][0]
+        columns, rows = divmod(ends, height)
         x = height * columns * (columns - 1) // 2 + columns * rows
         y = columns * (height * (height - 1) // 2) + rows * (rows - 1) // 2
         sums[place] = [np.diff(one, axis=1).sum() for one in (ends, x, y)]

@@ -86,10 +86,10 @@ def test_chunks_have_each_mask_once(byte_budget: int) -> None:
     got = torch.zeros_like(want)
     seen = torch.zeros(50, dtype=torch.long)
     for windows in pasted_windows(probs, boxes, **kwargs):
-        assert windows.index.dtype == torch.long
-        assert byte_budget > 1 or len(windows.index) == 1 or windows.rows.numel() == 0
+        assert windows.indices.dtype == torch.long
+        assert byte_budget > 1 or len(windows.indices) == 1 or windows.rows.numel() == 0
         write_windows(got, windows)
-        seen[windows.index] += 1
+        seen[windows.indices] += 1
     assert (seen == 1).all()
     assert torch.equal(got, want)
 
@@ -99,11 +99,11 @@ def test_chunks_are_under_the_budget_and_of_similar_width() -> None:
     probs[::3, 5, 5:7] = 0.5
     budget = 2**20
     chunks = list(_chunks(probs, boxes, (300, 400), 0.5, byte_budget=budget))
-    assert torch.cat([chunk.index for chunk in chunks]).sort().values.tolist() == list(range(300))
+    assert torch.cat([chunk.indices for chunk in chunks]).sort().values.tolist() == list(range(300))
     for chunk in chunks:
-        assert (chunk.index % 3 == 0).eq(chunk.tied).all()
+        assert (chunk.indices % 3 == 0).eq(chunk.tied).all()
         floats = (4 if chunk.tied else 2) * chunk.width * chunk.num_rows
-        assert len(chunk.index) == 1 or 4 * floats <= budget
+        assert len(chunk.indices) == 1 or 4 * floats <= budget
     # Cells around the box fade out over half a cell, on both sides.
     low, high = (boxes[:, :2], boxes[:, 2:])
     size = (high + (high - low) / 56 + 1).minimum(torch.tensor([400, 300])) - (low - (high - low) / 56 - 1).clamp(0)

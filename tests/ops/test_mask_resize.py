@@ -75,10 +75,10 @@ def test_windows_have_each_mask_once_and_its_box(byte_budget: int) -> None:
     want, boxes = full_size_masks(probs, **sizes, mask_thr=0.5, byte_budget=2**30)
     got, seen = torch.zeros_like(want), torch.zeros(20, dtype=torch.long)
     for windows, around in full_size_windows(probs, **sizes, mask_thr=0.5, byte_budget=byte_budget):
-        assert byte_budget > 1 or len(windows.index) == 1
+        assert byte_budget > 1 or len(windows.indices) == 1
         write_windows(got, windows)
-        assert torch.equal(around, boxes[windows.index])
-        seen[windows.index] += 1
+        assert torch.equal(around, boxes[windows.indices])
+        seen[windows.indices] += 1
     assert (seen == 1).all()
     assert torch.equal(got, want)
 

@@ -80,20 +80,20 @@ def test_windows_of_any_place_and_height_are_encoded_as_the_masks_are(size: tupl
     for w in (1, 5, 8, 11, min(size[1], 30)):
         heights = torch.cat([torch.randint(0, height + 1, (20,)), torch.tensor([0, height, height])])
         windows = MaskWindows(
-            index=torch.randperm(23),
+            indices=torch.randperm(23),
             left=torch.cat([torch.randint(0, width - w + 1, (21,)), torch.tensor([0, width - w])]),
             top=((height + 1 - heights) * torch.rand(23)).long(),
             height=heights,
             rows=torch.rand(int(heights.sum()), w) > torch.rand(1),
         )
         masks = torch.zeros(23, *size, dtype=torch.bool)
-        parts = zip(windows.index, windows.left, windows.top, windows.rows.split(heights.tolist()), strict=True)
+        parts = zip(windows.indices, windows.left, windows.top, windows.rows.split(heights.tolist()), strict=True)
         for i, left, top, part in parts:
             masks[i, top : top + len(part), left : left + w] = part
         written = torch.zeros_like(masks)
         write_windows(written, windows)
         assert torch.equal(written, masks)
-        want = coco_mask.encode(np.asfortranarray(masks[windows.index].numpy().transpose(1, 2, 0).astype(np.uint8)))
+        want = coco_mask.encode(np.asfortranarray(masks[windows.indices].numpy().transpose(1, 2, 0).astype(np.uint8)))
         assert [rle['counts'].encode() for rle in windows_to_rle(windows, size)] == [rle['counts'] for rle in want]
 
 

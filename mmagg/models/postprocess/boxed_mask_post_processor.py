@@ -155,7 +155,7 @@ class BoxedMaskPostProcessor:
         else:
             masks = [None] * len(boxes)
             for windows in pasted_windows(probs, boxes, **options):
-                for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
+                for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):
                     masks[i] = rle
             found.masks = masks
         return found

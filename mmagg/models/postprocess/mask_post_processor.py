@@ -46,7 +46,7 @@ class Suppressed(NamedTuple):
     """(M,) indices of the instances among them."""
     final_scores: Tensor
     """(M,) the instances' scores after NMS, in descending order."""
-    index: Tensor
+    indices: Tensor
     """(n,) their indices among all candidates."""
 
 
@@ -198,8 +198,8 @@ class MaskPostProcessor:
         else:
             masks, boxes = [None] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
             for windows, around in full_size_windows(probs, **options):
-                boxes[windows.index] = around
-                for i, rle in zip(windows.index.tolist(), windows_to_rle(windows, out_size), strict=True):
+                boxes[windows.indices] = around
+                for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):
                     masks[i] = rle
         return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
