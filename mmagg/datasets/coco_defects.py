@@ -42,7 +42,7 @@ FAR = 1e6  # pixels; pycocotools crashes on polygons with coordinates far beyond
 LONGEST = 4e6  # pixels of an outline, which pycocotools walks along in steps of a fifth: a second and 400 MB
 LARGEST = 2**30  # pixels of an image: OpenCV reads no larger one
 # What CocoDataset or COCOeval read without a default, by its types. None: an id, text or a whole number of any size.
-NEEDED = {
+NEEDED: dict[str, dict[str, type | tuple[type, ...] | None]] = {
     'images': {'id': None, 'file_name': str, 'width': (int, float), 'height': (int, float)},
     'annotations': {
         'id': None,
@@ -229,7 +229,7 @@ def _outline_length(values: np.ndarray) -> float:
 
 
 def _rle_defect(rle: dict, length: int, height: int | None, width: int | None) -> Defect:
-    size = rle.get('size')
+    size: Any = rle.get('size')
     whole = isinstance(size, list | tuple) and len(size) == 2 and all(type(side) is int for side in size)
     if not whole or (height is not None and [*size] != [height, width]):
         wanted = 'not [height, width]' if height is None else f'that of the image {[height, width]}'

@@ -239,7 +239,8 @@ def _unreadable(annotation: Entry, length: int, images: Mapping[Id, Entry]) -> I
     yield crowd_defect(annotation.get('iscrowd'))
     if annotation.get('area') is not None:
         yield area_defect(annotation['area'])
-    image = images.get(annotation.get('image_id')) or {'height': None, 'width': None}
+    image_id: Any = annotation.get('image_id')
+    image = images.get(image_id) or {'height': None, 'width': None}
     if annotation.get('bbox'):
         yield box_defect(annotation['bbox'])
     if annotation.get('segmentation'):

@@ -138,7 +138,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
 def palette(count: int) -> list[tuple[int, int, int]]:
     """`count` RGB colours; neighbours differ most, as hues go round by the golden ratio."""
     colours = (colorsys.hsv_to_rgb(i * 0.618034 % 1, 0.85, (1.0, 0.75)[i % 2]) for i in range(count))
-    return [tuple(round(255 * channel) for channel in colour) for colour in colours]
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours]
 
 
 def unwrapped(dataset: dict) -> dict:

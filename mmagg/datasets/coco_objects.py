@@ -63,8 +63,7 @@ class Detections:
         return len(self.images)
 
     def __getitem__(self, part: slice | np.ndarray) -> 'Detections':
-        arrays = self.images, self.labels, self.areas, self.scores, self.outlines
-        return Detections(*(values[part] for values in arrays), path=self.path)
+        return replace(self, **{name: values[part] for name, values in vars(self).items() if name != 'path'})
 
     def counted(self, max_dets: int = MAX_DETECTIONS) -> 'Detections':
         """The detections that COCO counts: the ``max_dets`` most certain ones of each image and class, sorted."""
@@ -91,12 +90,12 @@ class Truth:
     image_ids: tuple[int | str, ...]
     names: tuple[str, ...]
     sizes: tuple[tuple[int, int], ...]
-    category_ids: tuple[int, ...]
+    category_ids: tuple[int | str, ...]
     classes: tuple[str, ...]
     objects: Objects
     path: Path | None = None
 
-    def of_categories(self, category_ids: Collection[int]) -> 'Truth':
+    def of_categories(self, category_ids: Collection[int | str]) -> 'Truth':
         """The same images with some of the categories only."""
         kept = np.array([category_id in category_ids for category_id in self.category_ids], bool)
         objects = self.objects[kept[self.objects.labels]]
@@ -112,8 +111,13 @@ class Truth:
         chosen = set(image_ids)
         kept = np.array([image_id in chosen for image_id in self.image_ids], bool)
         objects = self.objects[kept[self.objects.images]]
-        lists = {name: tuple(itertools.compress(getattr(self, name), kept)) for name in ('image_ids', 'names', 'sizes')}
-        return replace(self, **lists, objects=replace(objects, images=(kept.cumsum() - 1)[objects.images]))
+        return replace(
+            self,
+            image_ids=tuple(itertools.compress(self.image_ids, kept)),
+            names=tuple(itertools.compress(self.names, kept)),
+            sizes=tuple(itertools.compress(self.sizes, kept)),
+            objects=replace(objects, images=(kept.cumsum() - 1)[objects.images]),
+        )
 
 
 def more_than_count(places: Iterable[tuple], *, images: int, max_dets: int, option: str) -> str | None:

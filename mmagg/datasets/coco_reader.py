@@ -111,7 +111,7 @@ def _columns(
     """Images (N,), labels (N,), outlines and areas (N,) of annotations or detections, given by place in the file."""
     image_index, label_index = ({one: index for index, one in enumerate(part)} for part in ids)
     images, labels, areas = np.empty(len(entries), int), np.empty(len(entries), int), np.empty(len(entries))
-    outlines = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
+    outlines: np.ndarray = np.empty(len(entries), object) if iou_type == 'segm' else np.empty((len(entries), 4))
     key, outline = ('segmentation', _mask) if iou_type == 'segm' else ('bbox', _box)
     items = tqdm(entries.items(), Path(path).name, unit=kind, delay=2, leave=False)
     if kind == 'detection':  # annotations are checked already

@@ -12,7 +12,7 @@ from mmengine.config import Config
 # What makes a `CocoDataset` of a class: subclasses with other forms of these read something else.
 READERS = ('load_data_list', 'parse_data_info', 'COCOAPI')
 
-Part = tuple[str, dict]
+Part = tuple[str, Mapping[str, Any]]
 """A part of a config, with its dotted key."""
 
 

@@ -38,7 +38,8 @@ class NamingPipeline(Compose):
 
 def unusable(error: Exception, shape: tuple[int, int] | None = None) -> str:
     """What to say of an image after a failure; ``shape`` is its (height, width) where it could be read."""
-    reason = f'OpenCV: {error.err}' if getattr(error, 'err', None) else one_line(error)  # cv2.error's own text is long
+    short = getattr(error, 'err', None)  # cv2.error's own text is long
+    reason = f'OpenCV: {short}' if short else one_line(error)
     size, read = ('', 'read or ') if shape is None else (f'{shape[1]} × {shape[0]} pixels, ', '')
     return f'{size}cannot be {read}transformed ({reason})'
 

@@ -57,6 +57,6 @@ def network_sizes(cfg: Config, sizes: Iterable[Size]) -> dict[Size, tuple[Size, 
             shape = pipeline(blank)['img_shape']
         except Exception as error:  # any transform of any project
             raise InputError(f'config {cfg.filename}: its test pipeline does not run without annotations') from error
-        resized = int(shape[0]), int(shape[1])
-        found[size] = resized, tuple(ceil(side / divisor) * divisor for side in resized)
+        height, width = int(shape[0]), int(shape[1])
+        found[size] = (height, width), (ceil(height / divisor) * divisor, ceil(width / divisor) * divisor)
     return found
