@@ -43,8 +43,9 @@ class Annotated(NamedTuple):
         rows, columns = (np.arange(n) * before // n for n, before in zip(new, old, strict=True))
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         image = cv2.resize(self.image, new[::-1].tolist(), interpolation=how)
-        masks, ignored = (x if x is None else x[:, rows[:, None], columns] for x in (self.masks, self.ignored))
-        return Annotated(image, self.labels, self.boxes * factor, masks, ignored)
+        place = slice(None), rows[:, None], columns
+        masks = None if self.masks is None else self.masks[place]
+        return Annotated(image, self.labels, self.boxes * factor, masks, self.ignored[place])
 
     def drawn(self, classes: Sequence[str]) -> np.ndarray:
         """The picture, (H, W, 3) uint8 BGR; ``classes`` are the names by class index."""

@@ -1,6 +1,6 @@
 """A sheet of pixels for pictures and texts. Pictures are uint8 BGR, sizes are pixels."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -25,7 +25,7 @@ class Canvas:
 
     def __init__(self, height: int, width: int) -> None:
         self._pixels = np.full((height, width, 3), 255, np.uint8)
-        self._texts = []
+        self._texts: list[tuple[float, float, str, dict[str, Any]]] = []
 
     def paste(self, picture: np.ndarray, *, left: float, top: float) -> None:
         """Put a (H, W, 3) picture on the sheet."""

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ NAMES = {'bbox': 'box', 'segm': 'mask', 'boundary': 'boundary'}
 SIZE, DPI = (14, 4.2), 110  # inches, dots per inch
 WIDTHS = (4, 4, 3)  # of the panels
 
-Record = dict[str, float | str]
+Record = dict[str, Any]  # `kind` is text, all else are numbers
 
 
 def read_scalars(work_dir: Path) -> list[Record]:
@@ -86,14 +87,14 @@ def plot_curves(records: Sequence[Record], path: Path) -> None:
     names = dict.fromkeys(key for record in train for key in record if key.startswith('loss'))
     for colour, key in enumerate(names):
         label = 'total' if key == 'loss' else key.removeprefix('loss_')
-        style = {'color': f'C{colour % 10}', 'linewidth': 2 if key == 'loss' else 1.2}
+        style: dict[str, Any] = {'color': f'C{colour % 10}', 'linewidth': 2 if key == 'loss' else 1.2}
         _line(losses, train, key, 1, label=label, **style)
         _line(losses, val, f'val/{key}', 1, linestyle='--', marker='.', **style)
     for colour, (metric, name) in enumerate(NAMES.items()):
-        for suffix, style in (('', {}), ('_50', {'linestyle': '--', 'markerfacecolor': 'white'})):
+        for suffix, look in (('', {}), ('_50', {'linestyle': '--', 'markerfacecolor': 'white'})):
             label = f'{name} AP{suffix[1:]}'
             key = f'coco/{metric}_mAP{suffix}'
-            _line(precision, val, key, 100, label=label, marker='o', color=f'C{colour}', **style)
+            _line(precision, val, key, 100, label=label, marker='o', color=f'C{colour}', **look)
     _line(rate, train, 'lr', 1, color='dimgrey')
     _line(gradients, train, 'grad_norm', 1, color='dimgrey', linewidth=1)
     if any('val/loss' in record for record in val):
@@ -105,7 +106,7 @@ def plot_curves(records: Sequence[Record], path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style: str | float) -> None:
+def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style: Any) -> None:
     """One curve, unless there are no numbers; COCO's -1 stands for no value."""
     points = [(r['iter'], scale * r[key]) for r in records if key in r and r[key] >= 0]
     if points:
@@ -115,7 +116,7 @@ def _line(axes: Axes, records: Sequence[Record], key: str, scale: float, **style
 def _finish(axes: Axes, title: str, unit: str) -> None:
     axes.set(title=title, xlabel='iteration', ylabel=unit)
     axes.set_xlim(left=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params('x', integer=True)
     axes.grid(alpha=0.3)
     if axes.lines:
         axes.set_ylim(bottom=0)

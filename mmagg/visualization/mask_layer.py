@@ -55,7 +55,7 @@ def rim(inside: np.ndarray) -> np.ndarray:
     return cv2.subtract(inside, core, dst=core)
 
 
-def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int], opacity: float) -> None:
+def blend_inside(picture: np.ndarray, inside: np.ndarray, colour: Sequence[int] | np.ndarray, opacity: float) -> None:
     """Lay a colour over the pixels of a picture that a mask has, in place; halves are rounded up.
 
     Args:

@@ -53,8 +53,9 @@ def draw_instances(
     size = (frames[:, 2:] - frames[:, :2]).prod(axis=1)
     order = np.argsort(-size, kind='stable')
     colours = instance_colours(labels, frames) if colours is None else np.asarray(colours)
-    for i in order if masks is not None else ():
-        lay_mask(canvas, masks[i], colours[i], thickness=thickness)
+    if masks is not None:
+        for i in order:
+            lay_mask(canvas, masks[i], colours[i], thickness=thickness)
     for i in order if boxes is not None else ():
         corners = np.round(frames[i]).astype(int)
         cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), colours[i].tolist(), thickness)

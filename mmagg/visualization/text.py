@@ -43,12 +43,12 @@ def write_text(picture: np.ndarray, text: str, *, x: int, y: int, size: int, col
     return x + opacity.shape[1]
 
 
-def blend(under: np.ndarray, colour: Colour, opacity: np.ndarray | float) -> None:
+def blend(under: np.ndarray, colour: Colour | np.ndarray, opacity: np.ndarray | float) -> None:
     """Lay a colour over pixels (h, w, 3), in place, where opacity (h, w, 1) is more than 0."""
     under[:] = (under + opacity * (np.array(colour, np.float32) - under)).round().astype(np.uint8)
 
 
-def ink_on(colour: Colour) -> Colour:
+def ink_on(colour: Colour | np.ndarray) -> Colour:
     """Black or white, whichever is read better on a colour."""
     return BLACK if np.dot((0.114, 0.587, 0.299), colour) > 130 else WHITE
 
