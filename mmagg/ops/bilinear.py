@@ -1,5 +1,6 @@
 """Bilinear interpolation as matrices: one of the rows, one of the columns."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device
     return Taps(before, start, x.gather(1, (start[:, None] + torch.arange(num)).to(device)))
 
 
-def upsampling_adjoint(x: Tensor, size: tuple[int, int]) -> Tensor:
+def upsampling_adjoint(x: Tensor, size: Sequence[int]) -> Tensor:
     """The adjoint of bilinear upsampling (align_corners=False): <up(y), x> = <y, adjoint(x)> for all y.
 
     Args:

@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A convolution with zero padding k // 2, at the pixels asked for only.
 
     Args:
         x: (B, C, H, W).
         places: (N,) long, in [0, B * H * W): image, row and column, the column fastest; on any device.
         weight: (O, C, k, k), k odd.
-        bias: (O,).
+        bias: (O,), or None.
 
     Returns:
         (N, O), the values of `F.conv2d(x, weight, bias, padding=k // 2)` at these pixels.
