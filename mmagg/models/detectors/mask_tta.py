@@ -133,7 +133,8 @@ class MaskTTAModel(BaseTTAModel):
             raise ValueError(
                 f'MaskTTAModel: {type(self.module).__name__} finds boxes without masks; DetTTAModel is for those'
             )
-        masks, boxes, axes = found.masks, found.bboxes, ()
+        masks, boxes = found.masks, found.bboxes
+        axes: tuple[int, ...] = ()
         if sample.flip:
             boxes, axes = bbox_flip(boxes, size, sample.flip_direction), FLIPPED[sample.flip_direction]
         if axes or isinstance(masks, Tensor):

@@ -156,7 +156,8 @@ class BoxedMaskHead(BaseModule):
             shared=shared,
         )
         positives = Positives(coefficients, gts, weights, denominator)
-        return self.loss_mask_weight * self.masks.loss(positives, objects, gt_masks)
+        masks: BoxedMasks = self.masks  # type: ignore[assignment]  # None has no targets
+        return self.loss_mask_weight * masks.loss(positives, objects, gt_masks)
 
     # Inference
 
@@ -210,11 +211,12 @@ class BoxedMaskHead(BaseModule):
             detections: the boxes.
             image: index of the image in the batch.
         """
-        boxes, size = detections.boxes, self.masks.mask_size
+        masks: BoxedMasks = self.masks  # type: ignore[assignment]  # as said above
+        boxes = detections.boxes
         if len(boxes) == 0:
-            return boxes.new_zeros(0, size, size)
+            return boxes.new_zeros(0, masks.mask_size, masks.mask_size)
         coefficients = None if self.coefficients is None else self.coefficients.at(features, detections.places)
-        return self.masks.decode(coefficients, Regions(in_image(boxes, image), detections.labels, shared))
+        return masks.decode(coefficients, Regions(in_image(boxes, image), detections.labels, shared))
 
 
 def in_image(boxes: Tensor, image: int) -> Tensor:

@@ -10,6 +10,7 @@ Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the level
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.utils import reduce_mean
 from mmengine.dist import get_world_size
-from mmengine.model import BaseModule, bias_init_with_prob
+from mmengine.model import BaseModule, bias_init_with_prob, normal_init
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -103,8 +104,7 @@ class GridMaskHead(BaseModule):
     def init_weights(self) -> None:
         """The parts' own initialisation; classes start with a probability of 0.01."""
         super().init_weights()
-        nn.init.normal_(self.conv_cls.weight, std=0.01)
-        nn.init.constant_(self.conv_cls.bias, bias_init_with_prob(0.01))
+        normal_init(self.conv_cls, std=0.01, bias=bias_init_with_prob(0.01))
 
     # Forward
 
@@ -185,7 +185,7 @@ class GridMaskHead(BaseModule):
             targets: per image.
             gt_masks: per image (G, H, W) uint8.
         """
-        total = 0
+        total: Any = 0
         for image, (host, target, full) in enumerate(zip(cells, targets, gt_masks, strict=True)):
             downsampled = {}  # levels of the same stride share their targets
             for level, part, local in self.by_level(host):
@@ -232,9 +232,9 @@ class GridMaskHead(BaseModule):
         scores = [x.float().sigmoid() for x in cls_logits]
         if self.post_process.points_nms:
             scores = [points_nms(x) for x in scores]
-        scores = cells_first(scores)
+        by_cell = cells_first(scores)
         return [
-            self.predict_image(scores[i], masks, i, sample.metainfo, rescale)
+            self.predict_image(by_cell[i], masks, i, sample.metainfo, rescale)
             for i, sample in enumerate(batch_data_samples)
         ]
 

@@ -16,7 +16,7 @@ import torch
 from mmcv.cnn import Scale
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.utils import reduce_mean
-from mmengine.model import BaseModule, bias_init_with_prob
+from mmengine.model import BaseModule, bias_init_with_prob, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LevelTower
@@ -33,7 +33,7 @@ class LocationMaps(NamedTuple):
     """(B, 4, h, w) to the left, top, right and bottom side, in strides, at least 0."""
     centerness: list[Tensor]
     """(B, 1, h, w) logits."""
-    box_feats: list[Tensor]
+    box_feats: Sequence[Tensor]
     """(B, channels, h, w) outputs of the box tower."""
 
 
@@ -111,10 +111,9 @@ class LocationHead(BaseModule):
     def init_weights(self) -> None:
         """The towers' own initialisation; classes start with a probability of 0.01."""
         super().init_weights()
-        for conv in (self.conv_cls, self.conv_box, self.conv_centerness):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)
-        nn.init.constant_(self.conv_cls.bias, bias_init_with_prob(0.01))
+        normal_init(self.conv_cls, std=0.01, bias=bias_init_with_prob(0.01))
+        normal_init(self.conv_box, std=0.01)
+        normal_init(self.conv_centerness, std=0.01)
 
     @stage('head')
     def forward(self, feats: Sequence[Tensor]) -> LocationMaps:
@@ -139,7 +138,7 @@ class LocationHead(BaseModule):
     # Training
 
     def assign(
-        self, sizes: Sequence[tuple[int, int]], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+        self, sizes: Sequence[Sequence[int]], boxes: Sequence[Tensor], labels: Sequence[Tensor]
     ) -> LocationTargets:
         """Targets of a batch.
 
@@ -152,13 +151,13 @@ class LocationHead(BaseModule):
             ValueError: if there are not as many levels as strides.
         """
         points = location_points(sizes, self.strides, boxes[0].device)
-        gts, objects_before = [], 0
+        by_image, objects_before = [], 0
         for image_boxes in boxes:
             found = self.assigner.assign(points, image_boxes)
-            gts.append(torch.where(found < 0, -1, found + objects_before))
+            by_image.append(torch.where(found < 0, -1, found + objects_before))
             objects_before += len(image_boxes)
         counts = [len(x) for x in points]
-        gts = torch.cat([x.flatten() for x in torch.stack(gts).split(counts, dim=1)])  # (Q,)
+        gts = torch.cat([x.flatten() for x in torch.stack(by_image).split(counts, dim=1)])  # (Q,)
         background = labels[0].new_tensor([self.num_classes])
         classes = torch.cat([*labels, background])[gts]  # -1 picks the last
 

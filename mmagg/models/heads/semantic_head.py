@@ -48,8 +48,9 @@ class SemanticHead(BaseModule):
     def init_weights(self) -> None:
         """PyTorch's default, as in the release, instead of mmcv's."""
         super().init_weights()
-        for block in self.convs:
-            block.conv.reset_parameters()
+        for module in self.convs.modules():
+            if isinstance(module, nn.Conv2d):
+                module.reset_parameters()
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """The neck's levels (B, C', h_i, w_i) -> (B, C + 1, h, w) logits; background is class 0."""

@@ -100,8 +100,8 @@ class ConvTower(nn.Sequential):
         """Plain convolutions by `init_std`, offsets by `offset_std`; deformable weights by mmcv."""
         for layer in self:
             if isinstance(layer, DeformableConvModule):
-                nn.init.normal_(layer.conv.conv_offset.weight, std=self.offset_std)
+                nn.init.normal_(layer.get_parameter('conv.conv_offset.weight'), std=self.offset_std)
             elif self.init_std is None:
-                nn.init.kaiming_normal_(layer.conv.weight, nonlinearity='relu')
+                nn.init.kaiming_normal_(layer.get_parameter('conv.weight'), nonlinearity='relu')
             else:
-                nn.init.normal_(layer.conv.weight, std=self.init_std)
+                nn.init.normal_(layer.get_parameter('conv.weight'), std=self.init_std)

@@ -10,6 +10,8 @@ Plainly, of a coarse level c and a fine level f:
 Shape shorthand: B images, C channels, (H, W) size of the fine level, (h, w) = (⌈H/2⌉, ⌈W/2⌉) of the coarse one.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
@@ -23,7 +25,7 @@ from mmagg.ops import reassemble_up
 SCALE = 2
 
 
-def upsampled(x: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
+def upsampled(x: Tensor, kernels: Tensor, size: Sequence[int]) -> Tensor:
     """CARAFE to twice the size, cut to the (H, W) of a fine level of odd size."""
     return reassemble_up(x, kernels, scale=SCALE)[:, :, : size[0], : size[1]]
 

@@ -17,6 +17,8 @@ channels of the result, (H, W) size of a level.
 
 import warnings
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -128,7 +130,7 @@ class MultiLevelGlobalContext(BaseModule):
             )
             num_contexts = capped
 
-        def convs(outputs: Sequence[int]) -> nn.ModuleList:
+        def convs(outputs: Sequence[int]) -> Any:  # a ModuleList, of whose items no types are known
             return nn.ModuleList(nn.Conv2d(i, o, 1) for i, o in zip(in_channels, outputs, strict=True))
 
         levels = len(in_channels)
@@ -136,11 +138,10 @@ class MultiLevelGlobalContext(BaseModule):
         self.embed = convs([channels] * levels)  # φ
         self.query = convs([channels] * levels)  # θ
         self.lateral = convs([out_channels] * levels)  # ξ
-        self.out = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for _ in in_channels)  # W_o
-        self.level_gcns = self.joint_gcn = None
-        if gcn:
-            self.level_gcns = nn.ModuleList(ContextGCN(channels=channels, norm_query=norm_query) for _ in in_channels)
-            self.joint_gcn = ContextGCN(channels=channels, norm_query=norm_query)
+        self.out: Any = nn.ModuleList(nn.Conv2d(channels, out_channels, 1) for _ in in_channels)  # W_o
+        new_gcn = partial(ContextGCN, channels=channels, norm_query=norm_query)
+        self.level_gcns = nn.ModuleList(new_gcn() for _ in in_channels) if gcn else None
+        self.joint_gcn = new_gcn() if gcn else None
         self.norm_query = norm_query
 
     def init_weights(self) -> None:
@@ -174,7 +175,7 @@ class MultiLevelGlobalContext(BaseModule):
 
     def reason(self, contexts: list[Tensor]) -> Tensor:
         """Graph convolutions per level, then of all contexts (A2-FPN, Eqs. 4 and 5): (B, c, n_i) each -> (B, c, n)."""
-        if self.joint_gcn is None:
+        if self.level_gcns is None or self.joint_gcn is None:
             return torch.cat(contexts, dim=2)
         return self.joint_gcn(torch.cat([gcn(x) for gcn, x in zip(self.level_gcns, contexts, strict=True)], dim=2))
 
@@ -196,7 +197,7 @@ class MultiLevelGlobalContext(BaseModule):
 
     def orthogonality(self) -> Tensor:
         """The sum over the levels of ‖W_ψ W_ψᵀ - I‖² (A2-FPN, Eq. 2, without λ), in float32 also under autocast."""
-        total = 0.0
+        total: Any = 0.0
         for conv in self.entities:
             with torch.autocast(conv.weight.device.type, enabled=False):
                 rows = conv.weight.flatten(1)

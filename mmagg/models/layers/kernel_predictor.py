@@ -3,6 +3,8 @@
 Shape shorthand: B images, C channels of a level, M of the reduced pair, k kernel side, s scale.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -31,8 +33,8 @@ class PairEncoder(nn.Module):
     def halves(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Two maps (B, C, h, w), in the order of concatenation -> (B, M + 1, h, w) each, which are to be summed."""
         weights = torch.cat([self.reduce.weight, self.mask.weight]).chunk(2, dim=1)
-        bias = torch.cat([self.reduce.bias, self.mask.bias])
-        return F.conv2d(first, weights[0], bias), F.conv2d(second, weights[1])
+        biases: list[Any] = [self.reduce.bias, self.mask.bias]
+        return F.conv2d(first, weights[0], torch.cat(biases)), F.conv2d(second, weights[1])
 
     def split(self, both: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of `halves` (B, M + 1, h, w) -> features (B, M, h, w) and mask (B, 1, h, w), which sums to 1."""

@@ -70,7 +70,7 @@ class LevelTower(nn.ModuleList):
         """Weights by `init_std`, biases of zero."""
         for layer in self:
             if self.init_std is None:
-                nn.init.kaiming_normal_(layer.conv.weight, nonlinearity='relu')
+                nn.init.kaiming_normal_(layer.get_parameter('conv.weight'), nonlinearity='relu')
             else:
-                nn.init.normal_(layer.conv.weight, std=self.init_std)
-            nn.init.zeros_(layer.conv.bias)
+                nn.init.normal_(layer.get_parameter('conv.weight'), std=self.init_std)
+            nn.init.zeros_(layer.get_parameter('conv.bias'))

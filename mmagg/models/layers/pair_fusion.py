@@ -1,5 +1,7 @@
 """The parts that GACARAFE, GACAP and their ablations share (A2-FPN, Sec. 3.2 and 3.3, Fig. 4, Table 3)."""
 
+from typing import Any
+
 from mmengine.model import BaseModule
 from torch import nn
 
@@ -18,7 +20,7 @@ class PairFusion(BaseModule):
         gain: of the gate, see `ChannelGate`.
     """
 
-    step: dict[str, int]  # of the reassembly, `scale` or `stride` of `KernelPredictor`
+    step: dict[str, Any]  # of the reassembly, `scale` or `stride` of `KernelPredictor`
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class PlainFusion(BaseModule):
         kernel_size: of the reassembly.
     """
 
-    step: dict[str, int]  # as in `PairFusion`
+    step: dict[str, Any]  # as in `PairFusion`
 
     def __init__(self, *, channels: int = 256, reduced_channels: int = 64, kernel_size: int = 5) -> None:
         super().__init__()

@@ -5,7 +5,7 @@ image.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmcv.ops import batched_nms
@@ -100,7 +100,7 @@ class BoxedMaskPostProcessor:
             boxes: per level (q, 4) in pixels of the network's input.
             img_shape: (height, width) of the image in the network's input, without the padding.
         """
-        found = [[], [], [], []]
+        found: list[list[Tensor]] = [[], [], [], []]
         before = 0
         for cls, ctr, level_boxes in zip(probs, centerness, boxes, strict=True):
             product = cls * ctr[:, None]
@@ -111,17 +111,17 @@ class BoxedMaskPostProcessor:
             for whole, part in zip(found, (level_boxes[places], scores, labels, places + before), strict=True):
                 whole.append(part)
             before += len(cls)
-        boxes, scores, labels, places = map(torch.cat, found)
+        corners, scores, labels, places = map(torch.cat, found)
         if self.sqrt_score:
             scores = scores.sqrt()
         if self.clip_boxes:
-            boxes = clipped(boxes, img_shape)
-        if len(boxes) == 0:
-            return DetectedBoxes(boxes, scores, labels, places)
+            corners = clipped(corners, img_shape)
+        if len(corners) == 0:
+            return DetectedBoxes(corners, scores, labels, places)
         # mmcv separates the classes by an offset of the greatest coordinate, which presumes non-negative coordinates.
-        kept = batched_nms(boxes - boxes.amin(), scores, labels, dict(type='nms', iou_threshold=self.iou_thr))[1]
+        kept = batched_nms(corners - corners.amin(), scores, labels, dict(type='nms', iou_threshold=self.iou_thr))[1]
         kept = kept[: self.max_per_img]
-        return DetectedBoxes(boxes[kept], scores[kept], labels[kept], places[kept])
+        return DetectedBoxes(corners[kept], scores[kept], labels[kept], places[kept])
 
     @torch.no_grad()
     @stage('pasting')
@@ -149,11 +149,11 @@ class BoxedMaskPostProcessor:
         if logits is None:
             return found
         probs = logits[kept].sigmoid()
-        options = dict(out_size=out_size, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        options: dict[str, Any] = dict(out_size=out_size, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
         if self.mask_format == 'bitmap':
             found.masks = paste_masks(probs, boxes, **options)
         else:
-            masks = [None] * len(boxes)
+            masks: list[dict] = [{}] * len(boxes)
             for windows in pasted_windows(probs, boxes, **options):
                 for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):
                     masks[i] = rle

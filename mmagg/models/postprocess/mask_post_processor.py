@@ -5,7 +5,7 @@ Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) ma
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from mmdet.registry import TASK_UTILS
@@ -192,11 +192,12 @@ class MaskPostProcessor:
         probs, iou, scores, labels, kept, final_scores, index = suppressed
         probs = probs[kept] if voting is None else voting(probs, iou, scores, labels, kept)
         sizes = dict(upsampled_size=upsampled_size, crop=img_shape, out_size=out_size)
-        options = sizes | dict(mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        options: dict[str, Any] = sizes | dict(mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        masks: Tensor | list[dict]
         if self.mask_format == 'bitmap':
             masks, boxes = full_size_masks(probs, **options)
         else:
-            masks, boxes = [None] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
+            masks, boxes = [{}] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
             for windows, around in full_size_windows(probs, **options):
                 boxes[windows.indices] = around
                 for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):

@@ -1,5 +1,7 @@
 """The mask voting of mmagg.ops, registered."""
 
+from typing import Any
+
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
@@ -20,7 +22,7 @@ class MaskVoting:
             raise ValueError(f'MaskVoting: weight is {weight!r}, expected one of {WEIGHTS}')
         if not 0 <= iou_thr <= 1:
             raise ValueError(f'MaskVoting: iou_thr is {iou_thr}, expected a number in [0, 1]')
-        self.options = dict(weight=weight, iou_thr=iou_thr, class_agnostic=class_agnostic)
+        self.options: dict[str, Any] = dict(weight=weight, iou_thr=iou_thr, class_agnostic=class_agnostic)
 
     def __call__(self, probs: Tensor, iou: Tensor, scores: Tensor, labels: Tensor, kept: Tensor) -> Tensor:
         """(N, H, W), (N, N), (N,), (N,), (M,) -> (M, H, W) probabilities."""

@@ -37,14 +37,14 @@ class ATSSLocationAssigner:
         number = sum(map(len, points))
         if len(boxes) == 0:
             return torch.full((number,), -1, device=boxes.device)
-        candidates, anchors, before = [], [], 0
+        nearby, around, before = [], [], 0
         for level_points, stride in zip(points, self.strides, strict=True):
             nearest = self._nearest(level_points, boxes)
-            candidates.append(nearest + before)
+            nearby.append(nearest + before)
             reach = level_points.new_full((4,), self.anchor_scale * stride / 2)
-            anchors.append(boxes_around(level_points[nearest], reach.expand(*nearest.shape, 4)))
+            around.append(boxes_around(level_points[nearest], reach.expand(*nearest.shape, 4)))
             before += len(level_points)
-        candidates, anchors = torch.cat(candidates, dim=1), torch.cat(anchors, dim=1)  # (G, K), (G, K, 4)
+        candidates, anchors = torch.cat(nearby, dim=1), torch.cat(around, dim=1)  # (G, K), (G, K, 4)
         ious = bbox_overlaps(boxes[:, None], anchors).squeeze(1)
         # The standard deviation of a single candidate is 0.
         threshold = ious.mean(1, keepdim=True) + ious.std(1, keepdim=True).nan_to_num()

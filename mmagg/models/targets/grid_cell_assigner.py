@@ -6,6 +6,7 @@ A cell's index runs over all levels, row-major within each.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -173,6 +174,6 @@ def downsample_masks(masks: Tensor, *, stride: int, size: tuple[int, int]) -> Te
     near = stride // 2 - 1
     # At most one block straddles the border of the masks; zeros complete it.
     masks = F.pad(masks, (0, -masks.shape[2] % stride, 0, -masks.shape[1] % stride))
-    votes = sum(masks[:, near + dy :: stride, near + dx :: stride] for dy in (0, 1) for dx in (0, 1))
+    votes: Any = sum(masks[:, near + dy :: stride, near + dx :: stride] for dy in (0, 1) for dx in (0, 1))
     targets = votes >= 2
     return F.pad(targets, (0, size[1] - targets.shape[2], 0, size[0] - targets.shape[1]))

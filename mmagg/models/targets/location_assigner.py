@@ -10,7 +10,7 @@ from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
 
-def location_points(sizes: Sequence[tuple[int, int]], strides: Sequence[int], device: torch.device) -> list[Tensor]:
+def location_points(sizes: Sequence[Sequence[int]], strides: Sequence[int], device: torch.device) -> list[Tensor]:
     """Centres of the cells of every level.
 
     Args:

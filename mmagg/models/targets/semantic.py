@@ -38,7 +38,7 @@ def semantic_target(
         (h, w) long, on the labels' device: 0 for background and padding, c + 1 for class c.
     """
     layers, numbers = [masks], [labels.new_zeros(1), labels + 1]
-    if ignored_masks is not None:
+    if ignored_masks is not None and ignored_labels is not None:
         layers.append(ignored_masks)  # mmdet pads the masks of the instances only
         numbers.append(ignored_labels + 1)
     last = np.zeros([-(-side // stride) for side in size], dtype=np.int64)  # number of the last instance, from 1

@@ -47,6 +47,8 @@ class AutoEncoderMaskCodec(MaskCodec):
     """
 
     evidence = 'code_scale'
+    code_mean: Tensor
+    code_scale: Tensor
 
     def __init__(
         self, *, mask_size: int = 28, num_codes: int = 60, hidden: int = 256, dictionary: str | Path | None = None

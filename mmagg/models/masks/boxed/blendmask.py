@@ -7,7 +7,7 @@
 Shape shorthand: B images, G objects, N instances, K bases, M attention size, R mask size, (h, w) size of the bases.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +48,7 @@ def assemble(rois: Tensor) -> Tensor:
     return rois.gather(1, base).squeeze(1)
 
 
-MERGERS = {'blend': blend, 'gate': gate, 'assemble': assemble}
+MERGERS: dict[str, Callable[..., Tensor]] = {'blend': blend, 'gate': gate, 'assemble': assemble}
 
 
 @MODELS.register_module(name='BlendedMasks')
@@ -118,7 +118,7 @@ class BlendMaskMasks(BoxedMasks):
 
     def merge(self, rois: Tensor, coefficients: Tensor | None) -> Tensor:
         """(N, K, R, R) pooled bases, (N, K·M·M) coefficients or None -> (N, R, R) logits (BlendMask, Eqs. 2 to 4)."""
-        if self.merger == 'assemble':
+        if coefficients is None:  # of the assembler
             return assemble(rois)
         attention = coefficients.float().unflatten(1, (-1, self.attention_size, self.attention_size))
         options = dict(align_corners=False) if self.top == 'bilinear' else {}

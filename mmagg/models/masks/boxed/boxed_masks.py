@@ -8,7 +8,7 @@ Shape shorthand: B images, N boxes, P positive locations, D coefficients of a lo
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -21,15 +21,15 @@ class Regions(NamedTuple):
     """(N, 5) image, x1, y1, x2, y2 in pixels of the network's input."""
     labels: Tensor
     """(N,) classes."""
-    shared: Tensor | None
-    """The result of `BoxedMasks.features`."""
+    shared: Any
+    """The result of `BoxedMasks.features`: maps (B, C, h, w), or None."""
 
 
 class Positives(NamedTuple):
     """The locations in the mask loss."""
 
-    coefficients: Tensor | None
-    """(P, D), None where D = 0."""
+    coefficients: Any
+    """(P, D) tensor, None where D = 0."""
     gts: Tensor
     """(P,) long, the object of each."""
     weights: Tensor
@@ -70,11 +70,11 @@ class BoxedMasks(BaseModule, ABC):
         """
 
     @abstractmethod
-    def decode(self, coefficients: Tensor | None, regions: Regions) -> Tensor:
+    def decode(self, coefficients: Any, regions: Regions) -> Tensor:
         """Mask logits.
 
         Args:
-            coefficients: (N, D), None where D = 0.
+            coefficients: (N, D) tensor, None where D = 0.
             regions: N of them.
 
         Returns:

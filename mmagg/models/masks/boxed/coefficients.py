@@ -6,7 +6,7 @@ Shape shorthand: B images, C channels, (h, w) size of a level, N locations asked
 from collections.abc import Sequence
 
 import torch
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LargeKernelConv
@@ -40,18 +40,17 @@ class Coefficients(BaseModule):
         super().__init__()
         self.tower = None if tower is None else ConvTower(in_channels=in_channels, channels=channels, **tower)
         self.dense = large_kernel is not None
-        self.conv = (
-            LargeKernelConv(in_channels=channels, out_channels=num_coefficients, kernel_size=large_kernel)
-            if self.dense
-            else nn.Conv2d(channels, num_coefficients, 3, padding=1)
+        self.conv: nn.Conv2d | LargeKernelConv = (
+            nn.Conv2d(channels, num_coefficients, 3, padding=1)
+            if large_kernel is None
+            else LargeKernelConv(in_channels=channels, out_channels=num_coefficients, kernel_size=large_kernel)
         )
 
     def init_weights(self) -> None:
         """N(0, 0.01) weights and biases of zero; the tower's own initialisation."""
         super().init_weights()
         if not self.dense:
-            nn.init.normal_(self.conv.weight, std=0.01)
-            nn.init.zeros_(self.conv.bias)
+            normal_init(self.conv, std=0.01)
 
     @stage('coefficients')
     def features(self, feats: Sequence[Tensor], box_feats: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -76,7 +75,7 @@ class Coefficients(BaseModule):
             (N, D); all levels are in the graph, also for N = 0, as distributed training needs a gradient for each
             parameter.
         """
-        if self.dense:
+        if not isinstance(self.conv, nn.Conv2d):
             everywhere = torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])
             return everywhere[places.to(everywhere.device)]
         ascending, order = places.cpu().sort()

@@ -105,7 +105,7 @@ class MaskCodec(nn.Module, ABC):
 
     def require_content(self) -> None:
         """Raises ValueError without content; on the meta device, where FLOPs are counted, none is needed."""
-        if not self.fitted and not self.get_buffer(self.evidence).is_meta:
+        if not (self.fitted or self.evidence is None or self.get_buffer(self.evidence).is_meta):
             missing = 'no `dictionary` is given' if self.dictionary is None else f'{self.dictionary} is missing'
             raise ValueError(
                 f'{type(self).__name__}: {missing} and no checkpoint has been loaded; '

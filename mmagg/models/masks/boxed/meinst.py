@@ -5,6 +5,8 @@
 Shape shorthand: G objects, N instances, P positive locations, D length of a code, m mask size.
 """
 
+from typing import Any
+
 from mmdet.registry import MODELS
 from torch import Tensor
 
@@ -55,12 +57,16 @@ class MEInstMasks(BoxedMasks):
         ):
             if value not in choices:
                 raise ValueError(f'CodedMasks: {name} is {value!r}; it must be one of {choices}')
-        if (codec is None) == (mask_size is None):
+        self.codec: Any = None
+        if codec is not None and mask_size is None:
+            self.codec = MODELS.build(codec)
+            self.mask_size = self.codec.mask_size
+        elif codec is None and mask_size is not None:
+            self.mask_size = mask_size
+        else:
             raise ValueError(f'CodedMasks: give a codec or a mask_size, one of them; mask_size is {mask_size}')
         if codec is None and loss != 'implicit':
             raise ValueError(f"CodedMasks: without a codec there are no codes for loss={loss!r}; it must be 'implicit'")
-        self.codec = None if codec is None else MODELS.build(codec)
-        self.mask_size = mask_size if codec is None else self.codec.mask_size
         self.loss_mask = MODELS.build(LOSSES[loss] if loss_mask is None else loss_mask)
         self.implicit, self.encode_per = loss == 'implicit', encode_per
 

@@ -9,7 +9,7 @@ Shape shorthand: N masks, m mask size, D length of a code, C classes (1 where al
 
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -56,14 +56,14 @@ class Dictionary(NamedTuple):
         """
         arrays = read_arrays(path)
         try:
-            tensors = [torch.from_numpy(arrays[f'{name}_c']).float() for name in cls._fields[:-1]]
+            tensors = {name: torch.from_numpy(arrays[f'{name}_c']).float() for name in cls._fields[:-1]}
         except (KeyError, TypeError) as error:
             raise ValueError(f'{path}: no dictionary of a linear mask code ({error}); see fit_mask_codec.py') from error
-        found = cls(*tensors, sigmoid=bool(arrays.get('sigmoid', True)))
+        found = cls(**tensors, sigmoid=bool(arrays.get('sigmoid', True)))
         classes, number, pixels = (1, 1, 1) if found.components.ndim != 3 else found.components.shape
         wanted = [(classes, number, pixels), (classes, pixels), (classes, number), (classes, number)]
-        if [x.shape for x in tensors] != wanted:
-            raise ValueError(f'{path}: its arrays do not fit together ({[tuple(x.shape) for x in tensors]})')
+        if [x.shape for x in tensors.values()] != wanted:
+            raise ValueError(f'{path}: its arrays do not fit together ({[tuple(x.shape) for x in tensors.values()]})')
         if not (found.explained_variance > 0).all():
             raise ValueError(f'{path}: a component without variance, which codes are divided by')
         return found
@@ -106,6 +106,9 @@ class PCAMaskCodec(MaskCodec):
     """
 
     evidence = 'explained_variance'
+    components: Tensor
+    mean: Tensor
+    explained_variance: Tensor
 
     def __init__(
         self,
@@ -132,8 +135,8 @@ class PCAMaskCodec(MaskCodec):
 
     def assume(self) -> None:
         found, classes = Dictionary.assumed(self.mask_size, self.num_codes), self.num_classes or 1
-        repeated = [x.expand(classes, *x.shape[1:]) for x in found[:-1]]
-        self.take(Dictionary(*repeated, sigmoid=self.sigmoid != 'none'))
+        components, mean, variance, ratio = (x.expand(classes, *x.shape[1:]) for x in found[:-1])
+        self.take(Dictionary(components, mean, variance, ratio, sigmoid=self.sigmoid != 'none'))
 
     def take(self, dictionary: Dictionary, *, source: str = 'the dictionary') -> None:
         """Use a dictionary; `source` is what messages call it.
@@ -164,32 +167,32 @@ class PCAMaskCodec(MaskCodec):
             ValueError: there is no dictionary yet, or there is one per class and no labels.
         """
         self.require_content()
-        labels = self._labels(labels)
+        index = self._index(labels)
         with full_precision(masks):
-            centred = mask_logits(masks, sigmoid=self.sigmoid, noise=noise) - self.mean[labels]
+            centred = mask_logits(masks, sigmoid=self.sigmoid, noise=noise) - self.mean[index]
             codes = centred @ self.components.flatten(0, -2).t()
         if self.num_classes is not None:  # one product with all dictionaries: no copy of a dictionary for each mask
-            codes = codes.unflatten(1, (self.num_classes, -1))[torch.arange(len(codes), device=codes.device), labels]
-        return codes * self.explained_variance[labels].rsqrt() if self.whiten else codes
+            codes = codes.unflatten(1, (self.num_classes, -1))[torch.arange(len(codes), device=codes.device), index]
+        return codes * self.explained_variance[index].rsqrt() if self.whiten else codes
 
     def decode(self, codes: Tensor, labels: Tensor | None = None) -> Tensor:
         """u = (√var v) T + mean, as in `MaskCodec`; raises as `encode` does."""
         self.require_content()
-        labels = self._labels(labels)
+        index = self._index(labels)
         codes = codes.float()
         if self.whiten:
-            codes = codes * self.explained_variance[labels].sqrt()
+            codes = codes * self.explained_variance[index].sqrt()
         if self.num_classes is not None:  # zeros for the other classes' components
-            own = labels[:, None] == torch.arange(self.num_classes, device=labels.device)
+            own = index[:, None] == torch.arange(self.num_classes, device=index.device)
             codes = (own[..., None] * codes[:, None]).flatten(1)
         with full_precision(codes):
-            masks = codes @ self.components.flatten(0, -2) + self.mean[labels]
+            masks = codes @ self.components.flatten(0, -2) + self.mean[index]
         if self.sigmoid == 'none':
             masks = masks.logit(eps=1e-4)  # clamped to a probability
         return masks.unflatten(1, (self.mask_size, self.mask_size))
 
-    def _labels(self, labels: Tensor | None) -> Tensor | slice:
-        """The index of each mask's dictionary; all, if they share one."""
+    def _index(self, labels: Tensor | None) -> Any:
+        """The index of each mask's dictionary, a tensor; a slice of all, if they share one."""
         if self.num_classes is None:
             return slice(None)
         if labels is None:

@@ -25,7 +25,7 @@ class Context:
 
     def __init__(self, feature: Lazy) -> None:
         self._feature = feature
-        self._resized = {}
+        self._resized: dict[tuple[int, int], Tensor] = {}
 
     def at(self, image: int, size: tuple[int, int]) -> Tensor:
         """(C, H, W) of one image."""
@@ -72,7 +72,7 @@ class AggMaskContext(BaseModule):
         self.in_channels, self.channels, self.source = in_channels, channels, source
         inputs = in_channels * (num_levels if source == 'pyramid' else 1)
         self.fuse = PyramidConv(inputs, hidden_channels or channels, 1)
-        self.reduce = nn.Identity()
+        self.reduce: nn.Module = nn.Identity()
         if hidden_channels is not None:
             self.reduce = nn.Sequential(
                 nn.GroupNorm(num_groups, hidden_channels),
@@ -108,7 +108,7 @@ class PyramidConv(nn.Conv2d):
     Convolution and upsampling are linear: each level is convolved by its share of the weights before it is upsampled.
     """
 
-    def forward(self, feats: Sequence[Tensor]) -> Tensor:
+    def forward(self, feats: Sequence[Tensor]) -> Tensor:  # type: ignore[override]  # of several maps
         """Levels (B, C, h, w), the first of size (H2, W2) -> (B, out_channels, H2, W2)."""
         first, *others = self.weight.split(self.in_channels // len(feats), dim=1)
         total = F.conv2d(feats[0], first, self.bias)

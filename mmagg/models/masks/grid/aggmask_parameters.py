@@ -4,7 +4,9 @@ Shape shorthand: B images, N cells asked for, P parameters, C channels, S side o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +19,14 @@ from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
 from mmagg.ops import append_coordinates, conv_at
 
 FEATURES = ('class_tower', 'own_tower', 'mask_tower')
-ACTIVATIONS = {'none': lambda x: x, 'tanh': torch.tanh}
+
+
+def itself(x: Tensor) -> Tensor:
+    """x -> x."""
+    return x
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {'none': itself, 'tanh': torch.tanh}
 
 
 class CellParameters(ABC):
@@ -89,7 +98,7 @@ class DynamicParameters(BaseModule):
         if (tower is not None) != (features == 'own_tower'):
             raise ValueError(f'tower is for features=own_tower and must be given there; features is {features!r}')
         self.features, self.activation = features, activation
-        self.tower = None
+        self.tower: Any = None
         if tower is not None:
             self.tower = ConvTower(in_channels=in_channels + 2, channels=channels, **tower)
         self.conv = nn.Conv2d(channels, num_params, kernel_size, padding=kernel_size // 2)
@@ -108,32 +117,29 @@ class DynamicParameters(BaseModule):
             TypeError: the features are the mask tower's, but there is none.
         """
         if self.features == 'class_tower':
-            features = [Lazy(lambda x=x: x) for x in class_feats]
+            features = [Lazy(partial(itself, x)) for x in class_feats]
         elif self.features == 'own_tower':
             features = [
-                Lazy(lambda x=x, size=y.shape[-2:]: self.tower_output(x, size))
-                for x, y in zip(levels, class_feats, strict=True)
+                Lazy(partial(self.tower_output, x, y.shape[-2:])) for x, y in zip(levels, class_feats, strict=True)
             ]
         else:
-            if any(x.kernel_features is None for x in masks):
+            towers = [x.kernel_features for x in masks if x.kernel_features is not None]
+            if len(towers) < len(masks):
                 raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
-            features = [
-                Lazy(lambda x=x, size=y.shape[-2:]: checked(x.kernel_features.value, size))
-                for x, y in zip(masks, class_feats, strict=True)
-            ]
+            features = [Lazy(partial(checked, x, y.shape[-2:])) for x, y in zip(towers, class_feats, strict=True)]
         return [PredictedParameters(x, self.conv, self.activation) for x in features]
 
-    def tower_output(self, level: Tensor, size: tuple[int, int]) -> Tensor:
+    def tower_output(self, level: Tensor, size: Sequence[int]) -> Tensor:
         """(B, in_channels, h, w) -> (B, C, S, S)."""
         cells = F.interpolate(append_coordinates(level), size=size, mode='bilinear', align_corners=False)
         return self.tower(cells)
 
 
-def checked(features: Tensor, size: tuple[int, int]) -> Tensor:
+def checked(tower: Lazy, size: torch.Size) -> Tensor:
     """The mask tower's features (B, C, S, S); raises ValueError if the class grid has another size."""
-    if features.shape[-2:] != size:
+    if tower.value.shape[-2:] != size:
         raise ValueError("parameters: features 'mask_tower' need equal grids for classes and masks")
-    return features
+    return tower.value
 
 
 @MODELS.register_module()

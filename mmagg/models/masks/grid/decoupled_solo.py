@@ -6,6 +6,8 @@ Shape shorthand: B images, N cells asked for, C channels, S grid side, (h, w) fe
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
-from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, some_outputs
 from mmagg.models.masks.grid.solo import double, init_mask_convs
 from mmagg.ops import append_coordinates, resize_masks
 
@@ -31,7 +33,7 @@ class AxisMaps:
         features = self._features.value[image, None]
         if len(distinct) == 0:  # F.conv2d refuses
             return features.new_zeros(0, *features.shape[2:]), place
-        return F.conv2d(features, self._conv.weight[distinct], self._conv.bias[distinct], padding=1)[0], place
+        return F.conv2d(features, *some_outputs(self._conv, distinct), padding=1)[0], place
 
 
 class DecoupledSOLOMasks(LocalMasks):
@@ -84,7 +86,7 @@ class DecoupledSOLOMaskBranch(BaseModule):
     ) -> None:
         super().__init__()
         self.grids, self.strides = tuple(grids), tuple(strides)
-        self.towers = nn.ModuleDict(
+        self.towers: Any = nn.ModuleDict(
             {
                 axes: ConvTower(
                     in_channels=in_channels + len(axes),
@@ -98,8 +100,8 @@ class DecoupledSOLOMaskBranch(BaseModule):
                 for axes in (['xy'] if shared_tower else ['x', 'y'])
             }
         )
-        self.convs_x = nn.ModuleList(nn.Conv2d(channels, grid, 3, padding=1) for grid in grids)
-        self.convs_y = nn.ModuleList(nn.Conv2d(channels, grid, 3, padding=1) for grid in grids)
+        self.convs_x: Any = nn.ModuleList(nn.Conv2d(channels, grid, 3, padding=1) for grid in grids)
+        self.convs_y: Any = nn.ModuleList(nn.Conv2d(channels, grid, 3, padding=1) for grid in grids)
 
     def init_weights(self) -> None:
         """Towers by `init_std`; the maps of each axis start with a probability of 0.01."""
@@ -115,11 +117,11 @@ class DecoupledSOLOMaskBranch(BaseModule):
 
     def forward(self, feats: Sequence[Tensor], levels: Sequence[Tensor]) -> list[LocalMasks]:
         """Lazy masks of every level; arguments and result as in `StaticMaskBranch`."""
-        masks = []
+        masks: list[LocalMasks] = []
         for level, grid, stride, conv_x, conv_y in zip(
             levels, self.grids, self.strides, self.convs_x, self.convs_y, strict=True
         ):
-            features = {axes: Lazy(lambda level=level, axes=axes: self.features(level, axes)) for axes in self.towers}
+            features = {axes: Lazy(partial(self.features, level, axes)) for axes in self.towers}
             first, last = features[next(iter(features))], features[next(reversed(features))]
             masks.append(
                 DecoupledSOLOMasks(AxisMaps(first, conv_x), AxisMaps(last, conv_y), grid, double(level), stride // 2)

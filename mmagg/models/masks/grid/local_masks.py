@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmagg.ops import resize_masks
 from mmagg.ops.stage import stage
@@ -64,6 +64,11 @@ class Lazy:
     @stage('head')
     def value(self) -> Tensor:
         return self._compute()
+
+
+def some_outputs(conv: nn.Conv2d, index: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Weight (N, C, k, k) and bias (N,) of some output channels (N,) of a convolution."""
+    return conv.weight[index], None if conv.bias is None else conv.bias[index]
 
 
 def project(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -6,14 +6,16 @@ Shape shorthand: B images, C channels, S grid side, (h, w) feature size.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule, bias_init_with_prob
+from mmengine.model import BaseModule, bias_init_with_prob, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
-from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project, some_outputs
 
 
 class SOLOMasks(LocalMasks):
@@ -32,8 +34,8 @@ class SOLOMasks(LocalMasks):
         return F.interpolate(small, size=self.size, mode='bilinear', align_corners=False)[:, 0]
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
-        weight = self._conv.weight.flatten(1)
-        return project(self._features.value[image], weight[cells], self._conv.bias[cells])
+        weight, bias = some_outputs(self._conv, cells)
+        return project(self._features.value[image], weight.flatten(1), bias)
 
 
 @MODELS.register_module(name='StaticMaskBranch')
@@ -79,7 +81,7 @@ class SOLOMaskBranch(BaseModule):
             coord_convs=int(coordinates),
             init_std=init_std,
         )
-        self.convs = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
+        self.convs: Any = nn.ModuleList(nn.Conv2d(channels, grid**2, 1) for grid in grids)
 
     def init_weights(self) -> None:
         """By `init_std` and `map_init_std`."""
@@ -103,7 +105,7 @@ class SOLOMaskBranch(BaseModule):
             one `LocalMasks` of size (2h, 2w) per level; the tower runs on a level when a mask of it is first asked for.
         """
         return [
-            SOLOMasks(Lazy(lambda level=level: self.features(level)), conv, double(level), stride // 2)
+            SOLOMasks(Lazy(partial(self.features, level)), conv, double(level), stride // 2)
             for level, conv, stride in zip(levels, self.convs, self.strides, strict=True)
         ]
 
@@ -116,5 +118,4 @@ def double(level: Tensor) -> tuple[int, int]:
 def init_mask_convs(convs: nn.ModuleList, std: float = 0.01) -> None:
     """N(0, std) weights, and biases of a prior probability of 0.01."""
     for conv in convs:
-        nn.init.normal_(conv.weight, std=std)
-        nn.init.constant_(conv.bias, bias_init_with_prob(0.01))
+        normal_init(conv, std=std, bias=bias_init_with_prob(0.01))

@@ -6,11 +6,13 @@ Shape shorthand: B images, C channels, D mask feature channels, S grid side, (H,
 """
 
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
-from mmengine.model import BaseModule
+from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
@@ -28,9 +30,12 @@ class SOLOv2Masks(LocalMasks):
         stride: pixels of the network's input per mask pixel.
     """
 
+    mask_features: Tensor
+    kernel_features: Lazy
+
     def __init__(self, mask_features: Tensor, kernel_features: Lazy, conv_kernel: nn.Conv2d, *, stride: int) -> None:
         self.mask_features, self.kernel_features, self._conv_kernel = mask_features, kernel_features, conv_kernel
-        self.size, self.stride = tuple(mask_features.shape[-2:]), stride
+        self.size, self.stride = (mask_features.shape[-2], mask_features.shape[-1]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         conv = self._conv_kernel
@@ -80,7 +85,7 @@ class MaskFeatures(BaseModule):
                 inplace=False,
             )
 
-        self.branches = nn.ModuleList([nn.ModuleList([conv(in_channels)])])
+        self.branches: Any = nn.ModuleList([nn.ModuleList([conv(in_channels)])])
         for level in range(1, num_levels):
             first = conv(in_channels + 2 * (level == num_levels - 1))
             self.branches.append(nn.ModuleList([first, *(conv(channels) for _ in range(level - 1))]))
@@ -170,8 +175,7 @@ class SOLOv2MaskBranch(BaseModule):
     def init_weights(self) -> None:
         """N(0, 0.01) for all convolutions; the tower by `init_std`."""
         super().init_weights()
-        nn.init.normal_(self.conv_kernel.weight, std=0.01)
-        nn.init.zeros_(self.conv_kernel.bias)
+        normal_init(self.conv_kernel, std=0.01)
 
     def tower_output(self, level: Tensor, grid: int) -> Tensor:
         """(B, C, h, w) pyramid level -> (B, C', S, S) output of the kernel tower."""
@@ -193,7 +197,7 @@ class SOLOv2MaskBranch(BaseModule):
         return [
             SOLOv2Masks(
                 features,
-                Lazy(lambda level=level, grid=grid: self.tower_output(level, grid)),
+                Lazy(partial(self.tower_output, level, grid)),
                 self.conv_kernel,
                 stride=self.mask_stride,
             )

@@ -3,9 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmagg.models.masks import LocalMasks
-from mmagg.models.masks.grid.local_masks import Lazy, project
+from mmagg.models.masks.grid.local_masks import Lazy, project, some_outputs
 
 
 class GivenMasks(LocalMasks):
@@ -54,3 +55,9 @@ def test_projection_is_a_1x1_convolution(number: int, bias: bool) -> None:
     for n in range(number):
         want = sum(weight[n, c] * features[c] for c in range(3)) + (added[n] if bias else 0)
         torch.testing.assert_close(got[n], want)
+
+
+@pytest.mark.parametrize('bias', [True, False])
+def test_some_output_channels_of_a_convolution(bias: bool) -> None:
+    conv, x, index = nn.Conv2d(3, 6, 3, bias=bias), torch.randn(1, 3, 5, 4), torch.tensor([4, 0, 4])
+    torch.testing.assert_close(F.conv2d(x, *some_outputs(conv, index)), conv(x)[:, index])
