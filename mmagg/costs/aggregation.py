@@ -1,5 +1,7 @@
 """AggMask's aggregation alone: as the release computes it, and as mmagg does. PyTorch alone is imported."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +44,10 @@ def benchmark_aggregation(
     sizes = (len(used), *shape), (CONTEXT, *shape), (candidates, spec.num_params)
     maps, context, params = (torch.randn(size, generator=generator).to(place) for size in sizes)
     inputs = maps, index, context, 0.1 * params, spec
+
+    def run(form: Callable[..., Tensor]) -> list[Tensor]:
+        return [form(*inputs)]
+
     forms = {'release': stacked, 'mmagg': dynamic_conv_of_gathered}
     macs_per_pixel = sum(o * i * spec.kernel_size**2 for o, i in spec.layers)
     return {
@@ -49,7 +55,7 @@ def benchmark_aggregation(
         'candidates': candidates,
         'shape': list(shape),
         'gmacs': macs_per_pixel * candidates * shape[0] * shape[1] / 1e9,
-        'forms': compare({name: lambda form=form: [form(*inputs)] for name, form in forms.items()}, place, runs),
+        'forms': compare({name: partial(run, form) for name, form in forms.items()}, place, runs),
     }
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import nn
+from mmdet.models.detectors import BaseDetector
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import number_of_classes
@@ -116,7 +116,7 @@ def benchmark(
     }
 
 
-def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> nn.Module:
+def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> BaseDetector:
     """The model to measure, of which so many candidates are wanted."""
     model = random_model(config, cfg_options)
     if wanted and not (scores.is_solo(model) or scores.has_fcos_boxes(model)):
@@ -127,7 +127,7 @@ def _build(config: str, cfg_options: dict | None, *, wanted: int | None) -> nn.M
     return model
 
 
-def _give_weights(models: Sequence[nn.Module]) -> str | None:
+def _give_weights(models: Sequence[BaseDetector]) -> str | None:
     """Prepare the heads, and give both models the same weights if they fit strictly; returns in words what was done."""
     for model in models:
         if scores.is_solo(model):
@@ -148,7 +148,7 @@ def _give_weights(models: Sequence[nn.Module]) -> str | None:
     return "not the same: one model's do not fit the other"
 
 
-def _set_candidates(model: nn.Module, inputs: torch.Tensor, entry: dict[str, Any], wanted: int | None) -> None:
+def _set_candidates(model: BaseDetector, inputs: torch.Tensor, entry: dict[str, Any], wanted: int | None) -> None:
     """Set the number of candidates where that is possible, and note it in the model's entry."""
     try:
         if scores.is_solo(model):
@@ -159,14 +159,14 @@ def _set_candidates(model: nn.Module, inputs: torch.Tensor, entry: dict[str, Any
         raise InputError(f'--candidates, {entry["config"]}: {error}') from error
 
 
-def _measure(work: Sequence[tuple[nn.Module, tuple, dict[str, Any]]], runs: int, *, train: bool) -> None:
+def _measure(work: Sequence[tuple[BaseDetector, tuple, dict[str, Any]]], runs: int, *, train: bool) -> None:
     """Fill the entry of each (model, batch, entry): memory first; then times, the models taking turns."""
     memory = stage_times.training_memory if train else stage_times.inference_memory
     for model, batch, entry in tqdm(work, desc='memory', unit='model', leave=False):
         with FirstStepHook().watched():
             entry['memory_mib'] = {part: size / MIB for part, size in memory(model, *batch).items()}
 
-    def run(model: nn.Module, batch: tuple, entry: dict[str, Any]) -> dict[str, float]:
+    def run(model: BaseDetector, batch: tuple, entry: dict[str, Any]) -> dict[str, float]:
         if train:
             seconds, sums = stage_times.time_training(model, *batch), TRAINING_SUMS
         else:

@@ -9,7 +9,8 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from mmdet.models.detectors import BaseDetector
+from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.apis.hardware import hardware, usable_device
@@ -86,7 +87,7 @@ def benchmark_boxed_masks(
 
 
 @torch.no_grad()
-def random_pyramid(model: nn.Module, shape: tuple[int, int]) -> list[Tensor]:
+def random_pyramid(model: BaseDetector, shape: tuple[int, int]) -> list[Tensor]:
     """Random maps as a detector's neck returns them for an image of `shape` (H, W): of their sizes and layouts."""
     generator = torch.Generator().manual_seed(0)
     with FirstStepHook().watched():
@@ -105,7 +106,8 @@ def random_detections(
     generator = torch.Generator().manual_seed(number)
     limits = min(shape) * torch.tensor([SMALLEST, LARGEST])
     steps = (torch.arange(number) + 0.5) / number
-    root = torch.exp(torch.lerp(*limits.log(), steps))[torch.randperm(number, generator=generator)]
+    low, high = limits.log()
+    root = torch.exp(torch.lerp(low, high, steps))[torch.randperm(number, generator=generator)]
     aspect = torch.exp(ASPECT * (2 * torch.rand(number, generator=generator) - 1))
     extent = torch.stack([root * aspect, root / aspect], dim=1)
     first = torch.rand(number, 2, generator=generator) * (torch.tensor(shape[::-1]) - extent)
@@ -158,12 +160,14 @@ def compare_coefficients(
         ArithmeticError: the results differ.
     """
     coefficients = head.coefficients
+    assert coefficients is not None  # or there is nothing to compare
     with torch.no_grad():
         _, features = head.find(feats)
-    places = random_detections(head, number, shape, [x.shape[-2:] for x in features]).places.sort().values
+    sizes = [(x.shape[-2], x.shape[-1]) for x in features]
+    places = random_detections(head, number, shape, sizes).places.sort().values
     inputs = [x.detach().requires_grad_(backward) for x in features]
     wanted = [*inputs, *coefficients.conv.parameters()]
-    upstream = torch.randn(len(places), coefficients.conv.out_channels).to(inputs[0])
+    upstream = torch.randn(len(places), len(coefficients.conv.get_parameter('bias'))).to(inputs[0])
 
     def run(form: Callable[[Sequence[Tensor], Tensor], Tensor]) -> list[Tensor]:
         with torch.set_grad_enabled(backward):
@@ -204,10 +208,10 @@ def time_masks(
     """
     pyramid = [feats[level] for level in head.levels]
     maps = head.boxes(pyramid)
-    sizes = [x.shape[-2:] for x in pyramid]
+    sizes = [(x.shape[-2], x.shape[-1]) for x in pyramid]
 
     def run(detections: DetectedBoxes) -> None:
-        shared = head.masks.features(feats)
+        shared = head.shared(feats)
         features = () if head.coefficients is None else head.coefficients.features(pyramid, maps.box_feats)
         logits = head.decode(features, shared, detections, 0)
         head.post_process.paste(logits, detections, img_shape=shape, out_size=shape)

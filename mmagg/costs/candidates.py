@@ -13,9 +13,12 @@ import torch
 import torch.nn.functional as F
 from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import FCOSHead, SOLOHead
+from mmdet.models.detectors import BaseDetector
+from mmengine.config import ConfigDict
 from torch import Tensor, nn
 
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
+from mmagg.models.postprocess import BoxedMaskPostProcessor, MaskPostProcessor
 
 SPREAD = 2.0  # standard deviation of the class logits; scores of trained models spread like this
 MASK_SPREAD = 4.0  # of the mask logits
@@ -46,7 +49,7 @@ def is_solo(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def prepare_masks(model: nn.Module, seed: int = 0) -> None:
+def prepare_masks(model: BaseDetector, seed: int = 0) -> None:
     """Give a freshly initialised head of the SOLO family masks that cover a part of the image, and are not all empty.
 
     The last convolutions of the masks get no bias and such weights that the logits are spread around zero by about
@@ -59,11 +62,11 @@ def prepare_masks(model: nn.Module, seed: int = 0) -> None:
         if conv is not head.conv_cls and conv not in aggregator:
             spread = MASK_SPREAD * (2 / conv.weight[0].numel()) ** 0.5
             conv.weight.copy_(spread * torch.randn(conv.weight.shape, generator=generator))
-            conv.bias.zero_()
+            conv.get_parameter('bias').zero_()
 
 
 @torch.no_grad()
-def set_candidates(model: nn.Module, inputs: Tensor, wanted: int) -> int:
+def set_candidates(model: BaseDetector, inputs: Tensor, wanted: int) -> int:
     """Scale and shift the class logits of a SOLO head so that `wanted` (cell, class) pairs are candidates.
 
     Args:
@@ -103,7 +106,7 @@ def has_fcos_boxes(model: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
+def set_detections(model: BaseDetector, inputs: Tensor, wanted: int) -> int:
     """Let the FCOS of a detector find `wanted` boxes in each image, if NMS leaves so many.
 
     Class logits get the same distribution in every class, and `PAIRS_PER_DETECTION` times `wanted` (location, class)
@@ -157,7 +160,7 @@ def set_detections(model: nn.Module, inputs: Tensor, wanted: int) -> int:
 # Both
 
 
-def _threshold(settings: object) -> float:
+def _threshold(settings: MaskPostProcessor | BoxedMaskPostProcessor | ConfigDict) -> float:
     """The score threshold of a head's post-processing; a `ValueError` if every score passes it, or none."""
     threshold = settings.score_thr
     if not 0 < threshold < 1:
@@ -167,7 +170,7 @@ def _threshold(settings: object) -> float:
 
 def outputs_of(convs: Sequence[nn.Conv2d], run: Callable[[], object]) -> list[list[Tensor]]:
     """The outputs of each convolution while something runs, call by call."""
-    outputs = [[] for _ in convs]
+    outputs: list[list[Tensor]] = [[] for _ in convs]
     hooks = [
         conv.register_forward_hook(lambda _, __, out, kept=kept: kept.append(out))
         for conv, kept in zip(convs, outputs, strict=True)
@@ -187,7 +190,7 @@ def standardise(conv: nn.Conv2d, outputs: Sequence[Tensor], *, mean: float, spre
     scale = spread / values.std(1).clamp(min=1e-12)
     shift = mean - scale * values.mean(1)
     conv.weight.mul_(scale[:, None, None, None])
-    conv.bias.mul_(scale).add_(shift)
+    conv.get_parameter('bias').mul_(scale).add_(shift)
     return scale[:, None] * values + shift[:, None]
 
 
@@ -195,5 +198,5 @@ def let_pass(conv: nn.Conv2d, logits: Tensor, wanted: int, threshold: float) -> 
     """Shift a convolution's logits (N,) so that `wanted` < N probabilities pass a threshold; returns how many do."""
     best = logits.topk(wanted + 1).values
     shift = torch.logit(best.new_tensor(threshold)) - best[-2:].mean()
-    conv.bias.add_(shift)
+    conv.get_parameter('bias').add_(shift)
     return int(((logits + shift).sigmoid() > threshold).sum())

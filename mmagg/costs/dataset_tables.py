@@ -92,8 +92,8 @@ def reconstruction(codec: PCAMaskCodec | None, name: str | Path | None, ann: Pat
     masks = read_masks(ann, size=SIZE)
     codec = _fitted(masks) if codec is None else codec
     dims = [number for number in CURVE if number <= codec.num_codes] or [codec.num_codes]
-    errors = [one['all'] for one in reconstruction_errors(codec, masks, dims)]
-    if None in errors:
+    errors = [one['all'] for one in reconstruction_errors(codec, masks, dims) if one['all'] is not None]
+    if len(errors) < len(dims):
         raise InputError(f'{ann}: its masks are all empty or all full, there is no error to measure')
     source = 'fitted to them' if name is None else name
     rows = [

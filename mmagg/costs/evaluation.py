@@ -7,6 +7,7 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -62,10 +63,10 @@ def benchmark_evaluation(
     post_process = MaskPostProcessor(mask_thr=MASK_THR, mask_format='rle')
     count = differing = 0
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        ann_file = f'{folder}/annotations.json'
+        ann_file = Path(folder, 'annotations.json')
         write_json(annotations(images, shape, seed), ann_file)
         kinds = {'mmdet': CocoMetric, 'mmagg': COCOInstanceMetric}
-        metrics = {name: kind(ann_file=ann_file, metric=['bbox', 'segm']) for name, kind in kinds.items()}
+        metrics = {name: kind(ann_file=str(ann_file), metric=['bbox', 'segm']) for name, kind in kinds.items()}
         for i in tqdm(range(images), desc='masks', leave=False):
             sample, probs = detections(i, shape, seed)
             probs = probs.to(place)
@@ -125,9 +126,10 @@ def table(report: dict[str, Any]) -> str:
 def sizes(shape: tuple[int, int]) -> dict[str, tuple[int, int]]:
     """(height, width) of an image (H, W) as a network gets it: `map_size`, `upsampled_size` (padded), `img_shape`."""
     factor = min(max(SCALE) / max(shape), min(SCALE) / min(shape))
-    image = tuple(int(side * factor + 0.5) for side in shape)
-    padded = tuple(-(-side // STRIDE) * STRIDE for side in image)
-    return {'map_size': tuple(side // MAP_STRIDE for side in padded), 'upsampled_size': padded, 'img_shape': image}
+    image = int(shape[0] * factor + 0.5), int(shape[1] * factor + 0.5)
+    padded = -(-image[0] // STRIDE) * STRIDE, -(-image[1] // STRIDE) * STRIDE
+    maps = padded[0] // MAP_STRIDE, padded[1] // MAP_STRIDE
+    return {'map_size': maps, 'upsampled_size': padded, 'img_shape': image}
 
 
 def binary_masks(probs: Tensor, kept: Tensor, shape: tuple[int, int]) -> Tensor:
@@ -156,11 +158,11 @@ def _finished(post_process: MaskPostProcessor, probs: Tensor, kept: Tensor, shap
 def annotations(images: int, shape: tuple[int, int], seed: int) -> dict:
     """COCO-format annotations of generated images: `OBJECTS` polygons each on average, none in some."""
     height, width = shape
-    found = []
+    found: list[dict] = []
     for i in range(images):
         for label, polygon in _objects(i, shape, seed):
             low, high = polygon.min(axis=0), polygon.max(axis=0)
-            annotation = {'id': len(found) + 1, 'image_id': i, 'category_id': label + 1, 'iscrowd': 0}
+            annotation: dict[str, Any] = {'id': len(found) + 1, 'image_id': i, 'category_id': label + 1, 'iscrowd': 0}
             annotation['segmentation'] = [polygon.flatten().tolist()]
             annotation['bbox'] = [*low.tolist(), *(high - low).tolist()]
             annotation['area'] = float(cv2.contourArea(polygon.astype(np.float32)))

@@ -129,7 +129,7 @@ def part_name(path: str) -> str:
 
 def parameters(model: nn.Module) -> defaultdict[str, Cost]:
     """Number of parameters by part; a shared one counts once."""
-    parts = defaultdict(Cost)
+    parts: defaultdict[str, Cost] = defaultdict(Cost)
     for path, parameter in model.named_parameters():
         size = parameter.numel()
         parts[part_name(path.rpartition('.')[0])] += Cost(size, size * parameter.requires_grad)
@@ -146,7 +146,8 @@ they work or have parameters of their own."""
 @contextmanager
 def paper_counter(model: nn.Module) -> Iterator[Counts]:
     """Count modules as MMDetection v1 does, see `paper_macs`."""
-    macs, uncounted = Counter(), Counter()
+    macs: Counter[str] = Counter()
+    uncounted: Counter[str] = Counter()
 
     def count(part: str, module: nn.Module, inputs: tuple, output: Any) -> None:
         number = paper_macs(module, inputs, output)

@@ -75,7 +75,8 @@ def count_flops(
         raise InputError("--by-level: only the paper convention and mmagg's own heads have levels")
     shapes = Counter([shape]) if path is None else padded_shapes(read, path)
     images, params = shapes.total(), parameters(model)
-    macs, levels = Counter(), defaultdict(Counter)
+    macs: Counter[str] = Counter()
+    levels: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one, number in tqdm(shapes.items(), desc='sizes', unit='size', disable=path is None):
         chosen = _candidates(model, config, one, convention, candidates)
 
@@ -116,17 +117,18 @@ def padded_shapes(cfg: Config, path: str | Path) -> Counter[tuple[int, int]]:
 
 def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[int, int], options: dict) -> Path | None:
     """The file whose images' sizes are averaged over; None for one shape."""
-    if ann is None and coco is None:
-        return None
     if ann is not None and coco is not None:
         raise InputError('--ann and --coco: give one of them')
+    given = ann if coco is None else annotation_file(Path(coco), 'val')
+    if given is None:
+        return None
     if tuple(shape) != SHAPE:
         raise InputError('--shape: with --ann or --coco, the sizes are those of its images; leave out one of them')
     for names in (names for key, value in options.items() for names in option_places(key.split('.'), value)):
         if names[0] == 'test_dataloader' and 'pipeline' not in names:
             what = 'of it the pipeline alone is read, the images are those of --ann or --coco'
             raise InputError(f'--cfg-options {".".join(names)}: {what}')
-    path = Path(ann) if ann is not None else annotation_file(coco, 'val')
+    path = Path(given)
     require_file(path, '--ann' if coco is None else '--coco')
     return path
 
@@ -145,17 +147,16 @@ def _candidates(
 ) -> int | None:
     """The number of masks to decode; None where it does not matter."""
     head = getattr(model, 'mask_head', None)
-    decodes = isinstance(head, GridMaskHead) or (isinstance(head, BoxedMaskHead) and head.masks is not None)
-    if convention != 'modern' or not decodes:
-        if wanted is not None:
-            what = "--candidates: only the modern convention and mmagg's own heads with masks have them"
-            raise InputError(f'{what}, not {config} by the {convention} one')
-        return None
-    if isinstance(head, GridMaskHead):
+    if convention == 'modern' and isinstance(head, GridMaskHead):
         default, places, what = CANDIDATES, sum(grid**2 for grid in head.grids), 'grid cells'
-    else:
+    elif convention == 'modern' and isinstance(head, BoxedMaskHead) and head.masks is not None:
         default, what = head.post_process.max_per_img, 'locations'
         places = sum(prod(ceil(side / stride) for side in shape) for stride in head.boxes.strides)
+    elif wanted is None:
+        return None
+    else:
+        what = "--candidates: only the modern convention and mmagg's own heads with masks have them"
+        raise InputError(f'{what}, not {config} by the {convention} one')
     if wanted is not None and wanted > places:
         raise InputError(f'--candidates {wanted}: the head has only {places} {what}')
     return min(wanted or default, places)
@@ -213,8 +214,8 @@ def table(report: dict[str, Any]) -> str:
         calls = ', '.join(f'{name} ({number} calls)' for name, number in report['uncounted'].items())
         lines += ['', f'not counted: {calls}']
     if report['idle']:
-        names = ', '.join(report['idle'])
-        lines += ['', f'did not run, so the FLOPs are not complete unless it is for training alone: {names}']
+        idle = ', '.join(report['idle'])
+        lines += ['', f'did not run, so the FLOPs are not complete unless it is for training alone: {idle}']
     return '\n'.join(lines)
 
 

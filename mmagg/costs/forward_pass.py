@@ -11,8 +11,15 @@ import torch
 import torch.nn.functional as F
 from mmcv.ops import DeformConv2d, ModulatedDeformConv2d
 from mmdet.models.dense_heads import RPNHead
-from mmdet.models.roi_heads import CascadeRoIHead, HybridTaskCascadeRoIHead, SingleRoIExtractor, StandardRoIHead
-from torch import Tensor, nn
+from mmdet.models.detectors import BaseDetector
+from mmdet.models.roi_heads import (
+    BaseRoIHead,
+    CascadeRoIHead,
+    HybridTaskCascadeRoIHead,
+    SingleRoIExtractor,
+    StandardRoIHead,
+)
+from torch import Tensor
 
 from mmagg.costs.random_model import random_batch
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
@@ -31,7 +38,7 @@ BOX_ROIS, MASK_ROIS = 1000, 100  # regions of a two-stage detector, as MMDetecti
 OBJECTS = 10  # in the image, for detectors that want to see some
 
 
-def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: int | None = None) -> None:
+def forward_pass(model: BaseDetector, images: Tensor, *, dense: bool, candidates: int | None = None) -> None:
     """Run a detector, without post-processing; in a way that runs on the meta device if its operations allow that.
 
     Args:
@@ -63,7 +70,8 @@ def forward_pass(model: nn.Module, images: Tensor, *, dense: bool, candidates: i
         if getattr(model, 'roi_head', None) is not None:
             run_roi_head(model.roi_head, feats)
     else:
-        _, samples = random_batch(1, tuple(images.shape[-2:]), num_classes=1, objects=OBJECTS, device=images.device)
+        size = (images.shape[-2], images.shape[-1])
+        _, samples = random_batch(1, size, num_classes=1, objects=OBJECTS, device=images.device)
         model(images, samples, mode='tensor')
 
 
@@ -122,15 +130,15 @@ def run_boxed_head(head: BoxedMaskHead, feats: Sequence[Tensor], candidates: int
     if dense or head.masks is None:
         return
     places = torch.from_numpy(evenly_spread(candidates, sum(x.shape[-2:].numel() for x in maps.centerness)))
-    boxes = feats[0].new_zeros(candidates, 4)
-    detections = DetectedBoxes(boxes, boxes[:, 0], boxes.new_zeros(candidates, dtype=torch.long), places)
+    boxes = feats[0].new_zeros(len(places), 4)
+    detections = DetectedBoxes(boxes, boxes[:, 0], boxes.new_zeros(len(places), dtype=torch.long), places)
     head.decode(features, shared, detections, 0)
 
 
 # Heads on regions
 
 
-def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
+def run_roi_head(head: BaseRoIHead, feats: Sequence[Tensor]) -> None:
     """Run the box heads on `BOX_ROIS` regions and the mask heads on `MASK_ROIS`, in each stage of a cascade.
 
     Raises:
@@ -159,23 +167,24 @@ def run_roi_head(head: nn.Module, feats: Sequence[Tensor]) -> None:
 # Stand-ins for operations without a kernel on the meta device
 
 
-def without_values(model: nn.Module) -> nn.Module:
+def without_values(model: BaseDetector) -> BaseDetector:
     """Let a model compute shapes where its operations need values; it is of no other use afterwards.
 
     Regions, and bases in boxes, are pooled to zeros of the right shape: pooling counts nothing. Deformable convolutions
     are plain ones: as many multiply-adds, apart from the sampling.
     """
     for module in model.modules():
-        if isinstance(module, DeformConv2d | ModulatedDeformConv2d):
+        kind = type(module)
+        if issubclass(kind, DeformConv2d | ModulatedDeformConv2d):
             module.forward = partial(undeformed, module)
-        elif isinstance(module, DeformableConvModule):
+        elif issubclass(kind, DeformableConvModule):
             module.forward = partial(without_autocast, module)
-        elif type(module) is SingleRoIExtractor:
+        elif kind is SingleRoIExtractor:
             size = module.roi_layers[0].output_size
             module.forward = lambda feats, rois, *_, channels=module.out_channels, size=size: feats[0].new_zeros(
                 len(rois), channels, *size
             )
-        elif isinstance(module, BlendMaskMasks):
+        elif issubclass(kind, BlendMaskMasks):
             size = module.mask_size
             module.pool = lambda bases, rois, size=size: bases.new_zeros(len(rois), bases.shape[1], size, size)
     return model

@@ -5,18 +5,20 @@ from functools import partial
 from typing import Any
 
 import torch
+from mmdet.models.detectors import BaseDetector
 from torch import nn
 
 from mmagg.costs.flops import paper_macs, part_name
 from mmagg.costs.forward_pass import forward_pass, without_values
 from mmagg.costs.plain_a2fpn import plainly
+from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 
 HEAD = 'mask_head'
 SHARED = 'all'  # done once for all levels
 
 
 @torch.no_grad()
-def level_costs(model: nn.Module, shape: tuple[int, int]) -> dict[str, dict[str, int]]:
+def level_costs(model: BaseDetector, shape: tuple[int, int]) -> dict[str, dict[str, int]]:
     """Multiply-adds of `mask_head` by level, in the paper convention: all cells or locations, see `count_costs`.
 
     A module that runs as often as there are levels, or several times so, takes them in turns. One that is in a list of
@@ -54,9 +56,9 @@ def level_costs(model: nn.Module, shape: tuple[int, int]) -> dict[str, dict[str,
     return {part: levels for part, levels in found.items() if any(levels.values())}
 
 
-def levels_of(head: nn.Module) -> int:
+def levels_of(head: GridMaskHead | BoxedMaskHead) -> int:
     """Number of levels of a head for grid or boxed masks."""
-    return len(head.grids) if hasattr(head, 'grids') else len(head.boxes.strides)
+    return len(head.grids) if isinstance(head, GridMaskHead) else len(head.boxes.strides)
 
 
 def _place(model: nn.Module, path: str, count: int) -> int | None:

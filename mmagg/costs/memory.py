@@ -79,7 +79,8 @@ class MemoryMeter:
     def _read_profile(self) -> None:
         """Sum up the profile's allocations and releases, from zero at the start."""
         name, start, held, peak = 'start', 0, 0, 0
-        for event in sorted(self._profile.kineto_results.events(), key=lambda event: event.start_ns()):
+        results: Any = self._profile.kineto_results  # PyTorch's stubs do not know the bytes of its events
+        for event in sorted(results.events(), key=lambda event: event.start_ns()):
             if event.name() == '[memory]' and event.device_type() == torch.autograd.DeviceType.CPU:
                 held += event.nbytes()
                 peak = max(peak, held)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
 from torch import nn
 from tqdm import tqdm
@@ -71,7 +72,8 @@ def measure(count: Count) -> Numbers:
         model = MODELS.build(cfg)
     if count.background:
         add_background(model)
-    if count.shape is None:
+    parts: Mapping[str, Cost]
+    if count.shape is None or count.convention is None:
         parts = parameters(model)
     else:
         parts = count_costs(model, count.shape, convention=count.convention, candidates=count.candidates).parts
@@ -82,7 +84,7 @@ def measure(count: Count) -> Numbers:
     return numbers
 
 
-def add_background(model: nn.Module) -> None:
+def add_background(model: BaseDetector) -> None:
     """Give a Mask R-CNN on the meta device the background class that MMDetection v1 has for boxes and masks, too."""
     boxes, masks = model.roi_head.bbox_head, model.roi_head.mask_head
     classes = boxes.num_classes + 1

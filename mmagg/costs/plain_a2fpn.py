@@ -5,8 +5,9 @@ memory; the paper's convention counts these forms.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -40,8 +41,9 @@ def graph_convolution(gcn: ContextGCN, contexts: Tensor) -> Tensor:
 def global_context(mgc: MultiLevelGlobalContext, feats: Sequence[Tensor]) -> list[Tensor]:
     """A2-FPN, Eqs. 1 to 6: levels (B, c_i, H, W) -> levels (B, C, H, W)."""
     contexts = [collect(mgc, i, x) for i, x in enumerate(feats)]
-    if mgc.joint_gcn is not None:
-        contexts = [graph_convolution(gcn, x) for gcn, x in zip(mgc.level_gcns, contexts, strict=True)]
+    if mgc.level_gcns is not None:
+        gcns: list[Any] = [*mgc.level_gcns]
+        contexts = [graph_convolution(gcn, x) for gcn, x in zip(gcns, contexts, strict=True)]
     joint = torch.cat(contexts, dim=2)
     if mgc.joint_gcn is not None:
         joint = graph_convolution(mgc.joint_gcn, joint)
@@ -76,7 +78,11 @@ def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Form = reassemble_d
     return weights[0] * coarse + weights[1] * small
 
 
-PLAIN = {MultiLevelGlobalContext: global_context, GACARAFE: gacarafe, GACAP: gacap}
+PLAIN: dict[type[nn.Module], Callable[..., Any]] = {
+    MultiLevelGlobalContext: global_context,
+    GACARAFE: gacarafe,
+    GACAP: gacap,
+}
 UNFOLDED = PLAIN | {GACARAFE: partial(gacarafe, up=unfolded_up), GACAP: partial(gacap, down=unfolded_down)}
 
 

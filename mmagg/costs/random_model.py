@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
@@ -13,7 +14,7 @@ from mmengine.config import ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import InstanceData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmagg.apis.config import load_config
 from mmagg.io.errors import InputError, building
@@ -23,7 +24,7 @@ SEED = 0
 MASK_FORMAT = 'model.test_cfg.mask_format'  # an option for it wins over what a measurement would choose
 
 
-def random_model(config: str, cfg_options: dict | None) -> nn.Module:
+def random_model(config: str, cfg_options: dict | None) -> BaseDetector:
     """Build a detector and initialise its weights; the same ones every time, and nothing is downloaded.
 
     Args:

@@ -45,7 +45,7 @@ def benchmark_reassembly(
         InputError: there is no such device.
     """
     place = usable_device(device)
-    report = {
+    report: dict[str, Any] = {
         'hardware': hardware(place),
         'batch': batch,
         'shape': list(shape),
@@ -63,9 +63,9 @@ def benchmark_reassembly(
         x = torch.randn(batch, CHANNELS, *sizes[start], generator=generator)
         pixels = STEP**2 if op == 'up' else 1
         kernels = torch.randn(batch, K**2, pixels, *sizes[coarse], generator=generator).softmax(1).flatten(1, 2)
-        inputs = tuple(t.to(place, dtype).requires_grad_() for t in (x, kernels))
+        x, kernels = (t.to(place, dtype).requires_grad_() for t in (x, kernels))
         case = {'op': op, 'levels': f'{start} → {end}', 'dtype': str(dtype).removeprefix('torch.'), 'run': passed}
-        found = measured(forms(op, place, dtype), inputs, runs, backward=passed != PASSES[0])
+        found = measured(forms(op, place, dtype), (x, kernels), runs, backward=passed != PASSES[0])
         report['results'] += [case | result for result in found]
     return report
 
@@ -80,7 +80,8 @@ def forms(op: str, device: torch.device, dtype: torch.dtype) -> dict[str, Form]:
         if op == 'up':
             return {'mmagg': ours, 'unfold + einsum': unfolded_up}
         return {'mmagg': ours, 'unfold + einsum': unfolded_down, 'full resolution, slice': sliced_down}
-    found = {name: partial(ours, backend=name) for name in ('triton', 'mmcv', 'torch') if name not in absent(device)}
+    there = [name for name in ('triton', 'mmcv', 'torch') if name not in absent(device)]
+    found: dict[str, Form] = {name: partial(ours, backend=name) for name in there}
     if 'mmcv' in found and op == 'up' and dtype != torch.bfloat16:  # which mmcv's op does not know
         found['mmcv'] = bare_carafe  # as mmcv's own users call it, without a conversion to float32
     return found
@@ -170,7 +171,7 @@ def table(report: dict[str, Any]) -> str:
         '| op | levels | dtype | pass | form | ms | × first | MiB | × first | largest difference | of a copy |',
         '|---|---|---|---|---|---:|---:|---:|---:|---:|---:|',
     ]
-    firsts = {}
+    firsts: dict[str, dict[str, Any]] = {}
     for r in report['results']:
         case = ' | '.join(r[key] for key in ('op', 'levels', 'dtype', 'run'))
         first = firsts.setdefault(case, r)

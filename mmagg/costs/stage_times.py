@@ -3,10 +3,11 @@
 Weights are random; `candidates` lets them find something.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import torch
+from mmdet.models.detectors import BaseDetector
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import encode_mask_results
 from torch import Tensor, nn
@@ -28,7 +29,7 @@ FORWARD, TOWERS_FORWARD, AFTER, TOWERS_BACKWARD, BACKWARD = TRAINING_STAGES
 
 
 @torch.no_grad()
-def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> tuple[dict[str, float], int]:
+def time_inference(model: BaseDetector, inputs: Tensor, samples: list[DetDataSample]) -> tuple[dict[str, float], int]:
     """Seconds of each of the `INFERENCE_STAGES`, see `marked_detector`, and the number of instances found.
 
     RLE: encoding the final masks, by the detector, or as mmdet's metrics do.
@@ -36,14 +37,14 @@ def time_inference(model: nn.Module, inputs: Tensor, samples: list[DetDataSample
     clock = StageClock(inputs.device)
     with clock.listening(), marked_detector(model):
         results = _predict(model, inputs, samples)
-    seconds = Counter(dict.fromkeys(INFERENCE_STAGES, 0.0))
+    seconds = defaultdict(float, dict.fromkeys(INFERENCE_STAGES, 0.0))
     for name, value in clock.seconds.items():
         seconds[PARTS_OF.get(name, name)] += value
     return dict(seconds), sum(len(result.pred_instances) for result in results)
 
 
 @torch.no_grad()
-def inference_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
+def inference_memory(model: BaseDetector, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
     """Peak memory of an inference in bytes: above what was held at the end of the backbone, and above the start."""
     with MemoryMeter(inputs.device) as meter:
         hook = model.backbone.register_forward_hook(lambda *_: meter.mark('after the backbone'))
@@ -52,7 +53,7 @@ def inference_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSamp
     return {'above the backbone': meter.peak('after the backbone'), 'all': meter.peak()}
 
 
-def _predict(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> list[DetDataSample]:
+def _predict(model: BaseDetector, inputs: Tensor, samples: list[DetDataSample]) -> list[DetDataSample]:
     """The predictions; masks that are no RLE yet are encoded, as mmdet's metrics do."""
     results = model(inputs, samples, mode='predict')
     for result in results:
@@ -63,7 +64,7 @@ def _predict(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> 
     return results
 
 
-def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
+def time_training(model: BaseDetector, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
     """Seconds of each of the `TRAINING_STAGES`; together they are a step without the optimiser.
 
     towers: the layers of convolution, normalisation and activation of all heads; after towers: the rest of heads and
@@ -85,7 +86,7 @@ def time_training(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]
     return seconds | {AFTER: seconds[AFTER] + clock.total - sum(seconds.values())}
 
 
-def training_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
+def training_memory(model: BaseDetector, inputs: Tensor, samples: list[DetDataSample]) -> dict[str, float]:
     """Peak memory of a training step in bytes: of heads and losses above the pyramid's, and above the start."""
     with MemoryMeter(inputs.device) as meter:
         _training_step(model, inputs, samples, meter.mark)
@@ -93,13 +94,14 @@ def training_memory(model: nn.Module, inputs: Tensor, samples: list[DetDataSampl
 
 
 def _training_step(
-    model: nn.Module, inputs: Tensor, samples: list[DetDataSample], begin: Callable[[str], None]
+    model: BaseDetector, inputs: Tensor, samples: list[DetDataSample], begin: Callable[[str], None]
 ) -> None:
     """Forward and backward; ``begin`` is called with `AFTER` and `BACKWARD` when these parts begin.
 
     The pyramid is cut out of the graph so that its two sides can be measured apart.
     """
-    pyramid, leaves = [], []
+    pyramid: list[Tensor] = []
+    leaves: list[Tensor] = []
 
     def cut(_: nn.Module, __: tuple, levels: Sequence[Tensor]) -> tuple[Tensor, ...]:
         begin(AFTER)
@@ -117,5 +119,6 @@ def _training_step(
     used = [(x, leaf.grad) for x, leaf in zip(pyramid, leaves, strict=True) if leaf.grad is not None]
     used = [(x, grad) for x, grad in used if x.requires_grad]
     if used:
-        torch.autograd.backward(*zip(*used, strict=True))
+        outputs, grads = zip(*used, strict=True)
+        torch.autograd.backward(outputs, grads)
     model.zero_grad(set_to_none=True)

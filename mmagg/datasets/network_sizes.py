@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import ceil
+from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -16,7 +17,7 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 
-def image_sizes(path: str) -> list[Size]:
+def image_sizes(path: str | Path) -> list[Size]:
     """The sizes of an annotation file's images, in its order; its annotations are not read.
 
     Raises:

@@ -77,7 +77,7 @@ class Journal:
         }
         for path in (out / name for name in RESULTS if name not in kept.values()):
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        if kept:
+        if old is not None and kept:
             journal.done, journal.seconds = list(kept), {step: old.seconds[step] for step in kept}
             journal.resumed = old.resumed and list(kept) != ['shapes']
             journal.write()

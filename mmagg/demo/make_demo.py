@@ -98,7 +98,7 @@ def _carry_out(journal: Journal, trials: dict[str, Trial], out: Path, data: dict
         with journal.step('shapes', scenes):
             write_shapes(ours.shapes, **data, overwrite=True)
     for which, trial in trials.items():
-        resume = trial.checkpoint is not None
+        resume = trial.started
         if not (resume and f'train{which}' in journal.done):
             journal.resumed |= resume
             start = 'going on from the last checkpoint' if resume else 'from scratch'

@@ -175,7 +175,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
         The image with the visible masks and labels, back to front.
     """
     image, palette = _background(rng, size)
-    owner = np.zeros((size, size), np.int64)  # 0 is the background, i + 1 object i
+    owner: np.ndarray = np.zeros((size, size), np.int64)  # 0 is the background, i + 1 object i
     full_areas: list[float] = []
     labels: list[int] = []
     wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
@@ -198,7 +198,7 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
                 labels.append(label)
                 owner, full_areas = drawn, areas
                 break
-    image = cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.8))  # no pixel-sharp edges
+    cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.8), dst=image)  # no pixel-sharp edges
     image += rng.normal(0, rng.uniform(1, 7), image.shape)
     masks = owner == np.arange(1, len(labels) + 1)[:, None, None]
     return Scene(image.clip(0, 255).astype(np.uint8), masks, np.array(labels, np.int64))
@@ -228,7 +228,8 @@ def _in_order(function: Callable[[int], Scene], count: int, workers: int) -> Ite
 def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> None:
     folder = root / 'images' / split
     folder.mkdir(parents=True)
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
 
     def draw(index: int) -> Scene:
         scene = draw_scene(scene_generator(seed, split, index), size)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mmdet.models.detectors import BaseDetector
 from mmengine.config import Config
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from mmagg.apis.config import load_config
@@ -67,12 +68,19 @@ class Trial:
         return self.folder / 'train' / self.config.name
 
     @property
-    def checkpoint(self) -> Path | None:
-        """The last whole one; None without any."""
+    def started(self) -> bool:
+        """Whether there is a whole checkpoint to go on from."""
         try:
-            return latest_checkpoint(self.folder / 'train')
+            return self.checkpoint.is_file()
         except InputError:
-            return None
+            return False
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last whole one; an `InputError` without any."""
+        if (found := latest_checkpoint(self.folder / 'train')) is None:
+            raise InputError(f'{self.folder / "train"}: training has left no checkpoint; let the config write one')
+        return found
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -112,7 +120,7 @@ class Trial:
         return {'coco': self.shapes, 'work_dir': self.folder / name}
 
 
-def draw_overlays(model: nn.Module, out: Path) -> None:
+def draw_overlays(model: BaseDetector, out: Path) -> None:
     """Write overlays.png: truth and prediction of held-out images, evenly spread."""
     classes, truth = model.dataset_meta['classes'], _held_out(out)
     names = {category['id']: category['name'] for category in truth.categories}
@@ -135,7 +143,7 @@ def draw_overlays(model: nn.Module, out: Path) -> None:
     write_image(sheet, out / 'overlays.png')
 
 
-def draw_representations(model: nn.Module, trial: Trial, out: Path) -> str | None:
+def draw_representations(model: BaseDetector, trial: Trial, out: Path) -> str | None:
     """Write representations.png: what masks are made of, in the first held-out image with a confident prediction.
 
     Returns:
@@ -169,5 +177,5 @@ def _overlay(
 ) -> np.ndarray:
     """`draw_instances`, with small images enlarged first."""
     factor = max(1, round(SHOWN_SIDE / max(image.shape[:2])))
-    enlarged = [enlarge(decode_mask(mask), factor) for mask in masks]
+    enlarged = np.array([enlarge(decode_mask(mask), factor) for mask in masks])
     return draw_instances(enlarge_image(image, factor), enlarged, labels, scores, None, classes, font=FONT)

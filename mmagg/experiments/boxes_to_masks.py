@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from mmdet.datasets import CocoDataset
+from mmdet.models.detectors import BaseDetector
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -96,7 +97,7 @@ def boxes_to_masks(
         check_fraction(score_thr, '--score-thr')
     secure_loading(trust=trust_checkpoint)
     cfg, loader = images_to_test(config, coco=coco, max_images=max_images, cfg_options=cfg_options)
-    dataset = loader.dataset
+    dataset: CocoDataset = loader.dataset
     truth = read_annotations(dataset.ann_file)
     image_ids = [dataset.get_data_info(i)['img_id'] for i in range(len(dataset))]
     annotated = truth.annotations_by_image
@@ -104,7 +105,7 @@ def boxes_to_masks(
         raise InputError(f'{dataset.ann_file}: none of its {len(image_ids)} images has a mask, so there is no AP')
     boxes = Path(boxes)
     given = _chosen(boxes, read_boxes(boxes, truth, dataset.cat_ids), image_ids, score_thr, max_per_image)
-    model = load_model(cfg, checkpoint, device)
+    model: BaseDetector = load_model(cfg, checkpoint, device)
     check_classes(model, dataset)
 
     filled = _predict(model, loader, given, config)
@@ -137,7 +138,8 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
     content = read_records(path)
     if not content:
         raise InputError(f'{path}: holds no boxes')
-    known, records = set(category_ids), {}
+    known = set(category_ids)
+    records: Records = {}
     for i, entry in enumerate(content):
         try:
             record = {key: entry[key] for key in KEYS}
@@ -164,7 +166,7 @@ def read_boxes(path: Path, truth: CocoFile, category_ids: Sequence[int]) -> Reco
 
 def _chosen(boxes: Path, records: Records, image_ids: Sequence[int], score_thr: float, max_per_image: int) -> Records:
     """The `max_per_image` most certain records of each image, if their score is at least `score_thr`."""
-    sure = {
+    sure: Records = {
         key: [record for record in records.get(key, ()) if record['score'] >= score_thr][:max_per_image]
         for key in image_ids
     }
@@ -177,15 +179,16 @@ def _chosen(boxes: Path, records: Records, image_ids: Sequence[int], score_thr: 
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, loader: DataLoader, given: Records, config: str | Path) -> list[dict]:
+def _predict(model: BaseDetector, loader: DataLoader, given: Records, config: str | Path) -> list[dict]:
     """The given records with a mask each, without those that have no area; images without boxes are skipped."""
     try:
         branch = mask_branch(model)
     except ValueError as error:
         raise InputError(f'config {config}: {error}') from error
-    label_of = {category_id: label for label, category_id in enumerate(loader.dataset.cat_ids)}
+    dataset: CocoDataset = loader.dataset
+    label_of = {category_id: label for label, category_id in enumerate(dataset.cat_ids)}
     filled = []
-    with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
+    with tqdm(total=len(dataset), desc='prediction', unit='image') as bar:
         for batch in loader:
             if any(given[sample.img_id] for sample in batch['data_samples']):
                 with running(model):
@@ -194,7 +197,9 @@ def _predict(model: nn.Module, loader: DataLoader, given: Records, config: str |
     return filled
 
 
-def _filled(model: nn.Module, branch: MaskBranch, batch: dict, given: Records, label_of: dict[int, int]) -> list[dict]:
+def _filled(
+    model: BaseDetector, branch: MaskBranch, batch: dict, given: Records, label_of: dict[int, int]
+) -> list[dict]:
     """The given records of a batch with a mask each."""
     batch, filled = model.data_preprocessor(batch, False), []
     feats = model.extract_feat(batch['inputs'])

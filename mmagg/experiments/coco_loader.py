@@ -4,10 +4,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from mmdet.datasets import CocoDataset
+from mmdet.models.detectors import BaseDetector
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -60,7 +60,7 @@ def images_to_test(
     return cfg, loader
 
 
-def _refuse_images(dataset: BaseDataset, resized_to: int | None) -> None:
+def _refuse_images(dataset: CocoDataset, resized_to: int | None) -> None:
     """Refuse images that are missing, broken, thin or of another size than annotated."""
     infos = map(dataset.get_data_info, range(len(dataset)))
     images = [{'file_name': info['img_path'], 'height': info['height'], 'width': info['width']} for info in infos]
@@ -71,7 +71,7 @@ def _refuse_images(dataset: BaseDataset, resized_to: int | None) -> None:
         raise InputError(*fatal)
 
 
-def check_classes(model: nn.Module, dataset: BaseDataset) -> None:
+def check_classes(model: BaseDetector, dataset: CocoDataset) -> None:
     """Compare the classes of a model, by its `dataset_meta`, with those of a COCO data set; warn of different names.
 
     Raises:

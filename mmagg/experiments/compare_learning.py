@@ -62,17 +62,17 @@ def compare_learning(
         InputError: a config is missing, two have the same name, a seed is given twice, ``work_dir`` holds runs of other
             data, options or contents of a config, a file of a finished run is damaged, or a run failed.
     """
-    configs, work_dir = [config_file(path) for path in configs], Path(work_dir)
-    missing = [str(path) for path in configs if not path.is_file()]
+    files, work_dir = [config_file(path) for path in configs], Path(work_dir)
+    missing = [str(path) for path in files if not path.is_file()]
     if missing:
         raise InputError(f'no such config: {", ".join(missing)}')
-    if len({path.stem for path in configs}) < len(configs):
+    if len({path.stem for path in files}) < len(files):
         raise InputError('two configs have the same name; results are kept by name')
     if len(set(seeds)) < len(seeds):
         raise InputError(f'--seeds {" ".join(map(str, seeds))}: a seed is given twice; results are kept by seed')
-    runs, bases = list(product(configs, seeds)), [base for path in configs for base in base_files(path)]
-    for path in configs:
-        keep_apart({'--work-dir': work_dir / path.stem}, [*configs, *bases, *data_files(coco=coco)])
+    runs, bases = list(product(files, seeds)), [base for path in files for base in base_files(path)]
+    for path in files:
+        keep_apart({'--work-dir': work_dir / path.stem}, [*files, *bases, *data_files(coco=coco)])
     check_folder(work_dir, '--work-dir')
     for config, seed in runs:
         _claim(_folder(work_dir, config, seed), config, coco=coco, cfg_options=cfg_options)
@@ -94,7 +94,7 @@ def compare_learning(
                 process.terminate()
             error.add_note('the same command goes on')
             raise
-    return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(configs)}
+    return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(files)}
 
 
 def _folder(work_dir: Path, config: Path, seed: int) -> Path:
@@ -131,7 +131,7 @@ def _metrics(path: Path) -> dict[str, float]:
 
 
 def _finished_run(
-    config: Path, seed: int, out: Path, *, coco: Path, cfg_options: Sequence[str], jobs: int
+    config: Path, seed: int, out: Path, *, coco: str | Path, cfg_options: Sequence[str], jobs: int
 ) -> dict[str, float]:
     """The test metrics of one run, which is made, or gone on with, if it is not finished."""
     metrics = out / METRICS_FILE

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from mmagg.experiments.fitted_codes import (
     train_autoencoder,
 )
 from mmagg.experiments.object_masks import ObjectMasks, read_masks
-from mmagg.experiments.reconstruction_error import SIZES, reconstruction_errors, size_of
+from mmagg.experiments.reconstruction_error import SIZES, Errors, reconstruction_errors, size_of
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.io.tables import percent, write_records
@@ -30,12 +31,20 @@ from mmagg.visualization.chart import write_chart
 CODECS = {'pca': PCAMaskCodec, 'dct': DCTMaskCodec, 'autoencoder': AutoEncoderMaskCodec}
 CURVE = (20, 40, 60, 80, 100)
 FIT, HELD_OUT = 'fit', 'held out'
-COLUMNS = ('all', *SIZES)
+Column = Literal['all', 'small', 'medium', 'large']
+COLUMNS: tuple[Column, ...] = ('all', 'small', 'medium', 'large')
 SIZE = 11, 4  # inches
 
-Row = dict[str, str | int | float | None]
 Fitted = tuple[MaskCodec, list[int], Dictionary | AutoEncoderMaskCodec]
 """A codec, the dimensions to measure it at, and the parameters to write to its file."""
+
+
+class Row(Errors):
+    """The errors of a codec of some dimensions for some masks, `FIT` or `HELD_OUT`."""
+
+    codec: str
+    dims: int
+    masks: str
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class CodecReport:
     """
 
     codec: str
-    options: dict[str, str | int]
+    options: dict[str, Any]
     content: Dictionary | AutoEncoderMaskCodec
     counts: list[str]
     rows: list[Row]
@@ -120,9 +129,9 @@ def fit_mask_codec(
     if per_class and codec != 'pca':
         raise InputError(f'--per-class: for --codec pca, not {codec}')
     sources = _sources(annotations, coco, held_out)
-    device = usable_device(device)
+    place = usable_device(device)
     masks = {name: read_masks(path, size=size, workers=workers) for name, path in sources.items()}
-    fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=device)
+    fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=place)
     rows: list[Row] = []
     for kind in CODECS if compare else (codec,):
         several = fits.dims if compare else [dims]
@@ -132,7 +141,7 @@ def fit_mask_codec(
             if kind == codec and dims in numbers:
                 wanted = content
             rows += [
-                {'codec': kind, 'dims': number, 'masks': name} | errors
+                Row(codec=kind, dims=number, masks=name, **errors)
                 for name, own in masks.items()
                 for number, errors in zip(numbers, reconstruction_errors(own_codec, own, numbers), strict=True)
             ]
@@ -143,19 +152,20 @@ def fit_mask_codec(
 
 def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: str | Path | None) -> dict[str, Path]:
     """The annotation files to fit to and to measure on, by their role."""
-    if (annotations is None) == (coco is None):
-        raise InputError('fit_mask_codec: give either annotations or coco')
-    if annotations:
+    if annotations is not None and coco is None:
         sources = {FIT: Path(annotations)}
-    else:
+    elif coco is not None and annotations is None:
+        folder = Path(coco)
         # Names as in this package's folders, or COCO's own.
         found = {
-            split: [path for year in ('', '2017') if (path := annotation_file(coco, split + year)).is_file()]
+            split: [path for year in ('', '2017') if (path := annotation_file(folder, split + year)).is_file()]
             for split in ('train', 'val')
         }
         if not found['train']:
-            raise InputError(f'--coco {coco}: {annotation_file(coco, "train")} is missing')
+            raise InputError(f'--coco {coco}: {annotation_file(folder, "train")} is missing')
         sources = {name: paths[0] for name, paths in zip((FIT, HELD_OUT), found.values(), strict=True) if paths}
+    else:
+        raise InputError('fit_mask_codec: give either annotations or coco')
     if held_out:
         sources[HELD_OUT] = Path(held_out)
     for path in sources.values():
@@ -189,7 +199,7 @@ class Fits:
         device: torch.device,
     ) -> None:
         self.masks, self.written, self.per_class = masks, dims, per_class
-        self.options = dict(sigmoid=sigmoid, seed=seed, device=device)
+        self.options: dict[str, Any] = dict(sigmoid=sigmoid, seed=seed, device=device)
         self.moments = moments_of(masks, **self.options)
         self.components = principal_components(self.moments, sigmoid=sigmoid != 'none')
         rank = self.components.components.shape[1]
@@ -219,7 +229,7 @@ class Fits:
         train_autoencoder(codec, self.masks, self.components, iterations=iterations)
         return codec, [number], codec
 
-    def settings(self, kind: str) -> dict[str, str | int]:
+    def settings(self, kind: str) -> dict[str, Any]:
         """Arguments of a codec's constructor beside the sizes."""
         if kind != 'pca':
             return {}
@@ -250,9 +260,10 @@ def plot(rows: Sequence[Row], codec: str, path: Path) -> None:
     write_chart(figure, path)
 
 
-def _curves(axes: Axes, rows: Sequence[Row], column: str, label: str, colour: str) -> None:
+def _curves(axes: Axes, rows: Sequence[Row], column: Column, label: str, colour: str) -> None:
     """A curve for the masks that the codec is fitted to, and a dashed one for held-out masks."""
     for name, style in ((FIT, '-'), (HELD_OUT, '--')):
-        points = [(row['dims'], 100 * row[column]) for row in rows if row['masks'] == name and row[column] is not None]
+        own = [(row['dims'], row[column]) for row in rows if row['masks'] == name]
+        points = [(dims, 100 * error) for dims, error in own if error is not None]
         if points:
             axes.plot(*zip(*points, strict=True), style, color=colour, marker='o', label=label if name == FIT else None)

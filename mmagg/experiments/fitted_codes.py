@@ -3,6 +3,8 @@
 Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask, C classes.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -108,13 +110,12 @@ def dct_dictionary(moments: Moments, number: int) -> Dictionary:
 
 
 def _dictionary(components: Tensor, moments: Moments, variance: Tensor) -> Dictionary:
-    ratio = variance / moments.covariance.trace()
-    return Dictionary(*(x[None].float().cpu() for x in (components, moments.mean, variance, ratio)))
+    content = components, moments.mean, variance, variance / moments.covariance.trace()
+    components, mean, variance, ratio = (x[None].float().cpu() for x in content)
+    return Dictionary(components, mean, variance, ratio)
 
 
-def per_class_components(
-    masks: ObjectMasks, shared: Dictionary, number: int, **options: str | int | torch.device
-) -> Dictionary:
+def per_class_components(masks: ObjectMasks, shared: Dictionary, number: int, **options: Any) -> Dictionary:
     """A dictionary for each class; a class whose masks do not differ in `number` directions takes the shared one.
 
     Args:
@@ -131,7 +132,8 @@ def per_class_components(
             fitted = principal_components(moments_of(own, **options), sigmoid=shared.sigmoid)
         enough = fitted.components.shape[1] >= number
         parts.append((fitted if enough else shared).first(number)[:-1])
-    return Dictionary(*map(torch.cat, zip(*parts, strict=True)), sigmoid=shared.sigmoid)
+    components, mean, variance, ratio = map(torch.cat, zip(*parts, strict=True))
+    return Dictionary(components, mean, variance, ratio, shared.sigmoid)
 
 
 # The auto-encoder

@@ -41,7 +41,7 @@ class GivenBoxes(NamedTuple):
 class FilledBoxes(NamedTuple):
     """The masks of an image's boxes."""
 
-    index: list[int]
+    kept: list[int]
     """M of the N boxes, ascending: a box without an area in the image has no mask."""
     scores: list[float]
     """The scores of these M boxes, rescored by mask branches that do so (Mask Scoring R-CNN)."""
@@ -91,7 +91,7 @@ def fill_boxes(branch: MaskBranch, feats: Sequence[Tensor], sample: DetDataSampl
     if len(inside) == 0:
         return FilledBoxes([], [], [])
     filled = branch(feats, sample, GivenBoxes(boxes[inside], given.scores[inside], given.labels[inside]))
-    return filled._replace(index=inside[filled.index].tolist())
+    return filled._replace(kept=inside[filled.kept].tolist())
 
 
 # mmdet's two-stage detectors

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypedDict
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from mmdet.datasets import CocoDataset
+from mmdet.models.detectors import BaseDetector
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -24,11 +26,19 @@ from mmagg.ops.mask_voting import WEIGHTS
 from mmagg.visualization.chart import write_chart
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-METRICS = ('AP', 'AP50', 'AP75')
+METRICS: tuple[Literal['AP', 'AP50', 'AP75'], ...] = ('AP', 'AP50', 'AP75')
 NAMES = {'avg': '+avg. v.', 'score': '+score v.', 'iou': '+IoU v.'}  # as in AggMask, Table 1
 SIZE = 6, 4  # inches
 
-Row = dict[str, str | float | None]
+
+class Row(TypedDict):
+    """The AP of a weight at a threshold; both are None without voting."""
+
+    weight: str | None
+    iou_thr: float | None
+    AP: float | None
+    AP50: float | None
+    AP75: float | None
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,11 @@ class VotingReport:
             lines += ['the model found nothing in any image: no score is above test_cfg.score_thr']
         lines += ['', _line('mask', ['baseline', *NAMES.values()])]
         lines += [_line(metric, [percent(row[metric], 2) for row in (baseline, *best)]) for metric in METRICS]
-        gains = ['–' if row['AP'] is None else f'{100 * (row["AP"] - baseline["AP"]):+.2f}' for row in best]
-        lines += [_line('gain in AP', ['', *gains])]
+        lines += [_line('gain in AP', ['', *(_gain(row['AP'], baseline['AP']) for row in best)])]
         lines += [_line('IoU threshold', ['', *(f'{row["iou_thr"]:g}' for row in best)])]
         lines += ['', _line('AP at threshold', ['', *NAMES.values()])]
         cells = {(row['weight'], row['iou_thr']): row['AP'] for row in self.grid}
-        for iou_thr in sorted({row['iou_thr'] for row in self.grid[1:]}):
+        for iou_thr in sorted({row['iou_thr'] for row in self.grid if row['iou_thr'] is not None}):
             lines += [_line(f'{iou_thr:g}', ['', *(percent(cells[weight, iou_thr], 2) for weight in WEIGHTS)])]
         return '\n'.join(lines)
 
@@ -107,20 +116,21 @@ def mask_voting(
     """
     secure_loading(trust=trust_checkpoint)
     cfg, loader = images_to_test(config, coco=coco, max_images=max_images, cfg_options=cfg_options)
-    dataset = loader.dataset
+    dataset: CocoDataset = loader.dataset
     truth = read_annotations(dataset.ann_file)
     if not any(truth.annotations_by_image.get(dataset.get_data_info(i)['img_id']) for i in range(len(dataset))):
         raise InputError(f'{dataset.ann_file}: none of its {len(dataset)} images has an annotation, so there is no AP')
-    model = load_model(cfg, checkpoint, device)
+    model: BaseDetector = load_model(cfg, checkpoint, device)
     search = _install(model, config, sorted(set(thresholds)))
     check_classes(model, dataset)
 
-    image_ids = _predict(model, loader)
-    rows = []
+    image_ids = _predict(model, loader, len(dataset))
+    rows: list[Row] = []
     for variant in tqdm(search.variants, desc='evaluation', unit='variant'):
         found = list(search.records(variant, image_ids, dataset.cat_ids))
         ap = average_precisions(truth, found, 'segm', image_ids, dataset.cat_ids)
-        rows.append(variant._asdict() | {metric: ap[metric] for metric in METRICS})
+        weight, iou_thr = variant
+        rows.append(Row(weight=weight, iou_thr=iou_thr, AP=ap['AP'], AP50=ap['AP50'], AP75=ap['AP75']))
     return VotingReport(
         config=str(config),
         checkpoint=str(checkpoint),
@@ -131,7 +141,7 @@ def mask_voting(
     )
 
 
-def _install(model: nn.Module, config: str | Path, thresholds: Sequence[float]) -> VotingSearch:
+def _install(model: BaseDetector, config: str | Path, thresholds: Sequence[float]) -> VotingSearch:
     """Replace the post-processor of the model's head by a search."""
     heads = [x for x in model.modules() if isinstance(getattr(x, 'post_process', None), MaskPostProcessor)]
     if len(heads) != 1:
@@ -140,15 +150,15 @@ def _install(model: nn.Module, config: str | Path, thresholds: Sequence[float]) 
             'mask voting needs one, such as GridMaskHead'
         )
     heads[0].post_process.mask_format = 'rle'
-    heads[0].post_process = VotingSearch(heads[0].post_process, thresholds)
-    return heads[0].post_process
+    search = heads[0].post_process = VotingSearch(heads[0].post_process, thresholds)
+    return search
 
 
 @torch.no_grad()
-def _predict(model: nn.Module, loader: DataLoader) -> list[int]:
+def _predict(model: BaseDetector, loader: DataLoader, images: int) -> list[int]:
     """Run the model on every image once; returns the images' ids."""
     image_ids = []
-    with tqdm(total=len(loader.dataset), desc='prediction', unit='image') as bar:
+    with tqdm(total=images, desc='prediction', unit='image') as bar:
         for batch in loader:
             with running(model):
                 samples = model.test_step(batch)
@@ -162,6 +172,10 @@ def _best(rows: Sequence[Row], weight: str) -> Row:
     return max((row for row in rows if row['weight'] == weight), key=lambda row: row['AP'] or 0)
 
 
+def _gain(ap: float | None, baseline: float | None) -> str:
+    return '–' if ap is None or baseline is None else f'{100 * (ap - baseline):+.2f}'
+
+
 def _line(name: str, cells: Sequence[str]) -> str:
     return f'{name:<16}' + ''.join(f'{cell:>11}' for cell in cells)
 
@@ -171,8 +185,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=SIZE, layout='constrained')
     axes = figure.subplots()
     for weight in WEIGHTS:
-        own = [row for row in rows if row['weight'] == weight and row['AP'] is not None]
-        axes.plot([row['iou_thr'] for row in own], [100 * row['AP'] for row in own], marker='o', label=NAMES[weight])
+        own = [(row['iou_thr'], row['AP']) for row in rows if row['weight'] == weight]
+        points = [(iou_thr, 100 * ap) for iou_thr, ap in own if iou_thr is not None and ap is not None]
+        axes.plot([x for x, _ in points], [y for _, y in points], marker='o', label=NAMES[weight])
     if rows[0]['AP'] is not None:
         axes.axhline(100 * rows[0]['AP'], color='grey', linestyle='--', label='baseline')
     axes.legend(frameon=False)

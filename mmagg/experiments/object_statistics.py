@@ -135,7 +135,7 @@ def object_statistics(
     head = cfg.model.get('mask_head') or {}
     if (head.get('assigner') or {}).get('type') != 'GridCellAssigner':
         raise InputError(f"config {name}: its head has no GridCellAssigner; name one of SOLO's family")
-    assigner = TASK_UTILS.build(dict(grids=head.grids) | head.assigner)
+    assigner = TASK_UTILS.build(dict(grids=head['grids']) | head['assigner'])
     content = read_coco(annotations, needed=PARTS, filled=('images',))
     check_annotations(content)
     sizes = [(int(image['height']), int(image['width'])) for image in content.images]
@@ -179,7 +179,7 @@ def pair_counts(
         the numbers of all pairs, of those with distant centres, and of the others with different sizes.
     """
     pairs = apart = unequal = 0
-    first = np.arange(len(images))
+    first: np.ndarray = np.arange(len(images))
     for step in range(1, len(images)):  # each object with the one `step` places after it
         first = first[first + step < len(images)]
         first = first[images[first] == images[first + step]]

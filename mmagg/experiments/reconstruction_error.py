@@ -4,6 +4,7 @@ Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask.
 """
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -22,6 +23,15 @@ def size_of(areas: np.ndarray) -> np.ndarray:
     return np.digitize(areas, LIMITS)
 
 
+class Errors(TypedDict):
+    """1 - mIoU, all objects together and by size; None where there are none."""
+
+    all: float | None
+    small: float | None
+    medium: float | None
+    large: float | None
+
+
 class PixelCounts:
     """Counts of pixels of masks and of decoded masks, by the size of the object.
 
@@ -38,15 +48,13 @@ class PixelCounts:
         own = torch.stack([*inside, torch.full_like(inside[0], masks[:1].numel())], dim=1)
         self.counts.index_add_(0, torch.from_numpy(size_of(areas)), own)
 
-    def errors(self) -> dict[str, float | None]:
-        """1 - mIoU, all objects together and by size; None where there are none.
+    def errors(self) -> Errors:
+        """The errors of what was added.
 
         mIoU is the mean of the IoU of background and foreground, each over the pixels of all masks together.
         """
-        return {
-            name: _error(*counts.tolist())
-            for name, counts in zip(('all', *SIZES), (self.counts.sum(0), *self.counts), strict=True)
-        }
+        together, small, medium, large = (_error(*each.tolist()) for each in (self.counts.sum(0), *self.counts))
+        return Errors(all=together, small=small, medium=medium, large=large)
 
 
 def _error(common: int, decoded: int, wanted: int, pixels: int) -> float | None:
@@ -56,9 +64,7 @@ def _error(common: int, decoded: int, wanted: int, pixels: int) -> float | None:
     return 1 - (common / unions[0] + (pixels - unions[0]) / unions[1]) / 2
 
 
-def reconstruction_errors(
-    codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None
-) -> list[dict[str, float | None]]:
+def reconstruction_errors(codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None) -> list[Errors]:
     """The errors of encoded and decoded masks: the upper bound of MEInst, Sec. 4.1.
 
     Args:
@@ -70,7 +76,7 @@ def reconstruction_errors(
         The result of `PixelCounts.errors` for each of `dims`.
     """
     dims = [codec.num_codes] if dims is None else dims
-    device = codec.get_buffer(codec.evidence).device
+    device = next(codec.buffers()).device
     counts = [PixelCounts() for _ in dims]
     with tqdm(total=len(masks), desc='error', unit='mask', delay=1) as bar, torch.no_grad():
         for chunk in masks.chunks():

@@ -48,6 +48,7 @@ def ingredients(
         image: index of the image in the batch.
         img_shape: (height, width) of the image in the network's input, without the padding.
     """
+    assert isinstance(head.masks, BlendMaskMasks)  # with which alone there are bases
     maps, features, bases = head(feats)
     features = [x[image : image + 1] for x in features]
     # All detections, also those that are no instances because their box is not inside the image.

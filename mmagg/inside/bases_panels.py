@@ -87,7 +87,8 @@ def _arrangement(number: int) -> tuple[int, int]:
 
 def _whole(maps: Tensor) -> Frame:
     """The frame of maps without padding."""
-    return Frame(maps.shape[-2:], maps.shape[-2:])
+    size = (maps.shape[-2], maps.shape[-1])
+    return Frame(size, size)
 
 
 def _logits(

@@ -101,8 +101,8 @@ def browse(
         for i, part in enumerate(_grouped(rows, ROWS), 1)
     ]
     if not sheets:
-        error = list(skipped.values())[-1]
-        raise InputError(f'no picture: {error}') from error
+        last = list(skipped.values())[-1]
+        raise InputError(f'no picture: {last}') from last
     return Browsed(sheets, list(skipped))
 
 

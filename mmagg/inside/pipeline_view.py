@@ -102,9 +102,16 @@ class PipelineView:
         return Fed(self._annotated(packed), Path(meta.get('img_path', self.path(index))), meta.get('ori_shape'))
 
     def stored(self, index: int) -> Annotated:
-        """An image as it is in its file."""
+        """An image as it is in its file.
+
+        Raises:
+            ValueError: the pipeline ignores that the file cannot be read.
+        """
         load = NamingPipeline([*self.loading, PackDetInputs(META)])
-        return self._annotated(load(deepcopy(self.dataset.get_data_info(index))))
+        packed = load(deepcopy(self.dataset.get_data_info(index)))
+        if packed is None:
+            raise ValueError('LoadImageFromFile cannot read it, and ignores that')
+        return self._annotated(packed)
 
     def stages(self, index: int) -> tuple[Path, list[tuple[str, Annotated]]]:
         """An image after each transform of the (outermost) pipeline that has annotations.
@@ -151,7 +158,8 @@ class PipelineView:
         image = np.ascontiguousarray(packed['inputs'].permute(1, 2, 0).numpy())
         image = np.clip(np.round(image), 0, 255).astype(np.uint8)  # PhotoMetricDistortion leaves floats
         sample = packed['data_samples']
-        size, scale = image.shape[:2], sample.metainfo.get('scale_factor') if self.late else None
+        size = (image.shape[0], image.shape[1])
+        scale = sample.metainfo.get('scale_factor') if self.late else None
         boxes, masks = _outlines(sample.gt_instances, size, scale)
         labels = sample.gt_instances.get('labels', np.zeros(0, int))
         ignored = _regions(*_outlines(sample.ignored_instances, size, scale), size)

@@ -6,7 +6,7 @@ Shape shorthand: K masks at and around a place, N cells, S side of a level's cla
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -57,8 +57,9 @@ class MaskInspector:
         they are the local masks of the cell and its four neighbours.
         """
         source, grid, pattern = self.masks[level], self.head.mask_branch.grids[level], PLAIN_PATTERN
-        if isinstance(source, AggMaskMasks):
-            cells, pattern, source = source.neighbours[cell], self.head.aggregator.pattern, source.representations
+        aggregator = self.head.aggregator
+        if aggregator is not None and isinstance(source, AggMaskMasks):
+            cells, pattern, source = source.neighbours[cell], aggregator.pattern, source.representations
         else:
             cells = grid_neighbours(grid, grid, pattern)[cell]
         maps = source.at(0, cells) if len(cells) else torch.zeros(0, *source.size)
@@ -99,7 +100,7 @@ class MaskInspector:
 @contextmanager
 def recorded(module: nn.Module) -> Iterator[list]:
     """Collects what a module returns while the block runs."""
-    outputs = []
+    outputs: list[Any] = []
     handle = module.register_forward_hook(lambda module, inputs, output: outputs.append(output))
     try:
         yield outputs

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from mmdet.models.detectors import BaseDetector
 from mmdet.registry import MODELS
 from mmengine.model import revert_sync_batchnorm
 from mmengine.structures import InstanceData
-from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
@@ -46,7 +46,9 @@ class Seen(NamedTuple):
 
     image: np.ndarray
     """(H, W, 3), the original."""
-    model: nn.Module
+    model: BaseDetector
+    masks: BlendMaskMasks
+    """Of the model's head."""
     found: InstanceData
     """The detections to show on the image."""
     made: Ingredients
@@ -99,51 +101,52 @@ def show_bases(
     image = Path(image)
     out = Path(out or f'{image.stem}_bases.png')
     pixels = image_to_show(image, out, config, *base_files(config), checkpoint)
+    model: BaseDetector
     if checkpoint:
         model = load_model(config, checkpoint, device, cfg_options)
     else:
         model = _random_model(config, device, cfg_options)
-    head = _head(model, config)
+    head, masks = _head(model, config)
     with recorded(model.neck if model.with_neck else model.backbone) as outputs:
         sample = infer(model, [image])[0]
     found = certain(sample.pred_instances, score_thr, lowest=head.post_process.score_thr, image=image, word='detection')
     img_shape = tuple(sample.img_shape[:2])
     made = ingredients(head, outputs[0], found[:top], image=0, img_shape=img_shape)
-    padded = tuple(side * head.masks.stride for side in made.bases.shape[-2:])
-    seen = Seen(pixels, model, found, made, Frame(padded, img_shape))
+    height, width = (side * masks.stride for side in made.bases.shape[-2:])
+    seen = Seen(pixels, model, masks, found, made, Frame((height, width), img_shape))
     heading = f'{image.name}: {Path(config).stem}' + ('' if checkpoint else ', random weights')
     below = f'detections with a score of {score_thr:g} or more: {len(found)}'
     return write_image(_picture(seen, heading, below), out)
 
 
-def _random_model(config: str | Path, device: str | None, cfg_options: dict | None) -> nn.Module:
+def _random_model(config: str | Path, device: str | None, cfg_options: dict | None) -> BaseDetector:
     """A model with PyTorch's own initial weights: with those of `init_weights` it would detect nothing."""
     tqdm.write('no CHECKPOINT: weights are random', file=sys.stderr)
     cfg = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
-    device = usable_device(device)
+    place = usable_device(device)
     torch.manual_seed(SEED)
     with building():
         model = revert_sync_batchnorm(MODELS.build(cfg.model))
     model.cfg, model.dataset_meta = cfg, {'classes': ()}  # names would mean nothing
-    return for_inference(model.to(device).eval())
+    return for_inference(model.to(place).eval())
 
 
-def _head(model: nn.Module, config: str | Path) -> BoxedMaskHead:
-    """The head whose masks are shown."""
+def _head(model: BaseDetector, config: str | Path) -> tuple[BoxedMaskHead, BlendMaskMasks]:
+    """The head whose masks are shown, and these."""
     head = getattr(model, 'mask_head', None)
     if not isinstance(head, BoxedMaskHead) or not isinstance(head.masks, BlendMaskMasks):
         raise InputError(
             f'config {config}: its {type(model).__name__} has no BoxedMaskHead with BlendedMasks; bases are shown of '
             'one'
         )
-    return head
+    return head, head.masks
 
 
 def _picture(seen: Seen, heading: str, below: str) -> np.ndarray:
     """The whole picture: the image and its bases above, a row per detection below."""
-    masks, shape = seen.model.mask_head.masks, seen.image.shape[:2]
-    size = f'{masks.mask_size} × {masks.mask_size}'
-    titles = [f'pooled bases, {size} (logits)', f'mask probability, {size}', 'mask']
+    masks, shape = seen.masks, seen.image.shape[:2]
+    square = f'{masks.mask_size} × {masks.mask_size}'
+    titles = [f'pooled bases, {square} (logits)', f'mask probability, {square}', 'mask']
     if seen.made.attention is not None:
         how = 'softmax over bases' if masks.merger == 'blend' else 'sigmoid'
         titles.insert(0, f'attention, {masks.attention_size} × {masks.attention_size} ({how})')
@@ -164,13 +167,13 @@ def _picture(seen: Seen, heading: str, below: str) -> np.ndarray:
 
 def _row(seen: Seen, index: int, room: tuple[int, int]) -> list[Panel]:
     """A detection's panels from left to right, all of one size."""
-    masks, made, box = seen.model.mask_head.masks, seen.made, seen.boxes[index].tolist()
+    made, box = seen.made, seen.boxes[index].tolist()
     height, width = box[3] - box[1], box[2] - box[0]
     tile, whole = (
         cropped(seen.image, box, tile_size((height, width), number, room)) for number in (len(made.bases), 1)
     )
     panels = [] if made.attention is None else [attention_panel(tile, made.attention[index], room)]
-    grid = masks.attention_size if made.attention is None else None
+    grid = seen.masks.attention_size if made.attention is None else None
     panels.append(pooled_panel(tile, made.pooled[index], logit_limit(made.pooled), grid, room))
     panels.append(prob_panel(whole, made.probs[index], room))
     instance, classes = seen.found[[index]], seen.model.dataset_meta['classes']

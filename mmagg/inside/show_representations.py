@@ -6,6 +6,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from mmdet.models.detectors import BaseDetector
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
@@ -90,13 +91,14 @@ def show_representations(
         return write_image(_sheet(pixels, seen, sheet, heading), out)
     lowest = seen.masks.head.post_process.score_thr
     shown = certain(seen.instances, score_thr, lowest=lowest, image=image)[:instances]
-    baseline = _see(image, *plain, device) if plain else None
-    if baseline and len(baseline.masks.masks) != len(seen.masks.masks):
-        raise InputError(
-            f'{config} has {len(seen.masks.masks)} levels and {plain[0]} {len(baseline.masks.masks)}: their cells '
-            'cannot be compared'
-        )
-    if baseline:
+    baseline = None
+    if plain:
+        baseline = _see(image, *plain, device)
+        if len(baseline.masks.masks) != len(seen.masks.masks):
+            raise InputError(
+                f'{config} has {len(seen.masks.masks)} levels and {plain[0]} {len(baseline.masks.masks)}: their cells '
+                'cannot be compared'
+            )
         heading += f', baseline {Path(plain[0]).stem}'
     return write_image(_rows(pixels, shown, seen, baseline, heading), out)
 
@@ -109,7 +111,7 @@ def _see(
     cfg_options: dict | None = None,
 ) -> Seen:
     """The model's results for the image."""
-    model = load_model(config, checkpoint, device, cfg_options)
+    model: BaseDetector = load_model(config, checkpoint, device, cfg_options)
     heads = [x for x in model.modules() if isinstance(x, GridMaskHead)]
     if len(heads) != 1:
         raise InputError(
@@ -161,8 +163,8 @@ def _row(picture: np.ndarray, instance: InstanceData, seen: Seen, plain: Seen | 
 
 def _instance_panel(picture: np.ndarray, instance: InstanceData, seen: Seen, level: int, cell: int) -> Panel:
     """The instance over the image, with its cell."""
-    mask = decode_mask(instance.masks[0]).view(np.uint8)
-    mask = cv2.resize(mask, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    stored = decode_mask(instance.masks[0]).view(np.uint8)
+    mask = cv2.resize(stored, picture.shape[1::-1], interpolation=cv2.INTER_NEAREST)
     drawn = draw_instances(picture, mask[None], instance.labels, instance.scores, None, seen.classes)
     grid = seen.masks.head.grids[level]
     outline_cell(drawn, cell, grid, seen.frame)

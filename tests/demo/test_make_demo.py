@@ -20,6 +20,7 @@ from mmagg.demo import steps
 from mmagg.demo.journal import STEPS, Journal
 from mmagg.demo.report import average_precision, command_path, duration, report
 from mmagg.demo.steps import Trial
+from mmagg.io.errors import InputError
 
 SMALL = ('--images', '8', '--val-images', '3', '--size', '64')
 IN_PROCESS = [
@@ -326,6 +327,13 @@ def test_bad_config_leaves_nothing(tmp_path, capsys):
     assert run(COMMANDS['make-demo'], ['--out', str(tmp_path / 'out'), '--cfg-options', 'train_cfg.max_epoch=1']) == 2
     assert 'did you mean max_epochs' in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_training_without_a_checkpoint_is_said(tmp_path):
+    trial = Trial(tmp_path / 'config.py', {}, tmp_path / 'shapes', tmp_path, 0)
+    assert not trial.started
+    with pytest.raises(InputError, match='train: training has left no checkpoint'):
+        trial.evaluate()
 
 
 def test_figures_as_the_report_writes_them():

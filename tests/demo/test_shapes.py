@@ -77,7 +77,7 @@ def test_pixels_outside_all_masks_show_the_background(monkeypatch):
     """With painting switched off the image differs within the masks (and the blur's one pixel) only."""
     scene = draw_scene(scene_generator(0, 'train', 0), 96)
     assert len(scene.masks) >= 2
-    monkeypatch.setattr(cv2, 'GaussianBlur', lambda image, *args: image)
+    monkeypatch.setattr(cv2, 'GaussianBlur', lambda image, *args, **options: image)
     sharp = draw_scene(scene_generator(0, 'train', 0), 96)
     paint = shapes._paint
 

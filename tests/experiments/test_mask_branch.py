@@ -96,7 +96,7 @@ def test_own_boxes_give_own_masks(kind: str) -> None:
     assert (area > 0).sum() > 3
     filled = fill_boxes(mask_branch(holder(roi_head=head)), feats, SAMPLE, as_given(own))
     assert 'predict_bbox' not in vars(head)
-    assert filled.index == list(range(len(own)))
+    assert filled.kept == list(range(len(own)))
     torch.testing.assert_close(filled_masks(filled), own.masks, rtol=0, atol=0)
     if kind != 'scoring':  # it multiplies the scores by a mask's quality, here once more
         assert filled.scores == own.scores.tolist()
@@ -135,7 +135,7 @@ def test_own_detections_give_own_masks_where_their_location_is_responsible(kind:
     assert 5 < same.sum() < len(own)
     filled = fill_boxes(mask_branch(holder(mask_head=head)), feats, SAMPLE, as_given(own))
     assert head.post_process.mask_format == 'bitmap'
-    assert filled.index == list(range(len(own)))
+    assert filled.kept == list(range(len(own)))
     assert filled.scores == own.scores.tolist()
     masks = filled_masks(filled)
     if head.coefficients is None:
@@ -206,7 +206,7 @@ def test_boxes_without_area_in_the_image_have_no_mask() -> None:
     ):
         branch = mask_branch(holder(**part))
         filled = fill_boxes(branch, feats, SAMPLE, GivenBoxes(boxes, scores, labels))
-        assert filled.index[:2] == [2, 3]
+        assert filled.kept[:2] == [2, 3]
         assert filled.scores[:2] == scores[2:4].tolist()
         assert fill_boxes(branch, feats, SAMPLE, GivenBoxes(whole, scores, labels)) == filled
         nothing = fill_boxes(branch, feats, SAMPLE, GivenBoxes(boxes[:2], scores[:2], labels[:2]))
@@ -223,11 +223,11 @@ def test_boxes_that_rounding_makes_flat_are_left_out() -> None:
     given = GivenBoxes(boxes, torch.linspace(0.9, 0.1, 50), torch.zeros(50, dtype=torch.long))
     head, feats = boxed_head('blend').eval(), pyramid(1, 33, 44)
     filled = fill_boxes(mask_branch(holder(mask_head=head)), feats, sample, given)
-    assert 20 in filled.index
-    assert 1 < len(filled.index) < 50
-    assert filled.scores == given.scores[filled.index].tolist()
+    assert 20 in filled.kept
+    assert 1 < len(filled.kept) < 50
+    assert filled.scores == given.scores[filled.kept].tolist()
     alone = fill_boxes(mask_branch(holder(mask_head=head)), feats, sample, GivenBoxes(*(x[20:21] for x in given)))
-    assert filled.masks[filled.index.index(20)] == alone.masks[0]
+    assert filled.masks[filled.kept.index(20)] == alone.masks[0]
 
 
 def test_what_has_no_mask_branch_for_boxes_is_refused() -> None:

@@ -1,6 +1,7 @@
 """Images and annotations at the end of a pipeline against the annotations themselves."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,13 @@ def test_images_that_are_mixed(folder: Path) -> None:
     assert [name for name, _ in seen.stages(1)[1]] == ['Mosaic']
     assert seen.fed(1).picture.image.shape == (128, 128, 3)
     assert seen.stored(1).image.shape == (64, 64, 3)
+
+
+def test_a_missing_file_that_the_pipeline_ignores(folder: Path, tmp_path: Path) -> None:
+    seen = view(shutil.copytree(folder, tmp_path / 'data'), dict(IMAGE, ignore_empty=True), MASKS, PACK)
+    seen.path(0).unlink()
+    with pytest.raises(ValueError, match='cannot read it, and ignores that'):
+        seen.stored(0)
 
 
 def test_masks_that_are_not_of_the_image(folder: Path) -> None:
