@@ -84,7 +84,7 @@ class ErrorAnalysis:
         errors = {kind: {'count': error.count, 'gain': plain(error.gain)} for kind, error in self.errors.items()}
         report = {**self.scope._asdict(), **aps, 'iou_thr': self.iou_thr, 'ap': plain(self.ap), 'errors': errors}
         write_json(report, folder / 'error_analysis.json')
-        rows = [(part, name, '', value) for part, values in aps.items() for name, value in values.items()]
+        rows: list[tuple] = [(part, name, '', value) for part, values in aps.items() for name, value in values.items()]
         rows += [('errors', kind, *error.values()) for kind, error in errors.items()]
         write_table(('part', 'name', 'count', 'value'), rows, folder / 'error_analysis.csv')
         self.draw(folder / 'error_analysis.png')
