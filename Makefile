@@ -41,6 +41,7 @@ test-gpu: $(READY)
 lint: $(READY)
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m mypy
 
 format: $(READY)
 	$(PYTHON) -m ruff check --fix

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -56,6 +57,11 @@ def test_a_command_is_described(name: str) -> None:
     parser.format_help()  # a stray % in a help text fails here
     assert len(summary(command)) <= 80, 'it stands in the table of contents'
     assert not summary(command).startswith('What')
+
+
+def test_a_command_without_docstring_has_no_summary() -> None:
+    """As under ``python -OO``, where ``mmagg --help`` still lists the commands."""
+    assert summary(ModuleType('train')) == ''
 
 
 def python_alone(code: str) -> subprocess.CompletedProcess:

@@ -95,7 +95,7 @@ def check_resumable(checkpoint: Mapping[str, Any]) -> None:
 def drop_config_texts(content: dict) -> None:
     """Forget the configs in a checkpoint, in place: mmengine would execute them, for one when it resumes a training."""
     for *places, key in CONFIG_TEXTS:
-        part = content
+        part: Any = content
         for place in places:
             part = part.get(place) if isinstance(part, dict) else None
         if isinstance(part, dict):

@@ -165,8 +165,8 @@ def name_run(cfg: Config) -> None:
         cfg.experiment_name = next(new for number in count(2) if (new := f'{name} {number}') not in taken)
     visualizer = cfg.get('visualizer') or {}
     if 'name' in visualizer:
-        names = chain([visualizer.name], (f'{visualizer.name} {number}' for number in count(2)))
-        visualizer.name = next(name for name in names if not Visualizer.check_instance_created(name))
+        names = chain([visualizer['name']], (f'{visualizer["name"]} {number}' for number in count(2)))
+        visualizer['name'] = next(name for name in names if not Visualizer.check_instance_created(name))
 
 
 def set_work_dir(cfg: Config, config: str | Path, work_dir: str | Path | None) -> Path:

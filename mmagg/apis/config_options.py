@@ -8,7 +8,7 @@ what a command changes in a config by itself or by another argument, or are refu
 
 import difflib
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from textwrap import shorten
@@ -129,14 +129,14 @@ def _refuse_single_value(key: str, value: object, part: Any) -> None:
             part = part.get(name) if isinstance(part, dict) else None
 
 
-def _check_key(parts: list[str], old: object, new: object) -> None:
+def _check_key(parts: list[str], old: Any, new: Any) -> None:
     """Follow a key through the config before (``old``) and after the merge until a part of it is new."""
     key = '.'.join(parts)
     for depth, part in enumerate(parts):
-        if not isinstance(new, dict | list | tuple):
-            return  # a later option has replaced what this one changed
         old = {} if old is None else old  # below it all is new
-        if isinstance(old, (list, tuple)) and part.isdigit() and int(part) < len(old):
+        if _is_replaced(old, new):
+            return  # by a later option than this one
+        if isinstance(old, list | tuple) and part.isdigit() and int(part) < len(old):
             old, new = old[int(part)], new[int(part)]
         elif isinstance(old, dict) and part in old and part in new:
             old, new = old[part], new[part]
@@ -146,6 +146,13 @@ def _check_key(parts: list[str], old: object, new: object) -> None:
                 raise InputError(f'--cfg-options {key}: `{where}` is {_brief(repr(old))}, it has no `{part}`')
             _check_new_key(key, part, where, old, new)
             return  # all below a new key is new, too
+
+
+def _is_replaced(old: Any, new: Any) -> bool:
+    """True where something of another form has taken the place of a part of the config, or a shorter list."""
+    if isinstance(old, list | tuple):
+        return not isinstance(new, list | tuple) or len(new) < len(old)
+    return not isinstance(new, dict)
 
 
 def _check_new_key(key: str, part: str, where: str, old: dict, new: dict) -> None:
@@ -213,7 +220,7 @@ def _brief(what: object) -> str:
     return shorten(str(what), 160, placeholder=' …')
 
 
-def _parameters(function: object) -> set[str]:
+def _parameters(function: Callable[..., Any]) -> set[str]:
     return {
         p.name
         for p in inspect.signature(function).parameters.values()

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.launch import is_main
 from mmagg.datasets.coco_check import check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
-from mmagg.datasets.coco_file import check_keys, check_loadable, coco_format, read_coco, read_coco_json
+from mmagg.datasets.coco_file import Id, check_keys, check_loadable, coco_format, read_coco, read_coco_json
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
@@ -200,7 +200,8 @@ def _check_evaluators(evaluators: list[Part], sources: list[CocoSource]) -> None
 
 def _check_joined(key: str, path: Path, sources: list[CocoSource]) -> None:
     """Refuse an evaluator for several data sets, unless its file has the images of all, each with an id of its own."""
-    known, told = _images(path), set()
+    known = _images(path)
+    told: set[Id] = set()
     for source in sources:
         images = _images(source.annotations)
         strange = next((one for one, name in images.items() if known.get(one) != name or one in told), None)
@@ -213,7 +214,7 @@ def _check_joined(key: str, path: Path, sources: list[CocoSource]) -> None:
         told |= images.keys()
 
 
-def _images(path: Path) -> dict[Any, str]:
+def _images(path: Path) -> dict[Id, str]:
     """The file names of an annotation file's images, without folders, by their ids."""
     with coco_format(path):
         return {image['id']: PurePosixPath(image['file_name']).name for image in read_coco(path).images}

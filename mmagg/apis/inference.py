@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.apis import inference_detector
-from mmdet.models import ResNet
+from mmdet.models import BaseDetector, ResNet
 from mmdet.registry import DATASETS, MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
@@ -28,7 +29,7 @@ from mmagg.visualization.rle_visualizer import RLEVisualizer
 
 def load_model(
     config: str | Path | Config, checkpoint: str | Path, device: str | None = None, cfg_options: dict | None = None
-) -> nn.Module:
+) -> BaseDetector:
     """Build a model and load its weights, all of them.
 
     mmdet's ``init_detector`` skips weights that do not fit and assumes COCO's class names where it finds none.
@@ -46,7 +47,7 @@ def load_model(
         InputError: the config, the checkpoint or the device cannot be used.
     """
     config = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
-    device = usable_device(device)
+    place = usable_device(device)
     content = load_checkpoint(checkpoint)
     with building():
         model = revert_sync_batchnorm(MODELS.build(config.model))
@@ -54,10 +55,10 @@ def load_model(
     encode_roi_masks(model)
     model.cfg = config
     model.dataset_meta = {'classes': checkpoint_classes(content) or _classes_of(config, number_of_classes(model))}
-    return for_inference(model.to(device).eval())
+    return for_inference(model.to(place).eval())
 
 
-def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[DetDataSample]:
+def infer(model: BaseDetector, images: Sequence[str | Path | np.ndarray]) -> list[DetDataSample]:
     """Predict the instances of each image, one image at a time.
 
     Args:
@@ -84,7 +85,7 @@ def infer(model: nn.Module, images: Sequence[str | Path | np.ndarray]) -> list[D
     return samples
 
 
-def for_inference(model: nn.Module) -> nn.Module:
+def for_inference(model: BaseDetector) -> BaseDetector:
     """Merge and lay out a model's weights for its device, in place; results stay the same to rounding.
 
     A ResNet's batch normalisation is merged into the convolutions; in heads, levels may share a convolution but not its
@@ -113,7 +114,7 @@ def ask_for_rle(cfg: Config) -> None:
 def return_rle(model: nn.Module) -> None:
     """Let a built model return RLE masks, if it can; its config, which training saves, stays as it is."""
     for module in model.modules():
-        post_process = getattr(module, 'post_process', None)
+        post_process: Any = getattr(module, 'post_process', None)
         if hasattr(post_process, 'mask_format'):
             post_process.mask_format = 'rle'
 
@@ -122,7 +123,7 @@ def draw_rle(cfg: Config) -> None:
     """Let mmdet's visualizer draw masks that are RLE as well, in place."""
     visualizer = cfg.get('visualizer') or {}
     if visualizer.get('type') in ('DetLocalVisualizer', 'mmdet.DetLocalVisualizer'):
-        visualizer.type = RLEVisualizer.__name__
+        visualizer['type'] = RLEVisualizer.__name__
 
 
 def _classes_of(cfg: Config, number: int | None) -> tuple[str, ...]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from mmdet.models import BaseDetector
 from mmengine.structures import InstanceData
-from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
@@ -134,7 +134,7 @@ def _check_content(out_dir: Path, root: Path, pictures: Iterable[Path]) -> None:
             )
 
 
-def _predicted(model: nn.Module, path: Path) -> tuple[np.ndarray, InstanceData]:
+def _predicted(model: BaseDetector, path: Path) -> tuple[np.ndarray, InstanceData]:
     """An image, (H, W, 3) uint8 BGR, and what is found in it.
 
     Raises:

@@ -111,7 +111,7 @@ def prepare_model(cfg: Config, launcher: str) -> None:
             _check_codec(place, part)
     # An initialiser among several is named by all of them: an option replaces a list as a whole.
     sources = {
-        re.sub(r'(?<=\.init_cfg)\..*', '', place): part.checkpoint for place, part in parts if _is_pretrained(part)
+        re.sub(r'(?<=\.init_cfg)\..*', '', place): part['checkpoint'] for place, part in parts if _is_pretrained(part)
     }
     if '://' in str(cfg.get('load_from')):
         sources['load_from'] = cfg.load_from
@@ -126,7 +126,7 @@ def prepare_model(cfg: Config, launcher: str) -> None:
 
 def starting_weights(cfg: Config) -> list[str]:
     """The checkpoints, files or names, that a training starts from: the whole model's and those of its parts."""
-    parts = [part.checkpoint for _, part in dicts(cfg.model) if _is_pretrained(part)]
+    parts = [part['checkpoint'] for _, part in dicts(cfg.model) if _is_pretrained(part)]
     return [*parts, *([str(cfg.load_from)] if cfg.get('load_from') else [])]
 
 

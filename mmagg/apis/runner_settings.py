@@ -132,7 +132,7 @@ def _check_metric(place: str, metric: dict) -> None:
 def _check_hook(place: str, hook: dict[str, Any]) -> None:
     """Refuse arguments that a hook of mmengine refuses."""
     if not isinstance(hook.get('interval', 1), int):
-        raise InputError(f'{place}.interval={hook.interval!r}: a whole number is wanted')
+        raise InputError(f'{place}.interval={hook["interval"]!r}: a whole number is wanted')
     try:
         HOOKS.build(deepcopy(hook))
     except (TypeError, ValueError, AssertionError, KeyError) as error:

@@ -67,9 +67,9 @@ class Segmenter:
         Raises:
             InputError: an image cannot be read, or an array is no image.
         """
-        single = isinstance(images, Image)
-        found = infer(self.model, [images] if single else images)
-        return found[0] if single else found
+        if isinstance(images, Image):
+            return infer(self.model, [images])[0]
+        return infer(self.model, images)
 
     def draw(self, image: Image, prediction: DetDataSample, score_thr: float = 0.3) -> np.ndarray:
         """Draw what was found in an image.

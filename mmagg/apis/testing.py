@@ -103,11 +103,11 @@ def test(
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
     """
-    out, show_dir, report = (path and Path(path) for path in (out, show_dir, report))
+    out, show_dir, report = (None if path is None else Path(path) for path in (out, show_dir, report))
     check_fraction(show_score_thr, '--show-score-thr')
     _check_outputs(out, show_dir, report)
     secure_loading(trust=trust_checkpoint)
-    changes = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
+    changes: list[Callable[[Config], None]] = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
     reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
     cfg_options, unread = _split(cfg_options or {})
     name, cfg = name_of(config), load_config(config, cfg_options, changes=changes, reads=reads)

@@ -35,12 +35,14 @@ HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 class History(StandIn):
     """Stands for mmengine's HistoryBuffer, the log of one value."""
 
-    state = None
+    state: dict | None = None
 
     def __setstate__(self, state: dict) -> None:
         self.state = state
 
     def made(self) -> HistoryBuffer:
+        if self.state is None:
+            raise ValueError('a log without content')
         values, counts = (self.state[key] for key in ('_log_history', '_count_history'))
         longest = self.state['max_length']
         if not isinstance(values, Array) or not isinstance(counts, Array) or type(longest) is not int:
@@ -177,12 +179,12 @@ def look_through(file: BinaryIO, size: int) -> None:
             raise InputError('is no checkpoint, but another zip file')
         _check_unpacked((entry.file_size for entry in archive.infolist()), size)
     file.seek(0)
-    archive = torch._C.PyTorchFileReader(file)  # what `torch.load` reads: in one file, two readers can see other parts
-    names = archive.get_all_records()
-    _check_unpacked(map(archive.get_record_size, names), size)
+    reader = torch._C.PyTorchFileReader(file)  # what `torch.load` reads: in one file, two readers can see other parts
+    names = reader.get_all_records()
+    _check_unpacked(map(reader.get_record_size, names), size)
     if len({name.lower() for name in names}) != len(names):
         raise InputError('it has two parts of the same name')
-    _Look(io.BytesIO(archive.get_record('data.pkl'))).load()
+    _Look(io.BytesIO(reader.get_record('data.pkl'))).load()
 
 
 def _other_kind(file: BinaryIO) -> str | None:

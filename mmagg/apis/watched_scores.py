@@ -38,7 +38,9 @@ def check_watched_scores(cfg: Config, name: str, *, val_loss: bool) -> None:
         )
     known = _score_names(cfg.get('val_evaluator'))
     losses = val_loss or any('ValidationLoss' in type_name(hook) for hook in cfg.get('custom_hooks') or [])
-    for place, names in watched if known is not None else ():
+    if known is None:
+        return
+    for place, names in watched:
         refuse_unknown(place, [one for one in names if not (losses and one.startswith(LOSSES))], known)
 
 

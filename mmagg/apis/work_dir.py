@@ -86,7 +86,7 @@ def _check(work_dir: Path, resume: bool | str | Path, overwrite: bool, elsewhere
             'replaces it, --work-dir with another last name goes elsewhere'
         )
     folders = {os.path.realpath(folder) for folder in (work_dir, *(path.parent for path in held))}
-    own = resume is True or (bool(resume) and os.path.realpath(Path(resume).parent) in folders)
+    own = resume is True or bool(resume and os.path.realpath(Path(resume).parent) in folders)
     if own and overwrite:
         raise InputError(
             f'--resume and --overwrite: one goes on with the run in {work_dir}, the other replaces it; leave out one'
@@ -132,10 +132,12 @@ def _is_saved_config(path: Path) -> bool:
     """True for a file as mmengine saves configs: values of names and nothing else, not even a comment."""
     try:
         text = path.read_text(encoding='utf-8')
-        names = [node.targets[0].id for node in ast.parse(text).body]
-    except (OSError, ValueError, SyntaxError, AttributeError):
+        body = ast.parse(text).body
+    except (OSError, ValueError, SyntaxError):
         return False
-    return '_base_' not in names and not re.search(r'^\s*#', text, re.MULTILINE)
+    assigned = [node.targets[0] for node in body if isinstance(node, ast.Assign)]
+    names = [target.id for target in assigned if isinstance(target, ast.Name)]
+    return len(names) == len(body) and '_base_' not in names and not re.search(r'^\s*#', text, re.MULTILINE)
 
 
 @contextmanager

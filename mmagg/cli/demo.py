@@ -31,6 +31,6 @@ def run(args: argparse.Namespace) -> int:
 
     found = predict_folder(**vars(args))
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
-    if found.full:
+    if found.cap is not None and found.full:
         print(found.cap.reached(found.full, len(found.coco['images'])))
     return EXIT_SOME_SKIPPED if found.unreadable else 0

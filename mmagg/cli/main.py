@@ -161,7 +161,7 @@ def ended(call: Callable[[], int | None], *, trace: bool = False) -> int:
         except Unread:
             return end(EXIT_UNREAD)
         except SystemExit as done:  # argparse's, after the help
-            done.code = end(done.code or 0)
+            done.code = end(int(done.code or 0))
             raise
         except BaseException:
             end(EXIT_INTERNAL)
@@ -225,7 +225,7 @@ def contents() -> str:
 
 def summary(command: ModuleType) -> str:
     """The first line of a command's own docstring, without the full stop."""
-    return command.__doc__.split('\n', 1)[0].rstrip('.')
+    return (command.__doc__ or '').split('\n', 1)[0].rstrip('.')
 
 
 def _rank() -> str:

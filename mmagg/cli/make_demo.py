@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     if demo.done_already:
         print('done already with these arguments; --overwrite repeats it')
     print(f'report: {command_path(demo.report)}')
-    for which, metrics in (('', demo.metrics), (f' of {command_path(args.compare or "")}', demo.compared)):
+    for which, metrics in (('', demo.metrics), (f' of {command_path(Path(args.compare or ""))}', demo.compared)):
         if metrics is not None:
             value = average_precision(metrics, 'segm') if metrics else 'none, the model found nothing'
             print(f'mask AP{which}: {value}')

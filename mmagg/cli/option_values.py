@@ -40,8 +40,8 @@ def _value(node: ast.expr) -> Any:
             return tuple(_value(item) for item in items)
         case ast.Call(func=ast.Name(id='dict'), args=[], keywords=pairs) if all(pair.arg for pair in pairs):
             return {pair.arg: _value(pair.value) for pair in pairs}
-        case ast.Dict(keys=keys, values=values) if all(isinstance(key, ast.Constant) for key in keys):
-            pairs = {key.value: _value(value) for key, value in zip(keys, values, strict=True)}
-            if all(isinstance(key, str) for key in pairs):
-                return pairs
+        case ast.Dict(keys=keys, values=values):
+            names = [key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            if len(names) == len(keys):
+                return dict(zip(names, map(_value, values), strict=True))
     raise ValueError(ast.unparse(node))

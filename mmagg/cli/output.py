@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
+from io import TextIOWrapper
 from typing import TextIO
 
 from mmagg.io.terminal import cut, printable_output
@@ -82,10 +84,11 @@ def outputs() -> Iterator[Callable[[int], int]]:
         a function for the end of the block: writes the rest, and turns the exit code 0 into that of what went wrong.
     """
     before = sys.stdout, sys.stderr
-    out, err = _opened(sys.stdout), _opened(sys.stderr)
-    sys.stdout, sys.stderr = Output(out, printable_output), Output(err, _message if err.isatty() else WithoutBars())
+    out, stream = Output(_opened(sys.stdout), printable_output), _opened(sys.stderr)
+    err = Output(stream, _message if stream.isatty() else WithoutBars())
+    sys.stdout, sys.stderr = out, err
     try:
-        yield _end
+        yield partial(_end, out, err)
     finally:
         sys.stdout, sys.stderr = before
 
@@ -93,7 +96,8 @@ def outputs() -> Iterator[Callable[[int], int]]:
 def _opened(stream: TextIO | None) -> TextIO:
     """A stream that takes any text. A closed one is replaced, or the next file that is opened would be stdout."""
     stream = stream or open(os.devnull, 'w')  # noqa: SIM115
-    if getattr(stream, 'errors', None) in ('strict', 'surrogateescape'):  # the latter in the POSIX locale
+    # A notebook's stream has no handler of errors; 'surrogateescape' is that of the POSIX locale.
+    if isinstance(stream, TextIOWrapper) and stream.errors in ('strict', 'surrogateescape'):
         stream.reconfigure(errors='backslashreplace')  # for names that a terminal's encoding does not have
     return stream
 
@@ -125,8 +129,7 @@ class WithoutBars:
         return f'{_message(text.strip())}\n'
 
 
-def _end(code: int) -> int:
-    out, err = sys.stdout, sys.stderr
+def _end(out: Output, err: Output, code: int) -> int:
     out.end()
     if out.error is not None and not out.unread:
         print(f'error: stdout: {out.error.strerror}', file=err)

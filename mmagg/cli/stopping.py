@@ -65,7 +65,7 @@ class Stopping:
         error = sys.exc_info()[1]
         while error is not None and error is not self.first:
             error = error.__context__
-        if error is None and os.getpid() == self.pid:
+        if error is None and self.first is not None and os.getpid() == self.pid:
             raise self.first
 
 

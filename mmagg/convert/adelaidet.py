@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmdet.models import BaseDetector
 from mmengine.runner import CheckpointLoader
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmagg.apis.checkpoint import listed, misfits
 from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
@@ -125,7 +126,7 @@ def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
     return {str(key).removeprefix('module.'): _tensor(x, f'checkpoint {path}: {key}') for key, x in state.items()}
 
 
-def _normalisation_differences(theirs: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+def _normalisation_differences(theirs: Mapping[str, Tensor], model: BaseDetector) -> list[str]:
     """A line each for the mean and the standard deviation of pixels, if the checkpoint has another."""
     lines = []
     for key, option in (('pixel_mean', 'mean'), ('pixel_std', 'std')):
@@ -141,7 +142,7 @@ def _normalisation_differences(theirs: Mapping[str, Tensor], model: nn.Module) -
     return lines
 
 
-def _misfits(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+def _misfits(state: Mapping[str, Tensor], model: BaseDetector) -> list[str]:
     """A line for each part of the model with weights that do not fit, and the options that shape them."""
     kinds, lines = misfits(model, state), []
     for part, options in PARTS.items():
@@ -152,7 +153,7 @@ def _misfits(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
     return lines
 
 
-def _settings(model: nn.Module) -> dict[str, Any]:
+def _settings(model: BaseDetector) -> dict[str, Any]:
     """The values of `UNSEEN` in a model, without those that its types do not have."""
     values = {key: reduce(lambda part, name: getattr(part, name, None), key.split('.'), model) for key in UNSEEN}
     return {key: value for key, value in values.items() if value is not None}

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmagg.convert.key_maps import rename
+from mmagg.convert.key_maps import Rules, rename
 
 # Detectron2's ResNet; its BatchNorm is a member of the convolution.
-BACKBONE = [
+BACKBONE: Rules = [
     (r'^backbone\.bottom_up\.stem\.conv1\.norm\.', 'backbone.bn1.'),
     (r'^backbone\.bottom_up\.stem\.conv1\.', 'backbone.conv1.'),
     (
@@ -19,7 +19,7 @@ BACKBONE = [
         lambda found: f'backbone.layer{int(found[1]) - 1}.{found[2]}.{rename(found[3], RESIDUAL_BLOCK)}',
     ),
 ]
-RESIDUAL_BLOCK = [
+RESIDUAL_BLOCK: Rules = [
     (r'^conv(\d)\.norm\.', r'bn\1.'),
     (r'^conv2_offset\.', 'conv2.conv_offset.'),
     (r'^shortcut\.norm\.', 'downsample.1.'),
@@ -33,7 +33,7 @@ TOWERS = dict(share='boxes.shared_tower', cls='boxes.class_tower', bbox='boxes.b
 TOWER_CONV = [(r'^offset\.', 'conv.conv_offset.'), (r'^(conv\.)?', 'conv.')]
 TOWER_NORM = [(r'^(?=\d+\.)', 'bns.'), (r'^', 'gn.')]
 FCOS_HEAD = r'^proposal_generator\.(?:fcos|MEInst)_head\.'
-HEAD = [
+HEAD: Rules = [
     (
         FCOS_HEAD + r'(share|cls|bbox|mask)_tower\.(\d+)\.(.+)',
         lambda found: _tower_key(found[0], TOWERS[found[1]], int(found[2]), found[3]),
@@ -49,7 +49,7 @@ HEAD = [
 # The bases and the semantic head repeat convolution, BN, ReLU; one member of the bases' tower is the upsampling.
 BLOCK = {0: 'conv', 1: 'bn'}
 BASIS_BLOCK = r'^basis_module\.tower\.(\d+)\.([01])\.'
-MASKS = [
+MASKS: Rules = [
     (
         r'^basis_module\.refine\.(\d+)\.([01])\.',
         lambda found: f'mask_head.masks.basis.refine.{found[1]}.{BLOCK[int(found[2])]}.',
@@ -74,7 +74,7 @@ def adelaidet_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     A level's scale, (1,) there, becomes a scalar tensor, as in mmcv.
     """
     levels, blocks = _ranks(state, FPN_LEVEL, 2), _ranks(state, BASIS_BLOCK, 1)
-    rules = [
+    rules: Rules = [
         *BACKBONE,
         (
             FPN_LEVEL,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.models import BaseDetector
 from mmdet.registry import MODELS
 from torch import Tensor, nn
 
@@ -36,7 +37,7 @@ class Converted:
 
 def model_for(
     config: str | Path, cfg_options: dict | None, head: type[nn.Module], *, source: Path, target: Path, trust: bool
-) -> nn.Module:
+) -> BaseDetector:
     """The model that a checkpoint is converted for; checkpoints are read as ``trust`` says from now on.
 
     Raises:

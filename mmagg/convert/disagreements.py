@@ -8,7 +8,8 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from torch import Tensor, nn
+from mmdet.models import BaseDetector
+from torch import Tensor
 
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks import DynamicParameters
@@ -61,7 +62,7 @@ NOUNS = {
 NET_CHANNELS, NET_LAYERS, NET_KERNELS = (2, 4, 8, 16), (1, 2, 3, 4), (1, 3, 5)
 
 
-def disagreements(state: Mapping[str, Tensor], model: nn.Module) -> list[str]:
+def disagreements(state: Mapping[str, Tensor], model: BaseDetector) -> list[str]:
     """Compare the weights of a checkpoint with the model of a config.
 
     Args:
@@ -103,7 +104,7 @@ def traits(state: Mapping[str, Tensor]) -> dict[str, Any]:
     def present(part: str) -> str | None:
         return PRESENT if any(key.startswith(part + '.') for key in shapes) else None
 
-    found = {key: shapes[weight][dim] for key, (weight, dim) in SIZES.items() if weight in shapes}
+    found: dict[str, Any] = {key: shapes[weight][dim] for key, (weight, dim) in SIZES.items() if weight in shapes}
     found['class_tower.num_convs'] = len(sizes(r'class_tower\.\d+\.conv\.weight'))
     found['mask_branch.type'] = next((kind for x, kind in BRANCHES.items() if f'mask_branch.{x}' in shapes), None)
     tower = sizes(r'mask_branch\.(tower|towers\.(x|xy))\.\d+\.conv\.weight')
@@ -131,7 +132,7 @@ def traits(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 def unseen(head: GridMaskHead) -> dict[str, Any]:
     """The settings of a head that its weights do not show: value by key below `model.mask_head`."""
-    found = {'grids': list(head.grids)}
+    found: dict[str, Any] = {'grids': list(head.grids)}
     if head.aggregator is not None:
         found['mask_branch.grids'] = list(head.mask_branch.grids)
         found['aggregator.mask_activation'] = head.aggregator.mask_activation
@@ -183,7 +184,7 @@ def _remedy(key: str, theirs: Mapping[str, Any]) -> str:
         return 'use a config of that method'
     if theirs[key] == PRESENT:
         return f'use a config that has model.{HEAD}{key}'
-    options = {key: theirs[key]}
+    options: dict[str, Any] = {key: theirs[key]}
     if key == 'aggregator.parameters.tower':
         on_solov2 = theirs['mask_branch.type'] == 'DynamicMaskBranch'
         options['aggregator.parameters.features'] = 'mask_tower' if on_solov2 else 'class_tower'
@@ -209,7 +210,7 @@ def _net_disagreement(
         inputs = num_neighbours(pattern) + context
         if inputs and DynamicConvSpec(inputs, channels, layers, kernel).num_params == number:
             wanted = dict(neighbours=pattern, channels=channels, num_layers=layers, kernel_size=kernel)
-            has = dict(channels=now.channels, num_layers=now.num_layers, kernel_size=now.kernel_size)
+            has: dict[str, Any] = dict(channels=now.channels, num_layers=now.num_layers, kernel_size=now.kernel_size)
             if num_neighbours(pattern) == neighbours:
                 has['neighbours'] = pattern
             fitting.append({f'aggregator.{k}': value for k, value in wanted.items() if has.get(k) != value})

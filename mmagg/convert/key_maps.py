@@ -4,13 +4,15 @@ Rules are pairs (pattern, replacement), tried in this order; a key that fits non
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor
 
+Rules = Sequence[tuple[str, str | Callable[[re.Match[str]], str]]]
+
 # mmdet's SOLOHead, DecoupledSOLOHead, DecoupledSOLOLightHead and SOLOV2Head. Keys inside the head, or with the prefix
 # `mask_head.` of a whole detector.
-MMDET = [
+MMDET: Rules = [
     (r'^cls_convs\.', 'class_tower.'),
     (r'^mask_convs\.', 'mask_branch.tower.'),
     (r'^conv_mask_list\.', 'mask_branch.convs.'),
@@ -24,7 +26,7 @@ MMDET = [
 
 # The code that SOLO's and AggMask's authors released (MMDetection 1): `bbox_head.` is the head there, and AggMask's
 # three parts of the aggregation come last. SOLOv2's final form has its mask features beside the head.
-RELEASED = [
+RELEASED: Rules = [
     (r'^cate_convs\.', 'class_tower.'),
     (r'^d?solo_cate\.', 'conv_cls.'),
     (r'^ins_convs\.', 'mask_branch.tower.'),
@@ -52,9 +54,7 @@ def released_to_mmagg(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return renamed(state, RELEASED, ('bbox_head.', 'mask_feat_head.'))
 
 
-def renamed(
-    state: Mapping[str, Tensor], rules: list[tuple[str, str | Callable]], heads: tuple[str, ...]
-) -> dict[str, Tensor]:
+def renamed(state: Mapping[str, Tensor], rules: Rules, heads: tuple[str, ...]) -> dict[str, Tensor]:
     """Apply `rules` to every key; a prefix among `heads` is left out of that, and becomes `mask_head.`."""
     result = {}
     for key, value in state.items():
@@ -66,6 +66,6 @@ def renamed(
     return result
 
 
-def rename(key: str, rules: list[tuple[str, str | Callable]]) -> str:
+def rename(key: str, rules: Rules) -> str:
     """The key after the first rule that fits."""
     return next((re.sub(old, new, key) for old, new in rules if re.search(old, key)), key)

@@ -23,7 +23,7 @@ def add_auxiliary_losses(detector: nn.Module) -> RemovableHandle:
     Returns:
         A handle whose `remove()` undoes it.
     """
-    parts = [module for module in detector.modules() if hasattr(module, 'auxiliary_losses')]
+    parts: list[Any] = [module for module in detector.modules() if hasattr(module, 'auxiliary_losses')]
 
     def add(_: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
         mode = kwargs.get('mode', args[2] if len(args) > 2 else 'tensor')  # of BaseDetector.forward

@@ -82,7 +82,8 @@ class DetectionCapHook(Hook):
     priority = 'LOWEST'  # the line comes after the scores
 
     def __init__(self, cap: DetectionCap) -> None:
-        self.cap, self.told = cap, set()
+        self.cap = cap
+        self.told: set[str] = set()
 
     def _before_epoch(self, runner: Runner, mode: str = 'train') -> None:
         self.images = self.full = 0

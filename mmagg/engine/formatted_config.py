@@ -83,5 +83,5 @@ def _plain_values(value: Any) -> int | None:
         return 1
     if type(value) not in (list, tuple):
         return None
-    counts = [_plain_values(item) for item in value]
-    return None if None in counts else sum(counts)
+    counts = [count for item in value if (count := _plain_values(item)) is not None]
+    return sum(counts) if len(counts) == len(value) else None

@@ -1,14 +1,14 @@
 """Time of an image, stage by stage, while a model is tested on real data."""
 
-from collections import Counter
+from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import ExitStack
 from time import perf_counter
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel
+from mmengine.model import BaseModel, BaseTTAModel
 from mmengine.runner import Runner
-from torch import nn
 
 from mmagg.engine.stages import PARTS_OF, marked, marked_detector
 from mmagg.ops.stage import StageClock
@@ -32,7 +32,7 @@ class LatencyHook(Hook):
 
     priority = 'HIGHEST'  # the work of other hooks after a batch, as drawing it, is no part of it
 
-    def __init__(self, *, model: nn.Module, compiled: bool = False) -> None:
+    def __init__(self, *, model: BaseModel, compiled: bool = False) -> None:
         self.model, self.compiled = model, compiled
         self.clock = StageClock(next(model.parameters()).device)
         self.batches: list[tuple[int, dict[str, float]]] = []
@@ -55,11 +55,11 @@ class LatencyHook(Hook):
         self._batch.enter_context(self.clock.stage(COLLECTING))
 
     def after_test_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: list | None = None
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Sequence[Any] = ()
     ) -> None:
         """Keep the batch's times."""
         self._batch.close()
-        seconds = Counter()
+        seconds: dict[str, float] = defaultdict(float)
         for name, value in self.clock.seconds.items():
             of_model = name not in (WAITING, PREPROCESSING, COLLECTING)
             seconds[REST if self.compiled and of_model else PARTS_OF.get(name, name)] += value
@@ -72,9 +72,10 @@ class LatencyHook(Hook):
     def mean(self) -> dict[str, float]:
         """Mean seconds an image by stage, in the order in which they ran; empty where nothing was tested."""
         counted = self.batches[WARM_UP:] or self.batches
-        images, total = sum(count for count, _ in counted), Counter()
+        images, total = sum(count for count, _ in counted), defaultdict[str, float](float)
         for _, seconds in counted:
-            total.update(seconds)
+            for stage, value in seconds.items():
+                total[stage] += value
         of_model = [stage for stage in total if stage not in (WAITING, PREPROCESSING, REST, COLLECTING)]
         order = [WAITING, PREPROCESSING, *of_model, REST, COLLECTING]
         return {stage: total[stage] / images for stage in order if stage in total}

@@ -26,7 +26,7 @@ def changed_settings(groups: Sequence[State], saved: Sequence[State]) -> Iterato
     Raises:
         InputError: the optimisers are of different kinds.
     """
-    seen = {}
+    seen: State = {}
     for here, there in zip(groups, saved, strict=False):
         here, there = _initial(here), _initial(there)
         ours, theirs = sorted(here.keys() - there.keys()), sorted(there.keys() - here.keys())

@@ -156,17 +156,18 @@ def _saved_groups(saved: dict, name: str) -> Iterator[State]:
         yield saved['base_param_settings']
 
 
-def _on_plateau(schedule: _ParamScheduler, old: State | None) -> bool:
+def _on_plateau(schedule: _ParamScheduler, old: State) -> bool:
     """True for a schedule by past validations that goes on with the checkpoint's counters."""
-    if old is None or not getattr(schedule, 'need_val_args', False):
+    if not getattr(schedule, 'need_val_args', False):
         return False
     return all(old.get(key) == getattr(schedule, key) for key in ('monitor', 'rule'))
 
 
 def _with_counters(schedule: _ParamScheduler, old: State | None) -> State:
     """The state of a schedule; one on a plateau has the checkpoint's counters."""
-    kept = (*COUNTERS, *PLATEAU_COUNTERS) if _on_plateau(schedule, old) else ()
-    return {**schedule.state_dict(), **{key: old[key] for key in kept}}
+    if old is None or not _on_plateau(schedule, old):
+        return schedule.state_dict()
+    return {**schedule.state_dict(), **{key: old[key] for key in (*COUNTERS, *PLATEAU_COUNTERS)}}
 
 
 def _kept(schedules: Sequence[_ParamScheduler], saved: Sequence[State]) -> list[str]:

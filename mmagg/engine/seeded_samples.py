@@ -50,7 +50,7 @@ class SeededSampler(Sampler):
         self.seed = sync_random_seed() if seed is None else seed
         self.sampler = DATA_SAMPLERS.build(sampler, default_args=dict(dataset=dataset, seed=self.seed))
         self.epoch, self.count = 0, 0
-        self.left_out = set()
+        self.left_out: set[tuple[int, int, int]] = set()
         if hasattr(self.sampler, 'skip'):  # mmengine asks whether it has that
             self.skip = self._skip
 
@@ -101,7 +101,7 @@ def seed_samples(dataset: Dataset) -> None:
     PyTorch's loaders call ``__getitems__`` of a data set that has it. A wrapper would hide the data set from hooks that
     change it, such as mmdet's PipelineSwitchHook.
     """
-    dataset.__getitems__ = partial(samples, dataset)
+    dataset.__getitems__ = partial(samples, dataset)  # type: ignore[attr-defined]  # torch's class need not have it
 
 
 def samples(dataset: Dataset, indices: Sequence[Any]) -> list[Any]:

@@ -49,7 +49,7 @@ def marked_detector(model: nn.Module) -> Iterator[None]:
     """
     parts = dict(model.named_children())
     boxes, head = parts.get('bbox_head'), parts.get('mask_head')
-    marks = [(parts[name], name) for name in ('backbone', 'neck') if name in parts]
+    marks: list[tuple[nn.Module, str]] = [(parts[name], name) for name in ('backbone', 'neck') if name in parts]
     marks += [(boxes, 'head')] if isinstance(boxes, FCOSHead) else []
     marks += [(boxes.controller, 'decode')] if isinstance(boxes, CondInstBboxHead) else []
     marks += [] if head is None else [(head, 'decode' if isinstance(head, CondInstMaskHead) else 'head')]

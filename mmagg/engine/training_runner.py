@@ -28,6 +28,8 @@ class TrainingRunner(BriefRunner):
     A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
 
+    _train_dataloader: dict
+
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
         """Add a hook, or ours for mmengine's CheckpointHook."""
         kind = hook.get('type') if isinstance(hook, dict) else None

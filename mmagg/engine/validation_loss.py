@@ -2,24 +2,27 @@
 
 import copy
 import random
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from mmcv.transforms import LoadAnnotations
 from mmdet.registry import HOOKS
-from mmengine.dataset import Compose, DefaultSampler
+from mmengine.dataset import BaseDataset, Compose, ConcatDataset, DefaultSampler, RepeatDataset
 from mmengine.dist import all_reduce, get_dist_info, is_main_process
 from mmengine.hooks import Hook
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
-from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mmagg.engine.bare_model import bare_model
+
+Data: TypeAlias = BaseDataset | ConcatDataset | RepeatDataset  # or another wrapper: they share no class
 
 
 @HOOKS.register_module()
@@ -72,7 +75,7 @@ class ValidationLossHook(Hook):
         runner.visualizer.add_scalars({**losses, 'iter': runner.iter}, step=runner.iter, file_path=log)
 
 
-def annotation_loaders(dataset: Dataset) -> list[LoadAnnotations]:
+def annotation_loaders(dataset: Data) -> list[LoadAnnotations]:
     """The transforms that load a data set's annotations; a wrapped or concatenated one's are those of its first part.
 
     Raises:
@@ -86,7 +89,7 @@ def annotation_loaders(dataset: Dataset) -> list[LoadAnnotations]:
     return loaders
 
 
-def with_annotations(dataset: Dataset, loaders: Sequence[LoadAnnotations]) -> Dataset:
+def with_annotations(dataset: Data, loaders: Sequence[LoadAnnotations]) -> Data:
     """A copy of a data set for testing that loads annotations before it resizes images, as in training.
 
     Test pipelines load them after resizing, because metrics compare in the file's frame.
@@ -111,7 +114,7 @@ def with_annotations(dataset: Dataset, loaders: Sequence[LoadAnnotations]) -> Da
 
 
 @torch.no_grad()
-def mean_losses(model: nn.Module, loader: DataLoader, optim_wrapper: OptimWrapper) -> dict[str, float]:
+def mean_losses(model: BaseModel, loader: DataLoader, optim_wrapper: OptimWrapper) -> dict[str, float]:
     """Losses of all images, averaged over batches by their numbers of images.
 
     Args:
@@ -123,8 +126,9 @@ def mean_losses(model: nn.Module, loader: DataLoader, optim_wrapper: OptimWrappe
         The total, `loss`, and its parts; the same in all processes.
     """
     rank, world = get_dist_info()
-    count, seen = len(loader.dataset), 0
-    totals = defaultdict(float)
+    dataset: Data = loader.dataset
+    count, seen = len(dataset), 0
+    totals: dict[str, Tensor] = {}
     bar = tqdm(loader, 'validation loss', unit='batch', delay=2, leave=False, disable=not is_main_process())
     with own_random_numbers(), computing_losses(model):
         for batch in bar:
@@ -137,14 +141,14 @@ def mean_losses(model: nn.Module, loader: DataLoader, optim_wrapper: OptimWrappe
                 losses = model(**model.data_preprocessor(batch, True), mode='loss')
             for name, value in model.parse_losses(losses)[1].items():
                 if 'loss' in name:
-                    totals[name] += new * value.double()
+                    totals[name] = totals.get(name, 0) + new * value.double()
     means = torch.stack(list(totals.values())) / count
     all_reduce(means)
     return dict(zip(totals, means.tolist(), strict=True))
 
 
 @contextmanager
-def computing_losses(model: nn.Module) -> Iterator[None]:
+def computing_losses(model: BaseModel) -> Iterator[None]:
     """Let a detector compute losses, and leave it as it was.
 
     Layers work as in evaluation: statistics are used and not gathered, nothing is dropped, batches are not augmented.

@@ -30,7 +30,9 @@ class WatchedScoresHook(Hook):
         Raises:
             InputError: names what is watched, and the scores that there are.
         """
-        for place, names in _watched(runner) if metrics else ():
+        if not metrics:
+            return
+        for place, names in _watched(runner):
             refuse_unknown(place, names, metrics)
             for name in set(names) - self.absent:
                 if metrics.get(name) == -1:

@@ -53,6 +53,10 @@ def _sync(path: Path) -> None:
 class WholeCheckpointHook(CheckpointHook):
     """mmengine's hook, but it deletes after it has saved; `mmagg.engine.training_runner` puts it in its place."""
 
+    best_ckpt_path: str | None
+    best_ckpt_path_dict: dict[str, str | None]
+    file_backend: 'BaseStorageBackend | _Postponed'
+
     def before_train(self, runner: Runner) -> None:
         """Look for the best checkpoints in the run's own folder: it may have been moved, or resume another run's."""
         super().before_train(runner)
@@ -104,10 +108,11 @@ class WholeCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
-        backend, self.file_backend = self.file_backend, _Postponed(self.file_backend)
+        backend = self.file_backend
+        self.file_backend = postponed = _Postponed(backend)
         try:
             super()._save_best_checkpoint(runner, metrics)
-            self.file_backend.carry_out()
+            postponed.carry_out()
         finally:
             self.file_backend = backend
 
@@ -116,7 +121,8 @@ class _Postponed:
     """A file backend that removes files when told to."""
 
     def __init__(self, backend: BaseStorageBackend) -> None:
-        self.backend, self.doomed = backend, []
+        self.backend = backend
+        self.doomed: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)

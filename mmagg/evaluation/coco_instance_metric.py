@@ -15,7 +15,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from torch import Tensor
 
-from mmagg.datasets.coco_file import is_crowd
+from mmagg.datasets.coco_file import Id, is_crowd
 from mmagg.datasets.coco_objects import MAX_DETECTIONS, more_than_count
 from mmagg.evaluation.coco_scores import (
     FEW,
@@ -156,7 +156,7 @@ class COCOInstanceMetric(BaseMetric):
                 f'scored on {len(images)} of the {len(self.annotations.image_by_id)} images of {self.ann_file}: '
                 'the data set leaves out the others (by its `indices` or filter_cfg), they do not count'
             )
-        scores = {}
+        scores: dict[str, float] = {}
         for kind in self.kinds:
             records = [record for kept in images.values() for record in _records(kept, kind, category_ids)]
             print_log(f'{kind} AP of {len(records)} predictions in {len(images)} images ...', logger='current')
@@ -174,7 +174,7 @@ class COCOInstanceMetric(BaseMetric):
     def _warn(self, text: str) -> None:
         print_log(text, logger='current', level=logging.WARNING)
 
-    def _category_ids(self) -> list[int]:
+    def _category_ids(self) -> list[Id]:
         """Category id by label."""
         classes = (self.dataset_meta or {}).get('classes')
         lacking = set(classes or ()) - {category['name'] for category in self.annotations.categories}
@@ -201,12 +201,12 @@ def _array(values: Tensor | np.ndarray) -> np.ndarray:
     return (values.float() if values.is_floating_point() else values).cpu().numpy()  # NumPy has no bfloat16
 
 
-def _records(kept: Kept, kind: str, category_ids: Sequence[int]) -> Iterator[dict]:
+def _records(kept: Kept, kind: str, category_ids: Sequence[Id]) -> Iterator[dict]:
     """COCO result records of an image."""
     boxes = kept['bboxes'].astype(float).reshape(-1, 4)
     boxes[:, 2:] -= boxes[:, :2]
     shapes = boxes.tolist() if kind == 'bbox' else kept.get('masks', [])
-    scores = kept['scores'] if kind == 'bbox' else kept.get('mask_scores', kept['scores'])
+    scores = kept['mask_scores' if kind != 'bbox' and 'mask_scores' in kept else 'scores']
     for label, score, shape in zip(kept['labels'].tolist(), scores.tolist(), shapes, strict=True):
         record = {'image_id': kept['image_id'], 'category_id': category_ids[label], 'score': score}
         yield {**record, 'bbox' if kind == 'bbox' else 'segmentation': shape}

@@ -16,7 +16,7 @@ from mmagg.ops.rle import compressed, outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.
-NAMES = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+NAMES: tuple[str, ...] = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 NAMES += ('AR@1', 'AR@10', 'AR@100', 'AR_s@100', 'AR_m@100', 'AR_l@100')
 FEW = (1, 10)  # COCO's smaller limits of detections, of the first two recalls
 AP_NAMES = ('AP', 'AP50', 'AP75', 'AP_S', 'AP_M', 'AP_L')

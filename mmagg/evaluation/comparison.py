@@ -10,7 +10,7 @@ Shape shorthand: I images, K classes, G objects, D detections, A size ranges, T 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -32,7 +32,20 @@ PANEL_SIDE = 640  # pixels; three panels fit on a screen
 WIDTH, LINE = 8, 0.28  # inches
 BETTER, WORSE, OPEN = '#2a7f3f', '#b3352b', '#666666'
 
-Row = dict[str, str | float | None]
+Row = TypedDict(
+    'Row',
+    {
+        'class': str,
+        'size': str,
+        'images': int,
+        'ap_a': float | None,
+        'ap_b': float | None,
+        'delta': float | None,
+        'low': float | None,
+        'high': float | None,
+        'samples_above_0': float | None,
+    },
+)
 
 
 class Change(NamedTuple):
@@ -91,8 +104,8 @@ class Comparison:
         size = f'({len(self.truth.image_ids)} images, {self.samples} samples)'
         lines = [f'{"AP":8}{"A":>8}{"B":>8}{"Δ":>8}   95 % interval   {size}']
         for row in self.rows[: len(SIZES)]:
-            a, b, delta, low, high = (percent(row[key]) for key in ('ap_a', 'ap_b', 'delta', 'low', 'high'))
-            lines.append(f'{row["size"]:8}{a:>8}{b:>8}{delta:>8}   {low} to {high}')
+            aps = ''.join(f'{percent(value):>8}' for value in (row['ap_a'], row['ap_b'], row['delta']))
+            lines.append(f'{row["size"]:8}{aps}   {percent(row["low"])} to {percent(row["high"])}')
         lines.append('images that changed most:' if self.changes else 'no image changed')
         for change in self.changes[: self.top]:
             lines.append(
@@ -104,24 +117,34 @@ class Comparison:
     @property
     def titles(self) -> tuple[str, str]:
         """A and B with the names of their files, and of the folders where these are equal."""
-        paths = self.a.detections.path, self.b.detections.path
-        if None in paths:
+        a, b = self.a.detections.path, self.b.detections.path
+        if a is None or b is None:
             return 'A', 'B'
-        names = [path.stem for path in paths]
+        names = [path.stem for path in (a, b)]
         if names[0] == names[1]:
-            names = [f'{path.resolve().parent.name}/{path.stem}' for path in paths]
+            names = [f'{path.resolve().parent.name}/{path.stem}' for path in (a, b)]
         return f'A: {names[0]}', f'B: {names[1]}'
 
     @cached_property
     def rows(self) -> list[Row]:
         """AP by class and size, the mean over the classes (class '') first; fractions, None where there is none."""
-        rows = []
+        rows: list[Row] = []
         for place, name in ((-1, ''), *enumerate(self.truth.classes)):
             for size, label in enumerate(SIZES):
                 a, b, low, high, above, images = (values[size, place].item() for values in self.differences)
-                values = {'ap_a': a, 'ap_b': b, 'delta': b - a, 'low': low, 'high': high, 'samples_above_0': above}
-                known = {key: plain(value) for key, value in values.items()}
-                rows.append({'class': name, 'size': label, 'images': images, **known})
+                rows.append(
+                    {
+                        'class': name,
+                        'size': label,
+                        'images': images,
+                        'ap_a': plain(a),
+                        'ap_b': plain(b),
+                        'delta': plain(b - a),
+                        'low': plain(low),
+                        'high': plain(high),
+                        'samples_above_0': plain(above),
+                    }
+                )
         return rows
 
     def write(self, folder: str | Path) -> None:
@@ -143,7 +166,7 @@ class Comparison:
             'changed_images': [dict(zip(columns, change, strict=True)) for change in changes[: self.top]],
         }
         write_json(report, folder / 'compare.json')
-        write_table(list(rows[0]), (row.values() for row in rows), folder / 'compare.csv')
+        write_table(list(rows[0]), (list(row.values()) for row in rows), folder / 'compare.csv')
         write_table(columns, changes, folder / 'changed_images.csv')
         self.draw(folder / 'compare.png')
 
@@ -155,20 +178,25 @@ class Comparison:
         Args:
             path: of the picture; its suffix chooses the format.
         """
-        whole = [row for row in self.rows[: len(SIZES)] if row['delta'] is not None]
-        single = [row for row in self.rows[len(SIZES) :] if row['size'] == 'all' and row['low'] is not None]
-        single.sort(key=lambda row: -row['delta'])
+        known = [(row, row['delta']) for row in self.rows]
+        whole = [(row, delta) for row, delta in known[: len(SIZES)] if delta is not None]
+        single = [
+            (row, delta)
+            for row, delta in known[len(SIZES) :]
+            if row['size'] == 'all' and row['low'] is not None and delta is not None
+        ]
+        single.sort(key=lambda bar: -bar[1])
         if len(single) > CLASSES_DRAWN:
             single = single[: CLASSES_DRAWN // 2] + single[-CLASSES_DRAWN // 2 :]
-        names = [f'all classes, {row["size"]}' for row in whole]
-        names += [readable(row['class'], str(self.truth.classes.index(row['class']))) for row in single]
+        names = [f'all classes, {row["size"]}' for row, _ in whole]
+        names += [readable(row['class'], str(self.truth.classes.index(row['class']))) for row, _ in single]
         figure = Figure(figsize=(WIDTH, 1.3 + LINE * len(names)), layout='constrained')
         axes = figure.subplots()
-        for place, row in enumerate([*whole, *single]):
-            low, high = (np.nan if row[key] is None else row[key] for key in ('low', 'high'))
+        for place, (row, delta) in enumerate([*whole, *single]):
+            low, high = (np.nan if end is None else end for end in (row['low'], row['high']))
             colour = BETTER if low > 0 else WORSE if high < 0 else OPEN
             axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2)
-            axes.plot(100 * row['delta'], place, 'o', color=colour)
+            axes.plot(100 * delta, place, 'o', color=colour)
         axes.axhline(len(whole) - 0.5, color='lightgrey')
         axes.axvline(0, color='black', linewidth=0.8)
         axes.set_yticks(range(len(names)), names, parse_math=False)  # dollars are no formula

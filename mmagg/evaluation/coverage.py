@@ -56,13 +56,14 @@ def _shares(boxes: np.ndarray, own: np.ndarray, others: np.ndarray, outlines: np
 
 def boxes_of(outlines: np.ndarray) -> np.ndarray:
     """(N, 4) x, y, width, height of masks or boxes."""
-    return rle_boxes(outlines) if outlines.ndim == 1 else outlines
+    return rle_boxes(list(outlines)) if outlines.ndim == 1 else outlines
 
 
 def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The edges of rows and columns: those of pixels for masks, for boxes the sides of all boxes."""
     if outlines.ndim == 1:
-        return tuple(np.arange(side + 1.0) for side in outlines[0]['size'])
+        height, width = outlines[0]['size']
+        return np.arange(height + 1.0), np.arange(width + 1.0)
     low, size = np.split(np.concatenate([outlines, boxes]), 2, axis=1)
     x, y = np.concatenate([low, low + size]).T
     return np.unique(y), np.unique(x)
@@ -70,7 +71,7 @@ def _grid(outlines: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 def _windows(boxes: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> list[tuple[slice, slice]]:
     """The rows and columns of the grid in each box."""
-    x, y, right, low = (*boxes[:, :2].T, *(boxes[:, :2] + boxes[:, 2:]).T)
+    x, y, right, low = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1).T
     ends = (
         np.searchsorted(edges, values).tolist()
         for edges, values in ((rows, y), (rows, low), (columns, x), (columns, right))

@@ -33,7 +33,8 @@ BACKGROUND = 0.1  # IoU; a detection that overlaps no object by this is on backg
 SIZE = 13, 4.2  # inches
 
 
-class KindOfError(NamedTuple):
+@dataclass(frozen=True)
+class KindOfError:
     """The number of errors of a kind, and the AP that fixing them alone gains."""
 
     count: int
@@ -69,7 +70,7 @@ class ErrorAnalysis:
                 for name, values in (('as predicted', self.as_predicted), ('true outlines', self.true_outlines))
             ),
             f'{"errors":16}{"count":>8}{"gain":>8}   of AP at IoU {self.iou_thr:g}, now {percent(self.ap)}',
-            *(f'{kind:16}{count:8}{percent(gain):>8}' for kind, (count, gain) in self.errors.items()),
+            *(f'{kind:16}{error.count:8}{percent(error.gain):>8}' for kind, error in self.errors.items()),
         ]
         return '\n'.join(lines)
 
@@ -80,10 +81,10 @@ class ErrorAnalysis:
             part: {name: plain(value) for name, value in getattr(self, part).items()}
             for part in ('as_predicted', 'true_outlines')
         }
-        errors = {kind: {'count': count, 'gain': plain(gain)} for kind, (count, gain) in self.errors.items()}
+        errors = {kind: {'count': error.count, 'gain': plain(error.gain)} for kind, error in self.errors.items()}
         report = {**self.scope._asdict(), **aps, 'iou_thr': self.iou_thr, 'ap': plain(self.ap), 'errors': errors}
         write_json(report, folder / 'error_analysis.json')
-        rows = [(part, name, '', value) for part, values in aps.items() for name, value in values.items()]
+        rows: list[tuple] = [(part, name, '', value) for part, values in aps.items() for name, value in values.items()]
         rows += [('errors', kind, *error.values()) for kind, error in errors.items()]
         write_table(('part', 'name', 'count', 'value'), rows, folder / 'error_analysis.csv')
         self.draw(folder / 'error_analysis.png')
@@ -114,7 +115,7 @@ class ErrorAnalysis:
 
 
 def _bars(axes: Axes, values: Mapping[str, float], form: str) -> None:
-    bars = axes.barh(list(values), values.values(), color=[f'C{place}' for place in range(len(values))])
+    bars = axes.barh(list(values), list(values.values()), color=[f'C{place}' for place in range(len(values))])
     axes.bar_label(bars, fmt=form, padding=3)
     axes.set_xlim(min(0, *values.values()), max(1, *values.values()) * 1.18)
     axes.invert_yaxis()

@@ -209,8 +209,8 @@ def group_scores(truth: Truth, detections: Detections, outcome: Outcome) -> Grou
     )
     ar = found.mean(axis=1) / np.where(counts, counts, np.nan)
     values = ap.mean(axis=1), ap[:, 0], ap[:, np.isclose(THRESHOLDS, 0.75).argmax()], ar
-    means = (np.concatenate([value, mean_over_classes(value)[:, None]], axis=1) for value in values)
-    return GroupScores(*means, np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1))
+    ap, ap50, ap75, ar = (np.concatenate([value, mean_over_classes(value)[:, None]], axis=1) for value in values)
+    return GroupScores(ap, ap50, ap75, ar, np.concatenate([counts, counts.sum(axis=1, keepdims=True)], axis=1))
 
 
 def coverage_names(edges: Sequence[float]) -> list[str]:

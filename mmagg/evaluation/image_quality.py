@@ -74,5 +74,5 @@ def extremes(quality: np.ndarray, count: int) -> dict[str, np.ndarray]:
         parts = np.array_split(order, 3)
     else:
         middle = (len(order) - count) // 2
-        parts = order[:count], order[middle : middle + count], order[-count:]
+        parts = [order[:count], order[middle : middle + count], order[-count:]]
     return dict(zip(('best', 'median', 'worst'), parts, strict=True))

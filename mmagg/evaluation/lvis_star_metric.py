@@ -94,7 +94,7 @@ class LVISStarMetric(BaseMetric):
         if evaluator == 'lvis':
             require_lvis()
         self.lvis_file, self.max_dets, self.evaluator = lvis_file, max_dets, evaluator
-        self.lvis = read_cocofied(lvis_file)
+        self.lvis = read_cocofied(Path(lvis_file))
         self.by_id = {image['id']: image for image in self.lvis['images']}
         names = (image.get('coco_url') or image.get('file_name') or '' for image in self.lvis['images'])
         self.by_number = {
@@ -175,7 +175,8 @@ class LVISStarMetric(BaseMetric):
         """The predictions of an image, of COCO's classes."""
         masks = found.get('masks')
         labels = found['labels'].tolist()
-        if masks is None and labels and 'segm' in self.kinds:
+        needed = bool(labels) and 'segm' in self.kinds
+        if masks is None and needed:
             raise ValueError("the model predicts no masks: LVISStarMetric needs metric='bbox'")
         boxes = instance_boxes(found['bboxes'], masks, count=len(labels))
         boxes[:, 2:] -= boxes[:, :2]
@@ -185,7 +186,7 @@ class LVISStarMetric(BaseMetric):
             'bbox': boxes.tolist(),
             'bbox_score': scores,
             'segm_score': found['mask_scores'].tolist() if 'mask_scores' in found else scores,
-            'segmentation': masks_to_rle(masks) if 'segm' in self.kinds and labels else [None] * len(labels),
+            'segmentation': [None] * len(labels) if masks is None or not needed else masks_to_rle(masks),
         }
         rows = (dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True))
         return [row for row in rows if row['category_id'] is not None]

@@ -237,7 +237,7 @@ def pictures(
 ) -> dict[str, list[dict[str, Any]]]:
     """The best, median and worst images: annotated objects beside detections, with captions."""
     chosen = extremes(quality.quality, PICTURES)
-    result = {name: [] for name in chosen}
+    result: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen}
     places = [(name, index) for name, indices in chosen.items() for index in indices]
     for name, index in tqdm(places, 'report: images', unit='image', delay=2, leave=False):
         try:

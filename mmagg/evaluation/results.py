@@ -77,20 +77,16 @@ class CocoResults(BaseMetric):
         category_ids: category id by class index.
 
     Attributes:
-        image_ids: the images that were looked at, once the file is there; None before.
+        image_ids: the images that were looked at, once the file is there; none before.
+        written: the file is there, whole.
     """
 
     default_prefix = 'results'
 
     def __init__(self, *, path: Path, category_ids: Sequence[int]) -> None:
         super().__init__(collect_device='cpu')
-        self.path, self.category_ids = path, category_ids
-        self.image_ids: list[Id] | None = None
-
-    @property
-    def written(self) -> bool:
-        """The file is there, whole."""
-        return self.image_ids is not None
+        self.path, self.category_ids, self.written = path, category_ids, False
+        self.image_ids: list[Id] = []
 
     def process(self, data_batch: Any, data_samples: Sequence[Sample]) -> None:
         """Keep a batch's predictions, one entry an image."""
@@ -104,7 +100,7 @@ class CocoResults(BaseMetric):
         records = [{'image_id': image_id, **record} for image_id, found in images.items() for record in found]
         print_log(f'writing {len(records)} predictions to {self.path} ...', logger='current')
         write_results(records, self.path)
-        self.image_ids = list(images)
+        self.image_ids, self.written = list(images), True
         return {}
 
 

@@ -30,6 +30,6 @@ class Scope(NamedTuple):
 
 def scope_of(truth: Truth, detections: Detections) -> Scope:
     """The scope of an analysis of ``detections``."""
-    paths = (None if path is None else str(path) for path in (truth.path, detections.path))
+    annotations, results = (None if path is None else str(path) for path in (truth.path, detections.path))
     objects = int((~truth.objects.crowd).sum())
-    return Scope(*paths, truth.iou_type, len(truth.image_ids), objects, len(detections))
+    return Scope(annotations, results, truth.iou_type, len(truth.image_ids), objects, len(detections))

@@ -18,7 +18,7 @@ from mmagg.visualization.mask_layer import lay_mask
 
 def draw_instances(
     image: np.ndarray,
-    masks: np.ndarray | Tensor | Sequence[dict] | None,
+    masks: np.ndarray | Tensor | Sequence[np.ndarray | dict] | None,
     labels: np.ndarray | Tensor,
     scores: np.ndarray | Tensor | None = None,
     boxes: np.ndarray | Tensor | None = None,
@@ -33,7 +33,7 @@ def draw_instances(
 
     Args:
         image: (H, W, 3) uint8, BGR; not changed.
-        masks: (N, H, W) bool, or N RLE dicts, or None for boxes only.
+        masks: (N, H, W) bool, or N of them, (H, W) each or RLE dicts, or None for boxes only.
         labels: (N,) class indices.
         scores: (N,) in [0, 1], shown as per cent behind the class name.
         boxes: (N, 4) x1, y1, x2, y2 in pixels. Empty ones are replaced by the masks' own: mmdet's SOLO heads

@@ -104,6 +104,19 @@ def test_getattr_reaches_nothing_but_the_statistics(tmp_path: Path, owner: type,
         load_from_local(str(tmp_path / 'a.pth'))
 
 
+class WithoutState:
+    """Pickles as a HistoryBuffer that is not filled."""
+
+    def __reduce__(self):
+        return HistoryBuffer, ()
+
+
+def test_a_log_without_content_is_refused(tmp_path: Path) -> None:
+    torch.save({'x': WithoutState()}, tmp_path / 'a.pth')
+    with pytest.raises(InputError, match=r'a\.pth: .*a log without content'):
+        load_from_local(str(tmp_path / 'a.pth'))
+
+
 def test_a_plain_pickle_is_not_executed(tmp_path: Path) -> None:
     (tmp_path / 'a.pth').write_bytes(pickle.dumps(print))
     with pytest.raises(InputError, match=r'a\.pth: '):

@@ -88,6 +88,12 @@ def test_a_later_option_replaces_an_earlier_one(cfg: Config) -> None:
     assert changed.model.backbone is changed.model.mask_head.semantic is None
 
 
+@pytest.mark.parametrize('last', [{'model.part': [1]}, {'model.steps': dict(_delete_=True, x=1)}, {'model.steps': []}])
+def test_a_later_option_of_another_form_replaces_an_earlier_one(last: dict) -> None:
+    cfg = Config(dict(model=dict(part=dict(a=0), steps=[dict(a=0)])))
+    check_options(cfg, {'model.part.a': 1, 'model.steps.0.a': 1, **last})
+
+
 @pytest.mark.parametrize(
     'options, wanted',
     [
