@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmagg.io.errors import EXPECTED, FULL, InputError
+from mmagg.io.errors import EXPECTED, FULL, InputError, set_note
 from mmagg.io.files import require_file
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import all_checkpoints, checkpoints, newest_whole, noted
@@ -71,9 +71,9 @@ def what_is_left(work_dir: Path) -> Iterator[None]:
     except (KeyboardInterrupt, RuntimeError) as error:
         last = noted(work_dir)
         if last is None:
-            error.add_note('nothing was saved yet')
+            set_note(error, 'nothing was saved yet')
         elif last.is_file():  # and not in a storage
-            error.add_note(f'{last} is whole: --resume goes on')
+            set_note(error, f'{last} is whole: --resume goes on')
         raise
 
 

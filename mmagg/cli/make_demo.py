@@ -41,11 +41,12 @@ def run(args: argparse.Namespace) -> None:
     """Run as the arguments say."""
     from mmagg.demo.make_demo import make_demo
     from mmagg.demo.report import average_precision, command_path
+    from mmagg.io.errors import set_note
 
     try:
         demo = make_demo(**vars(args))
     except KeyboardInterrupt as error:
-        error.__notes__ = ['the same command goes on']  # instead of the training's
+        set_note(error, 'the same command goes on')  # instead of the training's
         raise
     if demo.done_already:
         print('done already with these arguments; --overwrite repeats it')

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from mmagg.apis.config import base_files, config_file
 from mmagg.apis.data import data_files
 from mmagg.datasets.coco_defects import is_finite
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, set_note
 from mmagg.io.files import check_folder, read_json, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import noted
@@ -92,7 +92,7 @@ def compare_learning(
         except KeyboardInterrupt as error:  # or another signal, which does not reach the processes of the runs
             for process in _running:
                 process.terminate()
-            error.add_note('the same command goes on')
+            set_note(error, 'the same command goes on')
             raise
     return {path.stem: results[i * len(seeds) :][: len(seeds)] for i, path in enumerate(files)}
 

@@ -78,6 +78,11 @@ def one_line(error: BaseException) -> str:
     return f'{type(error).__name__}: {text}' if text else type(error).__name__
 
 
+def set_note(error: BaseException, note: str) -> None:
+    """Let ``note`` be what is said after ``error``, instead of what was noted further in (also before Python 3.11)."""
+    error.__dict__['__notes__'] = [note]
+
+
 def lines(error: BaseException) -> list[str]:
     """``error`` as lines: one, or one for each problem of an `InputError`."""
     if isinstance(error, InputError) and len(error.args) > 1:

@@ -17,6 +17,7 @@ import pytest
 
 from mmagg.cli.main import COMMANDS, run
 from mmagg.cli.stopping import SIGNALS
+from mmagg.io.errors import set_note
 
 # Raises no error where it is stopped, as a clean-up would not, and says so.
 CLEANING = """
@@ -67,7 +68,7 @@ def test_an_error_that_the_signal_caused_is_not_shown(capsys):
             os.kill(os.getpid(), signal.SIGTERM)
         finally:
             error = RuntimeError('DataLoader worker is killed by signal')
-            error.add_note('some of it is done')
+            set_note(error, 'some of it is done')
             raise error
 
     assert run(tool(loader), []) == 143

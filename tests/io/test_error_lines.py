@@ -3,7 +3,7 @@
 import pytest
 from torch.utils.data import DataLoader
 
-from mmagg.io.errors import InputError, building, check_fraction, one_line
+from mmagg.io.errors import InputError, building, check_fraction, one_line, set_note
 
 
 class Broken:
@@ -66,3 +66,11 @@ def test_what_cannot_be_built_is_named(error: Exception, line: str) -> None:
 def test_missing_files_and_packages_are_said_as_elsewhere(error: Exception) -> None:
     with pytest.raises(type(error)), building():
         Part(error)
+
+
+def test_the_outermost_note_is_the_one_that_is_said() -> None:
+    error = KeyboardInterrupt()
+    set_note(error, 'nothing was saved yet')
+    set_note(error, 'the same command goes on')
+    assert error.__notes__ == ['the same command goes on']
+    assert not hasattr(KeyboardInterrupt(), '__notes__')
