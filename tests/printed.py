@@ -44,9 +44,9 @@ def words(command: str) -> list[str]:
 
 
 def _blocks(page: str) -> tuple[list[str], list[str]]:
-    """Blocks, indented by four or between fences, and the lines of everything else."""
+    """Blocks, indented by four or between fences, and the lines of everything else; fences of ``text`` are neither."""
     blocks, prose, fenced = [[]], [], False
-    for line in page.splitlines():
+    for line in re.sub(r'^```(text|mermaid)\n.*?^```$', '', page, flags=re.DOTALL | re.MULTILINE).splitlines():
         if line.startswith('```'):
             fenced = not fenced
             blocks.append([])
