@@ -82,7 +82,7 @@ RULES = {
     'pip install': Rule(why='it installs; the extras that it names are looked up'),
     'source': Rule(why='it is of the shell'),
     'tensorboard': Rule(why='the tests do without that package'),
-    'doctor': Rule(),
+    'doctor': Rule(slow=True),  # docs/versions.md runs it as a command of ours
     'python -m pytest': Rule(why='it is these tests'),
     'fuzz': Rule(why='it is run by the tests of the fuzzer'),
     'pip wheel': Rule(why='the slow tests of the installed package build one'),

@@ -171,9 +171,10 @@ def started_by(command: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize('page', READMES)
 @pytest.mark.usefixtures('clone')
 def test_commands_run(page: str, capsys) -> None:
-    """Those that the README or the documentation has run there alone."""
-    general = [name for name in READMES if name == 'README.md' or name.startswith('docs/')]
-    elsewhere = [] if page in general else [words(command) for name in general for command in READMES[name]]
+    """Those that the README, or a page of the documentation before this one, has run there alone."""
+    general = sorted(name for name in READMES if name == 'README.md' or name.startswith('docs/'))
+    before = general[: general.index(page)] if page in general else general
+    elsewhere = [words(command) for name in before for command in READMES[name]]
     run_all([command for command in READMES[page] if words(command) not in elsewhere], capsys, slow=False)
 
 
