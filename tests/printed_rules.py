@@ -102,8 +102,9 @@ RULES = {
     'train configs/demo/solo-contour_tiny_shapes.py': Rule(
         {'--coco shapes': '--coco mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
     ),
+    # Pages print it several times, with other options.
     'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
-        {'data/mine': 'mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
+        {'data/mine': 'mine'}, f'--overwrite {options(ONE_EPOCH | SMALL_DATA)}', slow=True
     ),
     'train configs/demo/solo_tiny_fit.py --coco mine --resume': Rule(more=options(AS_THE_LAST)),
     'train configs/demo/solo_tiny_fit.py --coco mine --cfg-options train_cfg.max_epochs=100': Rule(
@@ -175,7 +176,7 @@ RULES = {
     'get_flops CONFIG --ann': Rule(slow=True),
     'benchmark': SMALL_RUN,
     'benchmark CONFIG': Rule(more='--shape 64 96 --runs 1 --candidates 10'),
-    'benchmark CONFIG --vs CONFIG2': SMALL_RUN,
+    'benchmark CONFIG --vs CONFIG2': Rule(more='--shape 64 96 --runs 1 --candidates 10', slow=True),
     'benchmark_evaluation': Rule(more='--images 2'),
     'benchmark_aggregation': Rule(more='--candidates 4 --shape 16 16 --runs 1'),
     'benchmark_boxed_masks': SMALL_RUN,
