@@ -6,6 +6,8 @@ import shlex
 from dataclasses import dataclass, field
 
 COMMAND = re.compile(r'(?:[A-Z_]+=\S+ )*(?:python|make|mmagg|pip|source|tensorboard|tools/\w+\.sh) +\S')
+# Fences of ``text``, and those with a title, which are files: test_docs_configs and test_docs_extending read them.
+OTHER = re.compile(r'^```(text|mermaid|python title=[^\n]*)\n.*?^```$', re.DOTALL | re.MULTILINE)
 OPTIONAL = re.compile(r' \[(--[^]]+)\]')
 
 
@@ -44,9 +46,9 @@ def words(command: str) -> list[str]:
 
 
 def _blocks(page: str) -> tuple[list[str], list[str]]:
-    """Blocks, indented by four or between fences, and the lines of everything else."""
+    """Blocks, indented by four or between fences, and the lines of everything else; those of `OTHER` are neither."""
     blocks, prose, fenced = [[]], [], False
-    for line in page.splitlines():
+    for line in OTHER.sub('', page).splitlines():
         if line.startswith('```'):
             fenced = not fenced
             blocks.append([])

@@ -30,6 +30,8 @@ AS_THE_LAST = {
     'default_hooks.checkpoint.interval': 1,
     'default_hooks.checkpoint.filename_tmpl': 'epoch_300.pth',
 }
+# The same of 14.
+LAST_OF_14 = {'param_scheduler.1.end': 1, 'default_hooks.checkpoint.filename_tmpl': 'epoch_14.pth'}
 
 
 def options(values: dict) -> str:
@@ -80,6 +82,7 @@ RULES = {
     'pip install': Rule(why='it installs; the extras that it names are looked up'),
     'source': Rule(why='it is of the shell'),
     'tensorboard': Rule(why='the tests do without that package'),
+    'doctor': Rule(slow=True),  # docs/versions.md runs it as a command of ours
     'python -m pytest': Rule(why='it is these tests'),
     'fuzz': Rule(why='it is run by the tests of the fuzzer'),
     'pip wheel': Rule(why='the slow tests of the installed package build one'),
@@ -91,18 +94,28 @@ RULES = {
     'NNODES=2': Rule(why='it takes two machines'),
     'tools/dist_test.sh': Rule(why='it takes many processes; tests/cli/test_test_tta.py has two'),
     'tools/slurm_train.sh': Rule(why='it takes a cluster'),
+    'PORT=29501': Rule(why='it takes many processes'),
+    'PYTHONPATH=.': Rule(why='tests/test_docs_extending.py tries what it trains'),
     'make_shapes': SHAPES,
     'make_demo': Rule(more=f'--out new_demo --images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
     'train configs/demo/solo_tiny_fit.py': Rule(more=options(AS_THE_LAST)),
     'train configs/demo/solo-contour_tiny_shapes.py': Rule(
         {'--coco shapes': '--coco mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
     ),
+    # Pages print it several times, with other options.
     'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
-        {'data/mine': 'mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
+        {'data/mine': 'mine'}, f'--overwrite {options(ONE_EPOCH | SMALL_DATA)}', slow=True
     ),
+    'train configs/demo/solo_tiny_fit.py --coco mine --resume': Rule(more=options(AS_THE_LAST)),
+    'train configs/demo/solo_tiny_fit.py --coco mine --cfg-options train_cfg.max_epochs=100': Rule(
+        more=' '.join([options(AS_THE_LAST), 'train_cfg.max_epochs=1']), slow=True
+    ),
+    'train configs/demo/solo_tiny_shapes.py --coco mine': Rule(more=options(AS_THE_LAST | LAST_OF_14)),
+    'test work_dirs/solo_tiny_shapes': Rule(),
     'test work_dirs/solo_tiny_fit': Rule(),
     'train configs/demo/solo_tiny_fit.py --coco NUTS_18': Rule(more=options(AS_THE_LAST), slow=True),
     'test work_dirs/nuts': Rule(slow=True),
+    'test CONFIG': Rule(more=options(HERE)),
     'test configs/demo/blendmask_tiny_shapes.py': Rule({'CKPT': 'random_boxed.pth'}, slow=True),
     'test configs/solo': Rule(
         {'configs/solo/solo_r101_fpn_3x_coco.py': 'configs/demo/solo_tiny_shapes.py', 'CHECKPOINT': 'random_solo.pth'}
@@ -163,7 +176,7 @@ RULES = {
     'get_flops CONFIG --ann': Rule(slow=True),
     'benchmark': SMALL_RUN,
     'benchmark CONFIG': Rule(more='--shape 64 96 --runs 1 --candidates 10'),
-    'benchmark CONFIG --vs CONFIG2': SMALL_RUN,
+    'benchmark CONFIG --vs CONFIG2': Rule(more='--shape 64 96 --runs 1 --candidates 10', slow=True),
     'benchmark_evaluation': Rule(more='--images 2'),
     'benchmark_aggregation': Rule(more='--candidates 4 --shape 16 16 --runs 1'),
     'benchmark_boxed_masks': SMALL_RUN,
