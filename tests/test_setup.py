@@ -3,6 +3,7 @@
 Environments are real ones; of the commands, those that take long are stood in for.
 """
 
+import ast
 import fcntl
 import json
 import os
@@ -66,7 +67,9 @@ class Commands:
             (folder / 'pip').touch()
         if 'probe.py' in text:
             target = dict(torch='2.13.0+cpu', python='cpython-311', platform='linux', gpu=None, archs='')
-            return json.dumps(dict(target=target, gpu_home=None, hip=False, include='', loads=True, source=''))
+            return json.dumps(
+                dict(target=target, nvcc=None, hip=False, include='', loads=True, version='2.3.6', source='')
+            )
         return ''
 
 
@@ -335,3 +338,11 @@ def test_make_says_that_there_is_no_python(clone: Path) -> None:
     done = make(clone, 'setup', 'SYSTEM_PYTHON=/no/python')
     assert done.returncode == 2
     assert 'there is no /no/python: install Python 3.11 to 3.13, or pass SYSTEM_PYTHON=' in done.stderr
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / '.ci/setup').glob('*.py')), ids=lambda path: path.name)
+def test_an_old_python_can_read_it(path: Path) -> None:
+    """The check of a finished environment may be run by one, and one that is too old says so."""
+    if path.name != 'probe.py':  # which the environment's own Python runs
+        assert 'from __future__ import annotations' in path.read_text()
+        ast.parse(path.read_text(), feature_version=(3, 8))

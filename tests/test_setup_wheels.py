@@ -42,8 +42,10 @@ def made_wheel(folder: Path, *files: str) -> Path:
 class Pip:
     """Stands in for the commands of an environment: what is installed there, and what a build gives."""
 
-    def __init__(self, target: Target, *, source: str | None = None, loads: bool = False, gpu_home: str = '') -> None:
-        self.target, self.source, self.loads, self.gpu_home = target, source, loads, gpu_home
+    def __init__(
+        self, target: Target, *, version: str = '', source: str = '', loads: bool = False, nvcc: str | None = None
+    ) -> None:
+        self.target, self.version, self.source, self.loads, self.nvcc = target, version, source, loads, nvcc
         self.built: tuple[str, ...] = ('mmcv/_ext.cpython-311-x86_64-linux-gnu.so',)
         self.compiled = self.installed = 0
         self.variables: dict[str, str] = {}
@@ -61,10 +63,10 @@ class Pip:
             self.installed += 1
             if not zipfile.is_zipfile(wheel):
                 raise CommandError('broken', '')
-            self.source, self.loads = wheel.as_uri(), bool(self.built)
+            self.version, self.source, self.loads = '2.3.6', wheel.as_uri(), bool(self.built)
         else:
-            facts = dict(target=vars(self.target), gpu_home=self.gpu_home, hip=False, include=str(PYTHON.parent))
-            return f'a warning\n{json.dumps(dict(facts, loads=self.loads, source=self.source))}\n'
+            facts = dict(target=vars(self.target), nvcc=self.nvcc, hip=False, include=str(PYTHON.parent))
+            return f'a warning\n{json.dumps(dict(facts, loads=self.loads, version=self.version, source=self.source))}\n'
         return ''
 
 
@@ -108,8 +110,8 @@ def test_it_is_compiled_once_on_a_machine(install, cache: Path, capsys: pytest.C
 )
 def test_other_targets_have_another_wheel(other: dict, install) -> None:
     install(Pip(CPU))
-    pip = install(Pip(replace(CPU, **other), gpu_home='/usr/local/cuda') if 'gpu' not in other else Pip(CPU))
-    assert pip.compiled == ('gpu' not in other)
+    pip = install(Pip(replace(CPU, **other), nvcc='13.1'))
+    assert pip.compiled == 1
     assert CPU.name(MMCV) != replace(CPU, **other).name(MMCV)
 
 
@@ -167,13 +169,20 @@ def test_a_broken_wheel_is_compiled_again(install, cache: Path) -> None:
 
 def test_mmcv_without_operators_is_replaced(install) -> None:
     """As pip's cache may have it."""
-    assert install(Pip(CPU, source='')).compiled == 1
-    assert install(Pip(CPU, source='', loads=True)).compiled == 0, 'one with them stays'
+    assert install(Pip(CPU, version='2.3.6')).compiled == 1
 
 
-def test_a_wheel_of_another_torch_is_replaced(install) -> None:
-    old = replace(CPU, torch='2.12.0+cpu').name(MMCV)
-    assert install(Pip(CPU, source=f'file:///cache/{old}/mmcv.whl', loads=True)).compiled == 1
+@pytest.mark.parametrize(
+    'version, source, compiled',
+    [
+        ('2.3.6', f'file:///cache/{replace(CPU, torch="2.12.0+cpu").name(MMCV)}/mmcv.whl', 1),
+        ('2.3.5', '', 1),
+        ('2.3.6', 'file:///mine/mmcv.whl', 0),  # what the user has put there
+        ('2.3.6', '', 0),
+    ],
+)
+def test_one_of_another_torch_or_version_is_replaced(version: str, source: str, compiled: int, install) -> None:
+    assert install(Pip(CPU, version=version, source=source, loads=True)).compiled == compiled
 
 
 def test_a_build_without_operators_is_not_kept(install, cache: Path) -> None:
@@ -184,13 +193,13 @@ def test_a_build_without_operators_is_not_kept(install, cache: Path) -> None:
     assert not cache.exists()
 
 
-def test_a_gpu_without_its_compiler_is_said_before_compiling(install, tmp_path: Path) -> None:
+def test_a_gpu_without_its_compiler_is_said_before_compiling(install) -> None:
     pip = Pip(GPU)
     with pytest.raises(SetupError) as caught:
         install(pip)
     assert str(caught.value) == (
-        "torch 2.13.0+cu130 sees a GPU, and there is no nvcc to compile mmcv's operators for it "
-        '(CUDA_HOME: not set, and none found): install the CUDA toolkit 13.0 and set CUDA_HOME, '
+        "torch 2.13.0+cu130 sees a GPU, and there is no nvcc: to compile mmcv's operators for it, "
+        'install the CUDA toolkit 13.0 and set CUDA_HOME to its folder; '
         'or have those for the CPU alone: CUDA_VISIBLE_DEVICES=-1 make setup'
     )
     assert pip.compiled == 0
@@ -198,9 +207,10 @@ def test_a_gpu_without_its_compiler_is_said_before_compiling(install, tmp_path: 
     assert hidden.compiled == 1
     hidden.target = GPU
     assert install(hidden).compiled == 1, 'it stays, without the variable'
-    (tmp_path / 'bin').mkdir()
-    (tmp_path / 'bin/nvcc').touch()
-    hidden.gpu_home = str(tmp_path)
+    pip.nvcc = '12.4'
+    with pytest.raises(SetupError, match=r'and nvcc is of CUDA 12\.4: '):
+        install(pip)
+    hidden.nvcc = '13.1'
     assert install(hidden).compiled == 2
 
 

@@ -98,7 +98,7 @@ def install(environment: Environment, base: str | None, pins: dict[str, str], st
         if base is None:
             steps.run(sys.executable, '-m', 'venv', '--without-pip', environment.folder)
         else:
-            environment.relink(base)
+            environment.relink(base, steps.run)
             environment.tidy()
         try:
             steps.run(python, '-m', 'pip', '--version')

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,15 +146,19 @@ class Environment:
             if path != self.mark:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    def relink(self, python: str) -> None:
+    def relink(self, python: str, run: Callable[..., str]) -> None:
         """Make it an environment of another Python of the same version, or at another place.
 
         Packages stay; what has the path in it is written anew, but for editable installs.
+
+        Arguments:
+            python: the other one.
+            run: runs a command, given as words.
         """
         for path in self.folder.glob('bin/python*'):
             if re.fullmatch(r'python[\d.]*', path.name):
                 path.unlink()
-        subprocess.run([python, '-m', 'venv', '--without-pip', str(self.folder)], check=True)
+        run(python, '-m', 'venv', '--without-pip', self.folder)
         for path in self.folder.glob('bin/*'):
             if path.is_file() and not path.is_symlink():
                 script = path.read_bytes()

@@ -122,10 +122,12 @@ def install(steps: Steps, python: Path, requirement: str) -> None:
     """
     facts = probe(steps, python, requirement)
     target = Target(**facts['target'])
-    if facts['loads'] and fits(facts['source'], target, requirement):
+    if fits(facts, target, requirement):
         return
-    no_nvcc = target.gpu and not facts['hip'] and not (Path(facts['gpu_home'] or '/-') / 'bin/nvcc').exists()
-    if no_nvcc and facts['loads'] and fits(facts['source'], replace(target, gpu=None, archs=''), requirement):
+    # torch takes another release of its own CUDA, but no other CUDA.
+    major = (facts['nvcc'] or '').partition('.')[0]
+    no_nvcc = target.gpu and not facts['hip'] and major != target.gpu.partition('.')[0]
+    if no_nvcc and fits(facts, replace(target, gpu=None, archs=''), requirement):
         return  # chosen once, by hiding the GPUs
     name = target.name(requirement)
     wheel = kept(name)
@@ -135,13 +137,15 @@ def install(steps: Steps, python: Path, requirement: str) -> None:
             return
         shutil.rmtree(wheel.parent, ignore_errors=True)  # it is broken
     if no_nvcc:
+        found = f'nvcc is of CUDA {facts["nvcc"]}' if facts['nvcc'] else 'there is no nvcc'
         raise SetupError(
-            f"torch {target.torch} sees a GPU, and there is no nvcc to compile mmcv's operators for it"
-            f' (CUDA_HOME: {facts["gpu_home"] or "not set, and none found"}): install the CUDA toolkit {target.gpu}'
-            f' and set CUDA_HOME, or have those for the CPU alone: {ON_CPU}'
+            f"torch {target.torch} sees a GPU, and {found}: to compile mmcv's operators for it, install the CUDA "
+            f'toolkit {target.gpu} and set CUDA_HOME to its folder; or have those for the CPU alone: {ON_CPU}'
         )
     require_compiler(facts['include'])
     with tempfile.TemporaryDirectory(prefix='mmagg-mmcv-') as work:
+        time = 'much longer with those for GPUs' if target.gpu else 'about 5 minutes of one core'
+        steps.at(f"compiling mmcv's operators, {time}, once on this machine", milestone=True)
         wheel = compile_wheel(steps, python, requirement, Path(work), name)
         keep(wheel.parent, name)
         if not put(steps, python, kept(name) or wheel, requirement):
@@ -154,9 +158,12 @@ def probe(steps: Steps, python: Path, requirement: str) -> dict:
     return json.loads(steps.run(python, '-I', script, name).splitlines()[-1])
 
 
-def fits(source: str | None, target: Target, requirement: str) -> bool:
-    """True if the installed mmcv is of this target; one that was not installed by this file is what its user wants."""
-    return source is not None and (not source or Path(unquote(source)).parent.name == target.name(requirement))
+def fits(facts: dict, target: Target, requirement: str) -> bool:
+    """True if the installed mmcv works and was made for this target; one from elsewhere is what the user wants."""
+    version = requirement.partition('==')[2]
+    folder = Path(unquote(facts['source'])).parent.name
+    ours = folder.startswith(prefix(requirement))
+    return facts['loads'] and facts['version'] == version and (not ours or folder == target.name(requirement))
 
 
 def put(steps: Steps, python: Path, wheel: Path, requirement: str) -> bool:
@@ -183,7 +190,6 @@ def compile_wheel(steps: Steps, python: Path, requirement: str, work: Path, name
             number, total = map(int, found.groups())
             steps.at(f'compiled [{number}/{total}]', milestone=number % 10 == 0 or number == total)
 
-    steps.at("compiling mmcv's operators, about 5 minutes of one core, once on this machine", milestone=True)
     pip = (python, '-m', 'pip', 'wheel', '-v', '--no-cache-dir', '--no-build-isolation', '--no-deps')
     try:
         steps.run(
@@ -192,7 +198,10 @@ def compile_wheel(steps: Steps, python: Path, requirement: str, work: Path, name
             PATH=f'{python.parent}{os.pathsep}{os.environ["PATH"]}',
         )  # fmt: skip
     except CommandError as error:
-        raise CommandError(f"mmcv's operators could not be compiled{why(error.output)}", error.output) from None
+        raise SetupError(
+            f"mmcv's operators could not be compiled{why(error.output)}; {steps.log} says more, "
+            'and the next `make` tries again'
+        ) from None
     (wheel,) = (work / name).glob('*.whl')
     with zipfile.ZipFile(wheel) as file:
         if not any(re.match(r'mmcv/_ext\..*so$', entry) for entry in file.namelist()):

@@ -9,6 +9,8 @@ import importlib.util
 import json
 import os
 import platform
+import re
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -31,12 +33,13 @@ def loads() -> bool:
     return False
 
 
-def source(name: str) -> str | None:
-    """The address of the file that a distribution was installed from, empty if pip found it; None without it."""
+def installed(name: str) -> dict:
+    """The version of a distribution, and the address of the file it was installed from; empty where there is none."""
     try:
-        return json.loads(importlib.metadata.distribution(name).read_text('direct_url.json') or '{}').get('url', '')
+        found = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
-        return None
+        return dict(version='', source='')
+    return dict(version=found.version, source=json.loads(found.read_text('direct_url.json') or '{}').get('url', ''))
 
 
 def target() -> dict:
@@ -53,14 +56,23 @@ def target() -> dict:
     )
 
 
+def nvcc() -> str | None:
+    """The version of the CUDA compiler that torch would call; None without one."""
+    try:
+        said = subprocess.run([f'{CUDA_HOME}/bin/nvcc', '--version'], capture_output=True, text=True).stdout
+        return re.search(r'release (\d+\.\d+)', said)[1]
+    except (OSError, TypeError):
+        return None
+
+
 def main(name: str) -> None:
     facts = dict(
         target=target(),
-        gpu_home=CUDA_HOME,
+        nvcc=nvcc(),
         hip=torch.version.hip is not None,
         include=sysconfig.get_path('include'),
         loads=loads(),
-        source=source(name),
+        **installed(name),
     )
     print(f'\n{json.dumps(facts)}')
 

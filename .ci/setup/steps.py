@@ -109,7 +109,8 @@ class Steps:
             end(process)
             raise
         if process.returncode:
-            raise CommandError(f'{words[0]} ended with exit code {process.returncode}', ''.join(lines))
+            command = ' '.join(words[:4])
+            raise CommandError(f'{command} failed; {self.log} says why', ''.join(lines))
         return ''.join(lines)
 
     def _show(self, text: str) -> None:
