@@ -130,8 +130,8 @@ def show(steps: Steps, line: str) -> None:
 
 
 def why(output: str) -> str:
-    """The error that pip ended with, or that there is no network."""
+    """The first error of pip, or that there is no network."""
     if NO_INDEX.search(output):
         return ': the package index cannot be reached'
     errors = re.findall(r'^ERROR: (.+)$', output, re.MULTILINE)
-    return f': {errors[-1]}' if errors else ''
+    return f': {errors[0]}' if errors else ''
