@@ -38,7 +38,7 @@ def main(folder: str) -> int:
             return 0  # an environment of the user's own
         if environment.wrong(asked) is None:
             return 0
-        with signals(), alone(Path(__file__), environment.log) as lock:
+        with signals(), alone(environment.root / '.ci/setup/mending.py', environment.log) as lock:
             reason = environment.wrong(asked)  # another process may have mended it
             if reason is not None:
                 mend(environment, reason, asked, lock)
