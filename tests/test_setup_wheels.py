@@ -254,8 +254,9 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def arguments(source: Path, *more: str) -> list[str]:
+    """As torch's build gives them."""
     out = source.with_suffix('.o')
-    return ['-MMD', '-MF', f'{out}.d', '-fPIC', '-c', str(source), '-o', str(out), *more]
+    return ['-MMD', '-MF', f'{out}.d', '-fPIC', '-c', '-c', str(source), '-o', str(out), *more]
 
 
 @pytest.mark.skipif(shutil.which('c++') is None, reason='needs a C++ compiler')

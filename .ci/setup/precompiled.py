@@ -16,7 +16,8 @@ from pathlib import Path
 
 HEADERS = '#include <torch/types.h>\n#include <functional>\n#include <map>\n#include <vector>\n'
 # Of one file alone: what it is, where it goes, which files it depends on.
-OF_A_FILE = {'-c': 1, '-o': 1, '-MF': 1, '-MT': 1, '-MQ': 1, '-MD': 0, '-MMD': 0}
+SOURCES = ('.c', '.cc', '.cpp', '.cxx')
+OF_A_FILE = {'-c': 0, '-o': 1, '-MF': 1, '-MT': 1, '-MQ': 1, '-MD': 0, '-MMD': 0}
 
 
 def main(folder: Path, compiler: list[str], arguments: list[str]) -> int:
@@ -36,7 +37,7 @@ def flags(arguments: list[str]) -> list[str]:
             left -= 1
         elif argument in OF_A_FILE:
             left = OF_A_FILE[argument]
-        else:
+        elif argument.startswith('-') or not argument.endswith(SOURCES):
             kept.append(argument)
     return kept
 
