@@ -48,6 +48,7 @@ class Pip:
         self.target, self.version, self.source, self.loads, self.nvcc = target, version, source, loads, nvcc
         self.built: tuple[str, ...] = ('mmcv/_ext.cpython-311-x86_64-linux-gnu.so',)
         self.compiled = self.installed = 0
+        self.refused = False
         self.variables: dict[str, str] = {}
 
     def __call__(self, steps: Steps, *command: object, each: object = None, **variables: str) -> str:
@@ -56,6 +57,8 @@ class Pip:
             self.compiled += 1
             self.variables = variables
             made_wheel(Path(words[words.index('--wheel-dir') + 1]), *self.built)
+            if self.refused:
+                Path(variables['CXX']).with_name('refused').touch()
             for number in range(1, 79):
                 each(f'  [{number}/78] c++ -MMD …\n')
         elif 'install' in words:
@@ -95,6 +98,13 @@ def test_it_is_compiled_once_on_a_machine(install, cache: Path, capsys: pytest.C
     assert install(Pip(CPU)).compiled == 0, 'another clone'
     assert 'from ' in capsys.readouterr().out
     assert len(list(cache.iterdir())) == 1
+
+
+def test_a_compiler_that_takes_long_is_shown(install, capsys: pytest.CaptureFixture[str]) -> None:
+    pip = Pip(CPU)
+    pip.refused = True
+    install(pip)
+    assert 'compiled [10/78], slowly: the compiler refuses a precompiled header\n' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,8 @@ def compile_wheel(steps: Steps, python: Path, requirement: str, work: Path, name
         found = re.match(r'\s*\[(\d+)/(\d+)\] ', line)
         if found:
             number, total = map(int, found.groups())
-            steps.at(f'compiled [{number}/{total}]', milestone=number % 10 == 0 or number == total)
+            slowly = ', slowly: the compiler refuses a precompiled header' if (work / 'refused').exists() else ''
+            steps.at(f'compiled [{number}/{total}]{slowly}', milestone=number % 10 == 0 or number == total)
 
     pip = (python, '-m', 'pip', 'wheel', '-v', '--no-cache-dir', '--no-build-isolation', '--no-deps')
     try:
