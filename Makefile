@@ -1,5 +1,5 @@
 # `make demo` and `make test` need Python 3.11 to 3.13, a C++ compiler and nothing else. The first of them makes .venv with
-# the tested stack (requirements.txt); mmcv's operators are compiled once, which takes some minutes.
+# the tested stack (.ci/setup); mmcv's operators are compiled once on a machine. Each of them mends what is missing.
 #
 # To use an environment of your own instead:   make test PYTHON=/path/to/python
 
@@ -10,11 +10,11 @@ ifdef PYTHON
   READY :=
 else
   PYTHON := $(VENV)/bin/python
-  READY := $(VENV)/ready
+  READY := environment
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format doctor setup
+.PHONY: help demo test test-slow test-gpu lint format doctor setup environment
 
 help:
 	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (7 minutes on 2 cores)'
@@ -51,20 +51,8 @@ doctor: $(READY)
 	$(PYTHON) tools/doctor.py
 
 setup: $(READY)
+	@echo '$(PYTHON) is used$(if $(READY),, as it is)'
 
-# torch, then what compiles against it. ninja must be on the PATH: without it mmcv compiles one file at a time. A wheel of
-# mmcv from pip's cache may have been built without torch or against another one: then its operators cannot be imported.
-WITH_TORCH := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" CFLAGS='-O2 -g0 -DNDEBUG -fwrapv' \
-  $(VENV)/bin/python -m pip install --quiet --no-build-isolation
-
-$(VENV)/ready: requirements.txt constraints.txt setup.cfg
-	$(SYSTEM_PYTHON) -c 'import sys; sys.exit("the tested stack needs Python 3.11 to 3.13; pass SYSTEM_PYTHON=, or PYTHON= of an environment of your own" if not (3, 11) <= sys.version_info < (3, 14) else 0)'
-	$(SYSTEM_PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet -c constraints.txt setuptools wheel ninja psutil cython $$(grep -E '^(torch|numpy)==' requirements.txt)
-	@echo 'Installing the stack; mmcv compiles its operators the first time, which takes some minutes ...'
-	$(WITH_TORCH) -r requirements.txt
-	$(VENV)/bin/python -c 'import torch, mmcv._ext' 2>/dev/null || $(WITH_TORCH) --no-deps --no-cache-dir --force-reinstall \
-	  --no-binary onedl-mmcv $$(grep '^onedl-mmcv==' requirements.txt)
-	$(VENV)/bin/python -m pip install --quiet --no-build-isolation --no-deps --editable .
-	touch $@
+environment:
+	@command -v '$(SYSTEM_PYTHON)' >/dev/null || { echo 'make setup: there is no $(SYSTEM_PYTHON): install Python 3.11 to 3.13, or pass SYSTEM_PYTHON=/path/to/python' >&2; exit 2; }
+	@'$(SYSTEM_PYTHON)' .ci/setup

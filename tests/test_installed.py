@@ -55,7 +55,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy to build in."""
     folder = tmp_path_factory.mktemp('source') / 'mmagg'
     folder.mkdir()
-    for name in ('configs', 'mmagg', 'tests', 'tools'):
+    for name in ('.ci', 'configs', 'mmagg', 'tests', 'tools'):
         shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns('__pycache__'))
     for path in ROOT.iterdir():
         if path.is_file():
@@ -112,7 +112,7 @@ def content(wheel: Path) -> dict[str, int]:
 def test_clone_and_sdist_have_the_same_wheel(clone: Path, sdist: Path, wheel: Path, tmp_path: Path) -> None:
     assert content(wheel_of(clone, tmp_path)) == content(wheel)
     kept = {path.name for path in ROOT.iterdir() if path.suffix in ('.cfg', '.md', '.toml', '.txt', '.yml')}
-    assert {*kept, 'Makefile', 'configs', 'tests', 'tools', 'mmagg'} <= {path.name for path in sdist.iterdir()}
+    assert {*kept, 'Makefile', '.ci', 'configs', 'tests', 'tools', 'mmagg'} <= {path.name for path in sdist.iterdir()}
 
 
 def test_an_editable_install_has_the_configs_of_its_clone(
