@@ -21,14 +21,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
         for title, content in entry.items():
             if isinstance(content, str) and content in MADE:
                 entry[title] = MADE[content].navigation()
-            elif isinstance(content, list):
-                entry[title] = [page for page in content if there(*page.values())]
     return config
-
-
-def there(uri: str) -> bool:
-    """Whether a page of the navigation has been written."""
-    return uri in PLACES.values() or (ROOT / 'docs' / uri).is_file()
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

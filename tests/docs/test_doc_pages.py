@@ -64,11 +64,10 @@ def test_anchors(heading: str, anchor: str) -> None:
 
 def test_every_page_is_in_the_navigation() -> None:
     pages = {path.name for path in (ROOT / 'docs').glob('*.md')} | {'contributing.md', 'security.md'}
-    assert not pages - set(leaves(NAVIGATION))
+    assert sorted(leaves(NAVIGATION)) == sorted({*pages, *MADE})
 
 
 def test_pages_that_are_made_are_in_the_navigation() -> None:
-    assert set(MADE) <= set(leaves(NAVIGATION))
     for module in MADE.values():
         here = {*module.pages(), *(page_links.place(source) for source in getattr(module, 'SOURCES', ()))}
         assert sorted(leaves(module.navigation())) == sorted(here)
