@@ -8,13 +8,15 @@ VENV := .venv
 SYSTEM_PYTHON ?= python3
 ifdef PYTHON
   READY :=
+  READY_FOR_DOCS :=
 else
   PYTHON := $(VENV)/bin/python
   READY := environment
+  READY_FOR_DOCS := $(VENV)/ready-for-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format doctor setup environment
+.PHONY: help demo test test-slow test-gpu lint format docs doctor setup environment
 
 help:
 	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (7 minutes on 2 cores)'
@@ -22,6 +24,7 @@ help:
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make test-gpu   the tests that need CUDA'
 	@echo 'make format     format the code'
+	@echo 'make docs       the documentation, as pages in work_dirs/site'
 	@echo 'make doctor     what is installed, and what is missing'
 	@echo 'make setup      only make the environment in $(VENV)'
 
@@ -47,6 +50,9 @@ format: $(READY)
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
 
+docs: $(READY_FOR_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --config-file docs/site/mkdocs.yml
+
 doctor: $(READY)
 	$(PYTHON) tools/doctor.py
 
@@ -56,3 +62,7 @@ setup: $(READY)
 environment:
 	@command -v '$(SYSTEM_PYTHON)' >/dev/null || { echo 'make setup: there is no $(SYSTEM_PYTHON): install Python 3.11 to 3.13, or pass SYSTEM_PYTHON=/path/to/python' >&2; exit 2; }
 	@'$(SYSTEM_PYTHON)' .ci/setup
+
+$(VENV)/ready-for-docs: docs/site/requirements.txt constraints.txt | $(READY)
+	$(VENV)/bin/python -m pip install --quiet -r docs/site/requirements.txt
+	touch $@

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 COMMAND = re.compile(r'(?:[A-Z_]+=\S+ )*(?:python|make|mmagg|pip|source|tensorboard|tools/\w+\.sh) +\S')
 # Fences of ``text``, and those with a title, which are files: test_docs_configs and test_docs_extending read them.
-OTHER = re.compile(r'^```(text|mermaid|python title=[^\n]*)\n.*?^```$', re.DOTALL | re.MULTILINE)
+OTHER = re.compile(r'^```(text|python title=[^\n]*)\n.*?^```$', re.DOTALL | re.MULTILINE)
 OPTIONAL = re.compile(r' \[(--[^]]+)\]')
 
 

@@ -87,6 +87,7 @@ RULES = {
     'fuzz': Rule(why='it is run by the tests of the fuzzer'),
     'pip wheel': Rule(why='the slow tests of the installed package build one'),
     'python -m build': Rule(why='the same'),
+    'python -m http.server': Rule(why='it runs until it is stopped'),
     'mmagg train mmagg::demo/solo_tiny_shapes.py': Rule(more=options(ONE_EPOCH | SMALL_DATA)),
     'mmagg': Rule({'COMMAND': 'doctor', '…': '--help', 'get-flops': 'get-flops --help', 'analyse-confusion': '--help'}),
     'python -m mmagg': Rule({'COMMAND': '--version'}),

@@ -24,7 +24,6 @@ RUNS = [
 COMMANDS = {'python', 'cd', 'grep', 'make', '.venv/bin/python', 'clean/bin/mmagg', '$RUNNER_TEMP/clean/bin/python'}
 MODULES = {'pip', 'ruff', 'build', 'pytest', 'coverage', 'venv'}
 METHODS = sorted(path.parent.name for path in (ROOT / 'configs').glob('*/README.md'))
-DOCS = sorted((ROOT / 'docs').glob('*.md'))
 
 
 @pytest.mark.parametrize('name, job', JOBS)
@@ -125,13 +124,6 @@ def test_a_method_is_cited_as_in_the_citation_file(method):
         for one in reference['authors']
     ]
     assert ' and '.join(authors) == fields['author']
-
-
-@pytest.mark.parametrize('page', DOCS, ids=lambda path: path.name)
-def test_links_of_the_documentation_resolve(page):
-    targets = [target for target in re.findall(r'\]\(([^)#]+)[^)]*\)', page.read_text()) if '://' not in target]
-    assert not [target for target in targets if not (page.parent / target).exists()]
-    assert f'(docs/{page.name})' in (ROOT / 'README.md').read_text()
 
 
 def test_sources_of_weights_have_a_row_of_licences():

@@ -94,20 +94,24 @@ class DataUnpickler(pickle._Unpickler):  # the one in C can be neither restricte
         return self.names[known]
 
     def load_setitem(self) -> None:
+        """A pair for a dict, whose key is simple."""
         _key(self.stack[-2])
         READ[pickle.SETITEM[0]](self)
 
     def load_setitems(self) -> None:
+        """Pairs for a dict, whose keys are simple."""
         for key in self.stack[::2]:
             _key(key)
         READ[pickle.SETITEMS[0]](self)
 
     def load_dict(self) -> None:
+        """A dict, whose keys are simple."""
         for key in self.stack[::2]:
             _key(key)
         READ[pickle.DICT[0]](self)
 
     def load_build(self) -> None:
+        """The state of an object, which stand-ins alone take."""
         state, built = self.stack.pop(), self.stack[-1]
         if isinstance(built, StandIn):
             built.__setstate__(state)

@@ -130,6 +130,7 @@ class Reassemble(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int, backend: str) -> Tensor:
+        """The map, by a backend."""
         for_x, for_kernels = ctx.needs_input_grad[:2]
         ctx.save_for_backward(x if for_kernels else None, kernels if for_x else None)
         ctx.size, ctx.channels_last = x.shape[2:], _channels_last(x)
@@ -140,6 +141,7 @@ class Reassemble(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of map and kernels, where they are needed."""
         x, kernels = ctx.saved_tensors
         for_x = for_kernels = None
         if ctx.needs_input_grad[0]:

@@ -89,6 +89,7 @@ class DeepLabDecoder(BaseModule):
         self.conv_bases = nn.Conv2d(channels, num_bases, 1)
 
     def init_weights(self) -> None:
+        """Convolutions as `init_blocks` has them."""
         super().init_weights()
         init_blocks(self)
 
