@@ -84,6 +84,7 @@ RULES = {
     'tensorboard': Rule(why='the tests do without that package'),
     'doctor': Rule(slow=True),  # docs/versions.md runs it as a command of ours
     'python -m pytest': Rule(why='it is these tests'),
+    'python -m mypy': Rule(why='`make lint` runs it'),
     'fuzz': Rule(why='it is run by the tests of the fuzzer'),
     'pip wheel': Rule(why='the slow tests of the installed package build one'),
     'python -m build': Rule(why='the same'),

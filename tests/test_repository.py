@@ -22,7 +22,7 @@ RUNS = [
 ]
 # Of the system, of GitHub's machines, and the names that workflows give the environments they make.
 COMMANDS = {'python', 'cd', 'grep', 'make', '.venv/bin/python', 'clean/bin/mmagg', '$RUNNER_TEMP/clean/bin/python'}
-MODULES = {'pip', 'ruff', 'build', 'pytest', 'coverage', 'venv'}
+MODULES = {'pip', 'ruff', 'mypy', 'build', 'pytest', 'coverage', 'venv'}
 METHODS = sorted(path.parent.name for path in (ROOT / 'configs').glob('*/README.md'))
 
 
@@ -76,7 +76,8 @@ def test_tested_versions_of_python_are_those_of_the_classifiers():
 
 
 def test_hooks_have_the_pinned_ruff():
-    (repository,) = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
+    repositories = yaml.safe_load((ROOT / '.pre-commit-config.yaml').read_text())['repos']
+    (repository,) = (r for r in repositories if r['repo'] != 'local')
     assert f'ruff=={repository["rev"].removeprefix("v")}\n' in (ROOT / 'requirements.txt').read_text()
 
 
