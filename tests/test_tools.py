@@ -95,7 +95,7 @@ def test_help_names_what_the_functions_know() -> None:
 
 
 def test_messages_name_commands_not_scripts():
-    """Where mmagg is installed there are no scripts: what is said outside `cli`, whose help is translated, is a command."""
+    """Where mmagg is installed there are no scripts; the help of `cli` is translated."""
     for path in (ROOT / 'mmagg').rglob('*.py'):
         tree = ast.parse(path.read_text())
         documentation = {
