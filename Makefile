@@ -14,7 +14,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format doctor setup
+.PHONY: help demo test test-slow test-gpu lint format notebooks doctor setup
 
 help:
 	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (7 minutes on 2 cores)'
@@ -22,6 +22,7 @@ help:
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make test-gpu   the tests that need CUDA'
 	@echo 'make format     format the code'
+	@echo 'make notebooks  run the notebooks of the documentation and keep their outputs'
 	@echo 'make doctor     what is installed, and what is missing'
 	@echo 'make setup      only make the environment in $(VENV)'
 
@@ -45,6 +46,9 @@ lint: $(READY)
 format: $(READY)
 	$(PYTHON) -m ruff check --fix
 	$(PYTHON) -m ruff format
+
+notebooks: $(READY)
+	$(PYTHON) .ci/notebooks
 
 doctor: $(READY)
 	$(PYTHON) tools/doctor.py
