@@ -16,7 +16,7 @@ else
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-gpu lint format docs doctor setup environment
+.PHONY: help demo test test-slow test-gpu lint format docs notebooks doctor setup environment
 
 help:
 	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (7 minutes on 2 cores)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-gpu   the tests that need CUDA'
 	@echo 'make format     format the code'
 	@echo 'make docs       the documentation, as pages in work_dirs/site'
+	@echo 'make notebooks  run the notebooks of the documentation and keep their outputs'
 	@echo 'make doctor     what is installed, and what is missing'
 	@echo 'make setup      only make the environment in $(VENV)'
 
@@ -52,6 +53,9 @@ format: $(READY)
 
 docs: $(READY_FOR_DOCS)
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --config-file docs/site/mkdocs.yml
+
+notebooks: $(READY)
+	$(PYTHON) .ci/notebooks
 
 doctor: $(READY)
 	$(PYTHON) tools/doctor.py

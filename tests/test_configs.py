@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
@@ -17,6 +18,8 @@ from mmagg.models.masks import assume_dictionaries
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(p for p in (ROOT / 'configs').rglob('*.py') if '_base_' not in p.parts)
+METAFILES = [yaml.safe_load(path.read_text()) for path in (ROOT / 'configs').glob('*/metafile.yml')]
+EPOCHS = {model['Name']: model['Metadata']['Epochs'] for content in METAFILES for model in content['Models']}
 
 
 WIDTHS = {
@@ -74,6 +77,7 @@ def test_config_builds_predicts_and_trains(path):
     assert {cfg.val_evaluator.type, cfg.test_evaluator.type} == {'COCOInstanceMetric'}
     init_default_scope('mmdet')
     if path.parent.name != 'demo':
+        assert cfg.train_cfg.max_epochs == EPOCHS[path.stem], 'as in the metafile'
         slim(cfg.model)
     if (slimmed := repr(cfg.model)) in TRIED:
         return

@@ -21,6 +21,7 @@ FLOORS = {
     'register': 3,
     'apis': 3,
     'registry': 4,
+    'utils': 4,
     'convert': 4,
     'inside': 4,
     'experiments': 4,

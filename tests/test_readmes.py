@@ -136,6 +136,6 @@ def test_metafile_names_files(method):
     folder = ROOT / 'configs' / method
     content = yaml.safe_load((folder / 'metafile.yml').read_text())
     (collection,) = content['Collections']
-    named = [collection['README'], collection['Code']['URL'], *(model['Config'] for model in content['Models'])]
+    named = [collection['Code']['URL'], *(model['Config'] for model in content['Models'])]
     assert not [path for path in named if not (ROOT / path).is_file()]
     assert len(content['Models']) == len(list(folder.glob('*.py')))

@@ -1,6 +1,7 @@
 """The doors under tools/, and the commands behind them: each says what it takes where nothing else is installed."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,3 +98,17 @@ def test_help_names_what_the_functions_know() -> None:
     assert f'mirror image at {", ".join(map(str, FACTORS))} times' in help_of('test')
     assert f'Classes: {", ".join(CLASSES)}.' in help_of('make-shapes')
     assert f'mmagg::{CONFIG}' in help_of('make-demo')
+
+
+def test_messages_name_commands_not_scripts():
+    """Where mmagg is installed there are no scripts; the help of `cli` is translated."""
+    for path in (ROOT / 'mmagg').rglob('*.py'):
+        tree = ast.parse(path.read_text())
+        documentation = {
+            node.body[0].value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+        }
+        said = [x.value for x in ast.walk(tree) if isinstance(x, ast.Constant) and x not in documentation]
+        scripts = [text for text in said if isinstance(text, str) and re.search(r'tools/\S+\.py', text)]
+        assert not scripts or 'cli' in path.parts, f'{path}: {scripts}'

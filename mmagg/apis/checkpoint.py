@@ -90,7 +90,7 @@ def _read(file: BinaryIO, name: str, map_location: Any) -> dict:
 
 def _why_refused(message: str, source: str | Path) -> str:
     if str(source).endswith('.pkl'):  # of NumPy arrays
-        command = conversion('adelaidet_to_mmagg.py', source)
+        command = conversion('convert-adelaidet', source)
         return f"no PyTorch checkpoint; if it is AdelaiDet's, convert it first: {command}"
     foreign = re.search(r'(?:GLOBAL|class|global) [`\']?([\w.]*\w\.\w+)', message)
     if foreign is None:

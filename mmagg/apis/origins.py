@@ -14,7 +14,7 @@ class Origin:
     Attributes:
         name: as messages name it.
         keys: matches the keys that tell it from all others.
-        converter: the script in ``tools/model_converters`` that reads it.
+        converter: the command that reads it.
     """
 
     name: str
@@ -26,16 +26,14 @@ ORIGINS = (
     Origin(
         "mmdet's SOLO, Decoupled SOLO or SOLOv2",
         r'mask_head\.(cls_convs|mask_convs(_[xy])?|conv_mask_list(_[xy])?|conv_kernel|kernel_convs)\.',
-        'mmdet_to_mmagg.py',
+        'convert-mmdet',
     ),
     Origin(
         "the AggMask release or the SOLO authors' code",
         r'bbox_head\.(cate_convs|ins_convs|d?solo_\w+)|mask_feat_head\.',
-        'aggmask_to_mmagg.py',
+        'convert-aggmask',
     ),
-    Origin(
-        "AdelaiDet's BlendMask or MEInst", r'basis_module\.|proposal_generator\.MEInst_head\.', 'adelaidet_to_mmagg.py'
-    ),
+    Origin("AdelaiDet's BlendMask or MEInst", r'basis_module\.|proposal_generator\.MEInst_head\.', 'convert-adelaidet'),
 )
 
 
@@ -66,4 +64,4 @@ def conversion(converter: str, source: object, config: object = 'CONFIG') -> str
     path = PurePosixPath(str(source).rpartition('://')[2])
     source = path.name if '://' in str(source) else str(source)
     words = (source, f'{path.stem}_mmagg.pth', '--config', str(config))
-    return f'python tools/model_converters/{converter} {shlex.join(words)}'
+    return f'mmagg {converter} {shlex.join(words)}'

@@ -59,7 +59,7 @@ COCO_SYNSETS = tuple(
 )
 """Of each class its id and name in COCO, and its synset in LVIS."""
 ID_OF_SYNSET = {synset: coco_id for coco_id, _, synset in COCO_SYNSETS}
-CONVERTER = 'tools/dataset_converters/cocofy_lvis.py'
+CONVERTER = 'mmagg convert-lvis'
 
 LISTS = ('neg_category_ids', 'not_exhaustive_category_ids')
 """Of each image: the categories that were looked for and are not there, and those not annotated exhaustively."""

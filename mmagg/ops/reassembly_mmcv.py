@@ -33,7 +33,7 @@ def _problem() -> str | None:
     try:
         from mmcv.ops import get_compiling_cuda_version
     except Exception as error:  # an extension built for another PyTorch may raise anything
-        return f'mmcv.ops does not import ({" ".join(f"{type(error).__name__}: {error}".split())}); run tools/doctor.py'
+        return f'mmcv.ops does not import ({" ".join(f"{type(error).__name__}: {error}".split())}); run mmagg doctor'
     if get_compiling_cuda_version() == 'not available':
         return 'mmcv is compiled without CUDA; compile it again with FORCE_CUDA=1'
     return None

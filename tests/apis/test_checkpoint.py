@@ -194,11 +194,11 @@ def test_another_projects_checkpoint_names_its_converter(tmp_path: Path, monkeyp
     secure_loading()
     path = tmp_path / 'R_50.pth'
     torch.save({'model': {'basis_module.refine.0.0.weight': torch.ones(1)}, 'iteration': 9}, path)  # Detectron2's form
-    with pytest.raises(InputError, match=r'does not fit the model \(its keys .*adelaidet_to_mmagg\.py .*R_50\.pth '):
+    with pytest.raises(InputError, match=r'does not fit the model \(its keys .*convert-adelaidet .*R_50\.pth '):
         load_weights(nn.Linear(1, 1), load_checkpoint(path), path)
     pickled = tmp_path / 'R_50.pkl'
     pickled.write_bytes(pickle.dumps({'model': {'basis_module.refine.0.0.weight': np.ones(1)}}))
-    with pytest.raises(InputError, match=r'adelaidet_to_mmagg\.py .*R_50\.pkl R_50_mmagg\.pth --config CONFIG'):
+    with pytest.raises(InputError, match=r'convert-adelaidet .*R_50\.pkl R_50_mmagg\.pth --config CONFIG'):
         load_checkpoint(pickled)
 
 

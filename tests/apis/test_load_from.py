@@ -85,9 +85,9 @@ def test_a_backbone_belongs_elsewhere(cfg, state, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'key, converter',
     [
-        ('mask_head.cls_convs.0.conv.weight', 'mmdet_to_mmagg.py'),
-        ('bbox_head.cate_convs.0.conv.weight', 'aggmask_to_mmagg.py'),
-        ('basis_module.refine.0.0.weight', 'adelaidet_to_mmagg.py'),
+        ('mask_head.cls_convs.0.conv.weight', 'convert-mmdet'),
+        ('bbox_head.cate_convs.0.conv.weight', 'convert-aggmask'),
+        ('basis_module.refine.0.0.weight', 'convert-adelaidet'),
     ],
 )
 def test_another_projects_names_its_converter_however_much_fits(key, converter, cfg, state, tmp_path: Path) -> None:

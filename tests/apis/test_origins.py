@@ -23,7 +23,7 @@ def keys(config: str | Path) -> list[str]:
 )
 def test_mmdets_solo_family(name: str) -> None:
     folder, _, name = f'solo/{name}'.replace('solo/../', '').rpartition('/')
-    assert origin_of(keys(f'mmdet::{folder}/{name}_coco.py')).converter == 'mmdet_to_mmagg.py'
+    assert origin_of(keys(f'mmdet::{folder}/{name}_coco.py')).converter == 'convert-mmdet'
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ def test_ours_need_none(name: str, root: Path) -> None:
 @pytest.mark.parametrize(
     'key, converter',
     [
-        ('bbox_head.cate_convs.0.conv.weight', 'aggmask_to_mmagg.py'),
-        ('bbox_head.dsolo_ins_list_x.0.weight', 'aggmask_to_mmagg.py'),
-        ('mask_feat_head.convs_all_levels.0.conv0.conv.weight', 'aggmask_to_mmagg.py'),
-        ('basis_module.refine.0.0.weight', 'adelaidet_to_mmagg.py'),
-        ('proposal_generator.MEInst_head.cls_tower.0.weight', 'adelaidet_to_mmagg.py'),
+        ('bbox_head.cate_convs.0.conv.weight', 'convert-aggmask'),
+        ('bbox_head.dsolo_ins_list_x.0.weight', 'convert-aggmask'),
+        ('mask_feat_head.convs_all_levels.0.conv0.conv.weight', 'convert-aggmask'),
+        ('basis_module.refine.0.0.weight', 'convert-adelaidet'),
+        ('proposal_generator.MEInst_head.cls_tower.0.weight', 'convert-adelaidet'),
     ],
 )
 def test_the_command_is_one_to_type(key: str, converter: str) -> None:
     hint = converter_hint(['backbone.conv1.weight', key], 'my weights/R 50.pth', config='a b.py')
     words = shlex.split(hint.partition('convert it first: ')[2])
     assert words == [
-        'python',
-        f'tools/model_converters/{converter}',
+        'mmagg',
+        converter,
         'my weights/R 50.pth',
         'R 50_mmagg.pth',
         '--config',

@@ -148,4 +148,4 @@ def test_a_missing_dictionary_is_said_before_weights_are_downloaded(root, tmp_pa
     message = refusal(cfg)
     assert message.startswith('model.mask_head.masks.codec: ')
     assert 'meinst_28_60.npz is missing' in message
-    assert 'fit_mask_codec.py' in message
+    assert 'mmagg fit-mask-codec' in message

@@ -305,7 +305,7 @@ def test_weights_under_other_names_are_refused(root, tmp_path, convert):
     code, _, err = convert(model, mmdet)
     assert (code, len(err)) == (2, 1)
     assert 'no head under the names that this converter knows' in err[0]
-    assert 'python tools/model_converters/mmdet_to_mmagg.py ' in err[0]
+    assert 'mmagg convert-mmdet ' in err[0]
     assert not (tmp_path / 'ours.pth').exists()
 
 

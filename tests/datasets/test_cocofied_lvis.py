@@ -108,7 +108,7 @@ def test_nothing_of_coco_is_refused():
 def test_only_a_converted_file_counts_as_converted(tmp_path):
     path = tmp_path / 'a.json'
     path.write_text(json.dumps(_lvis()))
-    with pytest.raises(ValueError, match=r'category 3 is acorn.n.01.*cocofy_lvis.py'):
+    with pytest.raises(ValueError, match=r'category 3 is acorn.n.01.*mmagg convert-lvis'):
         read_cocofied(path)
     path.write_text(json.dumps(cocofied(_lvis())))
     assert read_cocofied(path) == cocofied(_lvis())

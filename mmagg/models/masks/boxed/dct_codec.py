@@ -45,4 +45,4 @@ class DCTMaskCodec(PCAMaskCodec):
         super().take(dictionary, source=source)
         wanted = cosine_basis(self.mask_size, self.num_codes).to(self.components)
         if not torch.allclose(self.components, wanted, atol=1e-5):
-            raise ValueError(f'{source}: its components are not the DCT basis; see fit_mask_codec.py --codec dct')
+            raise ValueError(f'{source}: its components are not the DCT basis; see mmagg fit-mask-codec --codec dct')

@@ -58,7 +58,9 @@ class Dictionary(NamedTuple):
         try:
             tensors = {name: torch.from_numpy(arrays[f'{name}_c']).float() for name in cls._fields[:-1]}
         except (KeyError, TypeError) as error:
-            raise ValueError(f'{path}: no dictionary of a linear mask code ({error}); see fit_mask_codec.py') from error
+            raise ValueError(
+                f'{path}: no dictionary of a linear mask code ({error}); see mmagg fit-mask-codec'
+            ) from error
         found = cls(**tensors, sigmoid=bool(arrays.get('sigmoid', True)))
         classes, number, pixels = (1, 1, 1) if found.components.ndim != 3 else found.components.shape
         wanted = [(classes, number, pixels), (classes, pixels), (classes, number), (classes, number)]
