@@ -10,7 +10,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData
 
 from mmagg import register  # noqa: F401
-from mmagg.convert.key_maps import released_to_mmagg
+from mmagg.weights.key_maps import released_to_mmagg
 
 
 def read_case(shared: Path, name: str) -> dict:

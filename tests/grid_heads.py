@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 from mmagg import register  # noqa: F401
-from mmagg.convert.key_maps import mmdet_to_mmagg
+from mmagg.weights.key_maps import mmdet_to_mmagg
 
 KINDS = ('solo', 'decoupled', 'decoupled-light', 'solov2')
 GRIDS = (10, 8, 6, 4, 3)

@@ -25,11 +25,11 @@ from torch import nn
 from mmagg.apis import torch_files
 from mmagg.apis.checkpoint_parts import check_meta, check_state, drop_config_texts
 from mmagg.apis.file_handlers import read_data_only
-from mmagg.apis.origins import conversion, converter_hint
 from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 from mmagg.io.files import require_file
+from mmagg.weights.origins import conversion, converter_hint
 
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
 STORAGES = (r'(\S+\:)?s3://', r'(\S+\:)?petrel://')  # as mmengine names them

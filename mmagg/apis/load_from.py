@@ -15,9 +15,9 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import listed, load_checkpoint, misfits, same_kind
-from mmagg.apis.origins import converter_hint
 from mmagg.engine.bare_model import bare_model
 from mmagg.io.errors import InputError, building
+from mmagg.weights.origins import converter_hint
 
 LEAST = 0.5  # of the numbers in a model's parameters
 

@@ -19,7 +19,6 @@ from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
-from mmagg.apis.origins import converter_hint
 from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.watched_scores import check_watched_scores
@@ -43,6 +42,7 @@ from mmagg.io.folder_lock import locked
 from mmagg.io.partial import remove_temporary
 from mmagg.io.paths import keep_apart
 from mmagg.io.run_folder import being_replaced
+from mmagg.weights.origins import converter_hint
 
 
 def train(

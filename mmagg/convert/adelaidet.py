@@ -12,7 +12,6 @@ from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmagg.apis.checkpoint import listed, misfits
-from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.convert.conversion import Converted, model_for, require_head, write_converted
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError
@@ -20,6 +19,7 @@ from mmagg.io.paths import keep_apart
 from mmagg.io.safe_pickle import load_pickle
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
 
 # The starts of keys, the first that fits counts, and the options below `model` that shape these weights.
 PARTS = {

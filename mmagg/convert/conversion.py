@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import load_weights, secure_loading
 from mmagg.apis.config import base_files, load_config
-from mmagg.apis.origins import converter_hint
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError, building
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
+from mmagg.weights.origins import converter_hint
 
 KEPT_META = ('dataset_meta', 'CLASSES', 'epoch', 'iter')
 

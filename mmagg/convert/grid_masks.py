@@ -5,9 +5,9 @@ from pathlib import Path
 from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.convert.conversion import Converted, model_for, require_head, write_converted
 from mmagg.convert.disagreements import disagreements, unseen
-from mmagg.convert.key_maps import mmdet_to_mmagg, released_to_mmagg
 from mmagg.io.errors import InputError
 from mmagg.models.heads import GridMaskHead
+from mmagg.weights.key_maps import mmdet_to_mmagg, released_to_mmagg
 
 ORIGINS = {'mmdet': mmdet_to_mmagg, 'authors': released_to_mmagg}
 

@@ -14,7 +14,6 @@ from mmagg.apis.checkpoint import number_of_classes
 from mmagg.apis.compilation import compile_parts
 from mmagg.apis.hardware import hardware, usable_device
 from mmagg.apis.inference import for_inference
-from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.costs import candidates as scores
 from mmagg.costs import stage_times
 from mmagg.costs.memory import MIB
@@ -22,6 +21,7 @@ from mmagg.costs.random_model import MASK_FORMAT, SEED, random_batch, random_mod
 from mmagg.costs.timing import in_turns
 from mmagg.engine.first_step import FirstStepHook
 from mmagg.io.errors import InputError
+from mmagg.weights.key_maps import mmdet_to_mmagg
 
 CANDIDATES = 300  # of heads of the SOLO family
 DETECTIONS = 100  # of those whose boxes come from FCOS

@@ -18,8 +18,8 @@ from released_names import released
 
 from mmagg import register  # noqa: F401
 from mmagg.cli.main import COMMANDS, run
-from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.masks.boxed.pca_codec import Dictionary
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
 
 
 def tower(num_convs, **kwargs):

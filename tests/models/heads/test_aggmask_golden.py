@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from golden_aggmask import build_head, data_samples, feature_maps, parameters_at, read_case
 
-from mmagg.convert.key_maps import released_to_mmagg
 from mmagg.ops import grid_neighbours, points_nms
+from mmagg.weights.key_maps import released_to_mmagg
 
 CASES = [
     *('agg_act_none', 'agg_cls', 'agg_ctx1', 'agg_layers1', 'agg_layers2', 'agg_lw1x1', 'agg_mask_mode4'),

@@ -9,8 +9,8 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from mmagg import register  # noqa: F401
-from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.heads import BoxedMaskHead
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
 
 LEVELS = ('p3', 'p4', 'p5', 'p6', 'p7')
 

@@ -6,12 +6,12 @@ import torch
 from grid_heads import GRIDS, KINDS, TEST_CFG, batch_samples, mmagg_head, pair, pyramid
 from mmdet.registry import MODELS
 
-from mmagg.convert.key_maps import mmdet_to_mmagg
 from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.solo import SOLOMasks
 from mmagg.models.targets import downsample_masks
 from mmagg.ops import rle_to_masks
 from mmagg.ops.grid_align import ALIGNMENTS
+from mmagg.weights.key_maps import mmdet_to_mmagg
 
 BATCHES = {
     'mixed': ['few', 'empty', 'crowded'],

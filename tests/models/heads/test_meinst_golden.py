@@ -10,11 +10,11 @@ from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmagg import register  # noqa: F401
-from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.heads.location_head import LocationMaps, LocationTargets, centerness_of
 from mmagg.models.masks import PCAMaskCodec
 from mmagg.models.masks.boxed.boxed_masks import Positives, Regions
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
 
 LEVELS = ('p3', 'p4', 'p5', 'p6', 'p7')
 SIZE = (64, 80)

@@ -8,7 +8,7 @@ import torch
 from mmdet.registry import MODELS
 
 from mmagg.apis.config import load_config
-from mmagg.apis.origins import converter_hint, origin_of
+from mmagg.weights.origins import converter_hint, origin_of
 
 
 def keys(config: str | Path) -> list[str]:

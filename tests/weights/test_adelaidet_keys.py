@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmagg.convert.adelaidet_keys import adelaidet_to_mmagg
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
 
 FCOS, MEINST = 'proposal_generator.fcos_head.', 'proposal_generator.MEInst_head.'
 BACKBONE = {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from mmagg.convert.key_maps import Rules, rename
+from mmagg.weights.key_maps import Rules, rename
 
 # Detectron2's ResNet; its BatchNorm is a member of the convolution.
 BACKBONE: Rules = [

@@ -1,0 +1,1 @@
+"""Public checkpoints: which there are, how they are fetched, and what they are under our names."""
