@@ -5,7 +5,6 @@ already. Here names are looked up in the table that mmengine ships, which is tor
 """
 
 import re
-import sys
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -30,6 +29,7 @@ from mmagg.datasets.config_parts import dicts
 from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
+from mmagg.weights.downloads import download
 
 SCHEMES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', 'http://', 'https://')
 
@@ -79,9 +79,11 @@ def fetch(source: str) -> Path:
     if not path.is_file():
         print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Without a look at the hash in its name: those of torchvision's EfficientNets are wrong.
-            torch.hub.download_url_to_file(url, str(path), progress=sys.stderr.isatty())
+            download(
+                url, path
+            )  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
+        except InputError as error:
+            raise InputError(f'{source}: {error}') from error
         except (OSError, HTTPException, ValueError) as error:
             raise InputError(
                 f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}'
