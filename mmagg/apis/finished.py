@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 
 from mmagg.apis.checkpoint import require_fit
 from mmagg.apis.launch import is_main
-from mmagg.apis.load_from import model_without_numbers
+from mmagg.apis.plain_model import model_without_numbers
 from mmagg.io.errors import InputError
 
 UNITS = {'max_epochs': ('epoch', 'epochs'), 'max_iters': ('iter', 'iterations')}

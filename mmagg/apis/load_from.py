@@ -5,18 +5,16 @@ that is; a checkpoint with less than half of it, or one that is to be converted 
 written.
 """
 
-from typing import Any
-
-import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from torch import Tensor, nn
+from torch import Tensor
 
-from mmagg.apis.checkpoint import listed, load_checkpoint, misfits, same_kind
+from mmagg.apis.checkpoint import checkpoint_classes, listed, load_checkpoint, misfits, same_kind
+from mmagg.apis.other_classes import Rows, other_classes
+from mmagg.apis.plain_model import model_without_numbers
 from mmagg.engine.bare_model import bare_model
-from mmagg.io.errors import InputError, building
+from mmagg.io.errors import InputError
 from mmagg.weights.origins import converter_hint
 
 LEAST = 0.5  # of the numbers in a model's parameters
@@ -27,24 +25,30 @@ class LoadFromHook(Hook):
 
     Args:
         taken: these weights, by key.
+        rows: those of which a class is taken by its name, by key.
         line: says how many they are.
     """
 
     priority = 'VERY_HIGH'  # EMAHook reads the same checkpoint
 
-    def __init__(self, taken: dict[str, Tensor], line: str) -> None:
-        self.taken, self.line = taken, line
+    def __init__(self, taken: dict[str, Tensor], rows: dict[str, Rows], line: str) -> None:
+        self.taken, self.rows, self.line = taken, rows, line
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the model's own weights in the place of those that do not fit."""
         if not runner._resume:
-            checkpoint['state_dict'] = {**bare_model(runner).state_dict(), **self.taken}
-            self.taken = {}
+            own = bare_model(runner).state_dict()
+            rows = {key: take(own[key]) for key, take in self.rows.items()}
+            checkpoint['state_dict'] = {**own, **self.taken, **rows}
+            self.taken, self.rows = {}, {}
             runner.logger.info(self.line)
 
 
 def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
     """Read the checkpoint that ``cfg.load_from`` names, and see what a model of ``cfg`` takes of it.
+
+    Of what has a row for each class, the rows of classes are taken that have a name of the training data. Where the
+    checkpoint has no names, all is taken if their number is the same, else nothing.
 
     Args:
         cfg: the whole config.
@@ -56,13 +60,15 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
             release's, then the line names the command that converts it.
     """
     source = cfg.load_from
-    state = load_checkpoint(source)['state_dict']
+    checkpoint = load_checkpoint(source)
+    state = checkpoint['state_dict']
     model = model_without_numbers(cfg)
     own, sizes = model.state_dict(), {key: value.numel() for key, value in model.named_parameters()}
+    other = other_classes(cfg, own, state, checkpoint_classes(checkpoint))
     taken = {
         key: value
         for key, value in state.items()
-        if key in own and own[key].shape == value.shape and same_kind(value, own[key])
+        if key in own and own[key].shape == value.shape and same_kind(value, own[key]) and key not in other.keys
     }
     number = sum(key in taken for key in sizes)
     share = sum(size for key, size in sizes.items() if key in taken) / max(sum(sizes.values()), 1)
@@ -70,34 +76,18 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
         amount = f'all {number} parameters'
     else:
         amount = f"{number} of {len(sizes)} parameters ({int(100 * share)} % of the model's numbers)"
-    problems = misfits(model, state).items()
-    rest = listed({'not in it' if kind == 'missing' else kind: found.values() for kind, found in problems})
+    problems = {
+        'not in it' if kind == 'missing' else kind: [text for key, text in found.items() if key not in other.keys]
+        for kind, found in misfits(model, state).items()
+    }
+    rest = '; '.join(filter(None, [other.line, listed(problems)]))
     hint = converter_hint(state, source, ours=own, config=name) or _backbone_hint(state, own, source)
     if number == 0 or ((share < LEAST or hint) and not allow_partial):
         few = '' if share >= LEAST else ', less than half'
         way = '' if number == 0 else '--allow-partial takes what fits'
         raise InputError(f'load_from {source}: only {amount} fit{few}; {"; ".join(filter(None, [hint, way, rest]))}')
-    return LoadFromHook(taken, '; '.join(filter(None, [f'load_from {source}: {amount} taken', hint, rest])))
-
-
-def model_without_numbers(cfg: Config) -> nn.Module:
-    """The model of a config, of which only names and shapes are there, where it can be built so."""
-    model = _on_its_own(cfg.model)
-    with building():
-        try:
-            with torch.device('meta'):
-                return MODELS.build(model)
-        except RuntimeError:  # some look at numbers, as Swin does at its rates of dropped paths
-            return MODELS.build(model)
-
-
-def _on_its_own(part: Any) -> Any:
-    """A part of a config without mmcv's `MMSyncBN`, which is built in a process group alone; the names are the same."""
-    if isinstance(part, dict):
-        return type(part)({key: _on_its_own(value) for key, value in part.items()})
-    if isinstance(part, list | tuple):
-        return type(part)(_on_its_own(value) for value in part)
-    return 'SyncBN' if part == 'MMSyncBN' else part
+    line = '; '.join(filter(None, [f'load_from {source}: {amount} taken', hint, rest]))
+    return LoadFromHook(taken, other.rows, line)
 
 
 def _backbone_hint(state: dict[str, Tensor], own: dict[str, Tensor], source: str) -> str:

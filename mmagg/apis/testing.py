@@ -24,7 +24,7 @@ from mmagg.apis.data import check_data, data_files, use_coco_folder, without_ann
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
-from mmagg.apis.load_from import model_without_numbers
+from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.tta import detector_of, use_tta

@@ -10,8 +10,10 @@ from mmengine.registry import init_default_scope
 
 from mmagg.apis.checkpoint import load_checkpoint
 from mmagg.apis.config import load_config
-from mmagg.apis.load_from import load_from, model_without_numbers
+from mmagg.apis.load_from import load_from
+from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.training import train
+from mmagg.datasets.coco_folder import with_num_classes
 from mmagg.io.errors import InputError
 
 
@@ -60,9 +62,63 @@ def test_other_classes(cfg, state, tmp_path: Path) -> None:
     line = looked_at(cfg, {'state_dict': more, 'meta': {}}, tmp_path / 'a.pth')
     assert line == (
         "74 of 76 parameters (99 % of the model's numbers) taken; "
-        '1 of another shape (mask_head.conv_cls.weight is (80, 64, 3, 3) there and (5, 64, 3, 3) here); '
+        'mask_head.conv_cls left: for 80 classes there and 5 here, and the checkpoint does not name them; '
         '1 not in it (mask_head.conv_cls.bias); 1 unknown to the model (x)'
     )
+
+
+def of_classes(cfg: Config, *names: str) -> Config:
+    """The config for other classes."""
+    cfg = load_config(cfg)
+    for _, part in with_num_classes(cfg.model):
+        part['num_classes'] = len(names)
+    cfg.train_dataloader.dataset.metainfo = dict(classes=names)
+    return cfg
+
+
+@pytest.mark.parametrize('name', ['solo', 'blendmask', 'mask-rcnn-fpn'])
+def test_a_class_of_the_same_name_is_taken(name, root: Path, tmp_path: Path) -> None:
+    cfg = load_config(root / f'configs/demo/{name}_tiny_shapes.py')
+    there, here = of_classes(cfg, 'cat', 'Dog', 'hen'), of_classes(cfg, 'nut', 'dog', 'bolt', 'hen')
+    state = MODELS.build(there.model).state_dict()
+    meta = {'dataset_meta': {'classes': ('cat', 'Dog', 'hen')}}
+    torch.save({'state_dict': state, 'meta': meta}, tmp_path / 'a.pth')
+    here.load_from = str(tmp_path / 'a.pth')
+    hook = load_from(here, 'a.py', allow_partial=False)
+    own = MODELS.build(here.model).state_dict()
+    assert 'the rows of dog, hen taken by name, those of nut, bolt left, which it does not know' in hook.line
+    assert hook.line.count(' left') == 1
+    assert hook.rows.keys() | hook.taken.keys() == own.keys()
+    assert {key.rpartition('.')[0] for key in hook.rows} == {
+        'solo': {'mask_head.conv_cls'},
+        'blendmask': {'mask_head.boxes.conv_cls', 'mask_head.semantic.conv_logits'},
+        'mask-rcnn-fpn': {'roi_head.bbox_head.fc_cls', 'roi_head.bbox_head.fc_reg', 'roi_head.mask_head.conv_logits'},
+    }[name]
+    pairs = [(1, 1), (3, 2)]
+    for key, take in hook.rows.items():
+        each = 4 if 'fc_reg' in key else 1
+        first = 1 if 'semantic' in key else 0
+        made, theirs = take(own[key]), state[key]
+        for ours, its in pairs:
+            for row in range(each):
+                assert torch.equal(made[first + each * ours + row], theirs[first + each * its + row]), key
+        assert torch.equal(made[first : first + each], own[key][first : first + each]), key
+        if 'fc_cls' in key:  # the background
+            assert torch.equal(made[-1], theirs[-1])
+        if 'semantic' in key:
+            assert torch.equal(made[0], theirs[0])
+
+
+def test_as_many_classes_of_other_names(cfg, state, tmp_path: Path) -> None:
+    here = of_classes(cfg, 'a', 'b', 'c', 'd', 'e')
+    content = {'state_dict': state, 'meta': {'CLASSES': ('v', 'w', 'x', 'y', 'z')}}
+    assert looked_at(here, content, tmp_path / 'a.pth') == (
+        "74 of 76 parameters (99 % of the model's numbers) taken; "
+        'mask_head.conv_cls left: of the classes here (a, b, c, d, … (5)) none is among its 5'
+    )
+    content['meta'] = {'CLASSES': ('e', 'd', 'c', 'b', 'a')}
+    line = looked_at(here, content, tmp_path / 'b.pth')
+    assert line.endswith('mask_head.conv_cls: the rows of all 5 classes taken by name, out of its 5')
 
 
 def test_less_than_half_only_if_allowed(cfg, state, tmp_path: Path) -> None:
