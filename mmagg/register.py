@@ -9,5 +9,6 @@ from mmagg.engine.config_names import announce
 from mmagg.evaluation import coco_instance_metric, lvis_star_metric
 from mmagg.models import backbones, detectors, heads, losses, masks, necks, postprocess, targets
 from mmagg.visualization import rle_visualizer
+from mmagg.weights import packaged
 
 announce()

@@ -28,7 +28,7 @@ MODEL = {'Name', 'In Collection', 'Config', 'Metadata', 'Weights'}
 RESULT = {'Task', 'Dataset', 'Metrics', 'Source'}
 TASKS = {'Instance Segmentation': 'mask AP', 'Object Detection': 'box AP'}
 METRIC = re.compile(r'(paper|release) (mask AP|box AP|AP\*)(50|75|s|m|l)?')
-SOURCE = {'Code', 'Command', 'Licence', 'Stated In', 'Status'}
+SOURCE = {'Prefix', 'Code', 'Command', 'Licence', 'Stated In', 'Status'}
 
 files = pytest.mark.parametrize('method', FILES)
 models = pytest.mark.parametrize('name', MODELS)
@@ -59,7 +59,7 @@ def test_collection(method):
     assert collection['Paper'].keys() <= {'Title', 'URL'}
     assert (ROOT / 'configs' / method / collection['README']).is_file(), "model-index looks from the metafile's folder"
     for name, source in collection.get('Sources', {}).items():
-        assert source.keys() - {'Dictionary'} == SOURCE, name
+        assert source.keys() - {'Dictionary', 'Terms'} == SOURCE, name
         assert source['Command'].removeprefix('mmagg ') in COMMANDS
 
 

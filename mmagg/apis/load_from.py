@@ -5,6 +5,8 @@ that is; a checkpoint with less than half of it, or one that is to be converted 
 written.
 """
 
+from collections.abc import Mapping
+
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -31,7 +33,7 @@ class LoadFromHook(Hook):
 
     priority = 'VERY_HIGH'  # EMAHook reads the same checkpoint
 
-    def __init__(self, taken: dict[str, Tensor], rows: dict[str, Rows], line: str) -> None:
+    def __init__(self, taken: dict[str, Tensor], rows: Mapping[str, Rows], line: str) -> None:
         self.taken, self.rows, self.line = taken, rows, line
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

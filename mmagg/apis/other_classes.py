@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config
 from torch import Tensor
@@ -29,7 +30,7 @@ class OtherClasses:
     """
 
     keys: frozenset[str] = frozenset()
-    rows: dict[str, Rows] = field(default_factory=dict)
+    rows: Mapping[str, Rows] = field(default_factory=dict)
     line: str = ''
 
 
@@ -95,7 +96,11 @@ def _rows(cfg: Config, own: Mapping[str, Tensor], classes: int) -> dict[str, Cla
         larger = model_without_numbers(more).state_dict()
     except InputError:
         return {}
-    return class_rows(*({key: x.shape for key, x in state.items()} for state in (own, larger)), classes)
+    return class_rows(_shapes(own), _shapes(larger), classes)
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: value.shape for key, value in state.items()}
 
 
 def _same_but_for_classes(rows: ClassRows, own: Tensor, other: Tensor, theirs: Sequence[str] | None) -> bool:

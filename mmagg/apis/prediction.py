@@ -13,6 +13,7 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import base_files
 from mmagg.apis.inference import infer, load_model
+from mmagg.apis.named_weights import chosen
 from mmagg.apis.skipped_images import skipping
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
@@ -49,9 +50,10 @@ class FolderPredictions:
 
 def predict_folder(
     images: str | Path,
-    config: str | Path,
-    checkpoint: str | Path,
+    config: str | Path | None = None,
+    checkpoint: str | Path | None = None,
     *,
+    weights: str | Path | None = None,
     out_dir: str | Path,
     score_thr: float = 0.3,
     device: str | None = None,
@@ -65,8 +67,9 @@ def predict_folder(
 
     Args:
         images: an image, or a folder that is searched for images.
-        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``; not needed for `weights` that have a name.
         checkpoint: a .pth file or a URL.
+        weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         out_dir: a folder for the results. Below that of the images it must be of an earlier run, or have no images.
         score_thr: less certain instances are left out; from 0 to 1.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
@@ -80,11 +83,12 @@ def predict_folder(
     images, out_dir = Path(images), Path(out_dir)
     root = images if images.is_dir() else images.parent
     secure_loading(trust=trust_checkpoint)
-    keep_apart({'--out-dir': out_dir}, [images, config, *base_files(config), checkpoint])
+    keep_apart({'--out-dir': out_dir}, [images, config, *(base_files(config) if config else ()), checkpoint, weights])
     check_folder(out_dir, '--out-dir')
     paths, skipped = find_images(images, exclude=out_dir)
     pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')
     _check_content(out_dir, root, pictures.values())
+    config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
     model = load_model(config, checkpoint, device, cfg_options)
     if skipped:
         names = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')

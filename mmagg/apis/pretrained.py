@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import mmengine
-import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -28,10 +27,14 @@ from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
 from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
+from mmagg.models.backbones.efficientnet_lite import released_names
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
+from mmagg.weights.cache import cache_folder
 from mmagg.weights.downloads import download
+from mmagg.weights.packaged import SCHEME, packaged_file
 
-SCHEMES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', 'http://', 'https://')
+BACKBONES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', SCHEME)
+SCHEMES = (*BACKBONES, 'http://', 'https://')
 
 
 def weights_url(source: str) -> str | None:
@@ -59,11 +62,13 @@ def weights_url(source: str) -> str | None:
 
 
 def fetch(source: str) -> Path:
-    """The file of ``source``: a local one, or one from the web, downloaded unless it is in PyTorch's cache.
+    """The file of ``source``: local, a package's, or from the web, downloaded unless it is in PyTorch's cache.
 
     Raises:
         InputError: there is no such file, or it cannot be downloaded.
     """
+    if source.startswith(SCHEME):
+        return packaged_file(source)
     url = weights_url(source)
     if url is None:
         path = Path(source).expanduser()
@@ -75,7 +80,7 @@ def fetch(source: str) -> Path:
         raise InputError(f'{url}: is no address ({error})') from error
     if name in ('', '..'):
         raise InputError(f'{url}: names no file')
-    path = Path(torch.hub.get_dir(), 'checkpoints', name)
+    path = cache_folder() / name
     if not path.is_file():
         print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
         try:
@@ -94,6 +99,8 @@ def fetch(source: str) -> Path:
 def load_from_web(filename: str, map_location: object = None) -> dict:
     """Read a checkpoint of the web as a local one is read (mmengine's loader interface, for `SCHEMES`)."""
     content = CheckpointLoader.load_checkpoint(str(fetch(filename)), map_location, logger='silent')
+    if filename.startswith(SCHEME):
+        return released_names(content)
     return _process_mmcls_checkpoint(content) if filename.startswith('mmcls://') else content  # the backbone alone
 
 

@@ -9,6 +9,7 @@ from mmengine.config import Config
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.inference import infer, load_model
+from mmagg.apis.named_weights import chosen
 from mmagg.io.errors import check_fraction
 from mmagg.io.images import bgr_image, read_image
 from mmagg.visualization.predictions import draw_predictions
@@ -25,8 +26,10 @@ class Segmenter:
         picture = segmenter.draw('street.jpg', found, score_thr=0.5)
 
     Args:
-        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config; not needed for `weights` that
+            have a name.
         checkpoint: a .pth file or a URL; all of its weights must fit.
+        weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -40,14 +43,16 @@ class Segmenter:
 
     def __init__(
         self,
-        config: str | Path | Config,
-        checkpoint: str | Path,
+        config: str | Path | Config | None = None,
+        checkpoint: str | Path | None = None,
         *,
+        weights: str | Path | None = None,
         device: str | None = None,
         cfg_options: dict | None = None,
         trust_checkpoint: bool = False,
     ) -> None:
         secure_loading(trust=trust_checkpoint)
+        config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
         self.model = load_model(config, checkpoint, device, cfg_options)
 
     @property

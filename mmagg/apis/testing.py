@@ -24,6 +24,7 @@ from mmagg.apis.data import check_data, data_files, use_coco_folder, without_ann
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
+from mmagg.apis.named_weights import chosen
 from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
@@ -56,8 +57,9 @@ TRAINING = {'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler',
 
 def test(
     config: str | Path | Config,
-    checkpoint: str | Path,
+    checkpoint: str | Path | None = None,
     *,
+    weights: str | Path | None = None,
     coco: str | Path | None = None,
     work_dir: str | Path | None = None,
     out: str | Path | None = None,
@@ -79,6 +81,7 @@ def test(
     Args:
         config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
         checkpoint: a .pth file or a URL.
+        weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         coco: a folder in COCO format to test on instead of what the config names.
         work_dir: default: the config's, else ``work_dirs/<config name>``.
         out: a file for the predictions: COCO results (.json) or mmdet's samples (.pkl). Beside NAME.json of a model
@@ -107,6 +110,9 @@ def test(
     check_fraction(show_score_thr, '--show-score-thr')
     _check_outputs(out, show_dir, report)
     secure_loading(trust=trust_checkpoint)
+    config, checkpoint, cfg_options = chosen(
+        config, checkpoint, weights, cfg_options, trust=trust_checkpoint, main=is_main(launcher)
+    )
     changes: list[Callable[[Config], None]] = [partial(use_coco_folder, folder=coco, stages=['test']), ask_for_rle]
     reads = READ_KEYS - UNREAD - (set() if tta else {'tta_model', 'tta_pipeline'})
     cfg_options, unread = _split(cfg_options or {})
@@ -126,10 +132,11 @@ def test(
     check_file(scores, '--work-dir')
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
+    inputs = [name, *base_files(cfg), checkpoint, weights]
     outputs = {'--show-dir': show_dir, '--report': report, '--work-dir': scores}
     data = data_files(cfg, coco)
     for flag, output in (*outputs.items(), *(('--out', file) for file in _files_of(out))):
-        keep_apart({flag: output}, [name, *base_files(cfg), checkpoint, *data])
+        keep_apart({flag: output}, [*inputs, *data])
     keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
     content = load_checkpoint(checkpoint)

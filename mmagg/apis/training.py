@@ -19,6 +19,7 @@ from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import load_from
+from mmagg.apis.named_weights import start_from, weights_file, with_options
 from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.watched_scores import check_watched_scores
@@ -52,6 +53,7 @@ def train(
     work_dir: str | Path | None = None,
     resume: bool | str | Path = False,
     overwrite: bool = False,
+    weights: str | Path | None = None,
     allow_partial: bool = False,
     amp: bool = False,
     val_loss: bool = False,
@@ -78,8 +80,10 @@ def train(
             seed or number of processes, with gradients that were being accumulated, with what transforms keep of past
             images (`CachedMosaic`), and where the schedule or the end depends on validations.
         overwrite: replace the run that the work dir holds, which is refused otherwise, unless it is resumed.
-        allow_partial: start also from a checkpoint (the config's `load_from`) that has less than half of the model, or
-            is of another project.
+        weights: start from these: a name that ``mmagg weights`` lists, a file or a URL; others' are converted. A
+            backbone's name (``torchvision://…``) is for the backbone.
+        allow_partial: start also from a checkpoint (`weights`, or the config's `load_from`) that has less than half of
+            the model, or is of another project.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
         tensorboard: log for TensorBoard as well.
@@ -98,7 +102,11 @@ def train(
         FloatingPointError: a loss is not finite; the message names the images.
     """
     secure_loading(trust=trust_checkpoint)
+    if weights is not None:
+        cfg_options = with_options(weights, config, cfg_options)
     name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
+    if weights is not None:
+        start_from(cfg, weights, cfg_options)
     main, options = is_main(launcher), {*(cfg_options or ())}
     check_settings(cfg, name, ('train', 'val'), main=main)
     if val_loss and not cfg.get('val_dataloader'):
@@ -119,8 +127,8 @@ def train(
             if checkpoint is not None and seed is None and 'randomness.seed' not in options:
                 _use_seed_of(cfg, checkpoint)
         if main:
-            weights = starting_weights(cfg) if overwrite or being_replaced(work_dir) else []
-            keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=weights)
+            read = starting_weights(cfg) if overwrite or being_replaced(work_dir) else []
+            keep_inputs(work_dir, cfg.filename or '', data=data_files(cfg, coco), weights=read)
             keep_apart({'the config of --work-dir': work_dir / Path(cfg.filename or '').name}, base_files(cfg))
         fresh = checkpoint is None and cfg.get('load_from')
         if allow_partial and not fresh:
@@ -132,6 +140,8 @@ def train(
                 remove_temporary(work_dir)
             return work_dir
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
+        if fresh and weights is not None:
+            cfg.load_from = str(weights_file(weights, cfg, trust=trust_checkpoint, main=main))
         prepare_model(cfg, launcher)
         pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
         start_processes(cfg, launcher)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mmagg.cli.option_values import holds_dict, read_value
 from mmagg.io.errors import TRUST_FLAG, InputError
+from mmagg.io.option_values import holds_dict, read_value
+
+CONFIG = 'config file, or mmagg::<path> or mmdet::<path>'
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -64,10 +66,27 @@ class OptionsAction(argparse.Action):
             ) from error
 
 
-def add_model(parser: argparse.ArgumentParser, config: str = 'config file, or mmagg::<path> or mmdet::<path>') -> None:
+def add_model(parser: argparse.ArgumentParser, config: str = CONFIG) -> None:
     """The config file, with the help text ``config``, and the checkpoint."""
     parser.add_argument('config', help=config)
     parser.add_argument('checkpoint', help='.pth file')
+
+
+class Intermixed(argparse.ArgumentParser):
+    """A parser whose optional positional arguments may also stand after options."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of `argparse`."""
+        return self.parse_intermixed_args(args, namespace)
+
+
+def add_weights(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """``--weights``; ``purpose`` begins its help."""
+    parser.add_argument(
+        '--weights',
+        metavar='NAME|FILE|URL',
+        help=f"{purpose} a name of `mmagg weights`, a file or a URL, fetched once and, if others', converted",
+    )
 
 
 def add_model_options(parser: argparse.ArgumentParser, text: str = 'change the config') -> None:

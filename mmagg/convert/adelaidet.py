@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmdet.models import BaseDetector
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
 from mmagg.apis.checkpoint import listed, misfits
+from mmagg.apis.release_files import read_release
 from mmagg.convert.conversion import Converted, model_for, require_head, write_converted
 from mmagg.convert.disagreements import as_arguments
 from mmagg.io.errors import InputError
 from mmagg.io.paths import keep_apart
-from mmagg.io.safe_pickle import load_pickle
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.pca_codec import Dictionary
 from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
@@ -106,26 +104,6 @@ def _add_dictionary(state: dict[str, Tensor], path: Path, source: Path) -> None:
         state[f'{CODEC}{name}'] = getattr(dictionary, name).squeeze(0)  # one for all classes has no class axis
 
 
-def read_release(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
-    """The weights in a checkpoint of Detectron2, under the file's names.
-
-    Args:
-        path: a .pth of PyTorch, or a .pkl with NumPy arrays.
-        trust: run the code that a .pkl asks for; for a .pth, `secure_loading` decides.
-
-    Raises:
-        InputError: the file is missing, damaged, unsafe or no checkpoint.
-    """
-    if path.suffix == '.pkl':
-        content = load_pickle(path, trust=trust)
-    else:
-        content = CheckpointLoader.load_checkpoint(str(path), map_location='cpu', logger='silent')
-    state = content.get('model', content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not state:
-        raise InputError(f'checkpoint {path}: no weights in it')
-    return {str(key).removeprefix('module.'): _tensor(x, f'checkpoint {path}: {key}') for key, x in state.items()}
-
-
 def _normalisation_differences(theirs: Mapping[str, Tensor], model: BaseDetector) -> list[str]:
     """A line each for the mean and the standard deviation of pixels, if the checkpoint has another."""
     lines = []
@@ -161,11 +139,3 @@ def _settings(model: BaseDetector) -> dict[str, Any]:
 
 def _part(key: str) -> str:
     return next(part for part in PARTS if key.startswith(part))
-
-
-def _tensor(value: Any, where: str) -> Tensor:
-    if isinstance(value, np.ndarray) and value.dtype.kind in 'fiub':
-        return torch.tensor(value)
-    if not isinstance(value, Tensor):
-        raise InputError(f'{where} is no array of numbers, but {type(value).__name__}')
-    return value

@@ -2,9 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from torch import Tensor
+
+from mmagg.weights.adelaidet_keys import adelaidet_to_mmagg
+from mmagg.weights.key_maps import mmdet_to_mmagg, released_to_mmagg
 
 
 @dataclass(frozen=True)
@@ -15,11 +20,15 @@ class Origin:
         name: as messages name it.
         keys: matches the keys that tell it from all others.
         converter: the command that reads it.
+        to_mmagg: gives its weights our names.
+        terms: of use, in a few words; '' where none are stated.
     """
 
     name: str
     keys: str
     converter: str
+    to_mmagg: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    terms: str = ''
 
 
 ORIGINS = (
@@ -27,13 +36,21 @@ ORIGINS = (
         "mmdet's SOLO, Decoupled SOLO or SOLOv2",
         r'mask_head\.(cls_convs|mask_convs(_[xy])?|conv_mask_list(_[xy])?|conv_kernel|kernel_convs)\.',
         'convert-mmdet',
+        mmdet_to_mmagg,
     ),
     Origin(
         "the AggMask release or the SOLO authors' code",
         r'bbox_head\.(cate_convs|ins_convs|d?solo_\w+)|mask_feat_head\.',
         'convert-aggmask',
+        released_to_mmagg,
     ),
-    Origin("AdelaiDet's BlendMask or MEInst", r'basis_module\.|proposal_generator\.MEInst_head\.', 'convert-adelaidet'),
+    Origin(
+        "AdelaiDet's BlendMask or MEInst",
+        r'basis_module\.|proposal_generator\.MEInst_head\.',
+        'convert-adelaidet',
+        adelaidet_to_mmagg,
+        'for non-commercial use',
+    ),
 )
 
 

@@ -5,8 +5,8 @@ import argparse
 import pytest
 
 from mmagg.cli.arguments import add_cfg_options
-from mmagg.cli.option_values import read_value
 from mmagg.io.errors import InputError
+from mmagg.io.option_values import read_value
 
 
 def typed(*words: str) -> dict:
