@@ -117,6 +117,11 @@ RULES = {
     'test work_dirs/solo_tiny_fit': Rule(),
     'train configs/demo/solo_tiny_fit.py --coco NUTS_18': Rule(more=options(AS_THE_LAST), slow=True),
     'test work_dirs/nuts': Rule(slow=True),
+    'train configs/solov2/solov2_r50_fpn_1x_coco.py': Rule(
+        why='it downloads; tests/apis/test_named_weights.py trains so'
+    ),
+    'demo photo.jpg --weights': Rule(why='it downloads; the same test uses a name without a config'),
+    'weights': Rule(),
     'test CONFIG': Rule(more=options(HERE)),
     'test configs/demo/blendmask_tiny_shapes.py': Rule({'CKPT': 'random_boxed.pth'}, slow=True),
     'test configs/solo': Rule(

@@ -3,20 +3,22 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_model, add_model_options, fraction
+from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, fraction
 
 EXIT_SOME_SKIPPED = 1
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/demo.py``."""
-    parser = argparse.ArgumentParser(
+    parser = Intermixed(
         description='Find the instances in images: a picture of each and one predictions.json (COCO format).'
     )
     parser.add_argument(
         'images', type=Path, metavar='IMAGE|DIR', help='an image, or a folder that is searched for images'
     )
-    add_model(parser)
+    parser.add_argument('config', nargs='?', help=f'{CONFIG}; needless for a --weights NAME, which has its own')
+    parser.add_argument('checkpoint', nargs='?', help='.pth file')
+    add_weights(parser, 'instead of a checkpoint:')
     parser.add_argument('--out-dir', type=Path, required=True, metavar='DIR', help='where the results go')
     parser.add_argument(
         '--score-thr', type=fraction, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'

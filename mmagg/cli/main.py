@@ -50,6 +50,7 @@ from mmagg.cli import (
     show_representations,
     test,
     train,
+    weights,
 )
 from mmagg.cli.output import EXIT_UNREAD, Unread, outputs
 from mmagg.cli.stopping import notes, stopping
@@ -62,7 +63,7 @@ EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
 
 GROUPS = {
-    'Train and use': (train, test, demo, browse, doctor),
+    'Train and use': (train, test, demo, weights, browse, doctor),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (
         analyse_errors,

@@ -3,15 +3,25 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_model, add_run_arguments, add_skip_check, fraction
+from mmagg.cli.arguments import (
+    CONFIG,
+    Intermixed,
+    add_coco,
+    add_run_arguments,
+    add_skip_check,
+    add_weights,
+    fraction,
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/test.py``."""
-    parser = argparse.ArgumentParser(
+    parser = Intermixed(
         description='Evaluate a model; the metrics are printed and written to metrics.json in the work dir.'
     )
-    add_model(parser)
+    parser.add_argument('config', help=CONFIG)
+    parser.add_argument('checkpoint', nargs='?', help='.pth file')
+    add_weights(parser, 'instead of a checkpoint:')
     add_coco(parser, 'test')
     parser.add_argument('--work-dir', type=Path, metavar='DIR', help='default: work_dirs/<config name>')
     parser.add_argument(

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check
+from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check, add_weights
 from mmagg.cli.output import Unread
 from mmagg.cli.stopping import notes
 
@@ -33,11 +33,12 @@ def parser() -> argparse.ArgumentParser:
         action='store_true',
         help='replace the run in the work dir: a folder with checkpoints is refused, unless --resume goes on with it',
     )
+    add_weights(parser, 'start from these:')
     parser.add_argument(
         '--allow-partial',
         action='store_true',
-        help="start also from a checkpoint (the config's load_from) that has less than half of the model, "
-        "or is another project's",
+        help="start also from a checkpoint (--weights, or the config's load_from) that has less than half of the "
+        "model, or is another project's",
     )
     parser.add_argument('--amp', action='store_true', help='mixed precision (float16 on CUDA, bfloat16 on CPU)')
     parser.add_argument(

@@ -1,0 +1,53 @@
+"""The list of public weights."""
+
+from pathlib import Path
+
+import pytest
+from web_site import serving
+
+from mmagg.cli.main import COMMANDS, run
+from mmagg.weights import catalogue
+from mmagg.weights.catalogue import named
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    folder = tmp_path / 'hub/checkpoints'
+    folder.mkdir(parents=True)
+    return folder
+
+
+def weights(*words: str) -> int:
+    return run(COMMANDS['weights'], words)
+
+
+def test_lists_what_has_all_words(cache: Path, capsys: pytest.CaptureFixture) -> None:
+    (cache / named('mmdet/solov2_r50_fpn_3x_coco').file).touch()
+    assert weights('SOLOv2', 'r50', '3x') == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ['mmdet/solov2_r50_fpn_3x_coco', 'mmagg::solov2/solov2_r50_fpn_3x_coco.py', 'cached'] in rows
+    assert ['solo/solov2_r50_fpn_3x_coco', 'mmagg::solov2/solov2_r50_fpn_3x_coco.py', 'closed'] in rows
+    sources = [' '.join(row) for row in rows if row and row[0] == 'solo:']
+    assert 'academic use; for non-commercial use; addresses: CloudStor' in sources[0]
+
+
+def test_backbones_too(capsys: pytest.CaptureFixture) -> None:
+    assert weights('lite') == 0
+    assert 'mmagg://efficientnet-lite0' in capsys.readouterr().out
+    assert weights('yolo') == 2
+    assert capsys.readouterr().err == 'error: yolo: no weights have such a name\n'
+
+
+def test_fetches(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    from dataclasses import replace
+
+    one = named('solo/solo_r50_fpn_3x_coco')
+    (tmp_path / 'a.pth').write_bytes(b'weights')
+    with serving(tmp_path) as site:
+        monkeypatch.setattr(catalogue, 'catalogue', lambda: {one.name: replace(one, urls=(f'{site.url}/a.pth',))})
+        assert weights('--fetch', one.name) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(cache / 'a.pth')
+    assert (cache / 'a.pth').read_bytes() == b'weights'
+    assert weights('--fetch') == 2
+    assert 'one name' in capsys.readouterr().err
