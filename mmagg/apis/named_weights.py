@@ -139,6 +139,12 @@ def is_backbone(weights: Named) -> bool:
     return str(weights).startswith(BACKBONES)
 
 
+def file_of(weights: Named | None) -> Path | None:
+    """The local file that weights are read from; None for a name or a URL."""
+    path = None if weights is None else Path(weights).expanduser()
+    return path if path is not None and path.is_file() else None
+
+
 def entry(weights: Named) -> Weights | None:
     """What the catalogue says of a name; None for a file or a URL.
 

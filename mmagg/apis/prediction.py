@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import base_files
 from mmagg.apis.inference import infer, load_model
-from mmagg.apis.named_weights import chosen
+from mmagg.apis.named_weights import chosen, file_of
 from mmagg.apis.skipped_images import skipping
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
@@ -83,7 +83,9 @@ def predict_folder(
     images, out_dir = Path(images), Path(out_dir)
     root = images if images.is_dir() else images.parent
     secure_loading(trust=trust_checkpoint)
-    keep_apart({'--out-dir': out_dir}, [images, config, *(base_files(config) if config else ()), checkpoint, weights])
+    keep_apart(
+        {'--out-dir': out_dir}, [images, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
+    )
     check_folder(out_dir, '--out-dir')
     paths, skipped = find_images(images, exclude=out_dir)
     pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')

@@ -24,7 +24,7 @@ from mmagg.apis.data import check_data, data_files, use_coco_folder, without_ann
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
-from mmagg.apis.named_weights import chosen
+from mmagg.apis.named_weights import chosen, file_of
 from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
@@ -132,7 +132,7 @@ def test(
     check_file(scores, '--work-dir')
     if out is not None and out.resolve() == scores.resolve():
         raise InputError(f'--out {out}: the metrics are written there; name another file')
-    inputs = [name, *base_files(cfg), checkpoint, weights]
+    inputs = [name, *base_files(cfg), checkpoint, file_of(weights)]
     outputs = {'--show-dir': show_dir, '--report': report, '--work-dir': scores}
     data = data_files(cfg, coco)
     for flag, output in (*outputs.items(), *(('--out', file) for file in _files_of(out))):

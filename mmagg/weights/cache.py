@@ -1,10 +1,11 @@
 """Where downloaded weights are kept, and those that have names, from there or from the web."""
 
+import sys
 from http.client import HTTPException
 from pathlib import Path
 
 import torch
-from mmengine.logging import print_log
+from tqdm import tqdm
 
 from mmagg.io.errors import InputError, one_line
 from mmagg.weights.catalogue import CLOSED, Weights
@@ -28,7 +29,7 @@ def fetch_named(one: Weights) -> Path:
         return path
     reasons = []
     for url in one.urls:
-        print_log(f'{one.name}: downloading {url} to {path.parent}', logger='current')
+        tqdm.write(f'{one.name}: downloading {url} to {path.parent}', file=sys.stderr)
         try:
             download(url, path, sha256=one.sha256)
             return path

@@ -18,6 +18,7 @@ from released_names import released
 from web_site import Site, serving
 
 from mmagg.apis import Segmenter, checkpoint, train
+from mmagg.apis import test as evaluate
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.apis.config import load_config
 from mmagg.apis.named_weights import weights_file
@@ -239,6 +240,16 @@ def test_a_training_starts_from_a_name(
     assert 'mask_head.conv_cls: the rows of circle, ring taken by name' in log
     with pytest.raises(InputError, match='names another start'):
         train(root / OURS, weights=NAME, cfg_options={'load_from': 'a.pth'})
+
+
+def test_a_test_takes_a_name(site, theirs, root, shapes_folder, monkeypatch, tmp_path) -> None:
+    torch.save(theirs, site.folder / 'a.pth')
+    listed(monkeypatch, f'{site.url}/a.pth', site.folder / 'a.pth')
+    options = {'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False}
+    data = dict(coco=shapes_folder, work_dir=tmp_path / 'run', cfg_options=options)
+    assert 'coco/segm_mAP' in evaluate(root / OURS, weights=NAME, **data)
+    with pytest.raises(InputError, match=r'--show-dir .*: holds \S+a\.pth'):
+        evaluate(root / OURS, weights=site.folder / 'a.pth', show_dir=site.folder, **data)
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_fetches(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     with serving(tmp_path) as site:
         monkeypatch.setattr(catalogue, 'catalogue', lambda: {one.name: replace(one, urls=(f'{site.url}/a.pth',))})
         assert weights('--fetch', one.name) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(cache / 'a.pth')
+    assert capsys.readouterr().out == f'{cache / "a.pth"}\n'
     assert (cache / 'a.pth').read_bytes() == b'weights'
     assert weights('--fetch') == 2
     assert 'one name' in capsys.readouterr().err
