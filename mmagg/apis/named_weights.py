@@ -53,15 +53,18 @@ def weights_file(weights: Named, cfg: Config, *, trust: bool = False, main: bool
     if main and (one or (origin and origin.terms)):
         tqdm.write(f'note: {_whose(str(weights), one, origin)}', file=sys.stderr)
     _check_normalisation(weights, state, cfg)
-    if origin is None or origin_of(model_without_numbers(cfg).state_dict()) is not None:
+    foreign = origin is not None and origin_of(model_without_numbers(cfg).state_dict()) is None
+    nameless = one is not None and checkpoint_classes(content) is None
+    if not foreign and not nameless:
         return path
-    target = cache_folder() / 'mmagg' / f'{path.stem}-{check_hash(path, "")[:16]}-{CONVERSION}.pth'
+    form = f'mmagg{CONVERSION}' if foreign else 'named'
+    target = cache_folder() / 'mmagg' / f'{path.stem}-{check_hash(path, "")[:16]}-{form}.pth'
     if not target.is_file():
         meta = {key: content['meta'][key] for key in KEPT_META if key in content['meta']}
-        if one is not None and checkpoint_classes(content) is None:  # all that have names are trained on COCO
+        if nameless:  # all that have names are trained on COCO
             meta['dataset_meta'] = {'classes': CocoDataset.METAINFO['classes']}
         made = BytesIO()
-        torch.save({'state_dict': origin.to_mmagg(state), 'meta': meta}, made)
+        torch.save({'state_dict': origin.to_mmagg(state) if origin and foreign else state, 'meta': meta}, made)
         with written_whole(target) as temporary:
             temporary.write_bytes(made.getbuffer())
     return target

@@ -134,6 +134,18 @@ def test_a_name_is_fetched_once_and_converted(site, ours, theirs, cache, monkeyp
     assert torch.equal(content['state_dict'][tower], theirs['state_dict']['mask_head.cls_convs.0.conv.weight'])
 
 
+def test_what_needs_no_conversion_gets_its_classes(site, theirs, cache, monkeypatch) -> None:
+    own = load_config('mmdet::solo/solo_r50_fpn_1x_coco.py')
+    torch.save(theirs, site.folder / 'a.pth')
+    listed(monkeypatch, f'{site.url}/a.pth', site.folder / 'a.pth')
+    content = load_checkpoint(weights_file(NAME, own))
+    assert content['state_dict'].keys() == theirs['state_dict'].keys()
+    assert content['meta']['dataset_meta']['classes'][:3] == COCO
+    torch.save({**theirs, 'meta': {'CLASSES': ('a', 'b')}}, cache / 'a.pth')
+    listed(monkeypatch, f'{site.url}/a.pth', cache / 'a.pth')
+    assert weights_file(NAME, own) == cache / 'a.pth'
+
+
 def test_an_interrupted_download_goes_on(site, ours, theirs, cache, monkeypatch) -> None:
     monkeypatch.setattr('mmagg.weights.downloads.PAUSE', 0)
     torch.save(theirs, site.folder / 'a.pth')
