@@ -19,7 +19,7 @@ endif
 .PHONY: help demo test test-slow test-gpu lint format docs notebooks doctor setup environment
 
 help:
-	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (7 minutes on 2 cores)'
+	@echo 'make demo       shapes -> train -> evaluate -> pictures and a report under work_dirs/demo (4 to 8 minutes on 2 cores)'
 	@echo 'make test       lint and all quick tests'
 	@echo 'make test-slow  the tests that take minutes'
 	@echo 'make test-gpu   the tests that need CUDA'
