@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
@@ -164,7 +165,8 @@ def as_zipfile_sees(file: BinaryIO, size: int) -> BinaryIO:
         size: of the file, in bytes.
 
     Raises:
-        InputError: its parts are larger than the file, or packed, as those of `torch.save` are not.
+        InputError: its parts are larger than the file, or compressed, which `torch.save` does not do, or it is of a
+            machine with another byte order.
         Exception: whatever a damaged file means.
     """
     zipped = file.read(4) == b'PK\3\4'
@@ -177,7 +179,13 @@ def as_zipfile_sees(file: BinaryIO, size: int) -> BinaryIO:
         for entry in archive.infolist():
             if entry.compress_type != zipfile.ZIP_STORED:
                 raise InputError('its parts are compressed, which can be read with PyTorch 2.13 or newer alone')
-            seen.writestr(entry.filename, archive.read(entry))
+            data = archive.read(entry)
+            # Before 2.13, PyTorch turns bytes that are not there.
+            if entry.filename.lower().endswith('byteorder') and data.decode() != sys.byteorder:
+                raise InputError(
+                    'its numbers are in another byte order, which can be read with PyTorch 2.13 or newer alone'
+                )
+            seen.writestr(entry.filename, data)
     copy.seek(0)
     return copy
 

@@ -6,6 +6,7 @@ import pickle
 import re
 import resource
 import signal
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -220,6 +221,13 @@ class TestBeforePyTorch213:
         path = tmp_path / 'a.pth'
         torch.save({'w': torch.arange(6.0).view(2, 3)}, path, _use_new_zipfile_serialization=zipped)
         assert load_from_local(path)['w'].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    def test_another_byte_order_is_refused(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+            archive.writestr('a/data.pkl', pickle.dumps({'a': 1}, 2))
+            archive.writestr('a/byteorder', 'big' if sys.byteorder == 'little' else 'little')
+        with pytest.raises(InputError, match=r'a\.pth: its numbers are in another byte order, which can be read with'):
+            load_from_local(tmp_path / 'a.pth')
 
     def test_what_is_packed_is_refused(self, tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / 'a.pth', 'w', zipfile.ZIP_DEFLATED) as archive:
