@@ -228,17 +228,27 @@ def test_what_make_did_not_make_is_left_alone(clone: Path, setup: Callable[..., 
     setup()
 
 
-def test_packages_that_pip_has_not_finished_are_installed_again(clone: Path, setup: Callable[..., list[str]]) -> None:
+def test_packages_that_are_not_whole_are_installed_again(clone: Path, setup: Callable[..., list[str]]) -> None:
     setup()
     for name, files in (('whole', ('INSTALLER', 'RECORD')), ('half', ('METADATA', 'RECORD'))):
         folder = site(clone) / f'{name}-1.dist-info'
         folder.mkdir()
         for file in files:
             (folder / file).touch()
+    for name in ('there', 'gone'):
+        (site(clone) / f'{name}.py').touch()
+        record = f'{name}.py,sha256=x,0\n../../../bin/{name},sha256=x,0\n__pycache__/{name}.pyc,,\n'
+        (clone / '.venv/bin' / name).touch()
+        folder = site(clone) / f'{name}-1.dist-info'
+        folder.mkdir()
+        (folder / 'INSTALLER').touch()
+        (folder / 'RECORD').write_text(record)
+    (clone / '.venv/bin/gone').unlink()
+    (site(clone) / 'pip').mkdir()
     (site(clone) / '~alf').mkdir()
     (clone / '.venv/ready').unlink()
     setup()
-    assert sorted(path.name for path in site(clone).iterdir()) == ['whole-1.dist-info']
+    assert {path.name for path in site(clone).glob('*[!y]')} == {'whole-1.dist-info', 'there-1.dist-info'}
 
 
 @pytest.mark.parametrize('module', ['venv', 'ensurepip'])
