@@ -340,6 +340,26 @@ def test_make_sets_up_nothing_for_an_environment_of_ones_own(clone: Path) -> Non
     assert make(clone, 'help').returncode == 0
 
 
+def test_python_of_ones_own_may_have_a_space_in_its_path(clone: Path, tmp_path: Path) -> None:
+    python = tmp_path / 'a b' / 'python'
+    python.symlink_to(sys.executable)
+    (clone / 'tools').mkdir()
+    (clone / 'tools/doctor.py').write_text('print("well")')
+    assert make(clone, 'doctor', f'PYTHON={python}').stdout.endswith('\nwell\n')
+
+
+@pytest.mark.parametrize('target', ['setup', 'lint', 'docs'])
+def test_make_says_that_there_is_no_python_of_ones_own(target: str, clone: Path) -> None:
+    done = make(clone, target, 'PYTHON=no/python')
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr.splitlines()[0] == 'make: there is no Python at PYTHON=no/python'
+
+
+def test_make_installs_what_builds_the_documentation_in_its_own_environment_alone(clone: Path) -> None:
+    assert 'pip install --quiet --requirement docs/site' in make(clone, '-n', 'docs').stdout
+    assert 'pip install' not in make(clone, '-n', 'docs', f'PYTHON={sys.executable}').stdout
+
+
 def test_make_says_that_there_is_no_python(clone: Path) -> None:
     done = make(clone, 'setup', 'SYSTEM_PYTHON=/no/python')
     assert done.returncode == 2
