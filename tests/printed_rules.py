@@ -79,6 +79,9 @@ SHAPES = Rule({'shapes': 'new_shapes', 'mine': 'new_mine'}, '--images 4 --val-im
 SMALL_RUN = Rule(more='--shape 64 96 --runs 1', slow=True)
 RULES = {
     'make': Rule(),  # as make -n
+    'CUDA_VISIBLE_DEVICES=-1 make': Rule(why='it compiles for a machine with a GPU'),
+    'MAX_JOBS=1 make': Rule(why='it compiles'),
+    'python .ci/setup': Rule(why='`make` runs it'),
     'pip install': Rule(why='it installs; the extras that it names are looked up'),
     'source': Rule(why='it is of the shell'),
     'tensorboard': Rule(why='the tests do without that package'),

@@ -1,6 +1,7 @@
 """The notebooks of the documentation: small, without errors or places of one machine, run from top to bottom."""
 
 import re
+import tempfile
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
@@ -15,6 +16,7 @@ METADATA = {
     'kernelspec': {'display_name': 'Python 3', 'language': 'python', 'name': 'python3'},
     'language_info': {'name': 'python'},
 }
+executed = SourceFileLoader('notebooks', str(ROOT / '.ci/notebooks')).load_module().executed
 
 notebooks = pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -60,11 +62,22 @@ def test_its_links_resolve(path):
     assert not [target for target in targets if not (path.parent / target).exists()]
 
 
+def test_a_run_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    cell = nbformat.v4.new_code_cell('import tempfile; print(tempfile.mkdtemp())')
+    notebook = nbformat.v4.new_notebook(cells=[cell])
+    path = tmp_path / 'some.ipynb'
+    nbformat.write(notebook, path)
+    (cell,) = executed(path).cells
+    assert cell.outputs[0].text.startswith(str(tmp_path))
+    assert [one for one in tmp_path.iterdir() if one.is_dir()] == []
+
+
 @pytest.mark.slow
 @notebooks
 def test_it_runs_and_gives_as_many_outputs(path):
     """Figures of a training may differ between machines."""
-    run = SourceFileLoader('notebooks', str(ROOT / '.ci/notebooks')).load_module().executed(path)
-    cells = [cell for cell in run.cells if cell.cell_type == 'code']
+    cells = [cell for cell in executed(path).cells if cell.cell_type == 'code']
     assert [len(cell.outputs) for cell in cells] == [len(cell.outputs) for cell in code(path)]
     assert not [output for cell in cells for output in cell.outputs if output.output_type == 'error']

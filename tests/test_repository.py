@@ -58,6 +58,12 @@ def test_commands_of_workflows_exist(job, text):
         assert not [file for file in files if not (ROOT / file).exists()]
 
 
+def test_wheel_and_notebooks_are_tested_with_each_python():
+    """They are among the slow tests, which no workflow runs as a whole."""
+    runs = ' '.join(step.get('run', '') for step in WORKFLOWS['ci.yml']['jobs']['test']['steps'])
+    assert 'pytest -m slow tests/test_installed.py tests/test_notebooks.py' in runs
+
+
 def test_a_release_is_published_without_a_password():
     publish = WORKFLOWS['release.yml']['jobs']['publish']
     assert publish['permissions'] == {'id-token': 'write'}

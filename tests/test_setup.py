@@ -228,17 +228,27 @@ def test_what_make_did_not_make_is_left_alone(clone: Path, setup: Callable[..., 
     setup()
 
 
-def test_packages_that_pip_has_not_finished_are_installed_again(clone: Path, setup: Callable[..., list[str]]) -> None:
+def test_packages_that_are_not_whole_are_installed_again(clone: Path, setup: Callable[..., list[str]]) -> None:
     setup()
     for name, files in (('whole', ('INSTALLER', 'RECORD')), ('half', ('METADATA', 'RECORD'))):
         folder = site(clone) / f'{name}-1.dist-info'
         folder.mkdir()
         for file in files:
             (folder / file).touch()
+    for name in ('there', 'gone'):
+        (site(clone) / f'{name}.py').touch()
+        record = f'{name}.py,sha256=x,0\n../../../bin/{name},sha256=x,0\n__pycache__/{name}.pyc,,\n'
+        (clone / '.venv/bin' / name).touch()
+        folder = site(clone) / f'{name}-1.dist-info'
+        folder.mkdir()
+        (folder / 'INSTALLER').touch()
+        (folder / 'RECORD').write_text(record)
+    (clone / '.venv/bin/gone').unlink()
+    (site(clone) / 'pip').mkdir()
     (site(clone) / '~alf').mkdir()
     (clone / '.venv/ready').unlink()
     setup()
-    assert sorted(path.name for path in site(clone).iterdir()) == ['whole-1.dist-info']
+    assert {path.name for path in site(clone).glob('*[!y]')} == {'whole-1.dist-info', 'there-1.dist-info'}
 
 
 @pytest.mark.parametrize('module', ['venv', 'ensurepip'])
@@ -328,6 +338,26 @@ def test_make_sets_up_nothing_for_an_environment_of_ones_own(clone: Path) -> Non
     assert (done.returncode, done.stdout) == (0, f'{sys.executable} is used as it is\n')
     assert not (clone / '.venv').exists()
     assert make(clone, 'help').returncode == 0
+
+
+def test_python_of_ones_own_may_have_a_space_in_its_path(clone: Path, tmp_path: Path) -> None:
+    python = tmp_path / 'a b' / 'python'
+    python.symlink_to(sys.executable)
+    (clone / 'tools').mkdir()
+    (clone / 'tools/doctor.py').write_text('print("well")')
+    assert make(clone, 'doctor', f'PYTHON={python}').stdout.endswith('\nwell\n')
+
+
+@pytest.mark.parametrize('target', ['setup', 'lint', 'docs'])
+def test_make_says_that_there_is_no_python_of_ones_own(target: str, clone: Path) -> None:
+    done = make(clone, target, 'PYTHON=no/python')
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr.splitlines()[0] == 'make: there is no Python at PYTHON=no/python'
+
+
+def test_make_installs_what_builds_the_documentation_in_its_own_environment_alone(clone: Path) -> None:
+    assert 'pip install --quiet --requirement docs/site' in make(clone, '-n', 'docs').stdout
+    assert 'pip install' not in make(clone, '-n', 'docs', f'PYTHON={sys.executable}').stdout
 
 
 def test_make_says_that_there_is_no_python(clone: Path) -> None:

@@ -100,6 +100,14 @@ def test_it_is_compiled_once_on_a_machine(install, cache: Path, capsys: pytest.C
     assert len(list(cache.iterdir())) == 1
 
 
+def test_a_umask_that_lets_the_group_write_is_no_hindrance(install) -> None:
+    before = os.umask(0o002)
+    try:
+        assert [install(Pip(CPU)).compiled for _ in range(2)] == [1, 0]
+    finally:
+        os.umask(before)
+
+
 def test_a_compiler_that_takes_long_is_shown(install, capsys: pytest.CaptureFixture[str]) -> None:
     pip = Pip(CPU)
     pip.refused = True

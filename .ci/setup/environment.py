@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -167,16 +169,25 @@ class Environment:
                     path.write_bytes(moved)
 
     def tidy(self) -> None:
-        """Remove what an interrupted pip has left: it would take packages for installed that are not whole."""
+        """Remove what says that packages are installed that an interrupted pip, or `rm`, has left not whole."""
         site = self.site()
         if site is None:
             return
         for path in site.glob('*.dist-info'):
             # pip writes these last.
-            if not (path / 'INSTALLER').exists() or not (path / 'RECORD').exists():
+            if not (path / 'INSTALLER').exists() or not whole(site, path / 'RECORD'):
                 shutil.rmtree(path)
         for path in site.glob('~*'):  # what it was about to replace
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not any(site.glob('pip-*.dist-info')):  # ensurepip would mix another version into it
+            shutil.rmtree(site / 'pip', ignore_errors=True)
+
+
+def whole(site: Path, record: Path) -> bool:
+    """True if there are all files that pip's list of a package names, bytecode apart."""
+    with suppress(OSError), open(record, encoding='utf-8', newline='') as file:
+        return all(os.path.exists(os.path.join(site, name)) for name, digest, _ in csv.reader(file) if digest)
+    return False
 
 
 def with_python(script: bytes, python: str) -> bytes:

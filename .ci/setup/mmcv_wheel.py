@@ -88,6 +88,8 @@ def keep(folder: Path, name: str) -> None:
         temporary = Path(tempfile.mkdtemp(prefix='.new-', dir=cache()))
         try:
             shutil.copytree(folder, temporary / name)
+            for path in (temporary / name, *(temporary / name).iterdir()):
+                path.chmod(path.stat().st_mode & ~0o022)  # which many systems' umask gives the group
             shutil.rmtree(cache() / name, ignore_errors=True)
             os.rename(temporary / name, cache() / name)
         finally:

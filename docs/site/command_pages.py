@@ -56,7 +56,7 @@ def page(command: ModuleType) -> str:
     if about.strip():
         text += [f'{plain(about.strip())}\n']
     if example:
-        text += ['## Example\n', '```sh', *(part.strip() for part in example.split('&&')), '```\n']
+        text += ['## Example\n', '```', *(part.strip() for part in example.split('&&')), '```\n']
     text += [f'In a clone: `python {door(command)}`.']
     return '\n'.join(text)
 

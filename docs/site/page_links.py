@@ -17,6 +17,8 @@ MADE = {
     r'mmagg/cli/(\w+)\.py': 'commands/{}.md',
     r'mmagg/([\w/]+)\.py': 'api/{}.md',
     r'mmagg/([\w/]+)': 'api/{}/index.md',
+    r'docs/notebooks': 'notebooks/index.md',
+    r'docs/notebooks/(\w+)\.ipynb': 'notebooks/{}.md',
     r'configs': 'methods/index.md',
     r'configs/(\w+)/README\.md': 'methods/{}.md',
 }

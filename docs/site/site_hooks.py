@@ -1,16 +1,19 @@
 """What MkDocs calls while it builds: pages that are made, navigation, links."""
 
+import re
 from pathlib import Path
 
 import api_pages
 import command_pages
 import method_pages
+import notebook_pages
+from line_breaks import with_breaks
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from page_links import PLACES, ROOT, linked, moved, place, with_references
 
-MADE = {'methods/': method_pages, 'commands/': command_pages, 'api/': api_pages}
+MADE = {'notebooks/': notebook_pages, 'methods/': method_pages, 'commands/': command_pages, 'api/': api_pages}
 # Pages that lie elsewhere; the home stands for the README.
 SOURCES = [*method_pages.SOURCES, *(source for source in PLACES if source != 'README.md')]
 
@@ -29,6 +32,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for module in MADE.values():
         for uri, text in module.pages().items():
             files.append(File.generated(config, uri, content=text))
+    for uri, picture in notebook_pages.pictures().items():
+        files.append(File.generated(config, uri, content=picture))
     for source in SOURCES:
         files.append(File.generated(config, place(source), abs_src_path=str(ROOT / source)))
     files.append(File.generated(config, 'style.css', abs_src_path=str(ROOT / 'docs/site/style.css')))
@@ -40,10 +45,21 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Links as they are on the site; names of the package lead to its pages. The home has no others beside it."""
+    """Links as they are on the site; names of the package lead to its pages. Output is shown as such.
+
+    The home has no others beside it; the code of notebooks needs the room of the headings.
+    """
     if page.is_homepage:
         page.meta['hide'] = ['navigation']
+    if page.file.src_uri.startswith('notebooks/'):
+        page.meta['hide'] = ['toc']
+    markdown = re.sub('^```text$', '``` {.text .output .no-copy}', markdown, flags=re.MULTILINE)
     return with_references(moved(markdown, source_of(page.file), page.file.src_uri))
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Names in tables and commands break at good places."""
+    return with_breaks(html)
 
 
 def source_of(file: File) -> str:

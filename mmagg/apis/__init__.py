@@ -12,7 +12,18 @@ A name is imported when it is first used, because some modules of this room work
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a type checker sees of them
+    from mmagg.apis.checkpoint import load_checkpoint as load_checkpoint
+    from mmagg.apis.config import load_config as load_config
+    from mmagg.apis.inference import infer as infer
+    from mmagg.apis.inference import load_model as load_model
+    from mmagg.apis.prediction import predict_folder as predict_folder
+    from mmagg.apis.segmenter import Segmenter as Segmenter
+    from mmagg.apis.testing import test as test
+    from mmagg.apis.training import train as train
+    from mmagg.apis.work_dir import latest_checkpoint as latest_checkpoint
 
 PLACES = {
     'Segmenter': 'segmenter',

@@ -5,6 +5,7 @@ import re
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
+from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
 
@@ -72,18 +73,17 @@ def _read(name: str) -> Config:
         InputError: no such file, or not a config.
     """
     stay_secure()
-    if '::' in name:
-        try:
-            return get_config(name)
-        except (FileNotFoundError, UnboundLocalError) as error:
-            raise InputError(f'config {name}: {_said_by(error)}') from error
-    if not Path(name).is_file():
+    package, is_package, _ = name.partition('::')
+    if is_package:
+        if not package.isidentifier() or find_spec(package) is None:  # mmengine would call pip to install it
+            raise InputError(f'config {name}: no package {package!r} is installed')
+    elif not Path(name).is_file():
         raise InputError(f'config {name}: {"a folder, name a file" if Path(name).is_dir() else "no such file"}')
-    if Path(name).suffix not in CONFIG_SUFFIXES:
+    elif Path(name).suffix not in CONFIG_SUFFIXES:
         hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
         raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
     try:
-        return Config.fromfile(name)
+        return get_config(name) if is_package else Config.fromfile(name)
     except ImportError:  # told with what says what is missing
         raise
     except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes

@@ -10,6 +10,7 @@ import math
 import os
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO
@@ -29,6 +30,8 @@ PACKED = 10  # how many times its own size a file may unpack to; torch.save does
 PICKLES = 5  # of a file in the format before PyTorch 1.6
 START = 60  # bytes of a file by which it is told what else it is
 OF_TEXT = re.compile(rb'[\t\n\r -~\x80-\xff]+')
+# PyTorch's reader says how large a part is as of 2.13; before that, it can only unpack it.
+TELLS_SIZES = hasattr(torch._C.PyTorchFileReader, 'get_record_size')
 HISTORY = 'mmengine.logging.history_buffer.HistoryBuffer'
 
 
@@ -145,11 +148,46 @@ def read(file: BinaryIO, map_location: Any) -> dict:
     """
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
+    if not TELLS_SIZES:
+        file = as_zipfile_sees(file, size)
     look_through(file, size)
     file.seek(0)
     with torch.serialization.safe_globals([(stand_in, name) for name, stand_in in ALLOWED.items()]):
         content = torch.load(file, map_location=map_location, weights_only=True)
     return completed(content, size)
+
+
+def as_zipfile_sees(file: BinaryIO, size: int) -> BinaryIO:
+    """A copy of a zip in which PyTorch's reader can see no other parts than Python's; any other file as it is.
+
+    Args:
+        file: at its start.
+        size: of the file, in bytes.
+
+    Raises:
+        InputError: its parts are larger than the file, or compressed, which `torch.save` does not do, or it is of a
+            machine with another byte order.
+        Exception: whatever a damaged file means.
+    """
+    zipped = file.read(4) == b'PK\3\4'
+    file.seek(0)
+    if not zipped:
+        return file
+    copy = io.BytesIO()
+    with zipfile.ZipFile(file) as archive, zipfile.ZipFile(copy, 'w') as seen:
+        _check_unpacked((entry.file_size for entry in archive.infolist()), size)
+        for entry in archive.infolist():
+            if entry.compress_type != zipfile.ZIP_STORED:
+                raise InputError('its parts are compressed, which can be read with PyTorch 2.13 or newer alone')
+            data = archive.read(entry)
+            # Before 2.13, PyTorch turns bytes that are not there.
+            if entry.filename.lower().endswith('byteorder') and data.decode() != sys.byteorder:
+                raise InputError(
+                    'its numbers are in another byte order, which can be read with PyTorch 2.13 or newer alone'
+                )
+            seen.writestr(entry.filename, data)
+    copy.seek(0)
+    return copy
 
 
 def look_through(file: BinaryIO, size: int) -> None:
@@ -181,7 +219,8 @@ def look_through(file: BinaryIO, size: int) -> None:
     file.seek(0)
     reader = torch._C.PyTorchFileReader(file)  # what `torch.load` reads: in one file, two readers can see other parts
     names = reader.get_all_records()
-    _check_unpacked(map(reader.get_record_size, names), size)
+    if TELLS_SIZES:
+        _check_unpacked(map(reader.get_record_size, names), size)
     if len({name.lower() for name in names}) != len(names):
         raise InputError('it has two parts of the same name')
     _Look(io.BytesIO(reader.get_record('data.pkl'))).load()

@@ -51,9 +51,10 @@ def being_replaced(work_dir: Path) -> bool:
 
 def _note(work_dir: Path) -> str:
     try:
-        return (work_dir / NOTE).read_text(encoding='utf-8').strip()
+        text = (work_dir / NOTE).read_text(encoding='utf-8').strip()
     except (OSError, UnicodeDecodeError):
         return ''
+    return '' if '\0' in text else text  # no path has one, and Python 3.13 looks for files in none
 
 
 def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:

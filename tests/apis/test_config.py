@@ -166,6 +166,24 @@ def test_a_folder_or_a_checkpoint_for_a_config(tmp_path: Path) -> None:
         load_config(checkpoint)
 
 
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('mmseg::segformer/segformer.py', "no package 'mmseg' is installed"),
+        ('mmag::solo/solo_r50_fpn_1x_coco.py', "no package 'mmag' is installed"),
+        ('::solo/solo_r50_fpn_1x_coco.py', "no package '' is installed"),
+        ('torch::solo/solo_r50_fpn_1x_coco.py', 'does not support to load torch config'),
+        ('mmagg::solo_r50_fpn_1x_coco.py', 'specify the package name and relative config path'),
+        ('mmagg::solo/README.md', 'Only py/yml/yaml/json'),
+        ('mmagg::solo/nothing.py', 'does not exist'),
+    ],
+)
+def test_a_name_that_is_of_no_config(name: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('mmengine.utils.package_utils.install_package', lambda package: pytest.fail('calls pip'))
+    with pytest.raises(InputError, match=f'^config {name}: .*{message}'):
+        load_config(name)
+
+
 def test_work_dir() -> None:
     assert set_work_dir(Config({}), 'configs/solo/a.py', None) == Path('work_dirs/a')
     assert set_work_dir(Config({'work_dir': 'b'}), 'a.py', None) == Path('b')

@@ -6,6 +6,7 @@ import pickle
 import re
 import resource
 import signal
+import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 import torch
 from forged_pickles import Forger
 
+from mmagg.apis import torch_files
 from mmagg.apis.checkpoint import load_from_local
 from mmagg.convert.adelaidet import read_release
 from mmagg.io.errors import InputError
@@ -182,8 +184,9 @@ def stored(parts: dict[str, bytes], *, start: int = 0) -> tuple[bytes, bytes, by
     return data[start:directory], data[directory:-22], data[-22:]
 
 
-def test_a_zip_is_looked_at_as_pytorch_reads_it(tmp_path: Path) -> None:
-    """The last record of a zip leads PyTorch to one directory and Python's zipfile to another."""
+@pytest.fixture
+def of_two_directories(tmp_path: Path) -> Path:
+    """A checkpoint whose last record leads PyTorch to one directory and Python's zipfile to another."""
     read, shown = pickle.dumps({((),): 1}, 2), pickle.dumps({'a': 1}, 2)
     parts, directory, last = stored({'a/data.pkl': read, 'a/version': b'3', 'a/more': bytes(1000)})
     others = {'a/data.pkl': shown, 'a/version': b'3', 'a/more': b''}
@@ -194,8 +197,43 @@ def test_a_zip_is_looked_at_as_pytorch_reads_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         assert archive.read('a/data.pkl') == shown
     assert torch._C.PyTorchFileReader(str(path)).get_record('data.pkl') == read
+    return path
+
+
+@pytest.mark.skipif(not torch_files.TELLS_SIZES, reason='PyTorch before 2.13 gets a copy')
+def test_a_zip_is_looked_at_as_pytorch_reads_it(of_two_directories: Path) -> None:
     with pytest.raises(InputError, match='a key that is neither text nor a number'):
-        load_from_local(path)
+        load_from_local(of_two_directories)
+
+
+class TestBeforePyTorch213:
+    """Its reader does not tell how large a part is."""
+
+    @pytest.fixture(autouse=True)
+    def _old(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch_files, 'TELLS_SIZES', False)
+
+    def test_pytorch_reads_the_zip_that_was_looked_at(self, of_two_directories: Path) -> None:
+        assert load_from_local(of_two_directories) == {'a': 1}
+
+    @pytest.mark.parametrize('zipped', [True, False])
+    def test_what_was_saved_is_read(self, tmp_path: Path, zipped: bool) -> None:
+        path = tmp_path / 'a.pth'
+        torch.save({'w': torch.arange(6.0).view(2, 3)}, path, _use_new_zipfile_serialization=zipped)
+        assert load_from_local(path)['w'].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+    def test_another_byte_order_is_refused(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / 'a.pth', 'w') as archive:
+            archive.writestr('a/data.pkl', pickle.dumps({'a': 1}, 2))
+            archive.writestr('a/byteorder', 'big' if sys.byteorder == 'little' else 'little')
+        with pytest.raises(InputError, match=r'a\.pth: its numbers are in another byte order, which can be read with'):
+            load_from_local(tmp_path / 'a.pth')
+
+    def test_what_is_packed_is_refused(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / 'a.pth', 'w', zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr('a/data.pkl', pickle.dumps({'a': 1}, 2))
+        with pytest.raises(InputError, match=r'a\.pth: its parts are compressed, which can be read with PyTorch'):
+            load_from_local(tmp_path / 'a.pth')
 
 
 def test_files_before_pytorch_1_6_are_read(tmp_path: Path) -> None:

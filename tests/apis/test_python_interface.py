@@ -1,5 +1,6 @@
 """Training, testing and using a model from Python."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -93,6 +94,19 @@ def test_names_are_imported_when_they_are_used(root: Path) -> None:
         assert getattr(apis, name).__doc__
     with pytest.raises(AttributeError, match='has no attribute'):
         apis.nothing  # noqa: B018
+
+
+def test_a_type_checker_sees_the_names() -> None:
+    """A module's `__getattr__` alone would make all of them `Any`."""
+    nodes = ast.walk(ast.parse(Path(apis.__file__).read_text()))
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    seen = {
+        alias.asname: node.module.rpartition('.')[2]
+        for node in imports
+        for alias in node.names
+        if node.module and alias.asname == alias.name
+    }
+    assert seen == apis.PLACES
 
 
 def test_shipped_configs_are_found_in_a_clone(root: Path) -> None:

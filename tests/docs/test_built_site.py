@@ -15,7 +15,7 @@ from browser import BROWSERS, Browser, browser, program
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
-SHOWN = ['index.html', 'methods/solo.html', 'commands/train.html', 'api/ops/mask_nms.html']
+SHOWN = ['index.html', 'methods/solo.html', 'commands/train.html', 'api/ops/mask_nms.html', 'notebooks/own_data.html']
 # What runs out of the window, but for what can be scrolled; pictures that are not there; texts too like their ground.
 PROBE = """(() => {
   const pixel = document.createElement('canvas').getContext('2d', {willReadFrequently: true});

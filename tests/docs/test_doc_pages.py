@@ -6,6 +6,7 @@ from pathlib import Path
 import api_pages
 import command_pages
 import method_pages
+import notebook_pages
 import page_links
 import pytest
 import yaml
@@ -18,7 +19,7 @@ PAGES = sorted({str(path.relative_to(ROOT)) for folder in FOLDERS for path in RO
 NAVIGATION = yaml.load((ROOT / 'docs/site/mkdocs.yml').read_text(), yaml.BaseLoader)[
     'nav'
 ]  # other tags are MkDocs' own
-MADE = {'methods/': method_pages, 'commands/': command_pages, 'api/': api_pages}
+MADE = {'notebooks/': notebook_pages, 'methods/': method_pages, 'commands/': command_pages, 'api/': api_pages}
 
 
 def in_blocks(text: str) -> str:
@@ -107,6 +108,7 @@ def test_a_module_has_a_page() -> None:
         ('[a](docs/versions.md), [b](LICENSE)', 'CONTRIBUTING.md', 'contributing.md', '[a](versions.md), [b](LICENSE)'),
         ('[a](../mmagg/ops/rle.py)', 'docs/faq.md', 'faq.md', '[a](api/ops/rle.md)'),
         ('[a](../mmagg/cli/make_demo.py)', 'docs/faq.md', 'faq.md', '[a](commands/make-demo.md)'),
+        ('[a](notebooks/own_data.ipynb)', 'docs/faq.md', 'faq.md', '[a](notebooks/own_data.md)'),
         ('[a](../mmagg), [b](../mmagg/ops)', 'docs/faq.md', 'faq.md', '[a](api/index.md), [b](api/ops/index.md)'),
         ('[a](https://a.b/c), [b](#c), x[0](y)', 'docs/faq.md', 'faq.md', '[a](https://a.b/c), [b](#c), x[0](y)'),
     ],

@@ -99,7 +99,10 @@ def test_iterations_go_on_as_if_nothing_had_been(settings, monkeypatch):
     whole = [next(ahead) for _ in range(20)]
     for workers in (0, 1):
         later = _InfiniteDataloaderIterator(loader(workers=workers, **settings))
-        later.skip_iter(9)
+        if hasattr(later, 'skip_iter'):  # mmengine draws what it skips up to 0.10.10
+            later.skip_iter(9)
+        else:
+            assert [next(later) for _ in range(9)] == whole[:9]
         assert [next(later) for _ in range(11)] == whole[9:]
     numbers = {sample[1:] for batch in whole for sample in zip(*batch, strict=True)}
     assert len(numbers) == 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mmagg.io.errors import InputError
-from mmagg.io.run_folder import being_replaced, checkpoints, newest_whole, remove_run
+from mmagg.io.run_folder import being_replaced, checkpoints, newest_whole, noted, remove_run
 
 
 def whole(path: Path) -> Path:
@@ -46,6 +46,11 @@ def test_without_a_note_that_holds_the_highest_number_does(note, tmp_path):
     assert path == epochs[2]
     gone = [f'{tmp_path}/last_checkpoint names /gone/epoch_11.pth, which is not there']
     assert skipped == (gone if note and b'gone' in note else [])
+
+
+def test_a_note_with_a_zero_byte_names_nothing(tmp_path):
+    (tmp_path / 'last_checkpoint').write_bytes(b'/gone\0/epoch_11.pth')
+    assert noted(tmp_path) is None
 
 
 def test_broken_ones_are_skipped_with_a_word(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from reassembly_cases import DOWN, LAYOUTS, UP, agrees, inputs, reassemble
 
-pytest.importorskip('triton')
+pytest.importorskip('triton', minversion='3.4')
 from mmagg.ops import reassembly_triton
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
