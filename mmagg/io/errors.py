@@ -50,7 +50,8 @@ def building() -> Iterator[None]:
     except (InputError, OSError, ImportError):
         raise
     except (*EXPECTED, RuntimeError, ArithmeticError) as error:
-        raise InputError(f'the model cannot be built: {_built(error)}{one_line(error)}{_asserted(error)}') from error
+        line = f'{_built(error)}{one_line(error)}{_asserted(error)}{_of_the_base(error)}'
+        raise InputError(f'the model cannot be built: {line}') from error
 
 
 def _built(error: BaseException) -> str:
@@ -65,6 +66,13 @@ def _asserted(error: BaseException) -> str:
     if not isinstance(error, AssertionError) or str(error):
         return ''
     return f': {extract_tb(error.__traceback__)[-1].line}'
+
+
+def _of_the_base(error: BaseException) -> str:
+    """How to get rid of an argument that a part does not take: often it is of another type, that of the base."""
+    if not isinstance(error, TypeError) or 'unexpected keyword argument' not in str(error):
+        return ''
+    return '; if it comes from a base, _delete_=True in the dict leaves its arguments out'
 
 
 def one_line(error: BaseException) -> str:

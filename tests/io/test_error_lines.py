@@ -52,7 +52,11 @@ class Part:
     'error, line',
     [
         (RuntimeError('-8 channels'), 'the model cannot be built: Part: RuntimeError: -8 channels'),
-        (TypeError('Part: no a'), 'the model cannot be built: TypeError: Part: no a'),
+        (TypeError('Part: no a'), 'the model cannot be built: TypeError: Part: no a$'),
+        (
+            TypeError("got an unexpected keyword argument 'a'"),
+            "argument 'a'; if it comes from a base, _delete_=True in",
+        ),
         (AssertionError(), 'the model cannot be built: Part: AssertionError: raise error'),
         (InputError('a.npz: no such file'), '^a.npz: no such file$'),
     ],
