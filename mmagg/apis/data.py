@@ -29,6 +29,7 @@ from mmagg.datasets.coco_folder import (
 from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets_of, is_local
 from mmagg.datasets.config_parts import dicts
 from mmagg.datasets.pipeline_needs import pipeline_needs
+from mmagg.datasets.sight import Sight
 from mmagg.io.errors import InputError
 from mmagg.io.files import require_file
 
@@ -233,7 +234,8 @@ def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose)
     fatal = 0
     for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
-        found = check_coco(annotations, images, training=purpose == 'train', **needs)
+        sight = Sight.of(cfg) if stage == 'train' else None
+        found = check_coco(annotations, images, training=purpose == 'train', sight=sight, **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         fatal += sum(finding.severity == 'fatal' for finding in found)

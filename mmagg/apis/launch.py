@@ -30,6 +30,11 @@ def is_main(launcher: str) -> bool:
     return launcher == 'none' or int(_environment(launcher)[0]) == 0
 
 
+def processes(launcher: str) -> int:
+    """The number of processes; known before the group exists."""
+    return 1 if launcher == 'none' else int(_environment(launcher)[1])
+
+
 def start_processes(cfg: Config, launcher: str) -> None:
     """Join the process group and prepare ``cfg`` for it; for the launcher ``none`` there is none to join.
 

@@ -29,6 +29,7 @@ from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
 from mmagg.apis.tta import detector_of, use_tta
+from mmagg.datasets.config_parts import type_name
 from mmagg.datasets.image_errors import name_images_in_errors
 from mmagg.engine.bare_model import bare_model
 from mmagg.engine.brief_runner import BriefRunner
@@ -233,6 +234,8 @@ def _runner_for_testing(cfg: Config) -> Runner:
         cfg[part] = None
     name_run(cfg)
     draw_rle(cfg)
+    if hooks := cfg.get('custom_hooks'):  # early stopping asks for a training's loop
+        cfg.custom_hooks = [hook for hook in hooks if type_name(hook) != 'EarlyStoppingHook']
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 

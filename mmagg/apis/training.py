@@ -1,6 +1,6 @@
 """Training a model."""
 
-import importlib
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,11 @@ from mmagg.apis.load_from import load_from
 from mmagg.apis.named_weights import start_from, weights_file, with_options
 from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
+from mmagg.apis.training_options import add, change, say
 from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point, what_is_left
 from mmagg.datasets.image_errors import name_images_in_errors
-from mmagg.engine import FiniteLossHook, ValidationLossHook
+from mmagg.engine import FiniteLossHook, ValidationLossHook, ValidationSheetHook
 from mmagg.engine.bare_model import bare_model
 from mmagg.engine.detection_cap import DetectionCapHook, detection_cap
 from mmagg.engine.first_step import FirstStepHook
@@ -57,8 +58,21 @@ def train(
     allow_partial: bool = False,
     amp: bool = False,
     val_loss: bool = False,
+    val_images: int = 6,
     tensorboard: bool = False,
+    logger: Sequence[str] = (),
     seed: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    accumulate: int | None = None,
+    short_side: int | None = None,
+    freeze: int | None = None,
+    ema: bool = False,
+    patience: int | None = None,
+    save_best: bool = True,
+    class_balanced: bool = False,
+    max_detections: int | None = None,
+    workers: int | None = None,
     skip_check: bool = False,
     cfg_options: dict | None = None,
     compile: bool = False,
@@ -68,7 +82,8 @@ def train(
     """Train a model; checkpoints, logs, the config and learning curves (curves.png, curves.csv) go to the work dir.
 
     Checkpoints are whole or absent, and one goes when the next is there. Until the training begins, after all checks,
-    the work dir stays as it was. One training at a time uses it.
+    the work dir stays as it was. One training at a time uses it. What `epochs` to `workers` change in the config is in
+    the saved one, and `cfg_options` win over them; see `mmagg.apis.training_options`.
 
     Args:
         config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
@@ -77,8 +92,9 @@ def train(
         resume: a checkpoint to go on from; True for the last whole one in the work dir, if there is one. The schedules
             are the config's, see `mmagg.engine.schedules`. What comes is bit by bit what would have come, also within
             an epoch, and with augmentation by the random numbers of Python, NumPy and PyTorch. Not so with another
-            seed or number of processes, with gradients that were being accumulated, with what transforms keep of past
-            images (`CachedMosaic`), and where the schedule or the end depends on validations.
+            seed or number of processes, with gradients that were being accumulated, as they are at the end of an epoch
+            whose iterations `accumulate` does not divide, with what transforms keep of past images (`CachedMosaic`),
+            and where the schedule depends on validations. `patience` counts those in the records beside a checkpoint.
         overwrite: replace the run that the work dir holds, which is refused otherwise, unless it is resumed.
         weights: start from these: a name that ``mmagg weights`` lists, a file or a URL; others' are converted. A
             backbone's name (``torchvision://…``) is for the backbone.
@@ -86,8 +102,21 @@ def train(
             the model, or is of another project.
         amp: mixed precision, float16 on CUDA and bfloat16 on the CPU.
         val_loss: compute the validation images' losses as well, a second pass after each validation.
-        tensorboard: log for TensorBoard as well.
+        val_images: on the sheet of truth beside prediction after each validation; 0 for none.
+        tensorboard: log for TensorBoard as well; the same as the logger of that name.
+        logger: log to these as well: tensorboard, wandb, mlflow, clearml, neptune, dvclive or aim.
         seed: the seed of all random numbers; a resumed training goes on with the checkpoint's unless one is given.
+        epochs: their number; schedules, validations and checkpoints move in proportion.
+        batch_size: images of a step in one process; the learning rate goes with them.
+        accumulate: steps whose gradients are added up before the weights change; so does it with them.
+        short_side: pixels of the images in tests; the sizes of training move in proportion.
+        freeze: stages of the backbone that do not learn, and its batch norms' statistics.
+        ema: average the weights over the training; the averages are what is validated, saved and tested.
+        patience: end when the watched score has not risen in this many validations.
+        save_best: keep the checkpoint with the best mask AP as well, unless the config names another score.
+        class_balanced: repeat images with rare classes.
+        max_detections: objects that the model may find in an image.
+        workers: processes that load images.
         skip_check: do not look at each image and annotation first.
         cfg_options: changes to the config, dotted keys.
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
@@ -104,10 +133,30 @@ def train(
     secure_loading(trust=trust_checkpoint)
     if weights is not None:
         cfg_options = with_options(weights, config, cfg_options)
-    name, cfg = name_of(config), load_config(config, cfg_options, changes=[partial(use_coco_folder, folder=coco)])
+    flags = dict(
+        epochs=epochs,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        short_side=short_side,
+        freeze=freeze,
+        ema=ema,
+        patience=patience,
+        save_best=save_best,
+        class_balanced=class_balanced,
+        max_detections=max_detections,
+        workers=workers,
+        logger=[*logger, *(['tensorboard'] if tensorboard and 'tensorboard' not in logger else [])],
+    )
+    notes: list[str] = []
+    by_flags = partial(change, flags=flags, options=cfg_options, launcher=launcher, notes=notes)
+    changes = [partial(use_coco_folder, folder=coco), by_flags]
+    name, cfg = name_of(config), load_config(config, cfg_options, changes=changes)
     if weights is not None:
         start_from(cfg, weights, cfg_options)
     main, options = is_main(launcher), {*(cfg_options or ())}
+    add(cfg, flags=flags)
+    if main:
+        say(notes)
     check_settings(cfg, name, ('train', 'val'), main=main)
     if val_loss and not cfg.get('val_dataloader'):
         raise InputError(f'--val-loss: config {name} has no validation ({", ".join(VALIDATION)})')
@@ -119,8 +168,6 @@ def train(
             enable_amp(cfg)
         if seed is not None:
             cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': seed}
-    if tensorboard:
-        _use_tensorboard(cfg)
     with locked(work_dir, '--work-dir') if main else nullcontext(), what_is_left(work_dir):
         with options_kept(cfg, kept):
             checkpoint = _resume(cfg, resume, work_dir, overwrite=overwrite, main=main)
@@ -150,7 +197,7 @@ def train(
             runner = _runner(cfg, checkpoint, as_rle='model.test_cfg.mask_format' not in options, compile=compile)
             for hook in filter(None, (start, pretrained)):
                 runner.register_hook(hook)
-            _watch(runner, val_loss=val_loss)
+            _watch(runner, val_loss=val_loss, val_images=val_images)
             _run(runner, start)
         end_processes()
         return work_dir
@@ -183,17 +230,6 @@ def _runner(cfg: Config, checkpoint: dict | None, *, as_rle: bool, compile: bool
     return runner
 
 
-def _use_tensorboard(cfg: Config) -> None:
-    """Let the visualizer write TensorBoard's event files beside its own."""
-    try:
-        importlib.import_module('torch.utils.tensorboard')
-    except ImportError as error:
-        raise InputError(f'--tensorboard: {error}; pip install tensorboard') from error
-    visualizer = cfg.setdefault('visualizer', dict(type='DetLocalVisualizer'))
-    backends = visualizer.get('vis_backends') or [dict(type='LocalVisBackend')]
-    visualizer.vis_backends = [*backends, dict(type='TensorboardVisBackend')]
-
-
 def _compare_classes(runner: Runner, trained: tuple[str, ...] | None, source: str) -> None:
     """Refuse to go on with the same classes in another order: labels would be swapped."""
     classes = tuple(runner.train_dataloader.dataset.metainfo.get('classes', ()))
@@ -204,7 +240,7 @@ def _compare_classes(runner: Runner, trained: tuple[str, ...] | None, source: st
         )
 
 
-def _watch(runner: Runner, *, val_loss: bool) -> None:
+def _watch(runner: Runner, *, val_loss: bool, val_images: int) -> None:
     """Add what every training has, unless the config has it: hooks, and the filter of its log."""
     runner.logger.addFilter(LogLines())
     for loop in (runner.train_loop, runner.val_loop):
@@ -223,6 +259,8 @@ def _watch(runner: Runner, *, val_loss: bool) -> None:
     ):
         if kind not in present:
             runner.register_hook(kind())
+    if val_images and ValidationSheetHook not in present:
+        runner.register_hook(ValidationSheetHook(images=val_images))
     if cap := detection_cap(runner.cfg):
         runner.register_hook(DetectionCapHook(cap))
 

@@ -54,20 +54,43 @@ def _watched(cfg: Config) -> Iterator[tuple[str, list[str]]]:
                 yield f'{place}.monitor', [part.get('monitor', 'loss')]
 
 
+def score_to_watch(cfg: Config) -> str | None:
+    """The score by which the best checkpoint is chosen: the config's `save_best`, else AP of masks, else of boxes.
+
+    None without a validation, or where the metrics do not tell what they have.
+    """
+    named = ((cfg.get('default_hooks') or {}).get('checkpoint') or {}).get('save_best')
+    if isinstance(named, str) and named != 'auto':
+        return named
+    if not all(cfg.get(part) for part in VALIDATION):
+        return None
+    known = [name for one in _metrics(cfg.val_evaluator) for name in _names_of({**one, 'classwise': False}) or ()]
+    return next((name for kind in ('segm', 'bbox') for name in known if name.endswith(f'/{kind}_mAP')), None)
+
+
 def _score_names(evaluator: Any) -> list[str] | None:
     """The names of all scores of an evaluator, or None if not all of its metrics tell."""
-    if isinstance(evaluator, dict) and 'metrics' in evaluator:
-        evaluator = evaluator['metrics']
     result: list[str] = []
-    for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
-        kind = metric.get('type') if isinstance(metric, dict) else None
-        kind = METRICS.get(kind) if isinstance(kind, str) else kind
-        tell = _of_coco_metric if kind is CocoMetric else getattr(kind, 'score_names', lambda **_: None)
-        names = tell(**{key: value for key, value in metric.items() if key != 'type'})
+    for metric in _metrics(evaluator):
+        names = _names_of(metric)
         if names is None:
             return None
         result += names
     return result
+
+
+def _metrics(evaluator: Any) -> list[Any]:
+    if isinstance(evaluator, dict) and 'metrics' in evaluator:
+        evaluator = evaluator['metrics']
+    return list(evaluator) if isinstance(evaluator, list | tuple) else [evaluator]
+
+
+def _names_of(metric: Any) -> list[str] | None:
+    """The names of a metric's scores, where it tells."""
+    kind = metric.get('type') if isinstance(metric, dict) else None
+    kind = METRICS.get(kind) if isinstance(kind, str) else kind
+    tell = _of_coco_metric if kind is CocoMetric else getattr(kind, 'score_names', lambda **_: None)
+    return tell(**{key: value for key, value in metric.items() if key != 'type'})
 
 
 def _of_coco_metric(

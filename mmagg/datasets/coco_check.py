@@ -11,6 +11,7 @@ from mmagg.datasets.coco_defects import is_whole, unusable_key
 from mmagg.datasets.coco_file import PARTS, read_coco
 from mmagg.datasets.findings import Finding, Findings, report
 from mmagg.datasets.image_check import check_images
+from mmagg.datasets.sight import Sight, check_sight
 from mmagg.io.errors import InputError
 
 __all__ = ['Finding', 'check_coco', 'report']
@@ -24,6 +25,7 @@ def check_coco(
     masks: bool = True,
     resized_to: int | None = None,
     decode_images: bool = True,
+    sight: Sight | None = None,
 ) -> list[Finding]:
     """Checks one split of a data set.
 
@@ -37,6 +39,7 @@ def check_coco(
             shorter side of a thin image would vanish. None: not known, or images keep their size.
         decode_images: decode images and compare their size: all up to `DECODED`, else an even sample and the headers
             of all; otherwise only see that the files are there.
+        sight: how small an object the network sees; None: not known.
 
     Returns:
         One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
@@ -57,6 +60,8 @@ def check_coco(
         return findings.summary()
     _check_ids(findings, images, annotations, categories, training=training)
     check_outlines(findings, images, annotations, training=training, masks=masks)
+    if sight is not None and not findings.fatal:
+        check_sight(findings, images, annotations, sight)
     check_images(findings, images, Path(image_dir), decode=decode_images, resized_to=resized_to)
     return findings.summary()
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmengine.device import get_device
 from mmengine.dist import master_only
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import HOOKS
@@ -14,6 +14,7 @@ from mmengine.runner import BaseLoop, Runner
 from torch import Tensor, nn
 
 from mmagg.engine.brief_runner import BriefRunner
+from mmagg.engine.early_stopping import ResumedEarlyStoppingHook
 from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, one_line
@@ -21,9 +22,11 @@ from mmagg.io.files import written_whole
 from mmagg.io.partial import remove_temporary
 from mmagg.io.run_folder import being_replaced, remove_run
 
+OURS = {CheckpointHook: WholeCheckpointHook, EarlyStoppingHook: ResumedEarlyStoppingHook}
+
 
 class TrainingRunner(BriefRunner):
-    """A Runner with `WholeCheckpointHook` in place of CheckpointHook, and `SeededSampler` around the sampler.
+    """A Runner with hooks of `OURS` in place of mmengine's, and `SeededSampler` around the sampler.
 
     A config need not name those: it is saved for testing, where mmagg may be unknown. `StartHook` writes the config.
     """
@@ -31,10 +34,10 @@ class TrainingRunner(BriefRunner):
     _train_dataloader: dict
 
     def register_hook(self, hook: Hook | dict, priority: Any = None) -> None:
-        """Add a hook, or ours for mmengine's CheckpointHook."""
+        """Add a hook, or ours for one of mmengine's that we have."""
         kind = hook.get('type') if isinstance(hook, dict) else None
-        if (HOOKS.get(kind) if isinstance(kind, str) else kind) is CheckpointHook:
-            hook = {**hook, 'type': WholeCheckpointHook}
+        if ours := OURS.get(HOOKS.get(kind) if isinstance(kind, str) else kind):
+            hook = {**hook, 'type': ours}
         super().register_hook(hook, priority)
 
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:

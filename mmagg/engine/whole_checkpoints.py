@@ -108,13 +108,16 @@ class WholeCheckpointHook(CheckpointHook):
                 self.file_backend.remove(path)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict[str, float]) -> None:
-        backend = self.file_backend
+        backend, last = self.file_backend, self.last_ckpt
         self.file_backend = postponed = _Postponed(backend)
+        now = self.filename_tmpl.format(runner.epoch if self.by_epoch else runner.iter)
+        if last is not None and os.path.basename(last) != now:
+            self.last_ckpt = None  # mmengine would save one of this step, which is none of those to keep
         try:
             super()._save_best_checkpoint(runner, metrics)
             postponed.carry_out()
         finally:
-            self.file_backend = backend
+            self.file_backend, self.last_ckpt = backend, self.last_ckpt or last
 
 
 class _Postponed:

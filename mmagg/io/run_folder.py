@@ -14,6 +14,7 @@ NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 BEST = re.compile(r'best_.+_(?:epoch|iter)_\d+\.pth')
 CURVES = ('curves.png', 'curves.csv')
 RECORDS = '*/vis_data/scalars.json'  # mmengine's
+SHEETS = 'validation'  # a folder of pictures
 
 
 def checkpoints(work_dir: Path) -> list[Path]:
@@ -88,14 +89,16 @@ def newest_whole(work_dir: Path) -> tuple[Path | None, list[str]]:
 
 
 def remove_run(work_dir: Path) -> None:
-    """Delete the checkpoints of the run in ``work_dir``, its note, its curves and their records; its log stays.
+    """Delete the checkpoints of the run in ``work_dir``, its note, curves and their records, pictures; its log stays.
 
     Nothing outside of the folder is deleted. A kill meanwhile leaves all of the run, or nothing to go on with.
     """
     own = [path for path in all_checkpoints(work_dir) if path.parent == work_dir]
     with written_whole(work_dir / NOTE) as temporary:
         temporary.write_text(REPLACED, encoding='utf-8')
-    for path in (*own, *(work_dir / name for name in CURVES), *work_dir.glob(RECORDS), work_dir / NOTE):
+    pictures = (path for kind in ('epoch', 'iter') for path in (work_dir / SHEETS).glob(f'{kind}_*.jpg'))
+    curves = (work_dir / name for name in CURVES)
+    for path in (*own, *pictures, *curves, *work_dir.glob(RECORDS), work_dir / NOTE):
         path.unlink(missing_ok=True)
 
 

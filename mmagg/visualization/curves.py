@@ -40,9 +40,9 @@ def read_scalars(work_dir: Path) -> list[Record]:
         raise FileNotFoundError(f'{work_dir}: no training log ({SCALARS}) in it')
     records: list[Record] = []
     for path in paths:
-        lines = _lines(path)
+        lines = read_lines(path)
         first = next((line['step'] for line in lines if _kind(line) == 'train'), math.inf)
-        records = [] if _from_the_beginning(path) else [record for record in records if record['iter'] < first]
+        records = [] if starts_anew(path) else [record for record in records if record['iter'] < first]
         for line in lines:
             last = records[-1]['iter'] if records else 0
             numbers = {key: value for key, value in line.items() if key not in ('iter', 'step')}
@@ -51,13 +51,13 @@ def read_scalars(work_dir: Path) -> list[Record]:
     return records
 
 
-def _from_the_beginning(path: Path) -> bool:
+def starts_anew(path: Path) -> bool:
     """True if the config that mmengine writes beside a log says that nothing was resumed."""
     config = path.with_name('config.py')
     return config.is_file() and re.search(r'^resume = False$', config.read_text(encoding='utf-8'), re.M) is not None
 
 
-def _lines(path: Path) -> list[Record]:
+def read_lines(path: Path) -> list[Record]:
     """The file's JSON lines; the last one may have been cut off by a kill."""
     *whole, last = path.read_text(encoding='utf-8').split('\n')
     lines = [json.loads(line) for line in whole]
@@ -68,7 +68,12 @@ def _lines(path: Path) -> list[Record]:
 
 
 def _kind(line: Record) -> str:
-    return 'train' if 'loss' in line else 'val'
+    return 'train' if is_training(line) else 'val'
+
+
+def is_training(line: Record) -> bool:
+    """True for the record of a training's iteration, False for that of a validation."""
+    return 'loss' in line
 
 
 def plot_curves(records: Sequence[Record], path: Path) -> None:

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
+from mmagg.apis.run_summary import best_or_last
 from mmagg.cli.main import COMMANDS, run
-from mmagg.cli.train import _best_or_last
 
 
 def read(checkpoint: Path) -> dict:
@@ -81,8 +81,8 @@ def test_a_finished_run_is_not_resumed_in_silence(
     arguments = [str(tiny_config), '--coco', str(shapes_folder), '--work-dir']
     before = sorted(trained.rglob('*'))
     assert run(COMMANDS['train'], [*arguments, str(trained), '--resume']) == 0
-    line, following = capsys.readouterr().out.splitlines()[-2:]
-    assert 'already trained 2 of 2 iterations' in line
+    lines = capsys.readouterr().out.splitlines()
+    line, following = next(one for one in lines if 'already trained 2 of 2 iterations' in one), lines[-1]
     assert '--cfg-options train_cfg.max_iters=' in line
     assert line.endswith(f'missing: `mmagg test {trained}/{tiny_config.name} {trained}/iter_2.pth`')
     assert following.endswith('iter_2.pth')
@@ -94,12 +94,12 @@ def test_a_finished_run_is_not_resumed_in_silence(
 
 
 def test_the_best_checkpoint_is_the_one_to_test(tmp_path: Path) -> None:
-    assert _best_or_last(tmp_path) is None
+    assert best_or_last(tmp_path) is None
     (tmp_path / 'epoch_2.pth').touch()
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_2.pth'))
-    assert _best_or_last(tmp_path) == tmp_path / 'epoch_2.pth'
+    assert best_or_last(tmp_path) == tmp_path / 'epoch_2.pth'
     (tmp_path / 'best_coco_segm_mAP_epoch_1.pth').touch()
-    assert _best_or_last(tmp_path) == tmp_path / 'best_coco_segm_mAP_epoch_1.pth'
+    assert best_or_last(tmp_path) == tmp_path / 'best_coco_segm_mAP_epoch_1.pth'
 
 
 def test_resume_refuses_another_model(trained: Path, tiny_config: Path, shapes_folder: Path, tmp_path: Path, capsys):

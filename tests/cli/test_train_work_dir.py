@@ -36,7 +36,7 @@ def train(tiny_config: Path, shapes_folder: Path, capsys):
     """Trains in this process; returns the exit code and what is said of it, without findings in the data."""
 
     def train(work_dir: Path, *arguments: object, options: tuple[str, ...] = ()) -> tuple[int, list[str]]:
-        words = [tiny_config, '--coco', shapes_folder, '--work-dir', work_dir, *arguments]
+        words = [tiny_config, '--coco', shapes_folder, '--work-dir', work_dir, '--no-save-best', *arguments]
         words += ['--cfg-options', *options] if options else []
         code = run(COMMANDS['train'], [str(word) for word in words])
         said = capsys.readouterr().err.splitlines()
