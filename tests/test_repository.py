@@ -73,12 +73,16 @@ def test_a_release_is_published_without_a_password():
 
 
 def test_tested_versions_of_python_are_those_of_the_classifiers():
-    tested = set(WORKFLOWS['ci.yml']['jobs']['test']['strategy']['matrix']['python'])
+    jobs = WORKFLOWS['ci.yml']['jobs']
+    (oldest,) = [
+        step['with']['python-version'] for step in jobs['oldest']['steps'] if 'python-version' in step.get('with', ())
+    ]
+    tested = {*jobs['test']['strategy']['matrix']['python'], oldest}
     setup = ConfigParser()
     setup.read(ROOT / 'setup.cfg')
     named = set(re.findall(r'Python :: (\d\.\d+)', setup['metadata']['classifiers']))
-    assert named - tested == {'3.10'}  # which the lock leaves out: docs/versions.md
-    assert tested <= named
+    assert named == tested
+    assert setup['options']['python_requires'] == f'>={oldest}'
 
 
 def test_hooks_have_the_pinned_ruff():

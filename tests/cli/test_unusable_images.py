@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmengine.runner.loops import _InfiniteDataloaderIterator
 
 from mmagg.cli.main import COMMANDS, run
 
@@ -19,6 +20,8 @@ THIN = np.zeros((2, 2000, 3), np.uint8)
 def test_the_image_is_named(
     tiny_config: Path, trained: Path, shapes_folder: Path, tmp_path: Path, capsys, name: str, content, workers: int
 ) -> None:
+    if name == 'train' and workers and not hasattr(_InfiniteDataloaderIterator, '_ensure_iterator'):
+        pytest.skip('this mmengine starts the workers before the pipeline can be made to name images')
     data = Path(shutil.copytree(shapes_folder, tmp_path / 'data'))
     for path in (data / 'images' / {'train': 'train', 'test': 'val'}[name]).iterdir():
         path.write_bytes(content) if isinstance(content, bytes) else cv2.imwrite(str(path), content)
