@@ -330,7 +330,9 @@ def test_a_second_one_waits_and_says_for_what(tmp_path: Path, capsys: pytest.Cap
 
 
 def make(clone: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(['make', *words], cwd=clone, env={**os.environ, **variables}, capture_output=True, text=True)
+    # `make test` hands its own state to what it starts, and a make below another one says where it is.
+    own = {name: value for name, value in os.environ.items() if name not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
+    return subprocess.run(['make', *words], cwd=clone, env=own | variables, capture_output=True, text=True)
 
 
 def test_make_sets_up_nothing_for_an_environment_of_ones_own(clone: Path) -> None:

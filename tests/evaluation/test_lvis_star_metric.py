@@ -293,7 +293,7 @@ def test_the_reference_is_named_where_it_is_missing(metric, monkeypatch):
 
 
 def test_lvis_that_was_not_converted_is_refused(shared):
-    with pytest.raises(ValueError, match=r'cocofy_lvis\.py'):
+    with pytest.raises(ValueError, match='mmagg convert-lvis'):
         LVISStarMetric(lvis_file=shared / 'data/eval_fixtures/lvis/lvis_val_100.json')
     with pytest.raises(FileNotFoundError):
         LVISStarMetric(lvis_file='nowhere.json')
