@@ -80,7 +80,7 @@ def test_a_clone_is_set_up(tmp_path: Path) -> None:
     called(moved / '.venv/bin/pytest', '--version')
     called(moved / '.venv/bin/mmagg', '--help')
     code = 'import mmagg, mmcv.ops; print(mmagg.__file__)'
-    assert called(moved / '.venv/bin/python', '-c', code) == f'{moved}/mmagg/__init__.py\n'
+    assert called(moved / '.venv/bin/python', '-I', '-c', code) == f'{moved}/mmagg/__init__.py\n'
 
     code, printed = make_setup(copied(tmp_path / 'second'), wheels)
     assert code == 0, printed
