@@ -6,7 +6,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from mmdet.apis import inference_detector
 from mmdet.models import BaseDetector, ResNet
@@ -21,6 +20,7 @@ from mmagg.apis.config import load_config
 from mmagg.apis.hardware import usable_device
 from mmagg.datasets.image_errors import unusable
 from mmagg.engine.first_step import running
+from mmagg.engine.weight_layout import laid_out
 from mmagg.io.errors import InputError, building
 from mmagg.io.images import bgr_image, read_image
 from mmagg.models.postprocess import encode_roi_masks
@@ -89,17 +89,14 @@ def for_inference(model: BaseDetector) -> BaseDetector:
     """Merge and lay out a model's weights for its device, in place; results stay the same to rounding.
 
     A ResNet's batch normalisation is merged into the convolutions; in heads, levels may share a convolution but not its
-    normalisation. On the CPU, weights become channels_last, which saves reordering inputs and outputs, unless the model
-    has operators of mmcv: its deformable convolution reads such weights as contiguous ones, with wrong results.
+    normalisation. On the CPU, weights become channels_last where they may: `laid_out`.
 
     Args:
         model: on its device, with its weights, in evaluation mode.
     """
     if isinstance(getattr(model, 'backbone', None), ResNet):
         fuse_conv_bn(model.backbone)
-    on_cpu = next(model.parameters()).device.type == 'cpu'
-    of_mmcv = any(type(module).__module__.startswith('mmcv.ops') for module in model.modules())
-    return model.to(memory_format=torch.channels_last) if on_cpu and not of_mmcv else model
+    return laid_out(model)
 
 
 def ask_for_rle(cfg: Config) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmagg.engine.brief_runner import BriefRunner
 from mmagg.engine.early_stopping import ResumedEarlyStoppingHook
 from mmagg.engine.seeded_samples import seed_samples, with_seeded_sampler
+from mmagg.engine.weight_layout import laid_out
 from mmagg.engine.whole_checkpoints import WholeCheckpointHook, saved
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.files import written_whole
@@ -43,9 +44,11 @@ class TrainingRunner(BriefRunner):
     def wrap_model(self, model_wrapper_cfg: dict | None, model: nn.Module) -> nn.Module:
         """Wrap the model for several processes; on CPUs its SyncBN becomes BN, as mmengine does for one process.
 
-        gloo cannot synchronise statistics: each process has those of its own images.
+        gloo cannot synchronise statistics: each process has those of its own images. There, weights are channels_last.
         """
-        return super().wrap_model(model_wrapper_cfg, revert_sync_batchnorm(model) if get_device() == 'cpu' else model)
+        if get_device() == 'cpu':
+            model = laid_out(revert_sync_batchnorm(model))
+        return super().wrap_model(model_wrapper_cfg, model)
 
     def build_train_loop(self, loop: BaseLoop | dict) -> BaseLoop:
         """Build the loop, whose samples are a function of their places."""
