@@ -1,5 +1,6 @@
 """Every config builds, runs forward and makes one training step."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,7 @@ WIDTHS = {
     'num_contexts',
 }
 DEPTHS = {'num_convs', 'stacked_convs', 'coordinates'}  # of these, how many layers see them
+SMALL = {'demo', 'own'}  # their models are small, and are not papers'
 TRIED: set[str] = set()  # configs whose models differ in depth alone are one model when slim
 
 
@@ -76,7 +78,7 @@ def test_config_builds_predicts_and_trains(path):
     cfg = Config.fromfile(path)
     assert {cfg.val_evaluator.type, cfg.test_evaluator.type} == {'COCOInstanceMetric'}
     init_default_scope('mmdet')
-    if path.parent.name != 'demo':
+    if path.parent.name not in SMALL:
         assert cfg.train_cfg.max_epochs == EPOCHS[path.stem], 'as in the metafile'
         slim(cfg.model)
     if (slimmed := repr(cfg.model)) in TRIED:
@@ -100,8 +102,12 @@ def test_config_builds_predicts_and_trains(path):
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: f'{p.parent.name}/{p.stem}')
 def test_config_name_says_what_it_is(path):
-    """{method}_{backbone}_{neck}[_{variant}]_{schedule}_{dataset}, and every method folder is documented."""
+    """{method}_{backbone}_{neck}[_{variant}]_{schedule}_{dataset}, and every folder is documented."""
     if path.parent.name == 'demo':
+        return
+    if path.parent.name == 'own':
+        assert re.fullmatch(r'[a-z0-9-]+_lite0_(fpn|a2fpn)_(320|512)', path.stem)
+        assert path.stem in (path.parent / 'README.md').read_text()
         return
     assert len(path.stem.split('_')) in (5, 6), 'five parts, six with a variant, hyphens inside a part'
     for name in ('README.md', 'metafile.yml'):

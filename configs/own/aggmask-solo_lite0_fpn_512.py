@@ -1,0 +1,9 @@
+"""AggMask on SOLO on EfficientNet-Lite0 and a narrow FPN, at 512 pixels."""
+
+_base_ = ['../_base_/models/solo_lite0_fpn.py', '../_base_/models/aggmask_lite0.py', '../_base_/own_512.py']
+
+model = dict(
+    mask_head=dict(
+        assigner=dict(scale_ranges=((1, 77), (38, 154), (77, 307), (154, 2048))), aggregator=_base_.aggregator
+    )
+)

@@ -1,0 +1,3 @@
+"""BlendMask on EfficientNet-Lite0 and a narrow FPN, at 320 pixels."""
+
+_base_ = ['../_base_/models/blendmask_lite0_fpn.py', '../_base_/own_320.py']

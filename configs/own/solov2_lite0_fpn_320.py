@@ -1,0 +1,3 @@
+"""SOLOv2 on EfficientNet-Lite0 and a narrow FPN, at 320 pixels."""
+
+_base_ = ['../_base_/models/solov2_lite0_fpn.py', '../_base_/own_320.py']

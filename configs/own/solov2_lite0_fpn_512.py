@@ -1,0 +1,5 @@
+"""SOLOv2 on EfficientNet-Lite0 and a narrow FPN, at 512 pixels."""
+
+_base_ = ['../_base_/models/solov2_lite0_fpn.py', '../_base_/own_512.py']
+
+model = dict(mask_head=dict(assigner=dict(scale_ranges=((1, 77), (38, 154), (77, 307), (154, 2048)))))
