@@ -77,6 +77,8 @@ SMALL = {
 }
 SHAPES = Rule({'shapes': 'new_shapes', 'mine': 'new_mine'}, '--images 4 --val-images 2 --size 64')
 SMALL_RUN = Rule(more='--shape 64 96 --runs 1', slow=True)
+# The same of the 75 of small models.
+LAST_OF_75 = {'default_hooks.checkpoint.filename_tmpl': 'epoch_75.pth', 'model.backbone.init_cfg': None}
 RULES = {
     'make': Rule(),  # as make -n
     'CUDA_VISIBLE_DEVICES=-1 make': Rule(why='it compiles for a machine with a GPU'),
@@ -116,6 +118,12 @@ RULES = {
         more=' '.join([options(AS_THE_LAST), 'train_cfg.max_epochs=1']), slow=True
     ),
     'train configs/demo/solo_tiny_shapes.py --coco mine': Rule(more=options(AS_THE_LAST | LAST_OF_14)),
+    'train configs/own/blendmask_lite0_fpn_320.py': Rule(more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}'),
+    'train configs/own/blendmask_lite0_fpn_320.py --coco mine --epochs 300': Rule(
+        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}', slow=True
+    ),
+    'train configs/own/meinst_lite0_fpn_320.py': Rule(more=options(AS_THE_LAST | LAST_OF_75)),
+    'test work_dirs/blendmask_lite0_fpn_320': Rule(),
     'test work_dirs/solo_tiny_shapes': Rule(),
     'test work_dirs/solo_tiny_fit': Rule(),
     'train configs/demo/solo_tiny_fit.py --coco NUTS_18': Rule(more=options(AS_THE_LAST), slow=True),

@@ -23,7 +23,7 @@ RUNS = [
 # Of the system, of GitHub's machines, and the names that workflows give the environments they make.
 COMMANDS = {'python', 'cd', 'grep', 'make', '.venv/bin/python', 'clean/bin/mmagg', '$RUNNER_TEMP/clean/bin/python'}
 MODULES = {'pip', 'ruff', 'mypy', 'build', 'pytest', 'coverage', 'venv'}
-METHODS = sorted(path.parent.name for path in (ROOT / 'configs').glob('*/README.md'))
+METHODS = sorted(path.parent.name for path in (ROOT / 'configs').glob('*/metafile.yml'))
 
 
 @pytest.mark.parametrize('name, job', JOBS)

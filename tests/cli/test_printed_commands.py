@@ -235,14 +235,14 @@ def test_python_runs(page: str, clone: Path) -> None:
 @pytest.mark.parametrize('page', READMES)
 def test_configs_that_are_printed_can_be_built(page: str, tmp_path: Path) -> None:
     """In a folder below ``configs``; one without a base stands for a part of any detector's."""
-    own = tmp_path / 'configs/own'
-    own.mkdir(parents=True)
+    new = tmp_path / 'configs/new'
+    new.mkdir(parents=True)
     for folder in (ROOT / 'configs').iterdir():
         (tmp_path / 'configs' / folder.name).symlink_to(folder)
     for text in printed((ROOT / page).read_text()).configs:
         base = '' if '_base_' in text else "_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'\n"
-        (own / 'printed.py').write_text(base + text)
-        cfg = load_config(own / 'printed.py')
+        (new / 'printed.py').write_text(base + text)
+        cfg = load_config(new / 'printed.py')
         with torch.device('meta'):
             MODELS.build(cfg.model)
 
