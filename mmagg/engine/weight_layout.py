@@ -12,4 +12,5 @@ def laid_out(model: nn.Module) -> nn.Module:
     """
     on_cpu = all(parameter.device.type == 'cpu' for parameter in model.parameters())
     of_mmcv = any(type(module).__module__.startswith('mmcv.ops') for module in model.modules())
-    return model.to(memory_format=torch.channels_last) if on_cpu and not of_mmcv else model
+    # torch's annotations of `Module.to` do not know `memory_format`.
+    return model.to(memory_format=torch.channels_last) if on_cpu and not of_mmcv else model  # type: ignore[call-overload]
