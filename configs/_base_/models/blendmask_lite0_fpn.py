@@ -31,5 +31,6 @@ model = dict(
         coefficients=dict(in_channels=96),
         semantic=dict(type='SemanticHead', num_classes=80, in_channels=96, channels=64, loss_weight=0.3),
     ),
+    train_cfg=dict(max_positives=400),  # bounds the memory of images with many objects
     test_cfg=dict(score_thr=0.05, nms_pre=1000, iou_thr=0.6, max_per_img=100, mask_format='bitmap'),
 )
