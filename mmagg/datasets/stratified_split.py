@@ -14,9 +14,9 @@ def stratified_split(counts: np.ndarray, *, share: float, seed: int) -> np.ndarr
     or else more images. Images without objects are a class of their own. Then single images change sides as long as
     that leaves fewer classes in one part alone, or else brings the parts nearer to their sizes.
 
-    So a class of at least two images stands in both parts, even where validation gets more images than its share: a part
-    is off its size only where a class would be missing from it, or from the other. Where classes share their images so
-    that not all can be in both parts (three classes, each two of the same three images), some are in one.
+    So a class of at least two images stands in both parts, even where validation gets more images than its share for
+    it: sizes are off only where a class would be in one part alone. Some are where not all can be in both, as three
+    classes of which each has two of the same three images.
 
     Args:
         counts: (I, C), the objects of each class in each image; I is at least 2.
