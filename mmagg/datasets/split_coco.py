@@ -120,24 +120,24 @@ def split_coco(
     found = annotation_files(export)
     keep_apart({'OUT': out}, [export, images, *found.values()])
     check_folder(out, 'OUT')
-    out = Path(os.path.realpath(out))
-    _check_content(out, overwrite=overwrite)
+    folder = Path(os.path.realpath(out))
+    _check_content(folder, overwrite=overwrite)
     test = found.pop('test', None) if len(found) > 1 else None
     kept = len(found) > 1
     if kept:
-        parts = {split: read_part(found[split], images, out) for split in SPLITS}
+        parts = {split: read_part(found[split], images, folder) for split in SPLITS}
         _check_categories(found, parts)
     else:
         (path,) = found.values()
-        parts = _split(read_part(path, images, out), val, seed)
+        parts = _split(read_part(path, images, folder), val, seed)
     counts = {split: part.counts() for split, part in parts.items()}
     used = sum(count.sum(axis=0) for count in counts.values()) > 0
     categories = parts['train'].categories
     classes = [category for category, one in zip(categories, used, strict=True) if one]
     listed = {file for part in parts.values() for file in part.files}  # parts of a tool may share a folder
     unlisted = dict.fromkeys(file for part in parts.values() for file in part.unlisted if file not in listed)
-    with folder_written_whole(out) as draft:
-        _check_content(out, overwrite=overwrite)
+    with folder_written_whole(folder) as draft:
+        _check_content(folder, overwrite=overwrite)
         for split, part in parts.items():
             _write(draft, split, replace(part, categories=classes), link=link)
     return SplitFolder(

@@ -16,7 +16,7 @@ def stratified_split(counts: np.ndarray, *, share: float, seed: int) -> np.ndarr
 
     So a class of at least two images stands in both parts, even where validation gets more images than its share for
     it: sizes are off only where a class would be in one part alone. Some are where not all can be in both, as three
-    classes of which each has two of the same three images.
+    classes of which each has two of the same three images. A class of one image is in training, where sizes allow it.
 
     Args:
         counts: (I, C), the objects of each class in each image; I is at least 2.
@@ -46,10 +46,12 @@ def _by_rarest_class(
     validation, undecided = np.zeros(len(counts), bool), np.ones(len(counts), bool)
     order = rng.permutation(len(counts))
     left = has.sum(axis=0)  # (C,) undecided images
+    single = has[:, left == 1].any(axis=1)  # (I,)
     while left.any():
         rarest = np.where(left > 0, left, len(counts) + 1).argmin()
         for image in order[undecided[order] & has[order, rarest]]:
-            part = int((lacking[1, rarest], room[1]) > (lacking[0, rarest], room[0]))
+            more = (lacking[1, rarest], room[1]) > (lacking[0, rarest], room[0])
+            part = int(more and not (single[image] and room[0] > 0))
             validation[image] = part
             lacking[part] -= counts[image]
             room[part] -= 1
@@ -71,14 +73,15 @@ def _better_there(
         size: images for validation.
     """
     images = np.stack([has[~validation].sum(axis=0), has[validation].sum(axis=0)])  # (2, C)
-    shared = images.sum(axis=0) > 1
+    side = np.where(validation, -1, 1)  # (I,) what validation gets if an image changes sides
+    several = images.sum(axis=0) > 1
     here, there = images[validation.astype(int)], images[1 - validation.astype(int)]  # (I, C), seen from each image
-    lost = (has & shared & (here == 1)).sum(axis=1)
-    won = (has & shared & (there == 0)).sum(axis=1)
+    lost = (has & several & (here == 1)).sum(axis=1)
+    won = (has & several & (there == 0)).sum(axis=1)
     off = validation.sum() - size
-    nearer = abs(off) - abs(off + np.where(validation, -1, 1))
-    side = np.where(validation, -1, 1)[:, None]
-    objects = counts[validation].sum(axis=0)
-    uneven = ((objects + side * counts - wanted) ** 2 / counts.sum(axis=0).clip(min=1)).sum(axis=1)
-    best = np.lexsort([uneven, -nearer, lost - won])[0]
-    return int(best) if (lost[best] - won[best], -nearer[best]) < (0, 0) else None
+    farther = abs(off + side) - abs(off)
+    single = side * (has & ~several).sum(axis=1)
+    objects = counts[validation].sum(axis=0) + side[:, None] * counts
+    uneven = ((objects - wanted) ** 2 / counts.sum(axis=0).clip(min=1)).sum(axis=1)
+    best = np.lexsort([uneven, single, farther, lost - won])[0]
+    return int(best) if (lost[best] - won[best], farther[best]) < (0, 0) else None

@@ -69,3 +69,14 @@ def test_backgrounds_are_split_too():
     counts[:10, 0] = 1
     split = stratified_split(counts, share=0.2, seed=3)
     assert [split[:10].sum(), split[10:].sum()] == [2, 2]
+
+
+def test_a_class_of_one_image_is_for_training():
+    rng = np.random.default_rng(0)
+    counts = np.zeros((60, 11), int)
+    counts[:, 0] = rng.integers(0, 3, 60)
+    counts[rng.permutation(60)[:10], np.arange(1, 11)] = 1
+    for seed in range(10):
+        split = stratified_split(counts, share=0.3, seed=seed)
+        assert split.sum() == 18
+        assert not counts[split, 1:].any()
