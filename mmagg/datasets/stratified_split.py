@@ -46,7 +46,7 @@ def _by_rarest_class(
     validation, undecided = np.zeros(len(counts), bool), np.ones(len(counts), bool)
     order = rng.permutation(len(counts))
     left = has.sum(axis=0)  # (C,) undecided images
-    single = has[:, left == 1].any(axis=1)  # (I,)
+    single = (has & (left == 1)).any(axis=1)  # (I,)
     while left.any():
         rarest = np.where(left > 0, left, len(counts) + 1).argmin()
         for image in order[undecided[order] & has[order, rarest]]:
