@@ -162,6 +162,7 @@ RULES = {
     'demo': Rule(),
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
+    'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),
     'mmdet_to_mmagg': Rule(
         {'SRC.pth': 'solo_r50_fpn_1x_coco.pth', 'CONFIG': 'configs/solo/solo_r50_fpn_1x_coco.py'}, slow=True
     ),

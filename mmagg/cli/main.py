@@ -48,6 +48,7 @@ from mmagg.cli import (
     paper_tables,
     show_bases,
     show_representations,
+    split_coco,
     test,
     train,
     weights,
@@ -64,6 +65,7 @@ EXIT_INTERRUPTED = 130
 
 GROUPS = {
     'Train and use': (train, test, demo, weights, browse, doctor),
+    'Own annotations': (split_coco,),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (
         analyse_errors,

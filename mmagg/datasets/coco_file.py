@@ -85,7 +85,27 @@ def read_coco(
         OSError: it cannot be read.
         InputError: it is not JSON, or a list is missing or empty.
     """
-    content = read_coco_json(path)
+    return coco_file(path, read_coco_json(path), needed=needed, filled=filled)
+
+
+def coco_file(
+    path: str | Path,
+    content: Any,
+    *,
+    needed: Collection[str] = ('images', 'categories'),
+    filled: Collection[str] = (),
+) -> CocoFile:
+    """The lists of an annotation file whose content is read already; sizes written as 64.0 become whole in place.
+
+    Args:
+        path: of the file.
+        content: its JSON.
+        needed: as in `read_coco`.
+        filled: likewise.
+
+    Raises:
+        InputError: a list is missing or empty.
+    """
     if not isinstance(content, dict):
         raise InputError(f'{path} is not COCO format: a dict of {", ".join(PARTS)}')
     for part in PARTS:

@@ -26,7 +26,7 @@ from mmengine.registry import init_default_scope
 from released_names import SOLO, named_as, released
 from test_configs import slim
 
-LIGHT = 'mmagg.demo.shapes', 'mmagg.datasets.cocofied_lvis'
+LIGHT = 'mmagg.demo.shapes', 'mmagg.datasets.cocofied_lvis', 'mmagg.datasets.split_coco'
 HEAVY = (
     'mmagg.register',
     'mmagg.apis.training',
@@ -92,7 +92,9 @@ CASES = {
     'convert-adelaidet': Case('convert-adelaidet', '{i}/adelaidet.pth {o}/ours.pth --config {i}/blend.json', aimed=2),
     'pack-results': Case('pack-results', '{i}/results.json {o}/detections_test-dev2017_x_results.zip', aimed=2),
     'convert-lvis': Case('convert-lvis', '{i}/lvis.json {o}/ours.json', aimed=2),
+    'split-coco': Case('split-coco', '{i}/data {o}/split', aimed=4),
 }
+FOLDERS = 'make-shapes', 'split-coco'  # commands that write a folder whole
 QUICK = 'make-shapes --overwrite', 'convert-lvis'
 
 Server = Callable[..., dict]
@@ -257,12 +259,12 @@ def whole_again(run: Server, case: Case, inputs: Path, folder: Path, *, seed: in
         assert code in KILLED or kill[0] == 'seconds', (kill, code)
         killed += code in KILLED
         seen = {name: what for name, what in contents(out).items() if what != 'hidden'}
-        if case.command == 'make-shapes':  # a folder that is whole
+        if case.command in FOLDERS:
             assert seen in ({}, old, wanted), kill
         elif case.command != 'train':
             assert all(what in (old.get(name), wanted[name]) for name, what in seen.items()), kill
         assert digests(inputs) == before, kill
-        refused = seen == wanted and case.command == 'make-shapes' and case.before is None
+        refused = seen == wanted and case.command in FOLDERS and case.before is None
         assert run(case, inputs, out)['code'] == (2 if refused else 0), kill
         assert contents(out) == wanted, kill
         assert not list(out.rglob('.*')), kill
