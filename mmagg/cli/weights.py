@@ -31,7 +31,13 @@ def run(args: argparse.Namespace) -> None:
     if args.fetch:
         if len(args.words) != 1:
             raise InputError('--fetch: name the weights, one name')
-        print(fetch_named(named(args.words[0])))
+        (name,) = args.words
+        if name.startswith(tuple(f'{known.partition("://")[0]}://' for known in BACKBONES)):
+            from mmagg.apis.pretrained import fetch
+
+            print(fetch(name))
+        else:
+            print(fetch_named(named(name)))
         return
     found = [one for one in catalogue().values() if _has(one.name, args.words)]
     backbones = {name: what for name, what in BACKBONES.items() if _has(name, args.words)}

