@@ -57,9 +57,8 @@ class SplitFolder:
             ('files without an entry', self.unlisted),
         ):
             if names:
-                said.append(
-                    f'left out, {len(names)} {what}: {", ".join(names[:_NAMED])}{", …" * (len(names) > _NAMED)}'
-                )
+                more = ', …' if len(names) > _NAMED else ''
+                said.append(f'left out, {what}: {len(names)} ({", ".join(names[:_NAMED])}{more})')
         return '\n'.join([*said, *self._table(), f'written to {self.out}'])
 
     def _table(self) -> list[str]:

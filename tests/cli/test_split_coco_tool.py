@@ -45,7 +45,7 @@ def test_splits_and_says_so(run, export, tmp_path):
 def test_images_without_a_file_are_told_by_the_exit_code(export, tmp_path, capsys):
     (export / 'images/0.png').unlink()
     assert run_command(COMMANDS['split-coco'], [str(export), str(tmp_path / 'mine')]) == 1
-    assert 'left out, 1 images without a file: images\\0.png' in capsys.readouterr().out
+    assert 'left out, images without a file: 1 (images\\0.png)' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('arguments', [('nowhere', 'mine'), ('export', 'mine', '--val', '1'), ('export', 'export')])

@@ -98,7 +98,7 @@ def test_what_is_split_stays_so(tmp_path):
     assert said[:3] == [
         'train and val are those of the export',
         f'left out, a test part: {export}/test/_annotations.coco.json',
-        'left out, 1 categories without an object: parts',
+        'left out, categories without an object: 1 (parts)',
     ]
 
 
@@ -128,8 +128,8 @@ def test_what_has_no_file_or_no_entry_is_said(tmp_path):
     done = split_coco(export=export, out=tmp_path / 'mine')
     checked(tmp_path / 'mine')
     assert done.missing == NAMES[:5]
-    assert 'left out, 5 images without a file: 00.jpg, 01.jpg, 02.jpg, …' in str(done)
-    assert f'left out, 1 files without an entry: {export}/images/default/new.jpg' in str(done)
+    assert 'left out, images without a file: 5 (00.jpg, 01.jpg, 02.jpg, …)' in str(done)
+    assert f'left out, files without an entry: 1 ({export}/images/default/new.jpg)' in str(done)
     assert sum(len(count) for count in done.counts.values()) == 15
 
 
