@@ -39,15 +39,17 @@ def annotation_files(export: Path) -> dict[str, Path]:
     Raises:
         InputError: there is none, or there are several that are no parts, or they are of labelme or VIA.
     """
+    if export.suffix.lower() == '.zip':
+        raise InputError(f'EXPORT {export}: an archive; unpack it and name its folder')
     if export.is_file():
         return {'': export}
     if not export.is_dir():
         raise InputError(f'EXPORT {export}: no such file or folder')
-    found = sorted(export.glob('*/_annotations.coco.json')) or sorted(export.glob('annotations/instances_*.json'))
-    found = found or sorted(export.glob('annotations/*.json')) or sorted(export.glob('*.json'))
+    patterns = '*/_annotations.coco.json', 'annotations/instances_*.json', 'annotations/[!.]*.json', '[!.]*.json'
+    found = next((paths for pattern in patterns if (paths := sorted(export.glob(pattern)))), [])
     if not found:
         raise InputError(f'EXPORT {export}: no annotations (*.json) in it; export them as COCO and unpack the archive')
-    parts = [PARTS.get(_part(path).lower(), '') for path in found]
+    parts = [PARTS.get(_part(path).lower().rstrip('0123456789'), '') for path in found]
     if len(set(parts)) < len(parts) or ('' in parts and len(parts) > 1):
         refuse_other_formats(found[0], read_coco_json(found[0]))
         names = ', '.join(str(path.relative_to(export)) for path in found[:3]) + (', …' if len(found) > 3 else '')
@@ -134,12 +136,13 @@ def find_images(names: Sequence[str], folder: Path, *, without: Path | None = No
 
 
 def _files(folder: Path, without: Path | None) -> Iterator[Path]:
-    """All files below a folder, in order; hidden folders are left out."""
+    """All files below a folder, in order; without hidden ones."""
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         if without is not None:
             folders[:] = [name for name in folders if os.path.realpath(Path(place) / name) != os.path.realpath(without)]
-        yield from (path for name in sorted(files) if (path := Path(place) / name).is_file())
+        shown = (Path(place) / name for name in sorted(files) if not name.startswith('.'))
+        yield from (path for path in shown if path.is_file())
 
 
 def _normal(parts: Sequence[str]) -> Parts:

@@ -4,7 +4,7 @@ import json
 import unicodedata
 
 import pytest
-from tool_exports import cvat, label_studio, roboflow
+from tool_exports import cvat, label_studio, roboflow, write_annotations
 
 from mmagg.datasets.annotation_exports import annotation_files, find_images, image_folder_of
 from mmagg.io.errors import InputError
@@ -17,7 +17,16 @@ def found(folder, *names):
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / 'images'
-    for name in ('a.jpg', 'cat/1.jpg', 'dog/1.jpg', 'b c.png', 'dog/deep/2.jpg', 'notes.txt', '.hidden/3.jpg'):
+    for name in (
+        'a.jpg',
+        'cat/1.jpg',
+        'dog/1.jpg',
+        'b c.png',
+        'dog/deep/2.jpg',
+        'notes.txt',
+        '.hidden/3.jpg',
+        '._a.jpg',
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).touch()
     return folder
@@ -83,6 +92,9 @@ def test_parts_of_exports(tmp_path):
     assert annotation_files(label_studio(tmp_path / 'l')) == {'': tmp_path / 'l/result.json'}
     assert annotation_files(tmp_path / 'l/result.json') == {'': tmp_path / 'l/result.json'}
     assert sorted(annotation_files(roboflow(tmp_path / 'r'))) == ['test', 'train', 'val']
+    write_annotations(tmp_path / 'coco/annotations/instances_train2017.json', {})
+    write_annotations(tmp_path / 'coco/annotations/instances_val2017.json', {})
+    assert sorted(annotation_files(tmp_path / 'coco')) == ['train', 'val']
     assert image_folder_of(tmp_path / 'c/annotations/instances_default.json') == tmp_path / 'c/images/default'
     assert image_folder_of(tmp_path / 'l/result.json') == tmp_path / 'l/images'
     assert image_folder_of(tmp_path / 'r/valid/_annotations.coco.json') == tmp_path / 'r/valid'
@@ -111,3 +123,9 @@ def test_other_exports_are_refused(files, message, tmp_path):
             (export / name).write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
         annotation_files(export)
+
+
+def test_an_archive_is_refused(tmp_path):
+    (tmp_path / 'export.zip').touch()
+    with pytest.raises(InputError, match='an archive; unpack it'):
+        annotation_files(tmp_path / 'export.zip')
