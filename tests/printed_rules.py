@@ -79,6 +79,9 @@ SHAPES = Rule({'shapes': 'new_shapes', 'mine': 'new_mine'}, '--images 4 --val-im
 SMALL_RUN = Rule(more='--shape 64 96 --runs 1', slow=True)
 # The same of the 75 of small models.
 LAST_OF_75 = {'default_hooks.checkpoint.filename_tmpl': 'epoch_75.pth', 'model.backbone.init_cfg': None}
+# Of photographs, whose commands name the best one.
+BEST = 'best_coco_segm_mAP_epoch_100.pth'
+LAST_OF_PHOTOGRAPHS = {'default_hooks.checkpoint.filename_tmpl': BEST}
 RULES = {
     'make': Rule(),  # as make -n
     'CUDA_VISIBLE_DEVICES=-1 make': Rule(why='it compiles for a machine with a GPU'),
@@ -121,6 +124,9 @@ RULES = {
     'train configs/own/blendmask_lite0_fpn_320.py': Rule(more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}'),
     'train configs/own/blendmask_lite0_fpn_320.py --coco mine --epochs 300': Rule(
         more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}', slow=True
+    ),
+    'train configs/own/blendmask_lite0_fpn_320.py --coco nuts': Rule(
+        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75 | LAST_OF_PHOTOGRAPHS)}'
     ),
     'train configs/own/meinst_lite0_fpn_320.py': Rule(more=options(AS_THE_LAST | LAST_OF_75)),
     'test work_dirs/blendmask_lite0_fpn_320': Rule(),

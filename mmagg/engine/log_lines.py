@@ -21,6 +21,7 @@ ITS_OWN = (
     '"FileClient" will be deprecated',
     '"HardDiskBackend" is the alias',
     'Distributed training is not used, all Sync',
+    'paramwise_options -- ',  # a line for each parameter
 )
 
 
