@@ -169,6 +169,7 @@ RULES = {
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),
+    'mmagg split-coco': Rule({'OUT': 'new_split', 'EXPORT': 'mine'}, '--overwrite'),
     'mmdet_to_mmagg': Rule(
         {'SRC.pth': 'solo_r50_fpn_1x_coco.pth', 'CONFIG': 'configs/solo/solo_r50_fpn_1x_coco.py'}, slow=True
     ),
