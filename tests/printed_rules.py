@@ -122,7 +122,7 @@ RULES = {
     ),
     'train configs/demo/solo_tiny_shapes.py --coco mine': Rule(more=options(AS_THE_LAST | LAST_OF_14)),
     'train configs/own/blendmask_lite0_fpn_320.py': Rule(more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}'),
-    'train configs/own/blendmask_lite0_fpn_320.py --coco mine --epochs 300': Rule(
+    'train configs/own/blendmask_lite0_fpn_320.py --coco mine --epochs 150': Rule(
         more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}', slow=True
     ),
     'train configs/own/blendmask_lite0_fpn_320.py --coco nuts': Rule(
