@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from mmagg.io.signals import SIGNALS
+
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 AGAIN = 0.5  # seconds until it is seen whether the exception was swallowed
 TOGETHER = 1.0  # seconds in which a repeated signal is the same wish: `timeout` and terminals send it more than once

@@ -22,6 +22,7 @@ from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.files import written_whole
 from mmagg.io.partial import remove_temporary
 from mmagg.io.run_folder import being_replaced, remove_run
+from mmagg.io.signals import signals_wait
 
 OURS = {CheckpointHook: WholeCheckpointHook, EarlyStoppingHook: ResumedEarlyStoppingHook}
 
@@ -76,7 +77,7 @@ class TrainingRunner(BriefRunner):
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save, whole or not at all.
+        """Save, whole or not at all; signals wait for it.
 
         Raises:
             InputError: it cannot be written; names the file.
@@ -84,7 +85,7 @@ class TrainingRunner(BriefRunner):
         if '://' in str(out_dir):  # object stores have no half-written files
             super().save_checkpoint(out_dir, filename, *args, **kwargs)
             return
-        with saved(Path(out_dir) / filename) as temporary:
+        with signals_wait(), saved(Path(out_dir) / filename) as temporary:
             super().save_checkpoint(str(temporary.parent), temporary.name, *args, **kwargs)
 
     def dump_config(self) -> None:

@@ -16,8 +16,8 @@ import cv2
 import pytest
 
 from mmagg.cli.main import COMMANDS, run
-from mmagg.cli.stopping import SIGNALS
 from mmagg.io.errors import set_note
+from mmagg.io.signals import SIGNALS
 
 # Raises no error where it is stopped, as a clean-up would not, and says so.
 CLEANING = """
