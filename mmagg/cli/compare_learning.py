@@ -19,7 +19,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare_learning'), metavar='DIR')
     parser.add_argument(
-        '--jobs', type=positive, default=1, metavar='J', help='runs at a time, which share the cores (%(default)s)'
+        '--jobs',
+        type=positive,
+        default=1,
+        metavar='J',
+        help='runs at a time, which share the cores, or have OMP_NUM_THREADS threads each (%(default)s)',
     )
     parser.add_argument('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for all configs')
     return parser

@@ -148,6 +148,8 @@ def _finished_run(
 def call(command: Sequence[str], log: Path, jobs: int) -> None:
     """Run a command of this installation of mmagg in a process of its own, on one of `jobs` shares of the cores.
 
+    Where OMP_NUM_THREADS is set, that is how many threads it has.
+
     Args:
         command: its name and its arguments.
         log: the file for its output.
@@ -159,7 +161,7 @@ def call(command: Sequence[str], log: Path, jobs: int) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     path = os.pathsep.join([str(PACKAGE.parent), *filter(None, [os.environ.get('PYTHONPATH')])])
-    environment = os.environ | {'OMP_NUM_THREADS': str(threads), 'PYTHONPATH': path}
+    environment = {'OMP_NUM_THREADS': str(threads)} | os.environ | {'PYTHONPATH': path}
     words = [sys.executable, '-m', PACKAGE.name, *command]
     with log.open('w') as file, subprocess.Popen(words, stdout=file, stderr=file, env=environment) as process:
         _running.append(process)

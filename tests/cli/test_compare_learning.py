@@ -1,6 +1,7 @@
 """tools/analysis/compare_learning.py: the table, what is skipped, what is refused; the runs are the tools' own."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,22 @@ def test_failures_end_in_one_line(tmp_path, capsys) -> None:
     assert 'no such config' in capsys.readouterr().err
     with pytest.raises(InputError, match=r'trian\.py a\.py failed: error: mmagg has no command trian; .*log\.txt'):
         compare_learning.call(['trian', 'a.py'], tmp_path / 'log.txt', jobs=1)  # quicker than one that is there
+
+
+def test_runs_have_the_threads_that_the_environment_says_or_their_share(tmp_path, monkeypatch) -> None:
+    seen, popen = [], subprocess.Popen
+
+    def started(words, *, env, **_):
+        seen.append(env['OMP_NUM_THREADS'])
+        return popen(['true'])
+
+    monkeypatch.setattr(compare_learning.subprocess, 'Popen', started)
+    monkeypatch.setattr('os.cpu_count', lambda: 8)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    compare_learning.call(['train'], tmp_path / 'log.txt', jobs=2)
+    monkeypatch.setenv('OMP_NUM_THREADS', '3')
+    compare_learning.call(['train'], tmp_path / 'log.txt', jobs=2)
+    assert seen == ['4', '3']
 
 
 @pytest.mark.parametrize('file', ['run.json', 'test/metrics.json'])
