@@ -29,7 +29,7 @@ from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.backbones.efficientnet_lite import released_names
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
-from mmagg.weights.cache import cache_folder
+from mmagg.weights.cache import cache_folder, check_address, note_address
 from mmagg.weights.downloads import download
 from mmagg.weights.packaged import SCHEME, packaged_file
 
@@ -65,7 +65,7 @@ def fetch(source: str) -> Path:
     """The file of ``source``: local, a package's, or from the web, downloaded unless it is in PyTorch's cache.
 
     Raises:
-        InputError: there is no such file, or it cannot be downloaded.
+        InputError: there is no such file, it cannot be downloaded, or the cache has another of its name.
     """
     if source.startswith(SCHEME):
         return packaged_file(source)
@@ -81,18 +81,19 @@ def fetch(source: str) -> Path:
     if name in ('', '..'):
         raise InputError(f'{url}: names no file')
     path = cache_folder() / name
-    if not path.is_file():
-        print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
-        try:
-            download(
-                url, path
-            )  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
-        except InputError as error:
-            raise InputError(f'{source}: {error}') from error
-        except (OSError, HTTPException, ValueError) as error:
-            raise InputError(
-                f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}'
-            ) from error
+    if path.is_file():
+        if source == url:
+            check_address(url, path)
+        return path
+    print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
+    try:
+        download(url, path)  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
+        if source == url:
+            note_address(url, path)
+    except InputError as error:
+        raise InputError(f'{source}: {error}') from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise InputError(f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}') from error
     return path
 
 
