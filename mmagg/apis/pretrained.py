@@ -5,6 +5,7 @@ already. Here names are looked up in the table that mmengine ships, which is tor
 """
 
 import re
+import sys
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -13,7 +14,6 @@ from urllib.parse import urlparse
 import mmengine
 from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (
     _process_mmcls_checkpoint,
@@ -22,6 +22,7 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
@@ -85,7 +86,7 @@ def fetch(source: str) -> Path:
         if source == url:
             check_address(url, path)
         return path
-    print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
+    tqdm.write(f'{source}: downloading {url} to {path.parent}', file=sys.stderr)
     try:
         download(url, path)  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
         if source == url:
