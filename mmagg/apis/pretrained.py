@@ -5,6 +5,7 @@ already. Here names are looked up in the table that mmengine ships, which is tor
 """
 
 import re
+import sys
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -13,7 +14,6 @@ from urllib.parse import urlparse
 import mmengine
 from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.logging import print_log
 from mmengine.runner import CheckpointLoader
 from mmengine.runner.checkpoint import (
     _process_mmcls_checkpoint,
@@ -22,6 +22,7 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
@@ -29,7 +30,7 @@ from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.backbones.efficientnet_lite import released_names
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
-from mmagg.weights.cache import cache_folder
+from mmagg.weights.cache import cache_folder, check_address, note_address
 from mmagg.weights.downloads import download
 from mmagg.weights.packaged import SCHEME, packaged_file
 
@@ -65,7 +66,7 @@ def fetch(source: str) -> Path:
     """The file of ``source``: local, a package's, or from the web, downloaded unless it is in PyTorch's cache.
 
     Raises:
-        InputError: there is no such file, or it cannot be downloaded.
+        InputError: there is no such file, it cannot be downloaded, or the cache has another of its name.
     """
     if source.startswith(SCHEME):
         return packaged_file(source)
@@ -81,18 +82,19 @@ def fetch(source: str) -> Path:
     if name in ('', '..'):
         raise InputError(f'{url}: names no file')
     path = cache_folder() / name
-    if not path.is_file():
-        print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
-        try:
-            download(
-                url, path
-            )  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
-        except InputError as error:
-            raise InputError(f'{source}: {error}') from error
-        except (OSError, HTTPException, ValueError) as error:
-            raise InputError(
-                f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}'
-            ) from error
+    if path.is_file():
+        if source == url:
+            check_address(url, path)
+        return path
+    tqdm.write(f'{source}: downloading {url} to {path.parent}', file=sys.stderr)
+    try:
+        download(url, path)  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
+        if source == url:
+            note_address(url, path)
+    except InputError as error:
+        raise InputError(f'{source}: {error}') from error
+    except (OSError, HTTPException, ValueError) as error:
+        raise InputError(f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}') from error
     return path
 
 

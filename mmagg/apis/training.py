@@ -181,6 +181,8 @@ def train(
         if allow_partial and not fresh:
             raise InputError('--allow-partial: the training starts from no other checkpoint (load_from)')
         check_watched_scores(cfg, name, val_loss=val_loss)
+        if checkpoint is not None and weights is not None and main:
+            say([f'--weights {weights}: left out, as the training goes on from {cfg.load_from}'])
         if checkpoint is not None and nothing_left(cfg, checkpoint, resume, launcher):
             if main:
                 draw_outdated(work_dir)

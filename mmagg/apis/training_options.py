@@ -94,9 +94,13 @@ def set_max_detections(cfg: Config, number: int) -> None:
                 metric['max_dets'] = max(number, metric.get('max_dets', MAX_DETECTIONS))
 
 
-def set_save_best(cfg: Config, _: bool) -> None:
-    """Keep the checkpoint with the best score as well (`score_to_watch`), unless the config names one or has none."""
+def set_save_best(cfg: Config, wanted: bool) -> None:
+    """Keep the checkpoint with the best score as well (`score_to_watch`, or the config's own), or keep none."""
     hooks = cfg.setdefault('default_hooks', {})
+    if not wanted:
+        if hooks.get('checkpoint'):
+            hooks['checkpoint'].pop('save_best', None)
+        return
     hook = hooks.setdefault('checkpoint', dict(type='CheckpointHook', interval=1))  # mmengine's default
     if hook and not hook.get('save_best') and (score := score_to_watch(cfg)):
         hook['save_best'] = score
@@ -194,7 +198,8 @@ def change(cfg: Config, *, flags: Mapping[str, Any], options: dict | None, launc
     if not all(cfg.get(part) for part in ('train_dataloader', 'train_cfg', 'optim_wrapper')):
         return  # `check_settings` says so
     set_by_options = set(_leaves(options))
-    given = {name: value for name, value in flags.items() if value is not None and value is not False}
+    unset = {name for name, value in flags.items() if value is None or (value is False and name != 'save_best')}
+    given = {name: value for name, value in flags.items() if name not in unset}
     for name, value in given.items():
         least = LEAST.get(name, 1)
         if name in NUMBERS and (type(value) is not int or value < least):

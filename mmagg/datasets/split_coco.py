@@ -129,6 +129,7 @@ def split_coco(
     else:
         (path,) = found.values()
         parts = _split(read_part(path, images, folder), val, seed)
+    _check_files(out, [file for part in parts.values() for file in part.files])
     counts = {split: part.counts() for split, part in parts.items()}
     used = sum(count.sum(axis=0) for count in counts.values()) > 0
     categories = parts['train'].categories
@@ -162,6 +163,19 @@ def _split(part: ExportPart, val: float, seed: int) -> dict[str, ExportPart]:
     validation = stratified_split(part.counts(), share=val, seed=seed)
     train = replace(part.only(~validation), missing=part.missing, unlisted=part.unlisted)
     return {'train': train, 'val': part.only(validation)}
+
+
+def _check_files(out: Path, files: Sequence[Path]) -> None:
+    """Refuse images that are links into `out`: it would be replaced, and with `--link` each would lead to itself.
+
+    Raises:
+        InputError: names one of them.
+    """
+    folder = os.path.realpath(out)
+    targets = ((file, Path(os.path.realpath(file))) for file in files)
+    inside = next(((file, target) for file, target in targets if target.is_relative_to(folder)), None)
+    if inside is not None:
+        raise InputError(f'OUT {out}: holds {inside[1]}, to which {inside[0]} leads; name another place')
 
 
 def _check_categories(found: dict[str, Path], parts: dict[str, ExportPart]) -> None:

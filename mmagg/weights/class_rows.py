@@ -5,6 +5,7 @@ dimension grows. Rows are the classes', in their order, then what is no class, a
 """
 
 import re
+import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -60,9 +61,13 @@ def class_rows(sizes: Mapping[str, torch.Size], more: Mapping[str, torch.Size], 
 
 
 def same_classes(ours: Sequence[str], theirs: Sequence[str]) -> dict[int, int]:
-    """Our labels with theirs, for the classes of the same name; case, ``_`` and ``-`` do not matter."""
-    there = {_plain(name): label for label, name in enumerate(theirs)}
-    return {label: there[_plain(name)] for label, name in enumerate(ours) if _plain(name) in there}
+    """Our labels with theirs, for the classes of the same name; case, ``_`` and ``-`` do not matter.
+
+    Where several of theirs differ in these alone, the one that is spelt as ours is the same, else the first.
+    """
+    exact = {name: label for label, name in enumerate(theirs)}
+    there = {_plain(name): label for label, name in reversed([*enumerate(theirs)])}
+    return {label: exact.get(name, there[_plain(name)]) for label, name in enumerate(ours) if _plain(name) in there}
 
 
 def by_name(rows: ClassRows, ours: Tensor, theirs: Tensor, pairs: Mapping[int, int]) -> Tensor:
@@ -96,4 +101,5 @@ def parts(keys: Collection[str]) -> list[str]:
 
 
 def _plain(name: str) -> str:
+    name = unicodedata.normalize('NFC', name)  # keyboards of macOS may write an umlaut as two characters
     return re.sub(r'[\s_-]+', ' ', name).strip().casefold()

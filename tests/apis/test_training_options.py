@@ -122,6 +122,15 @@ def test_the_best_checkpoint_is_that_of_the_masks_unless_the_config_says_otherwi
     assert classwise.default_hooks.checkpoint.save_best == 'coco/segm_mAP'
 
 
+def test_no_best_checkpoint_is_kept_where_none_is_wanted() -> None:
+    own = shipped_config('own/blendmask_lite0_fpn_320.py')
+    assert 'save_best' in load_config(own).default_hooks.checkpoint
+    assert 'save_best' not in changed(own, save_best=False).default_hooks.checkpoint
+    named = changed(own, save_best=False, options={'default_hooks.checkpoint.save_best': 'coco/bbox_mAP'})
+    assert named.default_hooks.checkpoint.save_best == 'coco/bbox_mAP'
+    assert changed(own, save_best=False, options={'default_hooks.checkpoint': None}).default_hooks.checkpoint is None
+
+
 def test_hooks_are_mmengines_and_come_after_those_of_the_config() -> None:
     options = {'custom_hooks': [dict(type='FiniteLossHook')]}
     hooks = changed(ema=True, patience=3, options=options).custom_hooks

@@ -83,6 +83,14 @@ def test_a_resumed_training_with_flags_is_the_one_that_runs_through(
     assert all(same(whole[key], resumed[key]) for key in KEPT)
 
 
+def test_a_resumed_training_says_that_it_takes_no_other_weights(
+    flagged: Path, by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    first, last = flagged / 'epoch_1.pth', flagged / 'epoch_2.pth'
+    typed(by_epochs, shapes_folder, tmp_path, *FLAGS, '--resume', last, '--weights', first)  # nothing is left to train
+    assert f'note: --weights {first}: left out, as the training goes on from {last}' in capsys.readouterr().err
+
+
 def test_the_averaged_weights_are_those_that_checkpoints_are_tested_with(flagged: Path, capsys) -> None:
     last = read(flagged / 'epoch_2.pth')
     averages, weights = last['state_dict'], last['ema_state_dict']  # mmengine swaps them

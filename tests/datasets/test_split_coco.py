@@ -166,6 +166,17 @@ def test_links_lead_to_the_images(tmp_path, monkeypatch):
     assert len(images_of(tmp_path / 'export', 'default')) == 20
 
 
+@pytest.mark.parametrize('link', [False, True])
+def test_a_folder_that_holds_the_images_of_links_is_not_replaced(tmp_path, link):
+    mine, linked = tmp_path / 'mine', tmp_path / 'linked'
+    split_coco(export=cvat(tmp_path / 'export'), out=mine)
+    split_coco(export=mine, out=linked, link=True)
+    before = digests(mine)
+    with pytest.raises(InputError, match=r'OUT .*mine: holds .*mine/images/train/00.jpg, to which .*linked.* leads'):
+        split_coco(export=linked, out=mine, link=link, overwrite=True)
+    assert digests(mine) == before
+
+
 def test_only_its_own_folder_is_replaced(tmp_path):
     export, out = cvat(tmp_path / 'export'), tmp_path / 'mine'
     split_coco(export=export, out=out)

@@ -34,6 +34,12 @@ def test_what_grows_with_the_classes() -> None:
 def test_names() -> None:
     assert same_classes(['Traffic_light', 'nut', 'dog'], ['dog', 'cat', 'traffic light']) == {0: 2, 2: 0}
     assert same_classes(['nut'], ['dog']) == {}
+    assert same_classes(['nuß'.upper(), 'gru\u0308n'], ['grün', 'nuß']) == {0: 1, 1: 0}
+
+
+def test_names_that_differ_in_case_alone_are_told_apart() -> None:
+    assert same_classes(['date', 'Fig', 'fig'], ['Fig', 'fig']) == {1: 0, 2: 1}
+    assert same_classes(['FIG'], ['Fig', 'fig']) == {0: 0}
 
 
 def test_rows_by_name() -> None:

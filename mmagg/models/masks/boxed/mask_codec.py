@@ -109,7 +109,8 @@ class MaskCodec(nn.Module, ABC):
             missing = 'no `dictionary` is given' if self.dictionary is None else f'{self.dictionary} is missing'
             raise ValueError(
                 f'{type(self).__name__}: {missing} and no checkpoint has been loaded; '
-                'make one with mmagg fit-mask-codec --coco DIR --out FILE.npz'
+                f'make one with mmagg fit-mask-codec --coco DIR --dims {self.num_codes} '
+                f'--out {self.dictionary or "FILE.npz"}'
             )
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
