@@ -5,6 +5,7 @@ already. Here names are looked up in the table that mmengine ships, which is tor
 """
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -22,6 +23,7 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from torch import nn
 
 from mmagg.apis.launch import is_main
 from mmagg.datasets.config_parts import dicts
@@ -104,10 +106,16 @@ def load_from_web(filename: str, map_location: object = None) -> dict:
     return _process_mmcls_checkpoint(content) if filename.startswith('mmcls://') else content  # the backbone alone
 
 
-def prepare_model(cfg: Config, launcher: str) -> None:
+def prepare_model(cfg: Config, launcher: str, *, brought: Callable[[str], bool] = lambda part: False) -> None:
     """Make sure that the model of a training can be built: its codecs have content, its weights are here and whole.
 
     The main process alone does it, as `mmagg.apis.data.check_data`.
+
+    Args:
+        cfg: the whole config.
+        launcher: the starter of the processes.
+        brought: whether all weights of a part of the model, as `backbone`, come from another checkpoint, so that those
+            of the config need not be here; see `leave_out_starts`.
 
     Raises:
         InputError: names the part of the config, what it lacks and what to do.
@@ -125,12 +133,26 @@ def prepare_model(cfg: Config, launcher: str) -> None:
     if '://' in str(cfg.get('load_from')):
         sources['load_from'] = cfg.load_from
     for place, source in sources.items():
+        if place.endswith('.init_cfg') and brought(place.removeprefix('model.').removesuffix('.init_cfg')):
+            continue
         if '://' in source and not source.startswith(SCHEMES):  # of a storage that mmengine knows
             continue
         try:
             load_from_web(source, 'cpu')
         except InputError as error:
             raise InputError(f'{place}: {error}; to train without it: --cfg-options {place}=None') from error
+
+
+def leave_out_starts(model: nn.Module, brought: Callable[[str], bool]) -> None:
+    """Let parts of a model not read pre-trained weights that another checkpoint replaces; the config still has them.
+
+    Args:
+        model: as its config builds it, before `init_weights`.
+        brought: as of `prepare_model`.
+    """
+    for name, part in model.named_modules():
+        if any(_is_pretrained(one) for _, one in dicts(getattr(part, 'init_cfg', None))) and brought(name):
+            part.init_cfg = None
 
 
 def starting_weights(cfg: Config) -> list[str]:
