@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -16,7 +17,8 @@ def signals_wait() -> Iterator[None]:
     `torch.save` needs it: its writer, when it is deleted unfinished, writes on to a buffer that is closed by then, and
     this error in a destructor aborts the process.
     """
-    inside, held, handlers = True, list[tuple[int, FrameType | None]](), {}
+    inside, held = True, list[tuple[int, FrameType | None]]()
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def hold(signum: int, frame: FrameType | None) -> None:
         if inside:
