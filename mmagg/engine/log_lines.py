@@ -23,20 +23,25 @@ ITS_OWN = (
     'Distributed training is not used, all Sync',
     'paramwise_options -- ',  # a line for each parameter
 )
+FROZEN = ' is skipped since its requires_grad=False'  # likewise
 
 
 def brief_console(logger: MMLogger) -> MMLogger:
     """Keep the hundreds of lines with which mmengine begins a run out of the console, if they go to a file as well.
 
-    Likewise those of its inner workings, `ITS_OWN`, which no user can act on.
+    Likewise those of its inner workings, `ITS_OWN` and `FROZEN`, which no user can act on.
     """
     files = [handler.baseFilename for handler in logger.handlers if isinstance(handler, logging.FileHandler)]
     for handler in logger.handlers if files else ():
         if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: not record.getMessage().startswith(PREAMBLE + ITS_OWN))
+            handler.addFilter(lambda record: not _for_the_file(record.getMessage()))
     if files:
         logger.info(f'Environment, config and hooks are in {files[0]}')
     return logger
+
+
+def _for_the_file(line: str) -> bool:
+    return line.startswith(PREAMBLE + ITS_OWN) or line.endswith(FROZEN)
 
 
 class LogLines(logging.Filter):

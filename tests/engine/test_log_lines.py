@@ -73,6 +73,7 @@ def test_how_a_run_begins_is_in_its_log_file_and_not_on_the_console(
     tmp_path, tiny_config, shapes_folder, capsys
 ) -> None:
     changes = {'train_cfg.max_iters': 1, 'optim_wrapper.paramwise_cfg': {'bias_decay_mult': 0}}
+    changes['model.backbone.frozen_stages'] = 1
     train(tiny_config, coco=shapes_folder, work_dir=tmp_path / 'w', cfg_options=changes)
     [log] = (tmp_path / 'w').glob('*/*.log')
     shown, kept = capsys.readouterr().out, log.read_text()
@@ -83,6 +84,7 @@ def test_how_a_run_begins_is_in_its_log_file_and_not_on_the_console(
         '"FileClient" will be',
         'Distributed training is not',
         'paramwise_options -- ',
+        'is skipped since its requires_grad=False',
     )
     for begin in begins:
         assert begin in kept
