@@ -4,6 +4,7 @@ mmengine imports torchvision to learn the URL behind ``torchvision://resnet50``,
 already. Here names are looked up in the table that mmengine ships, which is torchvision's own where it is installed.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -37,6 +38,7 @@ from mmagg.weights.packaged import SCHEME, packaged_file
 
 BACKBONES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', SCHEME)
 SCHEMES = (*BACKBONES, 'http://', 'https://')
+HASHED = re.compile(r'-[0-9a-f]{8}\.\w+$')  # a name that no other file has, as MMDetection and torchvision give them
 
 
 def weights_url(source: str) -> str | None:
@@ -82,6 +84,8 @@ def fetch(source: str) -> Path:
         raise InputError(f'{url}: is no address ({error})') from error
     if name in ('', '..'):
         raise InputError(f'{url}: names no file')
+    if source == url and not HASHED.search(name):  # two addresses may end alike, as …/best.pth
+        name = f'{hashlib.sha256(url.encode()).hexdigest()[:8]}_{name}'
     path = cache_folder() / name
     if not path.is_file():
         print_log(f'{source}: downloading {url} to {path.parent}', logger='current')
@@ -93,7 +97,7 @@ def fetch(source: str) -> Path:
             raise InputError(f'{source}: {error}') from error
         except (OSError, HTTPException, ValueError) as error:
             raise InputError(
-                f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}'
+                f'{url} cannot be downloaded ({one_line(error)}); if you have the file, put it at {path}'
             ) from error
     return path
 

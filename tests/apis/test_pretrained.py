@@ -131,6 +131,17 @@ def test_downloads_once(site, cache, monkeypatch):
     assert f'{cache / "broken.pth"}: cannot be read' in message
 
 
+def test_addresses_that_end_alike_are_two_files(site, cache):
+    url, folder = site
+    for name in ('a', 'b'):
+        (folder / name).mkdir()
+        (folder / name / 'best.pth').write_text(name)
+        (folder / name / 'best-0123abcd.pth').write_text(name)
+    assert [fetch(f'{url}/{name}/best.pth').read_text() for name in 'aba'] == ['a', 'b', 'a']
+    hashed = [fetch(f'{url}/{name}/best-0123abcd.pth') for name in 'ab']
+    assert hashed == [cache / 'best-0123abcd.pth'] * 2
+
+
 def test_weights_are_read_as_data_only(site):
     url, folder = site
     torch.save({'w': torch.ones(2), 'code': Path('x')}, folder / 'a.pth')
