@@ -5,7 +5,7 @@ that is; a checkpoint with less than half of it, or one that is to be converted 
 written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
@@ -29,12 +29,20 @@ class LoadFromHook(Hook):
         taken: these weights, by key.
         rows: those of which a class is taken by its name, by key.
         line: says how many they are.
+        keys: all of the model's weights.
     """
 
     priority = 'VERY_HIGH'  # EMAHook reads the same checkpoint
 
-    def __init__(self, taken: dict[str, Tensor], rows: Mapping[str, Rows], line: str) -> None:
+    def __init__(self, taken: dict[str, Tensor], rows: Mapping[str, Rows], line: str, *, keys: Collection[str]) -> None:
         self.taken, self.rows, self.line = taken, rows, line
+        # Some checkpoints have no counts of batches, which change nothing.
+        self.whole = {key: key in taken or key.endswith('num_batches_tracked') for key in keys}
+
+    def brings(self, part: str) -> bool:
+        """Whether all weights of a part of the model, as `backbone`, are taken; '' is the whole model."""
+        found = [whole for key, whole in self.whole.items() if not part or key.startswith(f'{part}.')]
+        return bool(found) and all(found)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Put the model's own weights in the place of those that do not fit."""
@@ -89,7 +97,7 @@ def load_from(cfg: Config, name: str, *, allow_partial: bool) -> LoadFromHook:
         way = '' if number == 0 else '--allow-partial takes what fits'
         raise InputError(f'load_from {source}: only {amount} fit{few}; {"; ".join(filter(None, [hint, way, rest]))}')
     line = '; '.join(filter(None, [f'load_from {source}: {amount} taken', hint, rest]))
-    return LoadFromHook(taken, other.rows, line)
+    return LoadFromHook(taken, other.rows, line, keys=own)
 
 
 def _backbone_hint(state: dict[str, Tensor], own: dict[str, Tensor], source: str) -> str:

@@ -4,8 +4,10 @@ mmengine imports torchvision to learn the URL behind ``torchvision://resnet50``,
 already. Here names are looked up in the table that mmengine ships, which is torchvision's own where it is installed.
 """
 
+import hashlib
 import re
 import sys
+from collections.abc import Callable
 from difflib import get_close_matches
 from http.client import HTTPException
 from pathlib import Path
@@ -22,6 +24,7 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
+from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
@@ -30,12 +33,13 @@ from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.backbones.efficientnet_lite import released_names
 from mmagg.models.masks.boxed.mask_codec import MaskCodec
-from mmagg.weights.cache import cache_folder, check_address, note_address
+from mmagg.weights.cache import cache_folder
 from mmagg.weights.downloads import download
 from mmagg.weights.packaged import SCHEME, packaged_file
 
 BACKBONES = ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://', 'mmcls://', SCHEME)
 SCHEMES = (*BACKBONES, 'http://', 'https://')
+HASHED = re.compile(r'-[0-9a-f]{8}\.\w+$')  # a name that no other file has, as MMDetection and torchvision give them
 
 
 def weights_url(source: str) -> str | None:
@@ -66,7 +70,7 @@ def fetch(source: str) -> Path:
     """The file of ``source``: local, a package's, or from the web, downloaded unless it is in PyTorch's cache.
 
     Raises:
-        InputError: there is no such file, it cannot be downloaded, or the cache has another of its name.
+        InputError: there is no such file, or it cannot be downloaded.
     """
     if source.startswith(SCHEME):
         return packaged_file(source)
@@ -76,25 +80,27 @@ def fetch(source: str) -> Path:
         require_file(path, 'checkpoint')
         return path
     try:
-        name = Path(urlparse(url).path).name
+        address = urlparse(url)
+        name = Path(address.path).name
     except ValueError as error:
         raise InputError(f'{url}: is no address ({error})') from error
     if name in ('', '..'):
         raise InputError(f'{url}: names no file')
+    if source == url and not HASHED.search(name):  # two addresses may end alike, as …/best.pth
+        told = address._replace(query='') if Path(name).suffix else address  # a query may hold a key that passes
+        name = f'{hashlib.sha256(told.geturl().encode()).hexdigest()[:8]}_{name}'
     path = cache_folder() / name
     if path.is_file():
-        if source == url:
-            check_address(url, path)
         return path
     tqdm.write(f'{source}: downloading {url} to {path.parent}', file=sys.stderr)
     try:
         download(url, path)  # without a look at the hash in its name: those of torchvision's EfficientNets are wrong
-        if source == url:
-            note_address(url, path)
     except InputError as error:
         raise InputError(f'{source}: {error}') from error
     except (OSError, HTTPException, ValueError) as error:
-        raise InputError(f'{url} cannot be downloaded ({one_line(error)}); put the file into {path.parent}') from error
+        raise InputError(
+            f'{url} cannot be downloaded ({one_line(error)}); if you have the file, put it at {path}'
+        ) from error
     return path
 
 
@@ -106,10 +112,16 @@ def load_from_web(filename: str, map_location: object = None) -> dict:
     return _process_mmcls_checkpoint(content) if filename.startswith('mmcls://') else content  # the backbone alone
 
 
-def prepare_model(cfg: Config, launcher: str) -> None:
+def prepare_model(cfg: Config, launcher: str, *, brought: Callable[[str], bool] = lambda part: False) -> None:
     """Make sure that the model of a training can be built: its codecs have content, its weights are here and whole.
 
     The main process alone does it, as `mmagg.apis.data.check_data`.
+
+    Args:
+        cfg: the whole config.
+        launcher: the starter of the processes.
+        brought: whether all weights of a part of the model, as `backbone`, come from another checkpoint, so that those
+            of the config need not be here; see `leave_out_starts`.
 
     Raises:
         InputError: names the part of the config, what it lacks and what to do.
@@ -127,12 +139,26 @@ def prepare_model(cfg: Config, launcher: str) -> None:
     if '://' in str(cfg.get('load_from')):
         sources['load_from'] = cfg.load_from
     for place, source in sources.items():
+        if place.endswith('.init_cfg') and brought(place.removeprefix('model.').removesuffix('.init_cfg')):
+            continue
         if '://' in source and not source.startswith(SCHEMES):  # of a storage that mmengine knows
             continue
         try:
             load_from_web(source, 'cpu')
         except InputError as error:
             raise InputError(f'{place}: {error}; to train without it: --cfg-options {place}=None') from error
+
+
+def leave_out_starts(model: nn.Module, brought: Callable[[str], bool]) -> None:
+    """Let parts of a model not read pre-trained weights that another checkpoint replaces; the config still has them.
+
+    Args:
+        model: as its config builds it, before `init_weights`.
+        brought: as of `prepare_model`.
+    """
+    for name, part in model.named_modules():
+        if any(_is_pretrained(one) for _, one in dicts(getattr(part, 'init_cfg', None))) and brought(name):
+            part.init_cfg = None
 
 
 def starting_weights(cfg: Config) -> list[str]:

@@ -1,6 +1,6 @@
 """Training a model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,9 @@ from mmagg.apis.data import check_data, data_files, use_coco_folder
 from mmagg.apis.finished import nothing_left
 from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
-from mmagg.apis.load_from import load_from
+from mmagg.apis.load_from import LoadFromHook, load_from
 from mmagg.apis.named_weights import start_from, weights_file, with_options
-from mmagg.apis.pretrained import prepare_model, starting_weights
+from mmagg.apis.pretrained import leave_out_starts, prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.training_options import add, change, say
 from mmagg.apis.watched_scores import check_watched_scores
@@ -191,18 +191,27 @@ def train(
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
         if fresh and weights is not None:
             cfg.load_from = str(weights_file(weights, cfg, trust=trust_checkpoint, main=main))
-        prepare_model(cfg, launcher)
         pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None
+        brought = _brought(pretrained, checkpoint)
+        prepare_model(cfg, launcher, brought=brought)
         start_processes(cfg, launcher)
         start = StartHook(overwrite=overwrite)
         with left_alone(work_dir, started=lambda: start.started, main=main):
             runner = _runner(cfg, checkpoint, as_rle='model.test_cfg.mask_format' not in options, compile=compile)
+            leave_out_starts(bare_model(runner), brought)
             for hook in filter(None, (start, pretrained)):
                 runner.register_hook(hook)
             _watch(runner, val_loss=val_loss, val_images=val_images)
             _run(runner, start)
         end_processes()
         return work_dir
+
+
+def _brought(pretrained: LoadFromHook | None, resumed: dict | None) -> Callable[[str], bool]:
+    """Whether a part of the model gets all its weights from the checkpoint that a training starts from, or resumes."""
+    if pretrained is not None:
+        return pretrained.brings
+    return lambda part: resumed is not None  # which is refused unless all of it fits
 
 
 def _runner(cfg: Config, checkpoint: dict | None, *, as_rle: bool, compile: bool) -> TrainingRunner:

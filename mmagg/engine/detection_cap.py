@@ -28,23 +28,22 @@ class DetectionCap(NamedTuple):
     key: str
     earlier: Mapping[str, int]
 
-    def reached(self, count: int, images: int) -> str:
-        """The line that says in how many images it was reached."""
-        return (
-            f'the cap of {self.limit} detections an image was reached in {count} of {images} images; '
-            f'--cfg-options {self.key}=N raises it'
-        )
+    def reached(self, count: int, images: int, *, training: bool = False) -> str:
+        """The line that says in how many images it was reached; a training has a flag that raises it."""
+        way = '--max-detections N' if training else f'--cfg-options {self.key}=N'
+        return f'the cap of {self.limit} detections an image was reached in {count} of {images} images; {way} raises it'
 
-    def too_low(self, counts: Sequence[int]) -> str | None:
+    def too_low(self, counts: Sequence[int], *, training: bool = False) -> str | None:
         """The line about images with more objects, from the numbers of all images; None where there is none."""
         more = [count for count in counts if count > self.limit]
         if not more:
             return None
         keys = [self.key, *(key for key, limit in self.earlier.items() if limit < max(more))]
+        options = ' '.join(f'{key}={max(more)}' for key in keys)
+        way = f'--max-detections {max(more)}' if training else f'--cfg-options {options}'
         return (
             f'images with more objects than the {self.limit} detections that the model may return: {len(more)} of '
-            f'{len(counts)}, up to {max(more)} objects; --cfg-options {" ".join(f"{key}={max(more)}" for key in keys)} '
-            'raises that'
+            f'{len(counts)}, up to {max(more)} objects; {way} raises that'
         )
 
 
@@ -90,7 +89,8 @@ class DetectionCapHook(Hook):
         if mode == 'train' or mode in self.told:
             return
         self.told.add(mode)
-        if line := self.cap.too_low(list(_numbers_of_objects(getattr(runner, f'{mode}_dataloader').dataset))):
+        numbers = list(_numbers_of_objects(getattr(runner, f'{mode}_dataloader').dataset))
+        if line := self.cap.too_low(numbers, training=mode == 'val'):
             runner.logger.warning(line)
 
     def _after_iter(
@@ -105,7 +105,7 @@ class DetectionCapHook(Hook):
         if mode != 'train':
             full, images = _of_all_processes([self.full, self.images])
             if full:
-                runner.logger.warning(self.cap.reached(full, images))
+                runner.logger.warning(self.cap.reached(full, images, training=mode == 'val'))
 
 
 def _of_all_processes(counts: Sequence[int]) -> list[int]:

@@ -56,6 +56,17 @@ def test_all(cfg, state, tmp_path: Path) -> None:
     assert looked_at(cfg, {'state_dict': old}, tmp_path / 'b.pth') == 'all 76 parameters taken'
 
 
+def test_the_parts_that_a_checkpoint_has_whole(cfg, state, tmp_path: Path) -> None:
+    def brings(state: dict) -> list[str]:
+        torch.save(state, tmp_path / 'a.pth')
+        hook = load_from(load_config(cfg, {'load_from': str(tmp_path / 'a.pth')}), 'a.py', allow_partial=False)
+        return [part for part in ('', 'backbone', 'neck', 'mask_head', 'nothing') if hook.brings(part)]
+
+    state = {key: x for key, x in state.items() if not key.endswith('num_batches_tracked')}
+    assert brings(state) == ['', 'backbone', 'neck', 'mask_head']
+    assert brings({key: x for key, x in state.items() if key != 'backbone.bn1.running_mean'}) == ['neck', 'mask_head']
+
+
 def test_other_classes(cfg, state, tmp_path: Path) -> None:
     more = {**state, 'mask_head.conv_cls.weight': torch.ones(80, 64, 3, 3), 'x': torch.ones(1)}
     del more['mask_head.conv_cls.bias']

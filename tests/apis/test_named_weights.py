@@ -238,11 +238,12 @@ def test_a_training_starts_from_a_name(
 ) -> None:
     torch.save({**theirs, 'meta': {'CLASSES': ('a', 'Ring', 'b', 'c', 'circle')}}, site.folder / 'a.pth')
     listed(monkeypatch, f'{site.url}/a.pth', site.folder / 'a.pth')
-    work_dir = train(
-        root / OURS, coco=shapes_folder, work_dir=tmp_path / 'run', weights=NAME, cfg_options=tiny_training
-    )
+    nowhere = dict(type='Pretrained', checkpoint='http://127.0.0.1:9/resnet.pth')  # all of it is in the checkpoint
+    options = {**tiny_training, 'model.backbone.init_cfg': nowhere}
+    work_dir = train(root / OURS, coco=shapes_folder, work_dir=tmp_path / 'run', weights=NAME, cfg_options=options)
     saved = Config.fromfile(work_dir / 'solo_tiny_shapes.py')
     assert Path(saved.load_from).parent.name == 'mmagg'
+    assert saved.model.backbone.init_cfg == nowhere
     trained = load_checkpoint(next(work_dir.glob('*.pth')))['state_dict']
     key = 'mask_head.conv_cls.weight'
     assert torch.equal(trained[key][0], theirs['state_dict'][key][4])
@@ -250,6 +251,9 @@ def test_a_training_starts_from_a_name(
     assert not torch.equal(trained[key][1], theirs['state_dict'][key][1])
     log = next(work_dir.glob('*/*.log')).read_text()
     assert 'mask_head.conv_cls: the rows of circle, ring taken by name' in log
+    options['train_cfg.max_epochs'] = 2
+    train(root / OURS, coco=shapes_folder, work_dir=work_dir, weights=NAME, resume=True, cfg_options=options)
+    assert (work_dir / 'epoch_2.pth').is_file()
     with pytest.raises(InputError, match='names another start'):
         train(root / OURS, weights=NAME, cfg_options={'load_from': 'a.pth'})
 

@@ -131,22 +131,18 @@ def test_downloads_once(site, cache, monkeypatch):
     assert f'{cache / "broken.pth"}: cannot be read' in message
 
 
-def test_two_files_of_one_name_are_not_mixed_up(site, cache):
-    address, folder = site
-    for place in ('one', 'other'):
-        (folder / place).mkdir()
-        (folder / place / 'best.pth').write_text(place)
-    assert fetch(f'{address}/one/best.pth?key=1').read_text() == 'one'
-    assert fetch(f'{address}/one/best.pth?key=2').read_text() == 'one'  # a key that passes, as of a signed address
-    with pytest.raises(InputError, match=r'other/best.pth: its name is that of .*, which came from .*/one/best.pth;'):
-        fetch(f'{address}/other/best.pth')
-    (cache / 'best.pth').unlink()
-    assert fetch(f'{address}/other/best.pth').read_text() == 'other'
-    (cache / 'mine.pth').write_text('put there by a user')
-    assert fetch(f'{address}/mine.pth').read_text() == 'put there by a user'
-    (folder / 'net-0123abcd.pth').write_text('told by its name')
-    fetch(f'{address}/net-0123abcd.pth')
-    assert not (cache / 'net-0123abcd.pth.url').exists()
+def test_addresses_that_end_alike_are_two_files(site, cache):
+    url, folder = site
+    for name in ('a', 'b'):
+        (folder / name).mkdir()
+        (folder / name / 'best.pth').write_text(name)
+        (folder / name / 'best-0123abcd.pth').write_text(name)
+    (folder / 'download').touch()
+    assert [fetch(f'{url}/{name}/best.pth').read_text() for name in 'aba'] == ['a', 'b', 'a']
+    assert fetch(f'{url}/a/best.pth?key=2') == fetch(f'{url}/a/best.pth?key=1')  # keys pass, as of a signed address
+    assert fetch(f'{url}/download?id=1') != fetch(f'{url}/download?id=2')
+    hashed = [fetch(f'{url}/{name}/best-0123abcd.pth') for name in 'ab']
+    assert hashed == [cache / 'best-0123abcd.pth'] * 2
 
 
 def test_weights_are_read_as_data_only(site):

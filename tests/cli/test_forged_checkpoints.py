@@ -122,11 +122,11 @@ def test_no_loader_of_mmengine_sees_the_text(with_texts: tuple[Path, Path], tmp_
     path, _ = with_texts
     home = tmp_path / 'home/hub/checkpoints'
     home.mkdir(parents=True)
-    (home / 'here.pth').write_bytes(path.read_bytes())
+    (home / 'x-01234567.pth').write_bytes(path.read_bytes())
     monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
-    monkeypatch.setattr('mmagg.apis.pretrained._torchvision_urls', lambda name: {name: 'https://a.b/here.pth'})
-    monkeypatch.setattr('mmagg.apis.pretrained.get_external_models', lambda: {'x': 'https://a.b/here.pth'})
-    monkeypatch.setattr('mmagg.apis.pretrained.get_mmcls_models', lambda: {'x': 'https://a.b/here.pth'})
+    monkeypatch.setattr('mmagg.apis.pretrained._torchvision_urls', lambda name: {name: 'https://a.b/x-01234567.pth'})
+    monkeypatch.setattr('mmagg.apis.pretrained.get_external_models', lambda: {'x': 'https://a.b/x-01234567.pth'})
+    monkeypatch.setattr('mmagg.apis.pretrained.get_mmcls_models', lambda: {'x': 'https://a.b/x-01234567.pth'})
 
     class Store:
         def get(self, _: str) -> bytes:
@@ -136,7 +136,14 @@ def test_no_loader_of_mmengine_sees_the_text(with_texts: tuple[Path, Path], tmp_
     loading.secure_loading()
     read = set()
     for source in (
-        *(str(path), 'https://a.b/here.pth', 'http://a.b/here.pth', 'torchvision://x', 'modelzoo://x', 'mmcls://x'),
+        *(
+            str(path),
+            'https://a.b/x-01234567.pth',
+            'http://a.b/x-01234567.pth',
+            'torchvision://x',
+            'modelzoo://x',
+            'mmcls://x',
+        ),
         *('open-mmlab://x', 'openmmlab://x', 's3://x', 'cluster:s3://x', 'petrel://x'),
     ):
         content = CheckpointLoader.load_checkpoint(source, 'cpu', logger='silent')
