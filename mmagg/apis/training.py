@@ -22,6 +22,7 @@ from mmagg.apis.load_from import load_from
 from mmagg.apis.named_weights import start_from, weights_file, with_options
 from mmagg.apis.pretrained import prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
+from mmagg.apis.schedule_lengths import warm_up_note
 from mmagg.apis.single_pixels import check_single_pixels
 from mmagg.apis.training_options import add, change, say
 from mmagg.apis.watched_scores import check_watched_scores
@@ -202,6 +203,8 @@ def train(
                 runner.register_hook(hook)
             _watch(runner, val_loss=val_loss, val_images=val_images)
             check_single_pixels(cfg, images=len(runner.train_loop.dataloader.sampler))
+            if main and (note := warm_up_note(cfg, runner.max_iters)):
+                say([note])
             _run(runner, start)
         end_processes()
         return work_dir
