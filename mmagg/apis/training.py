@@ -114,7 +114,7 @@ def train(
         short_side: pixels of the images in tests; the sizes of training move in proportion.
         freeze: stages of the backbone that do not learn, and its batch norms' statistics.
         ema: average the weights over the training; the averages are what is validated, saved and tested.
-        patience: end when the watched score has not risen in this many validations.
+        patience: end when the watched score has not risen in this many validations, from the first one above 0 on.
         save_best: keep the checkpoint with the best mask AP as well, unless the config names another score.
         class_balanced: repeat images with rare classes.
         max_detections: objects that the model may find in an image.

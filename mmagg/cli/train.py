@@ -56,7 +56,10 @@ def _add_length(parser: argparse.ArgumentParser) -> None:
         '--epochs', type=positive, metavar='N', help='schedules, validations and checkpoints move in proportion'
     )
     group.add_argument(
-        '--patience', type=positive, metavar='N', help='end when the watched score has not risen in N validations'
+        '--patience',
+        type=positive,
+        metavar='N',
+        help='end when the watched score has not risen in N validations, counted from the first one above 0 on',
     )
 
 
