@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import cv2
@@ -82,6 +83,17 @@ def test_a_resumed_training_with_flags_is_the_one_that_runs_through(
     assert typed(by_epochs, shapes_folder, tmp_path, *FLAGS, '--resume', flagged / 'epoch_1.pth') == 0
     whole, resumed = (read(folder / 'epoch_2.pth') for folder in (flagged, tmp_path))
     assert all(same(whole[key], resumed[key]) for key in KEPT)
+
+
+def test_a_finished_training_goes_on_with_more_epochs(
+    flagged: Path, by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    work_dir = tmp_path / 'run'
+    shutil.copytree(flagged, work_dir)
+    assert typed(by_epochs, shapes_folder, work_dir, *FLAGS, '--resume') == 0
+    assert 'nothing to do; to go on: --epochs N, above 2, which moves the schedules' in capsys.readouterr().out
+    assert typed(by_epochs, shapes_folder, work_dir, *FLAGS, '--resume', '--epochs', '3') == 0
+    assert (work_dir / 'epoch_3.pth').is_file()
 
 
 def test_a_resumed_training_says_that_it_takes_no_other_weights(
