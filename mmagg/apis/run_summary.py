@@ -7,6 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmagg.apis.training_options import LEAST_GAIN
+from mmagg.datasets.coco_folder import unwrapped
 from mmagg.engine.past_scores import past_scores, step_of
 from mmagg.io.run_folder import BEST, RECORDS, SHEETS, noted
 from mmagg.visualization.curves import read_lines
@@ -24,6 +25,7 @@ class RunSummary:
         files: what there is to look at, by what it is.
         images: the folder of the images that the config tests on, where it says one.
         epochs: of the whole training, where it counts them.
+        seen: whether the validation images are those of the training.
     """
 
     checkpoint: Path
@@ -33,6 +35,7 @@ class RunSummary:
     files: dict[str, Path]
     images: Path | None
     epochs: int | None = None
+    seen: bool = False
 
     def __str__(self) -> str:
         lines = [f'{what}: {path}' for what, path in {'checkpoint': self.checkpoint, **self.files}.items()]
@@ -41,6 +44,8 @@ class RunSummary:
             best = f'best: {name} {value:.3f} at {self.best}, the last is {self.last}'
             longer = f' (--epochs N, above {self.epochs})' if self.epochs else ''
             nothing = f'nothing found yet: {name} {value:.3f} at best, the last is {self.last}; train longer{longer}'
+            if self.seen:
+                lines.insert(0, 'these are scores of the training images: they say nothing about new images')
             lines.insert(0, nothing if _found_nothing(self.score) else best)
         return '\n'.join(lines)
 
@@ -66,7 +71,7 @@ def run_summary(work_dir: str | Path, config: str | Path | None = None) -> RunSu
     files = {what: path for what, path in found.items() if path.exists()}
     at = _place(checkpoint)
     epochs = None if cfg is None else (cfg.get('train_cfg') or {}).get('max_epochs')
-    return RunSummary(checkpoint, score, at, _place(last) if last else at, files, _images(cfg), epochs)
+    return RunSummary(checkpoint, score, at, _place(last) if last else at, files, _images(cfg), epochs, _seen(cfg))
 
 
 def best_or_last(work_dir: Path) -> Path | None:
@@ -106,8 +111,16 @@ def _keeps_best(cfg: Config) -> bool:
 
 def _images(cfg: Config | None) -> Path | None:
     """The folder of the images that a saved config tests on."""
-    dataset = ((cfg or {}).get('test_dataloader') or {}).get('dataset') or {}
-    while 'dataset' in dataset:
-        dataset = dataset['dataset']
+    dataset = _dataset(cfg, 'test')
     prefix = (dataset.get('data_prefix') or {}).get('img')
     return None if prefix is None else Path(dataset.get('data_root') or '', prefix)
+
+
+def _seen(cfg: Config | None) -> bool:
+    """Whether a saved config validates on the annotations that it trains on, as of a folder without `val`."""
+    files = [(part.get('data_root'), part.get('ann_file')) for part in (_dataset(cfg, 'train'), _dataset(cfg, 'val'))]
+    return files[0] == files[1] != (None, None)
+
+
+def _dataset(cfg: Config | None, stage: str) -> dict:
+    return unwrapped(((cfg or {}).get(f'{stage}_dataloader') or {}).get('dataset') or {})

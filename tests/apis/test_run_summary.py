@@ -40,3 +40,13 @@ def test_a_run_that_finds_nothing_is_said_and_its_last_epoch_named(tmp_path: Pat
     assert str(found).splitlines()[0] == (
         'nothing found yet: coco/segm_mAP 0.000 at best, the last is epoch 3; train longer (--epochs N, above 3)'
     )
+
+
+@pytest.mark.parametrize(('validated', 'said'), [('train', True), ('val', False)])
+def test_scores_of_the_training_images_are_called_so(tmp_path: Path, validated: str, said: bool) -> None:
+    config = ran(tmp_path, {1: 0.1, 2: 0.3}, best=2)
+    dataset = "dict(dataset=dict(data_root='mine', ann_file='annotations/instances_{}.json'))"
+    loaders = {'train_dataloader': dataset.format('train'), 'val_dataloader': dataset.format(validated)}
+    config.write_text('\n'.join([config.read_text(), *(f'{key} = {value}' for key, value in loaders.items())]))
+    second = str(run_summary(tmp_path, config)).splitlines()[1]
+    assert second.startswith('these are scores of the training images') == said
