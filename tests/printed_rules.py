@@ -132,6 +132,9 @@ RULES = {
     'train configs/own/blendmask_lite0_fpn_320.py --coco nuts': Rule(
         more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75 | LAST_OF_PHOTOGRAPHS)}'
     ),
+    'train configs/own/blendmask_lite0_fpn_320.py --coco other': Rule(
+        why="it starts from a model of one's own; tests/apis/test_load_from.py trains so"
+    ),
     'train configs/own/meinst_lite0_fpn_320.py': Rule(more=options(AS_THE_LAST | LAST_OF_75)),
     'test work_dirs/blendmask_lite0_fpn_320': Rule(),
     'test work_dirs/solo_tiny_shapes': Rule(),

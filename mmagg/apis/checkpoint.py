@@ -29,6 +29,7 @@ from mmagg.apis.pretrained import SCHEMES, load_from_web
 from mmagg.datasets.coco_folder import OTHER_CLASSES
 from mmagg.io.errors import TRUST_FLAG, InputError, one_line
 from mmagg.io.files import require_file
+from mmagg.weights.cache import cache_folder
 from mmagg.weights.origins import conversion, converter_hint
 
 FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'  # read by torch.load
@@ -84,8 +85,8 @@ def _read(file: BinaryIO, name: str, map_location: Any) -> dict:
         if str(name).endswith('.pkl'):
             raise InputError(f'checkpoint {name}: {_why_refused("", name)}') from error
         if isinstance(error, InputError):
-            raise InputError(f'checkpoint {name}: {error}') from None
-        raise InputError(f'checkpoint {name}: cannot be read ({one_line(error)[:160]})') from error
+            raise InputError(f'checkpoint {name}: {error}{_again(name)}') from None
+        raise InputError(f'checkpoint {name}: cannot be read ({one_line(error)[:160]}){_again(name)}') from error
 
 
 def _why_refused(message: str, source: str | Path) -> str:
@@ -94,11 +95,16 @@ def _why_refused(message: str, source: str | Path) -> str:
         return f"no PyTorch checkpoint; if it is AdelaiDet's, convert it first: {command}"
     foreign = re.search(r'(?:GLOBAL|class|global) [`\']?([\w.]*\w\.\w+)', message)
     if foreign is None:
-        return 'not a PyTorch checkpoint, or a damaged one'
+        return f'not a PyTorch checkpoint, or a damaged one{_again(source)}'
     return (
         f'refused, because it holds more than data ({foreign[1]}) and reading it could run code; '
         f'if you trust its source, pass {TRUST_FLAG}'
     )
+
+
+def _again(source: str | Path) -> str:
+    """What to do with a file of the cache, where it would be taken again."""
+    return '; delete it to have it fetched again' if Path(source).parent == cache_folder() else ''
 
 
 def secure_loading(*, trust: bool = False) -> None:

@@ -1,6 +1,7 @@
 """Weights that a user names: a listed name, a file or a URL. Others' are converted once, and kept beside the download.
 
-What comes of it is a file, so that a training's config names weights that mmdet alone can start from.
+What comes of it is a file, so that a training's config names weights that mmdet alone can start from; rows of classes
+that are taken by name are put together in memory (`mmagg.apis.load_from`).
 """
 
 import sys

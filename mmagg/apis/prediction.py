@@ -40,12 +40,14 @@ class FolderPredictions:
         unreadable: images that were skipped: they cannot be read, or not be resized as the model needs it.
         cap: the most detections of an image by the model's config; None if it does not say.
         full: number of images with so many confident ones: there may be more.
+        highest: the highest score, also of those that are left out; None where the model finds nothing at all.
     """
 
     coco: dict[str, list[dict]]
     unreadable: list[Path] = field(default_factory=list)
     cap: DetectionCap | None = None
     full: int = 0
+    highest: float | None = None
 
 
 def predict_folder(
@@ -117,6 +119,8 @@ def predict_folder(
             (height, width), name = image.shape[:2], path.relative_to(root).as_posix()
             records.append({'id': len(records) + 1, 'file_name': name, 'height': height, 'width': width})
             sure = confident(predictions, score_thr)
+            if len(predictions):
+                found.highest = max(found.highest or 0.0, float(predictions.scores.max()))
             found.full += found.cap is not None and len(sure) >= found.cap.limit
             for record in coco_records(sure, category_ids):
                 annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))

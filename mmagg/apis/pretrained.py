@@ -6,6 +6,7 @@ already. Here names are looked up in the table that mmengine ships, which is tor
 
 import hashlib
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -28,6 +29,7 @@ from torch import nn
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
+from mmagg.datasets.coco_folder import unwrapped
 from mmagg.datasets.config_parts import dicts
 from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
@@ -130,8 +132,9 @@ def prepare_model(cfg: Config, launcher: str, *, brought: Callable[[str], bool] 
         return
     parts = list(dicts(cfg.model, 'model'))
     if not cfg.get('load_from'):  # a checkpoint brings the content of its codecs with it
+        dataset = unwrapped((cfg.get('train_dataloader') or {}).get('dataset') or {})
         for place, part in parts:
-            _check_codec(place, part)
+            _check_codec(place, part, shlex.quote(dataset.get('data_root') or 'DIR'))
     # An initialiser among several is named by all of them: an option replaces a list as a whole.
     sources = {
         re.sub(r'(?<=\.init_cfg)\..*', '', place): part['checkpoint'] for place, part in parts if _is_pretrained(part)
@@ -182,7 +185,7 @@ def _is_pretrained(part: dict) -> bool:
     return part.get('type') in ('Pretrained', 'PretrainedInit') and isinstance(part.get('checkpoint'), str)
 
 
-def _check_codec(place: str, part: dict) -> None:
+def _check_codec(place: str, part: dict, folder: str) -> None:
     kind = part.get('type')
     kind = MODELS.get(kind) if isinstance(kind, str) else kind
     if not (isinstance(kind, type) and issubclass(kind, MaskCodec)):
@@ -190,6 +193,7 @@ def _check_codec(place: str, part: dict) -> None:
     try:
         with building():
             codec = MODELS.build(part)
-        codec.require_content()
     except ValueError as error:
         raise InputError(f'{place}: {error}') from error
+    if line := codec.missing_content(folder):
+        raise InputError(f'{place}: {line}; one that lies elsewhere: --cfg-options {place}.dictionary=FILE')

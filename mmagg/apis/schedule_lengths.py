@@ -4,7 +4,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmagg.datasets.config_parts import type_name
+from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
 
 TIMES = ('begin', 'end', 'T_max', 'total_steps', 'step_size')  # of schedules
@@ -57,9 +57,20 @@ def set_epochs(cfg: Config, epochs: int) -> None:
         _move(schedule, factor)
 
 
+def warm_up_note(cfg: Config, iterations: int) -> str | None:
+    """A line where a warm-up by iterations takes the whole training, of this many iterations, or longer."""
+    for place, schedule in dicts(cfg.get('param_scheduler'), 'param_scheduler'):
+        if _is_warm_up(schedule) and isinstance(end := schedule.get('end'), int) and iterations <= end:
+            return (
+                f'the warm-up is {end} steps, the training {iterations}: the learning rate stays below its value; '
+                f'raise --epochs, or shorten the warm-up with --cfg-options {place}.end={max(1, iterations // 10)}'
+            )
+    return None
+
+
 def _move(schedule: dict, factor: float) -> None:
     """Move all times of a schedule, unless it is a warm-up by iterations."""
-    if not schedule.get('by_epoch', True) and type_name(schedule) in WARM_UP and not schedule.get('begin'):
+    if _is_warm_up(schedule):
         return
     for key in TIMES:
         if isinstance(schedule.get(key), int):
@@ -69,6 +80,10 @@ def _move(schedule: dict, factor: float) -> None:
             schedule[key] = [_moved(time, factor) for time in schedule[key]]
     if isinstance(schedule.get('end'), int):  # mmengine wants it after the beginning
         schedule['end'] = max(schedule['end'], schedule.get('begin', 0) + 1)
+
+
+def _is_warm_up(schedule: dict) -> bool:
+    return not schedule.get('by_epoch', True) and type_name(schedule) in WARM_UP and not schedule.get('begin')
 
 
 def _moved(time: int, factor: float) -> int:

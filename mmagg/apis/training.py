@@ -22,6 +22,8 @@ from mmagg.apis.load_from import LoadFromHook, load_from
 from mmagg.apis.named_weights import start_from, weights_file, with_options
 from mmagg.apis.pretrained import leave_out_starts, prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
+from mmagg.apis.schedule_lengths import warm_up_note
+from mmagg.apis.single_pixels import check_single_pixels
 from mmagg.apis.training_options import add, change, say
 from mmagg.apis.watched_scores import check_watched_scores
 from mmagg.apis.work_dir import keep_inputs, left_alone, starting_point, what_is_left
@@ -112,7 +114,7 @@ def train(
         short_side: pixels of the images in tests; the sizes of training move in proportion.
         freeze: stages of the backbone that do not learn, and its batch norms' statistics.
         ema: average the weights over the training; the averages are what is validated, saved and tested.
-        patience: end when the watched score has not risen in this many validations.
+        patience: end when the watched score has not risen in this many validations, from the first one above 0 on.
         save_best: keep the checkpoint with the best mask AP as well, unless the config names another score.
         class_balanced: repeat images with rare classes.
         max_detections: objects that the model may find in an image.
@@ -202,6 +204,9 @@ def train(
             for hook in filter(None, (start, pretrained)):
                 runner.register_hook(hook)
             _watch(runner, val_loss=val_loss, val_images=val_images)
+            check_single_pixels(cfg, images=len(runner.train_loop.dataloader.sampler))
+            if main and (note := warm_up_note(cfg, runner.max_iters)):
+                say([note])
             _run(runner, start)
         end_processes()
         return work_dir

@@ -33,6 +33,12 @@ def run(args: argparse.Namespace) -> int:
 
     found = predict_folder(**vars(args))
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
+    if found.coco['images'] and not found.coco['annotations']:
+        print(
+            'the model finds nothing in them: has it been trained long enough?'
+            if found.highest is None
+            else f'the highest score is {found.highest:.3g}: a --score-thr below {args.score_thr:g} shows more'
+        )
     if found.cap is not None and found.full:
         print(found.cap.reached(found.full, len(found.coco['images'])))
     return EXIT_SOME_SKIPPED if found.unreadable else 0

@@ -6,6 +6,7 @@ from pathlib import Path
 from mmagg.cli.arguments import add_device, positive
 
 CURVE = (20, 40, 60, 80, 100)
+NUMBERS = '1 - mIoU in %, of masks and what comes back of them; those held out from the fit say what to expect'
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,5 +80,5 @@ def run(args: argparse.Namespace) -> None:
         check_file(file, flag)
     report = fit_mask_codec(**options)
     report.write(out)
-    print(*report.counts, '', report.table(), '', sep='\n')
+    print(*report.counts, '', NUMBERS, '', report.table(), '', sep='\n')
     print(f'written to {out}; in a config: codec={report.config(out)}')

@@ -36,8 +36,12 @@ def run(args: argparse.Namespace) -> None:
             from mmagg.apis.pretrained import fetch
 
             print(fetch(name))
+        elif '://' in name:
+            raise InputError(
+                f'--fetch {name}: takes a name, without it `mmagg weights` lists them; --weights takes URLs'
+            )
         else:
-            print(fetch_named(named(name)))
+            print(fetch_named(named(name, flag='--fetch')))
         return
     found = [one for one in catalogue().values() if _has(one.name, args.words)]
     backbones = {name: what for name, what in BACKBONES.items() if _has(name, args.words)}

@@ -27,13 +27,13 @@ class ResumedEarlyStoppingHook(EarlyStoppingHook):
         scores = [[score for step, score in known.items() if step <= done]]
         broadcast_object_list(scores)  # the main process alone writes records
         for score in scores[0]:
-            super().after_val_epoch(runner, {self.monitor: score})
+            self._count(runner, {self.monitor: score})
 
     def after_val_epoch(self, runner: Runner, metrics: Mapping[str, float] | None = None) -> None:
         """Count a validation; a model that finds nothing may have no scores."""
         if not metrics:
             return
-        super().after_val_epoch(runner, metrics)
+        self._count(runner, metrics)
         if not runner.train_loop.stop_training:
             return
         for hook in runner.hooks:
@@ -41,3 +41,8 @@ class ResumedEarlyStoppingHook(EarlyStoppingHook):
                 step = runner.epoch if hook.by_epoch else runner.iter
                 if step_of(hook.last_ckpt or '') != step:
                     hook._save_checkpoint_with_step(runner, step, meta=dict(epoch=runner.epoch, iter=runner.iter))
+
+    def _count(self, runner: Runner, metrics: Mapping[str, float]) -> None:
+        nothing_yet = self.rule == 'greater' and self.best_score <= 0
+        if not (nothing_yet and metrics.get(self.monitor, 1) <= 0):
+            super().after_val_epoch(runner, metrics)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from mmagg.io.errors import InputError
 from mmagg.io.partial import PARTIAL, claim, is_open
 
+BESIDE = 4  # checkpoints that a message names
 LARGE = 100e6  # bytes, which take some seconds to read
 
 
@@ -117,8 +118,19 @@ def require_file(path: Path, what: str) -> None:
         what: the word before it in a message.
 
     Raises:
-        InputError: there is nothing, a folder, a pipe or a device.
+        InputError: there is nothing, a folder, a pipe or a device; names the checkpoints beside one that is not there.
     """
     if not path.is_file():
         fault = 'is a folder' if path.is_dir() else 'is no ordinary file' if path.exists() else 'no such file'
-        raise InputError(f'{what} {path}: {fault}')
+        raise InputError(f'{what} {path}: {fault}{_beside(path)}')
+
+
+def _beside(path: Path) -> str:
+    """The checkpoints in the folder of one that is not there, the best first and then the newest."""
+    if path.suffix != '.pth' or path.exists():
+        return ''
+    held = [one for one in path.parent.glob('*.pth') if one.is_file()]
+    held.sort(key=lambda one: (one.name.startswith('best_'), one.stat().st_mtime))
+    names = [one.name for one in reversed(held)]
+    more = ', …' if len(names) > BESIDE else ''
+    return f'; there are {", ".join(names[:BESIDE])}{more}' if names else ''

@@ -83,8 +83,12 @@ def catalogue() -> dict[str, Weights]:
     return found
 
 
-def named(name: str) -> Weights:
+def named(name: str, *, flag: str = '--weights') -> Weights:
     """The weights of a name, which may go without its first part: the config's, of which the first source is taken.
+
+    Args:
+        name: e.g. ``mmdet/solo_r50_fpn_3x_coco``.
+        flag: that was given the name; `--weights` takes files as well.
 
     Raises:
         InputError: there are none; with the nearest names.
@@ -95,8 +99,11 @@ def named(name: str) -> Weights:
             return one
     short = {one.partition('/')[2]: one for one in reversed(known)}
     near = [short.get(match, match) for match in get_close_matches(name, [*known, *short], n=NEAR)]
+    held = (one for one in known if name.lower() in one.lower())
+    near = near or sorted(held, key=lambda one: (CLOSED.search(known[one].status) is not None, len(one)))[:NEAR]
     meant = f'did you mean {" or ".join(dict.fromkeys(near))}?' if near else '`mmagg weights` lists the names'
-    raise InputError(f'--weights {name}: no such file, and no such name; {meant}')
+    fault = 'no such file, and no such name' if flag == '--weights' else 'no weights have this name'
+    raise InputError(f'{flag} {name}: {fault}; {meant}')
 
 
 def fitting(config: str) -> list[str]:

@@ -190,8 +190,18 @@ def test_code_is_refused(site, ours, theirs, monkeypatch, tmp_path) -> None:
     assert not (tmp_path / 'ran').exists()
 
 
+def test_what_is_no_checkpoint_is_to_be_deleted_from_the_cache(site, ours, cache, tmp_path) -> None:
+    for folder in (site.folder, tmp_path):
+        (folder / 'a.pth').write_bytes(b'no checkpoint')
+    line = refused(f'{site.url}/a.pth', ours)
+    assert line.startswith(f'checkpoint {cache / "a.pth"}: ')
+    assert line.endswith('; delete it to have it fetched again')
+    assert 'fetched again' not in refused(tmp_path / 'a.pth', ours)
+
+
 def test_a_name_that_is_misspelt(ours) -> None:
     assert 'did you mean mmdet/solo_r50_fpn_3x_coco' in refused('solo_r50_fpn_3x_cco', ours)
+    assert 'or mmdet/solov2_r50_fpn_1x_coco or ' in refused('solov2', ours)
     assert '`mmagg weights` lists' in refused('zzz', ours)
     assert refused('nothing.pth', ours) == 'checkpoint nothing.pth: no such file'
     assert "a backbone's alone" in refused('torchvision://resnet50', ours)

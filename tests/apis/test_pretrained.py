@@ -162,4 +162,8 @@ def test_a_missing_dictionary_is_said_before_weights_are_downloaded(root, tmp_pa
     message = refusal(cfg)
     assert message.startswith('model.mask_head.masks.codec: ')
     assert 'meinst_28_60.npz is missing' in message
-    assert 'mmagg fit-mask-codec' in message
+    assert (
+        'make one with mmagg fit-mask-codec --coco data/coco/ --codec pca --size 28 --dims 60 --out data/coco/'
+        in message
+    )
+    assert message.endswith('elsewhere: --cfg-options model.mask_head.masks.codec.dictionary=FILE')

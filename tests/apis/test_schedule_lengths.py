@@ -4,7 +4,7 @@ import pytest
 from mmengine.config import Config
 
 from mmagg.apis.config import load_config, shipped_config
-from mmagg.apis.schedule_lengths import set_epochs
+from mmagg.apis.schedule_lengths import set_epochs, warm_up_note
 from mmagg.io.errors import InputError
 
 
@@ -66,3 +66,34 @@ def test_hooks_and_iterations_move_along() -> None:
 def test_trainings_by_iterations_are_refused() -> None:
     with pytest.raises(InputError, match='--epochs 3: the config counts iterations'):
         of_length(Config(dict(train_cfg=dict(type='IterBasedTrainLoop', max_iters=100))), 3)
+
+
+OWN = shipped_config('own/blendmask_lite0_fpn_320.py')
+
+
+def test_a_warm_up_that_outlasts_the_training_is_said() -> None:
+    note = warm_up_note(load_config(OWN), 40)
+    assert note == (
+        'the warm-up is 50 steps, the training 40: the learning rate stays below its value; raise --epochs, or shorten '
+        'the warm-up with --cfg-options param_scheduler.0.end=4'
+    )
+    assert warm_up_note(load_config(OWN), 1).endswith('param_scheduler.0.end=1')
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        {'param_scheduler.0.end': 39},
+        {'param_scheduler.0.by_epoch': True, 'param_scheduler.0.end': 2},
+        {'param_scheduler.0.begin': 30},
+        {'param_scheduler': None},
+    ],
+)
+def test_of_other_schedules_nothing_is_said(options) -> None:
+    assert warm_up_note(load_config(OWN, options), 40) is None
+
+
+def test_a_warm_up_of_one_schedule_alone_is_named_by_its_key() -> None:
+    cfg = load_config(OWN)
+    cfg.param_scheduler = cfg.param_scheduler[0]
+    assert warm_up_note(cfg, 40).endswith('param_scheduler.end=4')

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -65,6 +66,21 @@ def test_the_cap_of_detections(demo, shapes_folder: Path, tmp_path: Path, capsys
     assert line in capsys.readouterr().out
     assert demo(shapes_folder / 'images/val', tmp_path / 'sure', '--score-thr', 0.99) == 0
     assert 'the cap of' not in capsys.readouterr().out, 'less certain ones are not wanted'
+
+
+def test_nothing_above_the_threshold_is_said_with_what_there_is(
+    demo, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    images = shapes_folder / 'images/val'
+    assert demo(images, tmp_path / 'out', '--score-thr', 1) == 0
+    counted, hint = capsys.readouterr().out.splitlines()[-2:]
+    assert counted.startswith('0 instances in 2 images')
+    assert re.fullmatch(r'the highest score is 0\.\d+: a --score-thr below 1 shows more', hint)
+    none = ['--cfg-options', 'model.test_cfg.score_thr=1.0']
+    assert demo(images, tmp_path / 'none', *none) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        'the model finds nothing in them: has it been trained long enough?'
+    )
 
 
 def test_an_unreadable_image_is_skipped_and_reported(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:

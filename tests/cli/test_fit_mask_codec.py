@@ -64,6 +64,7 @@ def test_fits_measures_and_says_how_to_use_it(folder: Path, tmp_path: Path, caps
     assert cv2.imread(str(out.with_suffix('.png'))).std() > 0
 
     shown = capsys.readouterr().out
+    assert '1 - mIoU in %' in shown
     rows = read_rows(out.with_suffix('.csv'))
     assert [(row['codec'], row['dims'], row['masks']) for row in rows] == [
         ('pca', dims, masks) for masks in ('fit', 'held out') for dims in ('3', '6', '9')

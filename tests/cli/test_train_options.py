@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import cv2
 import pytest
 import torch
+from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, HOOKS
 from mmengine.config import Config
 from mmengine.hooks import EarlyStoppingHook, EMAHook
@@ -83,6 +85,17 @@ def test_a_resumed_training_with_flags_is_the_one_that_runs_through(
     assert all(same(whole[key], resumed[key]) for key in KEPT)
 
 
+def test_a_finished_training_goes_on_with_more_epochs(
+    flagged: Path, by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys
+) -> None:
+    work_dir = tmp_path / 'run'
+    shutil.copytree(flagged, work_dir)
+    assert typed(by_epochs, shapes_folder, work_dir, *FLAGS, '--resume') == 0
+    assert 'nothing to do; to go on: --epochs N, above 2, which moves the schedules' in capsys.readouterr().out
+    assert typed(by_epochs, shapes_folder, work_dir, *FLAGS, '--resume', '--epochs', '3') == 0
+    assert (work_dir / 'epoch_3.pth').is_file()
+
+
 def test_a_resumed_training_says_that_it_takes_no_other_weights(
     flagged: Path, by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys
 ) -> None:
@@ -114,9 +127,10 @@ def test_sheets_of_truth_beside_prediction(flagged: Path) -> None:
 
 
 def test_the_end_sums_up_and_names_commands_that_run(
-    by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys
+    by_epochs: Path, shapes_folder: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
-    """A rate of nothing: no validation is better than the first, so patience ends the training."""
+    """No validation is better than the first, so patience ends the training."""
+    monkeypatch.setattr(CocoMetric, 'compute_metrics', lambda self, results: {'segm_mAP': 0.1})
     still = ['--patience', '1', '--val-images', '0', '--cfg-options', 'optim_wrapper.optimizer.lr=0.0']
     assert (
         typed(by_epochs, shapes_folder, tmp_path, '--no-save-best', *still, 'default_hooks.checkpoint.interval=3') == 0

@@ -10,7 +10,7 @@ from web_site import serving
 from mmagg.apis import pretrained
 from mmagg.cli.main import COMMANDS, run
 from mmagg.weights import catalogue
-from mmagg.weights.catalogue import named
+from mmagg.weights.catalogue import NEAR, named
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,21 @@ def test_fetches(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert (cache / 'a.pth').read_bytes() == b'weights'
     assert weights('--fetch') == 2
     assert 'one name' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('name', 'line'),
+    [
+        ('solov2', 'no weights have this name; did you mean '),
+        ('zzz', 'no weights have this name; `mmagg weights` lists the names'),
+        ('https://example.org/a.pth', 'takes a name, without it `mmagg weights` lists them; --weights takes URLs'),
+    ],
+)
+def test_what_is_no_name_is_not_fetched(name: str, line: str, capsys: pytest.CaptureFixture) -> None:
+    assert weights('--fetch', name) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f'error: --fetch {name}: {line}')
+    assert name != 'solov2' or error.count('solov2_') == NEAR
 
 
 def test_fetches_backbones_too(

@@ -40,17 +40,30 @@ def test_steps_in_names(name: str, step: int | None) -> None:
 @pytest.mark.parametrize(('epoch', 'wait', 'ended'), [(2, 0, False), (3, 1, False), (4, 2, True)])
 def test_patience_goes_on_where_the_checkpoint_is(tmp_path: Path, epoch: int, wait: int, ended: bool) -> None:
     start(tmp_path, '1', {1: 0.1, 2: 0.3, 3: 0.3, 4: 0.2, 5: 0.9}, resumed=False)
-    hook = ResumedEarlyStoppingHook(monitor=NAME, patience=2, min_delta=0.0005)
+    hook, runner = resumed(tmp_path, epoch)
+    hook.before_train(runner)
+    assert (hook.wait_count, runner.train_loop.stop_training) == (wait, ended)
+
+
+@pytest.mark.parametrize(('epoch', 'wait', 'ended'), [(4, 0, False), (5, 0, False), (6, 1, False), (7, 2, True)])
+def test_patience_begins_when_something_is_found(tmp_path: Path, epoch: int, wait: int, ended: bool) -> None:
+    start(tmp_path, '1', {1: 0.0, 2: 0.0, 3: 0.0, 4: 0.0, 5: 0.1, 6: 0.0, 7: 0.0}, resumed=False)
+    hook, runner = resumed(tmp_path, epoch)
+    hook.before_train(runner)
+    assert (hook.wait_count, runner.train_loop.stop_training) == (wait, ended)
+
+
+def resumed(work_dir: Path, epoch: int) -> tuple[ResumedEarlyStoppingHook, SimpleNamespace]:
+    """The hook, and a runner that goes on in another folder after an epoch."""
     loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
     loop.stop_training = False
     runner = SimpleNamespace(
         _resume=True,
-        _load_from=str(tmp_path / f'epoch_{epoch}.pth'),
-        work_dir=str(tmp_path / 'other'),
+        _load_from=str(work_dir / f'epoch_{epoch}.pth'),
+        work_dir=str(work_dir / 'other'),
         epoch=epoch,
         train_loop=loop,
         hooks=[],
         logger=SimpleNamespace(info=lambda _: None),
     )
-    hook.before_train(runner)
-    assert (hook.wait_count, loop.stop_training) == (wait, ended)
+    return ResumedEarlyStoppingHook(monitor=NAME, patience=2, min_delta=0.0005), runner

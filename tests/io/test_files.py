@@ -1,12 +1,14 @@
 """JSON files, large ones announced; outputs whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from mmagg.io import files
-from mmagg.io.files import read_json, write_json, written_whole
+from mmagg.io.errors import InputError
+from mmagg.io.files import read_json, require_file, write_json, written_whole
 
 
 def test_large_files_are_announced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -34,3 +36,20 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path) -> None:
         raise KeyboardInterrupt
     assert path.read_text() == '[1]'
     assert [item.name for item in path.parent.iterdir()] == ['result.json']
+
+
+def test_a_checkpoint_that_is_not_there_names_those_beside_it(tmp_path: Path) -> None:
+    missing = tmp_path / 'epoch_75.pth'
+    with pytest.raises(InputError, match=r'epoch_75\.pth: no such file$'):
+        require_file(missing, 'checkpoint')
+    for age, name in enumerate(['epoch_3.pth', 'best_coco_segm_mAP_epoch_2.pth', 'epoch_1.pth']):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (100 - age, 100 - age))
+    with pytest.raises(InputError, match=r'; there are best_coco_segm_mAP_epoch_2\.pth, epoch_3\.pth, epoch_1\.pth$'):
+        require_file(missing, 'checkpoint')
+    with pytest.raises(InputError, match=r'a\.json: no such file$'):
+        require_file(tmp_path / 'a.json', 'annotations')
+    (tmp_path / 'epoch_4.pth').touch()
+    (tmp_path / 'epoch_5.pth').touch()
+    with pytest.raises(InputError, match=r'epoch_3\.pth, …$'):
+        require_file(missing, 'checkpoint')

@@ -103,15 +103,25 @@ class MaskCodec(nn.Module, ABC):
         if self.dictionary is not None and Path(self.dictionary).exists():
             self.read(Path(self.dictionary))
 
+    def missing_content(self, folder: str = 'DIR') -> str | None:
+        """A line that says how to make the content from the masks of a folder, where there is none.
+
+        On the meta device, where FLOPs are counted, none is needed.
+        """
+        if self.fitted or self.evidence is None or self.get_buffer(self.evidence).is_meta:
+            return None
+        kind = type(self).__name__
+        missing = 'no `dictionary` is given' if self.dictionary is None else f'{self.dictionary} is missing'
+        return (
+            f'{kind}: {missing} and no checkpoint has been loaded; make one with mmagg fit-mask-codec --coco {folder} '
+            f'--codec {kind.removesuffix("MaskCodec").lower()} --size {self.mask_size} --dims {self.num_codes} '
+            f'--out {self.dictionary or "FILE.npz"}'
+        )
+
     def require_content(self) -> None:
-        """Raises ValueError without content; on the meta device, where FLOPs are counted, none is needed."""
-        if not (self.fitted or self.evidence is None or self.get_buffer(self.evidence).is_meta):
-            missing = 'no `dictionary` is given' if self.dictionary is None else f'{self.dictionary} is missing'
-            raise ValueError(
-                f'{type(self).__name__}: {missing} and no checkpoint has been loaded; '
-                f'make one with mmagg fit-mask-codec --coco DIR --dims {self.num_codes} '
-                f'--out {self.dictionary or "FILE.npz"}'
-            )
+        """Raises ValueError with the line of `missing_content`, if there is one."""
+        if line := self.missing_content():
+            raise ValueError(line)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
