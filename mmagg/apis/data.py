@@ -21,6 +21,7 @@ from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
     annotation_file,
+    check_is_folder,
     coco_folder_options,
     image_folder,
     unwrapped,
@@ -51,10 +52,8 @@ def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[s
     """
     if folder is None:
         return
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f'--coco {folder}: no such folder')
-    coco_folder_options(cfg, folder, stages)
+    check_is_folder(Path(folder))
+    coco_folder_options(cfg, Path(folder), stages)
 
 
 def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:

@@ -11,6 +11,7 @@
 
 import os
 import re
+import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -45,8 +46,7 @@ def annotation_files(export: Path) -> dict[str, Path]:
         return {'': export}
     if not export.is_dir():
         raise InputError(f'EXPORT {export}: no such file or folder')
-    patterns = '*/_annotations.coco.json', 'annotations/instances_*.json', 'annotations/[!.]*.json', '[!.]*.json'
-    found = next((paths for pattern in patterns if (paths := sorted(export.glob(pattern)))), [])
+    found = export_files(export)
     if not found:
         raise InputError(f'EXPORT {export}: no annotations (*.json) in it; export them as COCO and unpack the archive')
     parts = [PARTS.get(_part(path).lower().rstrip('0123456789'), '') for path in found]
@@ -55,6 +55,18 @@ def annotation_files(export: Path) -> dict[str, Path]:
         names = ', '.join(str(path.relative_to(export)) for path in found[:3]) + (', …' if len(found) > 3 else '')
         raise InputError(f'EXPORT {export}: {len(found)} annotation files ({names}); name one of them')
     return dict(zip(parts, found, strict=True))
+
+
+def export_files(folder: Path) -> list[Path]:
+    """The annotation files of a folder in the first layout of a tool that it fits; none if it fits none."""
+    patterns = '*/_annotations.coco.json', 'annotations/instances_*.json', 'annotations/[!.]*.json', '[!.]*.json'
+    return next((paths for pattern in patterns if (paths := sorted(folder.glob(pattern)))), [])
+
+
+def split_command(export: Path) -> str:
+    """The command that makes a folder for training and validation of an export, a folder or a file, to be copied."""
+    folder = export.absolute() if export.is_dir() else export.absolute().parent
+    return f'`{shlex.join(["mmagg", "split-coco", str(export), f"{folder.name}-coco"])}`'
 
 
 def _part(path: Path) -> str:
