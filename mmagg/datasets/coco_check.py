@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmagg.datasets.annotation_check import check_outlines
+from mmagg.datasets.class_names import check_names
 from mmagg.datasets.coco_defects import is_whole, unusable_key
 from mmagg.datasets.coco_file import PARTS, read_coco
 from mmagg.datasets.findings import Finding, Findings, report
@@ -101,7 +102,7 @@ def _check_ids(
     findings.add('fatal', 'annotations of images that are not listed', lost)
 
     names = {category['id']: category['name'] for category in categories}
-    used_categories = {ann['category_id'] for ann in annotations}
+    used_categories = Counter(ann['category_id'] for ann in annotations)
     lost = [f'{a["id"]} of category {a["category_id"]}' for a in annotations if a['category_id'] not in names]
     findings.add('fatal', 'annotations of categories that are not listed', lost)
 
@@ -111,6 +112,7 @@ def _check_ids(
         empty = [image['file_name'] for image in images if image['id'] not in used_images]
         findings.add('warning', 'images without an annotation', empty)
 
+    check_names(findings, {name: used_categories[category_id] for category_id, name in names.items()})
     ids = list(names)
     if all(map(is_whole, ids)):
         if training:

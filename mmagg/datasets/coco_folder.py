@@ -9,13 +9,14 @@ whatever their ids are. So `classes` is that list, and both splits must list the
 
 import colorsys
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmagg.datasets.annotation_exports import export_files, split_command
+from mmagg.datasets.class_names import SHOWN, meant_names
 from mmagg.datasets.coco_file import check_keys, check_text, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
@@ -126,8 +127,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
     names = {split: class_names(annotation_file(folder, split)) for split in dict.fromkeys(used.values())}
     classes = next(iter(names.values()))
     if any(other != classes for other in names.values()):
-        differing = sorted(set(names['train']) ^ set(names['val']))
-        reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
+        reason = _difference(names['train'], names['val']) or 'the order differs'
         raise InputError(
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
@@ -157,6 +157,17 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
     for _, head in heads:
         head['num_classes'] = len(classes)
+
+
+def _difference(train: Sequence[str], val: Sequence[str]) -> str:
+    """Which file has which names alone; '' if there are none."""
+    ours, theirs = ([name for name in one if name not in other] for one, other in ((train, val), (val, train)))
+    parts = [
+        f'only instances_{split}.json has {", ".join(alone[:SHOWN])}'
+        for split, alone in (('train', ours), ('val', theirs))
+        if alone
+    ]
+    return ', '.join(parts) + meant_names(theirs, ours)
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:

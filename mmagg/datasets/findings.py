@@ -21,6 +21,9 @@ class Finding:
     severity: Severity
     message: str
 
+    def __str__(self) -> str:
+        return f'{self.severity}: {self.message}'
+
 
 @dataclass
 class Findings:
@@ -49,15 +52,15 @@ class Findings:
         for (severity, kind), examples in self.kinds.items():
             more = ', …' if len(examples) > _EXAMPLES else ''
             named = ', '.join(examples[:_EXAMPLES])
-            findings.append(Finding(severity, _printable(f'{kind}: {len(examples)} ({named}{more})')))
+            findings.append(Finding(severity, printable(f'{kind}: {len(examples)} ({named}{more})')))
         return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
 
 
 def report(findings: list[Finding]) -> str:
     """The findings as text, one line each."""
-    return '\n'.join(f'{finding.severity}: {finding.message}' for finding in findings) or 'no defects found'
+    return '\n'.join(map(str, findings)) or 'no defects found'
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names of files that are not UTF-8 as `b\\udcff.png`, line breaks as `\\n`."""
     return text.replace('\r', '\\r').replace('\n', '\\n').encode('utf-8', 'backslashreplace').decode()

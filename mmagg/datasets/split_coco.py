@@ -10,8 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from mmagg.datasets.annotation_exports import annotation_files
+from mmagg.datasets.class_names import check_names
 from mmagg.datasets.coco_folder import annotation_file, image_folder
 from mmagg.datasets.export_part import ExportPart, read_part
+from mmagg.datasets.findings import Findings, printable
 from mmagg.datasets.stratified_split import stratified_split
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json, write_json
@@ -59,14 +61,21 @@ class SplitFolder:
             if names:
                 more = ', …' if len(names) > _NAMED else ''
                 said.append(f'left out, {what}: {len(names)} ({", ".join(names[:_NAMED])}{more})')
+        odd = Findings()
+        check_names(odd, {name: sum(_column(self._parts, place)) for place, name in enumerate(self.classes)})
+        said += [str(finding) for finding in odd.summary()]
         return '\n'.join([*said, *self._table(), f'written to {self.out}'])
+
+    @property
+    def _parts(self) -> list[np.ndarray]:
+        return [self.counts[split] for split in SPLITS]
 
     def _table(self) -> list[str]:
         """Images, and objects by class, in both parts, and the share of validation."""
-        parts = [self.counts[split] for split in SPLITS]
+        parts = self._parts
         rows = {'images': [len(part) for part in parts]}
         rows['without objects'] = [int((part.sum(axis=1) == 0).sum()) for part in parts]
-        named = [*rows.items(), *((name, _column(parts, place)) for place, name in enumerate(self.classes))]
+        named = [*rows.items(), *((printable(name), _column(parts, place)) for place, name in enumerate(self.classes))]
         width = max(len(name) for name, _ in named)
         lines = [f'{"":{width}}{"train":>8}{"val":>8}']
         for name, (train, val) in named:

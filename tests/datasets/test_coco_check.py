@@ -146,6 +146,8 @@ def test_sound_annotations_pass(images, change):
         (lambda c: c['categories'][1].update(id=1), 'fatal', 'category ids used twice'),
         (lambda c: c['categories'][1].update(name='fig'), 'fatal', 'category names used twice: 1 (fig)'),
         (lambda c: c['categories'].append({'id': 3, 'name': 'nut'}), 'warning', 'an annotation: 1 (nut)'),
+        (lambda c: c['categories'][1].update(name='Fig'), 'warning', "1 ('fig' of 2 objects and 'Fig' of 2 objects)"),
+        (lambda c: c['categories'][1].update(name='a\nb'), 'warning', 'have a line break (rename them'),
         (lambda c: c['categories'].reverse(), 'warning', 'out of order'),
         (lambda c: c.update(annotations=c['annotations'][:2]), 'warning', 'an annotation: 1 (2.png)'),
     ],

@@ -200,7 +200,11 @@ def test_instead_of_a_file_a_folder_is_named(folder, tmp_path):
 @pytest.mark.parametrize(
     'categories, message',
     [
-        (CATEGORIES[:2], 'nut in one only'),
+        (CATEGORIES[:2], 'only instances_train.json has nut$'),
+        (
+            [*CATEGORIES[:2], {'id': 12, 'name': 'nutt'}],
+            r'only instances_train.json has nut, only instances_val.json has nutt \(nutt: did you mean nut\?\)',
+        ),
         (CATEGORIES[::-1], 'the order differs'),
     ],
 )

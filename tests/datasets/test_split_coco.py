@@ -248,6 +248,17 @@ def test_arguments_out_of_range_are_refused(tmp_path):
             split_coco(**{'export': export, 'out': tmp_path / 'mine', **arguments})
 
 
+def test_twin_classes_are_said(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(9)]
+    write_images(tmp_path / 'export/images', names)
+    write_annotations(tmp_path / 'export/result.json', annotated(names, classes=['nut', 'Nut ', 'bo\nlt']))
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine')).splitlines()
+    assert said[0].startswith('warning: class names that ')
+    assert said[0].endswith("'nut' of 2 objects and 'Nut ' of 2 objects)")
+    assert said[1].startswith('warning: class names that are empty or have a line break')
+    assert said[-2].startswith('bo\\nlt ')
+
+
 def test_the_table_counts_objects(tmp_path):
     done = split_coco(export=cvat(tmp_path / 'export'), out=tmp_path / 'mine')
     table = str(done).splitlines()
