@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
 from mmengine.config import Config
 from tqdm import tqdm
 
@@ -108,7 +110,7 @@ def check_data(
         if found.everything:
             raise InputError(str(found))
     if purpose != 'show' and not skip_check:
-        _check_annotations(cfg, sources, purpose)
+        _check_annotations(cfg, sources, purpose, _without_zero(evaluators))
     for found in filtered:
         tqdm.write(f'note: {found}', file=sys.stderr)
 
@@ -228,13 +230,25 @@ def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
                 yield key, evaluator
 
 
-def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose) -> None:
+def _without_zero(evaluators: Iterable[Part]) -> set[Path]:
+    """The annotation files of mmdet's `CocoMetric` and its like, which never find an annotation of id 0."""
+    files = set()
+    for _, evaluator in evaluators:
+        kind = evaluator.get('type')
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, CocoMetric):
+            files.add(Path(evaluator['ann_file']))
+    return files
+
+
+def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose, without_zero: set[Path]) -> None:
     """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
     fatal = 0
     for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
         sight = Sight.of(cfg) if stage == 'train' else None
-        found = check_coco(annotations, images, training=purpose == 'train', sight=sight, **needs)
+        needs |= {'sight': sight, 'finds_zero': annotations not in without_zero}
+        found = check_coco(annotations, images, training=purpose == 'train', **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
         fatal += sum(finding.severity == 'fatal' for finding in found)

@@ -17,6 +17,12 @@ from mmagg.io.errors import InputError
 
 __all__ = ['Finding', 'check_coco', 'report']
 
+# pycocotools marks "no match" by 0, so that the detection of annotation 0 is a false alarm.
+ZERO = (
+    "annotation ids that are 0, which mmdet's CocoMetric never counts as found "
+    '(number them from 1, or evaluate with COCOInstanceMetric)'
+)
+
 
 def check_coco(
     ann_file: Path,
@@ -27,6 +33,7 @@ def check_coco(
     resized_to: int | None = None,
     decode_images: bool = True,
     sight: Sight | None = None,
+    finds_zero: bool = True,
 ) -> list[Finding]:
     """Checks one split of a data set.
 
@@ -41,6 +48,7 @@ def check_coco(
         decode_images: decode images and compare their size: all up to `DECODED`, else an even sample and the headers
             of all; otherwise only see that the files are there.
         sight: how small an object the network sees; None: not known.
+        finds_zero: whether the metric that reads it can find an annotation of id 0; mmdet's `CocoMetric` cannot.
 
     Returns:
         One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
@@ -60,6 +68,8 @@ def check_coco(
     if findings.kinds:  # what refers to an incomplete entry would seem to refer to nothing
         return findings.summary()
     _check_ids(findings, images, annotations, categories, training=training)
+    if not finds_zero:
+        findings.add('warning', ZERO, [ann['id'] for ann in annotations if ann['id'] == 0])
     check_outlines(findings, images, annotations, training=training, masks=masks)
     if sight is not None and not findings.fatal:
         check_sight(findings, images, annotations, sight)
@@ -120,6 +130,3 @@ def _check_ids(
             findings.add('warning', 'gaps in the category ids (harmless: labels are counted anew)', gaps)
         falls = [after for before, after in pairwise(ids) if after < before]
         findings.add('warning', 'category ids out of order (a per-class table may mix up names)', falls)
-    # pycocotools marks "no match" by 0, so that the detection of annotation 0 is a false alarm in mmdet's CocoMetric.
-    zero = [ann['id'] for ann in annotations if ann['id'] == 0]
-    findings.add('warning', "annotation ids that are 0 (mmdet's CocoMetric never counts them as found)", zero)

@@ -290,6 +290,22 @@ def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     assert all(options['masks'] and options['resized_to'] == 64 for options in asked)
 
 
+@pytest.mark.parametrize(
+    'metric, said',
+    [('CocoMetric', True), ('mmdet.CocoMetric', True), ('mmdet.FasterCocoMetric', True), ('COCOInstanceMetric', False)],
+)
+@pytest.mark.parametrize('purpose, split', [('train', 'val'), ('train', 'train'), ('test', 'val')])
+def test_annotation_0_is_said_for_metrics_that_do_not_find_it(
+    metric, said, purpose, split, tiny_config, changed, capsys
+):
+    folder = changed(split, lambda content: content['annotations'][0].update(id=0))
+    cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder)])
+    for stage in ('val', 'test'):
+        cfg[f'{stage}_evaluator'].type = metric
+    check_data(cfg, ['train', 'val'] if purpose == 'train' else ['test'], purpose=purpose)
+    assert ('annotation ids that are 0' in capsys.readouterr().err) == (said and split == 'val')
+
+
 def test_images_without_annotations_can_be_tested_but_not_learnt_from(tiny_config, changed):
     folder = changed('val', lambda content: content.pop('annotations'))  # COCO's image_info
     cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder)])
