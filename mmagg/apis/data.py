@@ -16,7 +16,7 @@ from mmengine.config import Config
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
-from mmagg.datasets.coco_check import check_coco, report
+from mmagg.datasets.coco_check import Finding, check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
 from mmagg.datasets.coco_file import Id, check_keys, check_loadable, coco_format, read_coco, read_coco_json
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
@@ -243,7 +243,7 @@ def _without_zero(evaluators: Iterable[Part]) -> set[Path]:
 
 def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose, without_zero: set[Path]) -> None:
     """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
-    fatal = 0
+    fatal: list[Finding] = []
     for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
         sight = Sight.of(cfg) if stage == 'train' else None
@@ -251,8 +251,7 @@ def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose,
         found = check_coco(annotations, images, training=purpose == 'train', **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
-        fatal += sum(finding.severity == 'fatal' for finding in found)
+        fatal += [finding for finding in found if finding.severity == 'fatal']
     if fatal:
-        raise InputError(
-            f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
-        )
+        anyway = '' if any(one.everything for one in fatal) else f', or {purpose} anyway with --skip-check'
+        raise InputError(f'{len(fatal)} fatal problem(s) in the data, see above; fix them{anyway}')

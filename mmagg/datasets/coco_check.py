@@ -58,9 +58,9 @@ def check_coco(
     try:
         content = read_coco(ann_file, needed=needed, filled=needed)
     except OSError as error:
-        return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}')]
+        return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}', everything=True)]
     except InputError as error:
-        return [Finding('fatal', str(error))]
+        return [Finding('fatal', str(error), everything=True)]
     findings = Findings()
     images = _complete(findings, 'images', content.images)
     annotations = _complete(findings, 'annotations', content.annotations)

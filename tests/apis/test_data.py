@@ -281,6 +281,35 @@ def test_data_are_checked_without_the_flag_and_in_testing(tiny_config, changed, 
     assert 'checkpoint' in refused('test', own(root=folder), checkpoint, '--skip-check')
 
 
+def _lose_images(content):
+    for image in content['images']:
+        image['file_name'] = f'lost/{image["file_name"]}'
+
+
+def _lose_masks(content):
+    for annotation in content['annotations']:
+        del annotation['segmentation']
+
+
+def _make_crowds(content):
+    for annotation in content['annotations']:
+        annotation['iscrowd'] = 1
+
+
+@pytest.mark.parametrize('lose', [_lose_images, _lose_masks, _make_crowds])
+def test_the_check_is_not_to_be_skipped_where_nothing_could_be_trained(lose, changed, own, refused):
+    line = refused('train', own(root=changed('train', lose)))
+    assert line.endswith('1 fatal problem(s) in the data, see above; fix them'), line
+
+
+def test_without_annotations_there_is_nothing_to_learn_from(changed, own, refused):
+    folder = changed('train', lambda content: content.update(annotations=[]))
+    line = refused('train', own(root=folder))
+    assert 'annotate some, there is nothing to learn from (to look at them, set ' in line
+    keep = '--cfg-options', 'train_dataloader.dataset.filter_cfg.filter_empty_gt=False'
+    assert refused('train', own(root=folder), *keep).endswith('in the data, see above; fix them')
+
+
 def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     asked = []
     monkeypatch.setattr('mmagg.apis.data.check_coco', lambda *_, **options: asked.append(options) or [])

@@ -214,6 +214,14 @@ def test_broken_images(images, data):
     assert _check(_content(), images, decode_images=False) == []
 
 
+def test_examples_are_of_several_images(images):
+    content = _content()
+    for ann in content['annotations']:
+        del ann['segmentation']
+    (finding,) = _check(content, images)
+    assert finding.message.endswith(': 4 (annotation 1 of 1.png, annotation 3 of 2.png, annotation 2 of 1.png, …)')
+
+
 def test_many_are_counted_and_three_are_named(images):
     content = _content()
     content['images'] += [
