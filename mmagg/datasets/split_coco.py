@@ -24,6 +24,8 @@ SPLITS = 'train', 'val'
 OURS = 'split_by', 'mmagg split-coco'
 """Key and value in `info` of the files that `split_coco` writes."""
 _NAMED = 3  # examples
+_FAR = 2.0  # times the share that was asked for, or one by it, from which on a word is said
+_OFF = 2.0  # objects too many or too few in validation, likewise
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ class SplitFolder:
         counts: of 'train' and 'val', (I, C): the objects of each class in each image.
         classes: their names.
         kept: whether the tool had split the images, which is kept.
+        share: of the images that were to be for validation, where they are split here.
+        boxes: objects without a mask.
         unused: names of categories without an object, which are left out.
         missing: `file_name` of images without a file, which are left out.
         unlisted: files of images without an entry, which are left out.
@@ -45,6 +49,8 @@ class SplitFolder:
     counts: dict[str, np.ndarray]
     classes: list[str]
     kept: bool
+    share: float
+    boxes: int
     unused: list[str]
     missing: list[str]
     unlisted: list[str]
@@ -59,16 +65,32 @@ class SplitFolder:
             ('files without an entry', self.unlisted),
         ):
             if names:
-                more = ', …' if len(names) > _NAMED else ''
-                said.append(f'left out, {what}: {len(names)} ({", ".join(names[:_NAMED])}{more})')
+                said.append(f'left out, {what}: {len(names)} ({_some(names)})')
+        if self.boxes:
+            total = sum(int(part.sum()) for part in self._parts)
+            way = 'a training refuses them: draw outlines, or remove them'
+            said.append(f'without a mask, boxes alone: {self.boxes} of {total} objects ({way})')
         odd = Findings()
         check_names(odd, {name: sum(_column(self._parts, place)) for place, name in enumerate(self.classes)})
         said += [str(finding) for finding in odd.summary()]
+        if far := self._far():
+            way = 'an image is in one part with all its objects, those of other classes too'
+            said.append(f'share in val far from the {self.share:.0%} asked for: {_some(far)}; {way}')
         return '\n'.join([*said, *self._table(), f'written to {self.out}'])
 
     @property
     def _parts(self) -> list[np.ndarray]:
         return [self.counts[split] for split in SPLITS]
+
+    def _far(self) -> list[str]:
+        """The classes whose share in validation is not nearly the one asked for; none where a tool has split them."""
+        far = []
+        for place, name in enumerate([] if self.kept else self.classes):
+            train, val = _column(self._parts, place)
+            wanted = self.share * (train + val)
+            if abs(val - wanted) >= _OFF and not wanted / _FAR <= val <= wanted * _FAR:
+                far.append(printable(name))
+        return far
 
     def _table(self) -> list[str]:
         """Images, and objects by class, in both parts, and the share of validation."""
@@ -82,6 +104,10 @@ class SplitFolder:
             share = f'{val / (train + val):8.0%}' if train + val else ''
             lines.append(f'{name:{width}}{train:8}{val:8}{share}')
         return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ', '.join(names[:_NAMED]) + (', …' if len(names) > _NAMED else '')
 
 
 def _column(parts: Sequence[np.ndarray], place: int) -> list[int]:
@@ -154,6 +180,8 @@ def split_coco(
         counts={split: count[:, used] for split, count in counts.items()},
         classes=[category['name'] for category in classes],
         kept=kept,
+        share=val,
+        boxes=sum(not annotation.get('segmentation') for part in parts.values() for annotation in part.annotations),
         unused=[category['name'] for category, one in zip(categories, used, strict=True) if not one],
         missing=[name for part in parts.values() for name in part.missing],
         unlisted=list(map(str, unlisted)),

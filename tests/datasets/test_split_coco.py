@@ -248,6 +248,37 @@ def test_arguments_out_of_range_are_refused(tmp_path):
             split_coco(**{'export': export, 'out': tmp_path / 'mine', **arguments})
 
 
+def test_boxes_alone_are_counted(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(8)]
+    write_images(tmp_path / 'export/images', names)
+    content = annotated(names)
+    for annotation in content['annotations'][:2]:
+        annotation['segmentation'] = []
+    del content['annotations'][4]['segmentation']
+    write_annotations(tmp_path / 'export/result.json', content)
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine'))
+    assert (
+        'without a mask, boxes alone: 3 of 6 objects (a training refuses them: draw outlines, or remove them)' in said
+    )
+
+
+def test_a_share_that_is_far_off_is_explained(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(10)]
+    write_images(tmp_path / 'export/images', names)
+    content = annotated(names, classes=['nut'])
+    one = content['annotations'][0]
+    content['categories'].append({'id': 2, 'name': 'bolt'})
+    content['annotations'] += [{**one, 'id': 100 + place, 'category_id': 2} for place in range(30)]  # in one image
+    content['annotations'] += [{**one, 'id': 200, 'image_id': 2, 'category_id': 2}]
+    write_annotations(tmp_path / 'export/result.json', content)
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine'))
+    assert 'share in val far from the 20% asked for: bolt; an image is in one part with all its objects' in said
+    even = str(split_coco(export=cvat(tmp_path / 'even'), out=tmp_path / 'other'))
+    assert 'far from' not in even
+    kept = str(split_coco(export=roboflow(tmp_path / 'kept'), out=tmp_path / 'third', val=0.9))
+    assert 'far from' not in kept
+
+
 def test_twin_classes_are_said(tmp_path):
     names = [f'{place:02}.jpg' for place in range(9)]
     write_images(tmp_path / 'export/images', names)
