@@ -38,6 +38,7 @@ def annotation_files(export: Path) -> dict[str, Path]:
         export: folder or JSON file.
 
     Raises:
+        OSError: the folder may not be read.
         InputError: there is none, or there are several that are no parts, or they are of labelme or VIA.
     """
     if export.suffix.lower() == '.zip':
@@ -48,6 +49,8 @@ def annotation_files(export: Path) -> dict[str, Path]:
         raise InputError(f'EXPORT {export}: no such file or folder')
     found = export_files(export)
     if not found:
+        for place in filter(Path.is_dir, (export, export / 'annotations')):
+            os.scandir(place).close()  # what may not be read seems to be empty
         raise InputError(f'EXPORT {export}: no annotations (*.json) in it; export them as COCO and unpack the archive')
     parts = [PARTS.get(_part(path).lower().rstrip('0123456789'), '') for path in found]
     if len(set(parts)) < len(parts) or ('' in parts and len(parts) > 1):
@@ -104,10 +107,12 @@ class FoundImages:
     Attributes:
         files: of each name its file, below the folder; None where there is none.
         unlisted: images in the folder that no name is of.
+        unread: of folders that could not be looked into, as for want of permission.
     """
 
     files: list[Path | None]
     unlisted: list[Path]
+    unread: list[OSError]
 
 
 def find_images(names: Sequence[str], folder: Path, *, without: Path | None = None) -> FoundImages:
@@ -125,7 +130,8 @@ def find_images(names: Sequence[str], folder: Path, *, without: Path | None = No
     Raises:
         InputError: several files fit a name, or two names have the same file.
     """
-    below = {_normal(path.relative_to(folder).parts): path for path in _files(folder, without)}
+    unread: list[OSError] = []
+    below = {_normal(path.relative_to(folder).parts): path for path in _files(folder, without, unread)}
     by_name: dict[str, list[Parts]] = defaultdict(list)
     for file in below:
         by_name[file[-1]].append(file)
@@ -144,12 +150,12 @@ def find_images(names: Sequence[str], folder: Path, *, without: Path | None = No
         if file:
             owner[file] = name
     unlisted = [path for file, path in below.items() if file not in owner and path.suffix.lower() in SUFFIXES]
-    return FoundImages(files, unlisted)
+    return FoundImages(files, unlisted, unread)
 
 
-def _files(folder: Path, without: Path | None) -> Iterator[Path]:
-    """All files below a folder, in order; without hidden ones."""
-    for place, folders, files in os.walk(folder):
+def _files(folder: Path, without: Path | None, unread: list[OSError]) -> Iterator[Path]:
+    """All files below a folder, in order; without hidden ones. Folders that cannot be read are added to `unread`."""
+    for place, folders, files in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         if without is not None:
             folders[:] = [name for name in folders if os.path.realpath(Path(place) / name) != os.path.realpath(without)]

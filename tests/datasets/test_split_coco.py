@@ -1,7 +1,9 @@
 """Exports of annotation tools become folders that train."""
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from tool_exports import CLASSES, NAMES, annotated, cvat, label_studio, roboflow
 from mmagg.datasets.coco_check import check_coco
 from mmagg.datasets.coco_folder import class_names
 from mmagg.datasets.split_coco import split_coco
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, one_line
 
 
 def read(out: Path, split: str) -> dict:
@@ -246,6 +248,34 @@ def test_arguments_out_of_range_are_refused(tmp_path):
     }.items():
         with pytest.raises(InputError, match=message):
             split_coco(**{'export': export, 'out': tmp_path / 'mine', **arguments})
+
+
+@pytest.mark.parametrize('place', ['annotations', 'images/default'])
+def test_a_folder_that_may_not_be_read_is_named(place, tmp_path, monkeypatch):
+    export = cvat(tmp_path / 'export')
+    scandir = os.scandir  # root may read everything
+
+    def refusing(path):
+        if Path(path) == export / place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refusing)
+    with pytest.raises((PermissionError, InputError)) as caught:
+        split_coco(export=export, out=tmp_path / 'mine')
+    monkeypatch.undo()
+    line = one_line(caught.value)
+    assert 'ermission' in line
+    assert str(export / place) in line
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_a_folder_that_may_not_be_read_is_passed_if_nothing_is_missing(tmp_path, monkeypatch):
+    export = cvat(tmp_path / 'export', images='images')
+    (export / 'images/lost+found').mkdir()
+    scandir = os.scandir
+    monkeypatch.setattr(os, 'scandir', lambda path: scandir(path if 'lost' not in str(path) else '/nowhere'))
+    assert split_coco(export=export, out=tmp_path / 'mine').missing == []
 
 
 def test_boxes_alone_are_counted(tmp_path):
