@@ -10,17 +10,20 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from mmdet.evaluation import CocoMetric
+from mmdet.registry import METRICS
 from mmengine.config import Config
 from tqdm import tqdm
 
 from mmagg.apis.launch import is_main
-from mmagg.datasets.coco_check import check_coco, report
+from mmagg.datasets.coco_check import Finding, check_coco, report
 from mmagg.datasets.coco_classes import compare_classes, compare_labels
 from mmagg.datasets.coco_file import Id, check_keys, check_loadable, coco_format, read_coco, read_coco_json
 from mmagg.datasets.coco_filter import LeftOut, check_indices, left_out
 from mmagg.datasets.coco_folder import (
     STAGES,
     annotation_file,
+    check_is_folder,
     coco_folder_options,
     image_folder,
     unwrapped,
@@ -51,10 +54,8 @@ def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[s
     """
     if folder is None:
         return
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f'--coco {folder}: no such folder')
-    coco_folder_options(cfg, folder, stages)
+    check_is_folder(Path(folder))
+    coco_folder_options(cfg, Path(folder), stages)
 
 
 def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
@@ -109,7 +110,7 @@ def check_data(
         if found.everything:
             raise InputError(str(found))
     if purpose != 'show' and not skip_check:
-        _check_annotations(cfg, sources, purpose)
+        _check_annotations(cfg, sources, purpose, _without_zero(evaluators))
     for found in filtered:
         tqdm.write(f'note: {found}', file=sys.stderr)
 
@@ -229,17 +230,28 @@ def _evaluators(cfg: Config, stages: Collection[str]) -> Iterator[Part]:
                 yield key, evaluator
 
 
-def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose) -> None:
+def _without_zero(evaluators: Iterable[Part]) -> set[Path]:
+    """The annotation files of mmdet's `CocoMetric` and its like, which never find an annotation of id 0."""
+    files = set()
+    for _, evaluator in evaluators:
+        kind = evaluator.get('type')
+        kind = METRICS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, CocoMetric):
+            files.add(Path(evaluator['ann_file']))
+    return files
+
+
+def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose, without_zero: set[Path]) -> None:
     """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
-    fatal = 0
+    fatal: list[Finding] = []
     for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
         sight = Sight.of(cfg) if stage == 'train' else None
-        found = check_coco(annotations, images, training=purpose == 'train', sight=sight, **needs)
+        needs |= {'sight': sight, 'finds_zero': annotations not in without_zero}
+        found = check_coco(annotations, images, training=purpose == 'train', **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
-        fatal += sum(finding.severity == 'fatal' for finding in found)
+        fatal += [finding for finding in found if finding.severity == 'fatal']
     if fatal:
-        raise InputError(
-            f'{fatal} fatal problem(s) in the data, see above; fix them, or {purpose} anyway with --skip-check'
-        )
+        anyway = '' if any(one.everything for one in fatal) else f', or {purpose} anyway with --skip-check'
+        raise InputError(f'{len(fatal)} fatal problem(s) in the data, see above; fix them{anyway}')

@@ -20,7 +20,7 @@ from mmagg.apis.config import load_config
 from mmagg.apis.config_options import option_places
 from mmagg.costs.flops import Cost, Costs, count_costs, parameters
 from mmagg.costs.levels import HEAD, level_costs
-from mmagg.datasets.coco_folder import annotation_file
+from mmagg.datasets.coco_folder import annotation_file, check_is_folder, instead
 from mmagg.datasets.network_sizes import image_sizes, network_sizes
 from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
@@ -129,6 +129,10 @@ def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[i
             what = 'of it the pipeline alone is read, the images are those of --ann or --coco'
             raise InputError(f'--cfg-options {".".join(names)}: {what}')
     path = Path(given)
+    if coco is not None:
+        check_is_folder(Path(coco))
+        if not path.exists():
+            raise InputError(f'--coco {coco}: {path} is missing{instead(Path(coco))}')
     require_file(path, '--ann' if coco is None else '--coco')
     return path
 

@@ -77,33 +77,45 @@ def check_outlines(
 
     Args:
         findings: what is added to.
-        images: with an id and a size each.
+        images: with an id, a file name and a size each.
         annotations: with ids, a box, an area and `iscrowd` each.
         training: whether it matters what objects can be learnt from.
         masks: whether masks are needed.
     """
     sizes = {}
+    names = {image['id']: image['file_name'] for image in images}
     for image in images:
         defect = size_defect(image['height'], image['width'])
         if defect.kind:
-            findings.add(defect.severity, defect.kind, [image['id']])
+            findings.add(defect.severity, defect.kind, [image['file_name']])
         else:
             sizes[image['id']] = int(image['height']), int(image['width'])
-    sized = [annotation for annotation in annotations if annotation['image_id'] in sizes]
+    sized = _by_turns([annotation for annotation in annotations if annotation['image_id'] in sizes])
     lengths = mask_lengths(annotation.get('segmentation') for annotation in sized)
     objects = _Objects()
     for ann, length in zip(tqdm(sized, desc='masks', unit='annotation', delay=2), lengths, strict=True):
-        label = f'annotation {ann["id"]}'
+        label = f'annotation {ann["id"]} of {names[ann["image_id"]]}'
         size = sizes[ann['image_id']]
         broken = [defect for defect in _defects(ann, length, *size, masks=masks) if defect.kind]
         for defect in broken:
-            findings.add(defect.severity, defect.kind, [label])
+            findings.add(defect.severity, defect.kind, [label], of=len(annotations))
         if not any(defect.severity == 'fatal' for defect in broken):
             _look_at(findings, objects, ann, label, size, training=training, masks=masks)
         if len(objects.masks) == CHUNK:
             _compare(findings, objects)
     _compare(findings, objects)
     _summarise(findings, objects, annotations, training=training)
+
+
+def _by_turns(annotations: list[Entry]) -> list[Entry]:
+    """The first annotation of each image, then the second of each, …: so examples are of several images."""
+    turns: Counter = Counter()
+
+    def turn(annotation: Entry) -> int:
+        turns[annotation['image_id']] += 1
+        return turns[annotation['image_id']]
+
+    return sorted(annotations, key=turn)
 
 
 def _defects(ann: Entry, length: int, height: int, width: int, *, masks: bool) -> Iterator[Defect]:
@@ -192,7 +204,7 @@ def _summarise(findings: Findings, objects: _Objects, annotations: list[Entry], 
             in_fractions = True
             for follows in (IN_FRACTIONS, UNIT_POLYGONS, CORNERS, ELSEWHERE):
                 findings.kinds.pop(('warning', follows), None)
-            findings.add('fatal', f'{what} {FRACTIONS} ({SCALE})', unit)
+            findings.add('fatal', f'{what} {FRACTIONS} ({SCALE})', unit, of=len(annotations))
     count = len(annotations)
     if not training:
         if count and objects.unlearnt[CROWD] == count:
@@ -202,6 +214,6 @@ def _summarise(findings: Findings, objects: _Objects, annotations: list[Entry], 
     unlearnt = sum(reasons.values())
     why = ', '.join(f'{reasons[r]} {r}' for r in (CROWD, IGNORED, NO_AREA, NO_BOX, NO_PIXEL) if r in reasons)
     if count and unlearnt == count and not in_fractions:
-        findings.say('fatal', f'no annotation is left to learn from: {why}')
+        findings.say('fatal', f'no annotation is left to learn from: {why}', everything=True)
     elif unlearnt > MANY * count and not in_fractions:
         findings.say('warning', f'nothing is learnt from {unlearnt} of {count} annotations: {why}')

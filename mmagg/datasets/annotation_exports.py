@@ -11,6 +11,7 @@
 
 import os
 import re
+import shlex
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ def annotation_files(export: Path) -> dict[str, Path]:
         export: folder or JSON file.
 
     Raises:
+        OSError: the folder may not be read.
         InputError: there is none, or there are several that are no parts, or they are of labelme or VIA.
     """
     if export.suffix.lower() == '.zip':
@@ -45,9 +47,10 @@ def annotation_files(export: Path) -> dict[str, Path]:
         return {'': export}
     if not export.is_dir():
         raise InputError(f'EXPORT {export}: no such file or folder')
-    patterns = '*/_annotations.coco.json', 'annotations/instances_*.json', 'annotations/[!.]*.json', '[!.]*.json'
-    found = next((paths for pattern in patterns if (paths := sorted(export.glob(pattern)))), [])
+    found = export_files(export)
     if not found:
+        for place in filter(Path.is_dir, (export, export / 'annotations')):
+            os.scandir(place).close()  # what may not be read seems to be empty
         raise InputError(f'EXPORT {export}: no annotations (*.json) in it; export them as COCO and unpack the archive')
     parts = [PARTS.get(_part(path).lower().rstrip('0123456789'), '') for path in found]
     if len(set(parts)) < len(parts) or ('' in parts and len(parts) > 1):
@@ -55,6 +58,18 @@ def annotation_files(export: Path) -> dict[str, Path]:
         names = ', '.join(str(path.relative_to(export)) for path in found[:3]) + (', …' if len(found) > 3 else '')
         raise InputError(f'EXPORT {export}: {len(found)} annotation files ({names}); name one of them')
     return dict(zip(parts, found, strict=True))
+
+
+def export_files(folder: Path) -> list[Path]:
+    """The annotation files of a folder in the first layout of a tool that it fits; none if it fits none."""
+    patterns = '*/_annotations.coco.json', 'annotations/instances_*.json', 'annotations/[!.]*.json', '[!.]*.json'
+    return next((paths for pattern in patterns if (paths := sorted(folder.glob(pattern)))), [])
+
+
+def split_command(export: Path) -> str:
+    """The command that makes a folder for training and validation of an export, a folder or a file, to be copied."""
+    folder = export.absolute() if export.is_dir() else export.absolute().parent
+    return f'`{shlex.join(["mmagg", "split-coco", str(export), f"{folder.name}-coco"])}`'
 
 
 def _part(path: Path) -> str:
@@ -92,10 +107,12 @@ class FoundImages:
     Attributes:
         files: of each name its file, below the folder; None where there is none.
         unlisted: images in the folder that no name is of.
+        unread: of folders that could not be looked into, as for want of permission.
     """
 
     files: list[Path | None]
     unlisted: list[Path]
+    unread: list[OSError]
 
 
 def find_images(names: Sequence[str], folder: Path, *, without: Path | None = None) -> FoundImages:
@@ -113,7 +130,8 @@ def find_images(names: Sequence[str], folder: Path, *, without: Path | None = No
     Raises:
         InputError: several files fit a name, or two names have the same file.
     """
-    below = {_normal(path.relative_to(folder).parts): path for path in _files(folder, without)}
+    unread: list[OSError] = []
+    below = {_normal(path.relative_to(folder).parts): path for path in _files(folder, without, unread)}
     by_name: dict[str, list[Parts]] = defaultdict(list)
     for file in below:
         by_name[file[-1]].append(file)
@@ -132,12 +150,12 @@ def find_images(names: Sequence[str], folder: Path, *, without: Path | None = No
         if file:
             owner[file] = name
     unlisted = [path for file, path in below.items() if file not in owner and path.suffix.lower() in SUFFIXES]
-    return FoundImages(files, unlisted)
+    return FoundImages(files, unlisted, unread)
 
 
-def _files(folder: Path, without: Path | None) -> Iterator[Path]:
-    """All files below a folder, in order; without hidden ones."""
-    for place, folders, files in os.walk(folder):
+def _files(folder: Path, without: Path | None, unread: list[OSError]) -> Iterator[Path]:
+    """All files below a folder, in order; without hidden ones. Folders that cannot be read are added to `unread`."""
+    for place, folders, files in os.walk(folder, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         if without is not None:
             folders[:] = [name for name in folders if os.path.realpath(Path(place) / name) != os.path.realpath(without)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mmagg.datasets.annotation_check import check_outlines
+from mmagg.datasets.class_names import check_names
 from mmagg.datasets.coco_defects import is_whole, unusable_key
 from mmagg.datasets.coco_file import PARTS, read_coco
 from mmagg.datasets.findings import Finding, Findings, report
@@ -15,6 +16,12 @@ from mmagg.datasets.sight import Sight, check_sight
 from mmagg.io.errors import InputError
 
 __all__ = ['Finding', 'check_coco', 'report']
+
+# pycocotools marks "no match" by 0, so that the detection of annotation 0 is a false alarm.
+ZERO = (
+    "annotation ids that are 0, which mmdet's CocoMetric never counts as found "
+    '(number them from 1, or evaluate with COCOInstanceMetric)'
+)
 
 
 def check_coco(
@@ -26,6 +33,7 @@ def check_coco(
     resized_to: int | None = None,
     decode_images: bool = True,
     sight: Sight | None = None,
+    finds_zero: bool = True,
 ) -> list[Finding]:
     """Checks one split of a data set.
 
@@ -40,6 +48,7 @@ def check_coco(
         decode_images: decode images and compare their size: all up to `DECODED`, else an even sample and the headers
             of all; otherwise only see that the files are there.
         sight: how small an object the network sees; None: not known.
+        finds_zero: whether the metric that reads it can find an annotation of id 0; mmdet's `CocoMetric` cannot.
 
     Returns:
         One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
@@ -49,9 +58,9 @@ def check_coco(
     try:
         content = read_coco(ann_file, needed=needed, filled=needed)
     except OSError as error:
-        return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}')]
+        return [Finding('fatal', f'cannot read {ann_file}: {error.strerror}', everything=True)]
     except InputError as error:
-        return [Finding('fatal', str(error))]
+        return [Finding('fatal', str(error), everything=True)]
     findings = Findings()
     images = _complete(findings, 'images', content.images)
     annotations = _complete(findings, 'annotations', content.annotations)
@@ -59,6 +68,8 @@ def check_coco(
     if findings.kinds:  # what refers to an incomplete entry would seem to refer to nothing
         return findings.summary()
     _check_ids(findings, images, annotations, categories, training=training)
+    if not finds_zero:
+        findings.add('warning', ZERO, [ann['id'] for ann in annotations if ann['id'] == 0])
     check_outlines(findings, images, annotations, training=training, masks=masks)
     if sight is not None and not findings.fatal:
         check_sight(findings, images, annotations, sight)
@@ -101,7 +112,7 @@ def _check_ids(
     findings.add('fatal', 'annotations of images that are not listed', lost)
 
     names = {category['id']: category['name'] for category in categories}
-    used_categories = {ann['category_id'] for ann in annotations}
+    used_categories = Counter(ann['category_id'] for ann in annotations)
     lost = [f'{a["id"]} of category {a["category_id"]}' for a in annotations if a['category_id'] not in names]
     findings.add('fatal', 'annotations of categories that are not listed', lost)
 
@@ -111,6 +122,7 @@ def _check_ids(
         empty = [image['file_name'] for image in images if image['id'] not in used_images]
         findings.add('warning', 'images without an annotation', empty)
 
+    check_names(findings, {name: used_categories[category_id] for category_id, name in names.items()})
     ids = list(names)
     if all(map(is_whole, ids)):
         if training:
@@ -118,6 +130,3 @@ def _check_ids(
             findings.add('warning', 'gaps in the category ids (harmless: labels are counted anew)', gaps)
         falls = [after for before, after in pairwise(ids) if after < before]
         findings.add('warning', 'category ids out of order (a per-class table may mix up names)', falls)
-    # pycocotools marks "no match" by 0, so that the detection of annotation 0 is a false alarm in mmdet's CocoMetric.
-    zero = [ann['id'] for ann in annotations if ann['id'] == 0]
-    findings.add('warning', "annotation ids that are 0 (mmdet's CocoMetric never counts them as found)", zero)

@@ -5,14 +5,12 @@ name. It takes the names from the config, in the order there. So a misspelt name
 order swaps names, and a head of another size knows some classes too few, or too many.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from mmagg.datasets.class_names import SHOWN, meant_names
 from mmagg.datasets.coco_sources import CocoSource
 from mmagg.io.errors import InputError
-
-SHOWN = 20  # names that a message lists
 
 
 def compare_classes(source: CocoSource, categories: Sequence[str], heads: Mapping[str, int]) -> None:
@@ -49,7 +47,7 @@ def compare_classes(source: CocoSource, categories: Sequence[str], heads: Mappin
     if unknown:
         raise InputError(
             f'{place} names {", ".join(unknown[:SHOWN])}, which {source.annotations} does not have'
-            f'{_meant(unknown, [name for name in categories if name not in wanted])}; it has {_tuple(categories)}'
+            f'{meant_names(unknown, [name for name in categories if name not in wanted])}; it has {_tuple(categories)}'
         )
     ordered = [name for name in categories if name in wanted]
     if classes != ordered:
@@ -79,13 +77,6 @@ def compare_labels(sources: Sequence[CocoSource]) -> None:
                 f'{first.key} and {other.key} have other classes, or another order of them: {_tuple(first.classes)} '
                 f'and {_tuple(other.classes)}; label 0 must be the same class in both'
             )
-
-
-def _meant(unknown: Sequence[str], free: Sequence[str]) -> str:
-    """The likely spelling of each unknown name that has one."""
-    pairs = [(name, difflib.get_close_matches(name, free, n=1)) for name in unknown]
-    meant = [f'{name}: did you mean {near[0]}?' for name, near in pairs if near]
-    return f' ({" ".join(meant[:SHOWN])})' if meant else ''
 
 
 def _tuple(names: Sequence[str]) -> str:

@@ -173,7 +173,7 @@ def mask_defect(segmentation: Any, length: int, height: int | None, width: int |
         width: of the image in pixels, likewise.
     """
     if not segmentation:
-        return Defect('fatal', 'annotations without a mask ("segmentation" is missing or empty)')
+        return Defect('fatal', 'annotations without a mask (these are boxes: draw outlines, or remove them)')
     if isinstance(segmentation, list):
         return _polygon_defect(segmentation)
     if isinstance(segmentation, dict):

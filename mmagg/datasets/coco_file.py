@@ -106,6 +106,10 @@ def coco_file(
     Raises:
         InputError: a list is missing or empty.
     """
+    if isinstance(content, list) and any(
+        isinstance(task, dict) and {'data', 'annotator'} & task.keys() for task in content
+    ):
+        raise InputError(f'{path} is of Label Studio, not COCO; export as COCO')
     if not isinstance(content, dict):
         raise InputError(f'{path} is not COCO format: a dict of {", ".join(PARTS)}')
     for part in PARTS:
@@ -300,6 +304,8 @@ def read_coco_json(path: str | Path) -> Any:
     try:
         return read_json(path)
     except ValueError as error:  # bad JSON and bad UTF-8
+        if not Path(path).stat().st_size:
+            raise InputError(f'{path} is empty, so it is not COCO format; export the annotations again') from error
         raise InputError(f'{path} is not JSON, so it is not COCO format: {error}') from error
 
 

@@ -39,6 +39,10 @@ class LeftOut:
         size = self.source.dataset.filter_cfg.get('min_size', 0)
         changes = [f'{key}.min_size to 0'] * bool(self.small) + [f'{key}.filter_empty_gt to False'] * bool(self.empty)
         what_to_do = f'; set {" and ".join(changes)}' if self.everything else ''
+        if self.empty == self.images:
+            what_to_do = (
+                f'; annotate some, there is nothing to learn from (to look at them{what_to_do.replace(";", ",")})'
+            )
         return (
             f'{share} images of {self.source.annotations} are left out by {key}: {self.small} smaller than {size} '
             f'pixels, {self.empty} without objects of its classes{what_to_do}'

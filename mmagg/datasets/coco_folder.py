@@ -9,12 +9,14 @@ whatever their ids are. So `classes` is that list, and both splits must list the
 
 import colorsys
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmagg.datasets.annotation_exports import export_files, split_command
+from mmagg.datasets.class_names import SHOWN, meant_names
 from mmagg.datasets.coco_file import check_keys, check_text, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
 from mmagg.io.errors import InputError
@@ -36,6 +38,31 @@ def image_folder(folder: Path, split: str) -> Path:
     return Path(folder) / 'images' / split
 
 
+def check_is_folder(path: Path) -> None:
+    """Refuse what `--coco` names if it is no folder.
+
+    Raises:
+        InputError: it is not; of a file, the message says which folder to name, or what makes one of it.
+    """
+    if path.is_dir():
+        return
+    if not path.is_file():
+        raise InputError(f'--coco {path}: no such folder')
+    folder = path.absolute().parent.parent
+    ours = path.absolute() in (annotation_file(folder, split) for split in ('train', 'val'))
+    way = f'name its folder, {folder}' if ours else f'{split_command(path)} makes a folder of it'
+    raise InputError(f'--coco {path}: a file; {way}')
+
+
+def instead(folder: Path) -> str:
+    """What may have been meant by a folder that lacks a file: the one above, or what is made of an export; or ''."""
+    above = folder.absolute().parent
+    if any(annotation_file(above, split).exists() for split in ('train', 'val')):
+        return f'; did you mean {above}?'
+    found = export_files(folder)
+    return f"; {split_command(folder)} makes one of a tool's export, as {found[0]} seems to be" if found else ''
+
+
 def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
     """The split that each stage reads, e.g. {'train': 'train', 'val': 'val' or 'train', …}.
 
@@ -44,7 +71,7 @@ def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
         stages: of `STAGES`; splits of others need not be there.
 
     Raises:
-        InputError: a file or folder is missing; the message names it and the layout.
+        InputError: a file or folder is missing; the message names it, the layout, and what was meant.
     """
     folder = Path(folder)
     held_out = next((split for split in ('val', 'train') if annotation_file(folder, split).exists()), 'val')
@@ -52,11 +79,9 @@ def splits(folder: Path, stages: Collection[str] = STAGES) -> dict[str, str]:
     for split in sorted(set(used.values())):
         for path in (annotation_file(folder, split), image_folder(folder, split)):
             if not path.exists():
-                above = annotation_file(folder.absolute().parent, split).exists()
-                meant = f'; did you mean {folder.absolute().parent}?' if above else ''
                 raise InputError(
                     f'{path} is missing; a COCO-format folder holds annotations/instances_train.json, '
-                    f'images/train and, for validation, annotations/instances_val.json, images/val{meant}'
+                    f'images/train and, for validation, annotations/instances_val.json, images/val{instead(folder)}'
                 )
         require_file(annotation_file(folder, split), 'annotations')
     return used
@@ -102,8 +127,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
     names = {split: class_names(annotation_file(folder, split)) for split in dict.fromkeys(used.values())}
     classes = next(iter(names.values()))
     if any(other != classes for other in names.values()):
-        differing = sorted(set(names['train']) ^ set(names['val']))
-        reason = f'{", ".join(differing)} in one only' if differing else 'the order differs'
+        reason = _difference(names['train'], names['val']) or 'the order differs'
         raise InputError(
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
@@ -133,6 +157,17 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
     for _, head in heads:
         head['num_classes'] = len(classes)
+
+
+def _difference(train: Sequence[str], val: Sequence[str]) -> str:
+    """Which file has which names alone; '' if there are none."""
+    ours, theirs = ([name for name in one if name not in other] for one, other in ((train, val), (val, train)))
+    parts = [
+        f'only instances_{split}.json has {", ".join(alone[:SHOWN])}'
+        for split, alone in (('train', ours), ('val', theirs))
+        if alone
+    ]
+    return ', '.join(parts) + meant_names(theirs, ours)
 
 
 def palette(count: int) -> list[tuple[int, int, int]]:

@@ -61,7 +61,7 @@ def read_part(path: Path, image_dir: Path | None, out: Path) -> ExportPart:
     Raises:
         OSError: it cannot be read.
         InputError: it is not COCO, an entry is broken or belongs to nothing, a name of a category or a file stands
-            twice, several files fit an image, or no image has a file.
+            twice, several files fit an image, no image has a file, or one has none and a folder may not be read.
     """
     content = read_coco_json(path)
     refuse_other_formats(path, content)
@@ -78,6 +78,12 @@ def read_part(path: Path, image_dir: Path | None, out: Path) -> ExportPart:
     names = [image['file_name'] for image in coco.images]
     found = find_images(names, folder, without=out)
     with_file = [(image, file) for image, file in zip(coco.images, found.files, strict=True) if file is not None]
+    if found.unread and None in found.files:
+        lost, fault = found.files.count(None), found.unread[0]
+        raise InputError(
+            f'{path}: {lost} of its {len(names)} images are not found, and {fault.filename} cannot be read: '
+            f'{fault.strerror}'
+        )
     if not with_file:
         raise InputError(f'{path}: none of its {len(names)} images is in {folder}; name their folder with --images')
     images, files = (list(column) for column in zip(*with_file, strict=True))

@@ -16,10 +16,15 @@ class Finding:
     Attributes:
         severity: 'fatal' must be fixed first, 'warning' is good to know, 'note' says what was not looked at.
         message: one line: the kind of defect, how many there are, and examples.
+        everything: all of the data have it, so that nothing can be done with them.
     """
 
     severity: Severity
     message: str
+    everything: bool = field(default=False, compare=False)
+
+    def __str__(self) -> str:
+        return f'{self.severity}: {self.message}'
 
 
 @dataclass
@@ -28,15 +33,17 @@ class Findings:
 
     kinds: dict[tuple[Severity, str], list[str]] = field(default_factory=dict)
     said: list[Finding] = field(default_factory=list)
+    wholes: dict[str, int] = field(default_factory=dict)
 
-    def add(self, severity: Severity, kind: str, examples: Iterable[object]) -> None:
-        """Add entries that have a defect."""
+    def add(self, severity: Severity, kind: str, examples: Iterable[object], *, of: int = 0) -> None:
+        """Add entries that have a defect; with `of`, their number if all had it and nothing could be done then."""
         if examples := [str(example) for example in examples]:
             self.kinds.setdefault((severity, kind), []).extend(examples)
+            self.wholes[kind] = of
 
-    def say(self, severity: Severity, message: str) -> None:
+    def say(self, severity: Severity, message: str, *, everything: bool = False) -> None:
         """Add what is said of the file as a whole."""
-        self.said.append(Finding(severity, message))
+        self.said.append(Finding(severity, message, everything))
 
     @property
     def fatal(self) -> bool:
@@ -49,15 +56,16 @@ class Findings:
         for (severity, kind), examples in self.kinds.items():
             more = ', …' if len(examples) > _EXAMPLES else ''
             named = ', '.join(examples[:_EXAMPLES])
-            findings.append(Finding(severity, _printable(f'{kind}: {len(examples)} ({named}{more})')))
+            everything = len(examples) == self.wholes[kind]
+            findings.append(Finding(severity, printable(f'{kind}: {len(examples)} ({named}{more})'), everything))
         return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
 
 
 def report(findings: list[Finding]) -> str:
     """The findings as text, one line each."""
-    return '\n'.join(f'{finding.severity}: {finding.message}' for finding in findings) or 'no defects found'
+    return '\n'.join(map(str, findings)) or 'no defects found'
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names of files that are not UTF-8 as `b\\udcff.png`, line breaks as `\\n`."""
     return text.replace('\r', '\\r').replace('\n', '\\n').encode('utf-8', 'backslashreplace').decode()

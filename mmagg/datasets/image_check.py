@@ -32,6 +32,10 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 MISSING = 'image files that are missing or unreadable'
 BROKEN = 'images that cannot be decoded'
 OTHER_SIZE = 'images whose size is not the one in the JSON (masks would not fit)'
+SWAPPED = (
+    'images whose width and height are swapped in the JSON (by EXIF rotation? the outlines would not fit: '
+    'save them upright and outline those)'
+)
 DARK = (
     '16-bit images of 12 bits or fewer, read nearly black since 8 of 16 bits are kept '
     '(multiply the values so that they reach 65535, or save them with 8 bits)'
@@ -60,7 +64,7 @@ def check_images(
         resized_to: pixels of the longer side in the pipeline, None where it is not known.
     """
     if not folder.is_dir():
-        findings.add('fatal', 'image folder is missing', [folder])
+        findings.add('fatal', 'image folder is missing', [folder], of=1)
         return
     names = Counter(posixpath.normpath(image['file_name']) for image in images)
     findings.add('warning', AGAIN, (f'{name} {n} times' for name, n in names.items() if n > 1))
@@ -77,7 +81,7 @@ def check_images(
         defects = pool.map(looked_at, images, decoded)
         for found in tqdm(defects, total=len(images), desc='images', unit='image', delay=2):
             for severity, kind, example in found:
-                findings.add(severity, kind, [example])
+                findings.add(severity, kind, [example], of=0 if kind in (OTHER_SIZE, SWAPPED) else len(images))
 
 
 def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
@@ -123,7 +127,8 @@ def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Fou
     height, width = pixels.shape[:2]
     if (height, width) != (image['height'], image['width']):
         turned = ', turned by its EXIF data' if _orientation(path) in TURNED else ''
-        yield 'fatal', OTHER_SIZE, f'{name} is {width}×{height}, not {image["width"]}×{image["height"]}{turned}'
+        kind = SWAPPED if (width, height) == (image['height'], image['width']) else OTHER_SIZE
+        yield 'fatal', kind, f'{name} is {width}×{height}, not {image["width"]}×{image["height"]}{turned}'
     most = pixels.max()
     if pixels.dtype == np.uint16:
         yield 'warning', DARK if most <= DIM else DEEP, f'{name} up to {most}'

@@ -10,8 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from mmagg.datasets.annotation_exports import annotation_files
+from mmagg.datasets.class_names import check_names
 from mmagg.datasets.coco_folder import annotation_file, image_folder
 from mmagg.datasets.export_part import ExportPart, read_part
+from mmagg.datasets.findings import Findings, printable
 from mmagg.datasets.stratified_split import stratified_split
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json, write_json
@@ -22,6 +24,8 @@ SPLITS = 'train', 'val'
 OURS = 'split_by', 'mmagg split-coco'
 """Key and value in `info` of the files that `split_coco` writes."""
 _NAMED = 3  # examples
+_FAR = 2.0  # times the share that was asked for, or one by it, from which on a word is said
+_OFF = 2.0  # objects too many or too few in validation, likewise
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class SplitFolder:
         counts: of 'train' and 'val', (I, C): the objects of each class in each image.
         classes: their names.
         kept: whether the tool had split the images, which is kept.
+        share: of the images that were to be for validation, where they are split here.
+        boxes: objects without a mask.
         unused: names of categories without an object, which are left out.
         missing: `file_name` of images without a file, which are left out.
         unlisted: files of images without an entry, which are left out.
@@ -43,6 +49,8 @@ class SplitFolder:
     counts: dict[str, np.ndarray]
     classes: list[str]
     kept: bool
+    share: float
+    boxes: int
     unused: list[str]
     missing: list[str]
     unlisted: list[str]
@@ -57,22 +65,49 @@ class SplitFolder:
             ('files without an entry', self.unlisted),
         ):
             if names:
-                more = ', …' if len(names) > _NAMED else ''
-                said.append(f'left out, {what}: {len(names)} ({", ".join(names[:_NAMED])}{more})')
+                said.append(f'left out, {what}: {len(names)} ({_some(names)})')
+        if self.boxes:
+            total = sum(int(part.sum()) for part in self._parts)
+            way = 'a training refuses them: draw outlines, or remove them'
+            said.append(f'without a mask, boxes alone: {self.boxes} of {total} objects ({way})')
+        odd = Findings()
+        check_names(odd, {name: sum(_column(self._parts, place)) for place, name in enumerate(self.classes)})
+        said += [str(finding) for finding in odd.summary()]
+        if far := self._far():
+            way = 'an image is in one part with all its objects, those of other classes too'
+            said.append(f'share in val far from the {self.share:.0%} asked for: {_some(far)}; {way}')
         return '\n'.join([*said, *self._table(), f'written to {self.out}'])
+
+    @property
+    def _parts(self) -> list[np.ndarray]:
+        return [self.counts[split] for split in SPLITS]
+
+    def _far(self) -> list[str]:
+        """The classes whose share in validation is not nearly the one asked for; none where a tool has split them."""
+        far = []
+        for place, name in enumerate([] if self.kept else self.classes):
+            train, val = _column(self._parts, place)
+            wanted = self.share * (train + val)
+            if abs(val - wanted) >= _OFF and not wanted / _FAR <= val <= wanted * _FAR:
+                far.append(printable(name))
+        return far
 
     def _table(self) -> list[str]:
         """Images, and objects by class, in both parts, and the share of validation."""
-        parts = [self.counts[split] for split in SPLITS]
+        parts = self._parts
         rows = {'images': [len(part) for part in parts]}
         rows['without objects'] = [int((part.sum(axis=1) == 0).sum()) for part in parts]
-        named = [*rows.items(), *((name, _column(parts, place)) for place, name in enumerate(self.classes))]
+        named = [*rows.items(), *((printable(name), _column(parts, place)) for place, name in enumerate(self.classes))]
         width = max(len(name) for name, _ in named)
         lines = [f'{"":{width}}{"train":>8}{"val":>8}']
         for name, (train, val) in named:
             share = f'{val / (train + val):8.0%}' if train + val else ''
             lines.append(f'{name:{width}}{train:8}{val:8}{share}')
         return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    return ', '.join(names[:_NAMED]) + (', …' if len(names) > _NAMED else '')
 
 
 def _column(parts: Sequence[np.ndarray], place: int) -> list[int]:
@@ -145,6 +180,8 @@ def split_coco(
         counts={split: count[:, used] for split, count in counts.items()},
         classes=[category['name'] for category in classes],
         kept=kept,
+        share=val,
+        boxes=sum(not annotation.get('segmentation') for part in parts.values() for annotation in part.annotations),
         unused=[category['name'] for category, one in zip(categories, used, strict=True) if not one],
         missing=[name for part in parts.values() for name in part.missing],
         unlisted=list(map(str, unlisted)),

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mmagg.apis.hardware import usable_device
-from mmagg.datasets.coco_folder import annotation_file
+from mmagg.datasets.coco_folder import annotation_file, check_is_folder, instead
 from mmagg.experiments.fitted_codes import (
     dct_dictionary,
     moments_of,
@@ -156,13 +156,14 @@ def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: 
         sources = {FIT: Path(annotations)}
     elif coco is not None and annotations is None:
         folder = Path(coco)
+        check_is_folder(folder)
         # Names as in this package's folders, or COCO's own.
         found = {
             split: [path for year in ('', '2017') if (path := annotation_file(folder, split + year)).is_file()]
             for split in ('train', 'val')
         }
         if not found['train']:
-            raise InputError(f'--coco {coco}: {annotation_file(folder, "train")} is missing')
+            raise InputError(f'--coco {coco}: {annotation_file(folder, "train")} is missing{instead(folder)}')
         sources = {name: paths[0] for name, paths in zip((FIT, HELD_OUT), found.values(), strict=True) if paths}
     else:
         raise InputError('fit_mask_codec: give either annotations or coco')

@@ -281,6 +281,35 @@ def test_data_are_checked_without_the_flag_and_in_testing(tiny_config, changed, 
     assert 'checkpoint' in refused('test', own(root=folder), checkpoint, '--skip-check')
 
 
+def _lose_images(content):
+    for image in content['images']:
+        image['file_name'] = f'lost/{image["file_name"]}'
+
+
+def _lose_masks(content):
+    for annotation in content['annotations']:
+        del annotation['segmentation']
+
+
+def _make_crowds(content):
+    for annotation in content['annotations']:
+        annotation['iscrowd'] = 1
+
+
+@pytest.mark.parametrize('lose', [_lose_images, _lose_masks, _make_crowds])
+def test_the_check_is_not_to_be_skipped_where_nothing_could_be_trained(lose, changed, own, refused):
+    line = refused('train', own(root=changed('train', lose)))
+    assert line.endswith('1 fatal problem(s) in the data, see above; fix them'), line
+
+
+def test_without_annotations_there_is_nothing_to_learn_from(changed, own, refused):
+    folder = changed('train', lambda content: content.update(annotations=[]))
+    line = refused('train', own(root=folder))
+    assert 'annotate some, there is nothing to learn from (to look at them, set ' in line
+    keep = '--cfg-options', 'train_dataloader.dataset.filter_cfg.filter_empty_gt=False'
+    assert refused('train', own(root=folder), *keep).endswith('in the data, see above; fix them')
+
+
 def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     asked = []
     monkeypatch.setattr('mmagg.apis.data.check_coco', lambda *_, **options: asked.append(options) or [])
@@ -288,6 +317,22 @@ def test_data_that_several_stages_read_are_checked_once(own, monkeypatch):
     check_data(load_config(own()), ['train'], purpose='train')
     assert [options['training'] for options in asked] == [False, True]
     assert all(options['masks'] and options['resized_to'] == 64 for options in asked)
+
+
+@pytest.mark.parametrize(
+    'metric, said',
+    [('CocoMetric', True), ('mmdet.CocoMetric', True), ('mmdet.FasterCocoMetric', True), ('COCOInstanceMetric', False)],
+)
+@pytest.mark.parametrize('purpose, split', [('train', 'val'), ('train', 'train'), ('test', 'val')])
+def test_annotation_0_is_said_for_metrics_that_do_not_find_it(
+    metric, said, purpose, split, tiny_config, changed, capsys
+):
+    folder = changed(split, lambda content: content['annotations'][0].update(id=0))
+    cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder)])
+    for stage in ('val', 'test'):
+        cfg[f'{stage}_evaluator'].type = metric
+    check_data(cfg, ['train', 'val'] if purpose == 'train' else ['test'], purpose=purpose)
+    assert ('annotation ids that are 0' in capsys.readouterr().err) == (said and split == 'val')
 
 
 def test_images_without_annotations_can_be_tested_but_not_learnt_from(tiny_config, changed):

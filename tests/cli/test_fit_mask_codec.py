@@ -146,7 +146,9 @@ def test_bad_input_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path, 
     before = sorted(tmp_path.iterdir())
     out = ('--out', tmp_path / 'x.npz')
     for arguments, message in (
-        (('--coco', tmp_path / 'none', *out), 'annotations/instances_train.json is missing'),
+        (('--coco', tmp_path / 'none', *out), 'none: no such folder'),
+        (('--coco', annotations, *out), f'instances_train.json: a file; name its folder, {folder}'),
+        (('--coco', tmp_path, *out), f'annotations/instances_train.json is missing; `mmagg split-coco {tmp_path} '),
         (('--ann', tmp_path / 'none.json', *out), 'none.json: there is no such annotation file'),
         (
             ('--ann', annotations, '--held-out', tmp_path / 'none.json', *out),

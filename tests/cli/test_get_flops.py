@@ -190,6 +190,8 @@ def test_deformable_towers_are_counted_by_their_shapes(root, capsys) -> None:
     [
         (['--by-level'], '--by-level: only the paper convention'),
         (['--ann', 'absent.json'], '--ann absent.json: no such file'),
+        (['--coco', 'absent'], '--coco absent: no such folder'),
+        (['--coco', 'configs'], 'configs/annotations/instances_val.json is missing'),
         (['--ann', 'x.json', '--coco', 'x'], '--ann and --coco: give one of them'),
         (['--ann', 'x.json', *SMALL], '--shape: with --ann or --coco'),
     ],

@@ -93,14 +93,21 @@ def test_boxes_are_compared_with_their_masks(check) -> None:
         'boxes that read as x1, y1, x2, y2 by their masks; they must be x, y, width, height: 2'
     )
     (finding,) = check({'bbox': [0, 0, 12, 12]}, training=False)
-    assert finding == Finding('warning', 'boxes that do not fit their masks: 1 (annotation 1)')
+    assert finding == Finding('warning', 'boxes that do not fit their masks: 1 (annotation 1 of a.png)')
     close = {'bbox': [18.6, 11, 41, 28]}
     assert check(close, {'bbox': [0, 0, 12, 12], 'iscrowd': 1}) == []
     assert check({'bbox': [0, 0, 12, 12]}, masks=False) == []
 
 
 def test_masks_may_be_missing_where_none_are_needed(check) -> None:
-    assert [finding.severity for finding in check({'segmentation': []})] == ['fatal']
+    (finding,) = check({'segmentation': []})
+    assert finding == Finding(
+        'fatal',
+        'annotations without a mask (these are boxes: draw outlines, or remove them): 1 (annotation 1 of a.png)',
+    )
+    assert not finding.everything
+    (finding,) = check(*[{'segmentation': []}] * 10, {'segmentation': []})
+    assert finding.message.endswith('10 (annotation 1 of a.png, annotation 2 of a.png, annotation 3 of a.png, …)')
     assert check({'segmentation': []}, {'segmentation': [[1, 'x']]}, masks=False) == []
 
 
@@ -123,4 +130,4 @@ def test_what_cannot_be_read_is_fatal(check, change: dict, message: str) -> None
 def test_odd_flags_of_crowds(check) -> None:
     (finding,) = check({'iscrowd': 2})
     assert finding.severity == 'warning'
-    assert 'neither 0 nor 1 (counted as crowds): 1 (annotation 1)' in finding.message
+    assert 'neither 0 nor 1 (counted as crowds): 1 (annotation 1 of a.png)' in finding.message

@@ -134,7 +134,6 @@ def test_sound_annotations_pass(images, change):
         (_ann(area=None), 'fatal', 'without a usable "area"'),
         (_ann(iscrowd=None), 'fatal', 'without a usable "iscrowd"'),
         (_ann(id=2), 'fatal', 'annotation ids used twice: 1 (2)'),
-        (_ann(id=0), 'warning', 'annotation ids that are 0'),
         (_ann(image_id=9), 'fatal', 'images that are not listed: 1 (1 of image 9)'),
         (_ann(category_id=9), 'fatal', 'categories that are not listed: 1 (1 of category 9)'),
         (lambda c: c['images'][1].update(id=1), 'fatal', 'image ids used twice: 1 (1)'),
@@ -146,6 +145,8 @@ def test_sound_annotations_pass(images, change):
         (lambda c: c['categories'][1].update(id=1), 'fatal', 'category ids used twice'),
         (lambda c: c['categories'][1].update(name='fig'), 'fatal', 'category names used twice: 1 (fig)'),
         (lambda c: c['categories'].append({'id': 3, 'name': 'nut'}), 'warning', 'an annotation: 1 (nut)'),
+        (lambda c: c['categories'][1].update(name='Fig'), 'warning', "1 ('fig' of 2 objects and 'Fig' of 2 objects)"),
+        (lambda c: c['categories'][1].update(name='a\nb'), 'warning', 'have a line break (rename them'),
         (lambda c: c['categories'].reverse(), 'warning', 'out of order'),
         (lambda c: c.update(annotations=c['annotations'][:2]), 'warning', 'an annotation: 1 (2.png)'),
     ],
@@ -156,6 +157,16 @@ def test_defect_is_found(images, change, severity, message):
     findings = _check(content, images)
     assert [f.severity for f in findings if message in f.message] == [severity], report(findings)
     assert all('\n' not in f.message for f in findings)
+
+
+def test_annotation_0_is_said_where_a_metric_never_finds_it(images):
+    content = _content()
+    content['annotations'][0]['id'] = 0
+    assert _check(content, images) == []
+    (finding,) = _check(content, images, finds_zero=False)
+    assert finding.severity == 'warning'
+    assert finding.message.startswith("annotation ids that are 0, which mmdet's CocoMetric never counts as found")
+    assert 'number them from 1' in finding.message
 
 
 def test_gaps_in_category_ids_are_harmless(images):
@@ -201,6 +212,14 @@ def test_broken_images(images, data):
     (finding,) = _check(_content(), images)
     assert finding == Finding('fatal', 'images that cannot be decoded: 1 (2.png)')
     assert _check(_content(), images, decode_images=False) == []
+
+
+def test_examples_are_of_several_images(images):
+    content = _content()
+    for ann in content['annotations']:
+        del ann['segmentation']
+    (finding,) = _check(content, images)
+    assert finding.message.endswith(': 4 (annotation 1 of 1.png, annotation 3 of 2.png, annotation 2 of 1.png, …)')
 
 
 def test_many_are_counted_and_three_are_named(images):

@@ -49,6 +49,23 @@ def test_other_files(text: str, tmp_path: Path) -> None:
         read_coco_json(tmp_path / 'none.json')
 
 
+TASK = {'id': 1, 'annotations': [{'result': []}], 'data': {'image': 'a.jpg'}}
+SHORT_TASK = {'id': 1, 'image': 'a.jpg', 'label': [], 'annotator': 1}
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        ('', 'file.json is empty, so it is not COCO format; export the annotations again'),
+        ([TASK], 'file.json is of Label Studio, not COCO; export as COCO'),
+        ([SHORT_TASK], 'file.json is of Label Studio, not COCO; export as COCO'),
+    ],
+)
+def test_what_to_do_about_files_that_are_no_coco(content: object, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
+        read_coco(written(content, tmp_path))
+
+
 def test_crowds() -> None:
     for value, crowd in ((0, 0), (1, 1), (2, 1), (False, 0), (True, 1), (None, 0), ('0', 0), ('1', 1)):
         assert is_crowd({'iscrowd': value}) == crowd

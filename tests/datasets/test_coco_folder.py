@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from tool_exports import cvat, label_studio, roboflow
 
 from mmagg.datasets import coco_folder
-from mmagg.datasets.coco_folder import class_names, coco_folder_options, palette, unwrapped
+from mmagg.datasets.coco_folder import check_is_folder, class_names, coco_folder_options, palette, unwrapped
 from mmagg.io.errors import InputError
 
 # Neither contiguous nor sorted: label i must still be class i.
@@ -169,9 +170,41 @@ def test_the_folder_above_is_named(folder):
 
 
 @pytest.mark.parametrize(
+    'make, within, file',
+    [
+        (cvat, '', 'annotations/instances_default.json'),
+        (label_studio, '', 'result.json'),
+        (roboflow, '', 'test/_annotations.coco.json'),
+        (roboflow, 'train', '_annotations.coco.json'),
+    ],
+)
+def test_an_export_is_told_what_makes_a_folder_of_it(make, within, file, tmp_path):
+    folder = make(tmp_path / 'my export') / within
+    way = f"'{folder}' '{folder.name}-coco'" if not within else f"'{folder}' {folder.name}-coco"
+    with pytest.raises(InputError, match=f'`mmagg split-coco {way}` makes one .* as {folder / file} seems to be'):
+        coco_folder_options(_config(), folder, ['train'])
+
+
+def test_instead_of_a_file_a_folder_is_named(folder, tmp_path):
+    for split in ('train', 'val'):
+        file = folder / f'annotations/instances_{split}.json'
+        with pytest.raises(InputError, match=f'--coco {file}: a file; name its folder, {folder}$'):
+            check_is_folder(file)
+    file = label_studio(tmp_path / 'export') / 'result.json'
+    with pytest.raises(InputError, match=f'a file; `mmagg split-coco {file} export-coco` makes a folder of it'):
+        check_is_folder(file)
+    with pytest.raises(InputError, match='no such folder'):
+        check_is_folder(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize(
     'categories, message',
     [
-        (CATEGORIES[:2], 'nut in one only'),
+        (CATEGORIES[:2], 'only instances_train.json has nut$'),
+        (
+            [*CATEGORIES[:2], {'id': 12, 'name': 'nutt'}],
+            r'only instances_train.json has nut, only instances_val.json has nutt \(nutt: did you mean nut\?\)',
+        ),
         (CATEGORIES[::-1], 'the order differs'),
     ],
 )

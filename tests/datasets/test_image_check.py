@@ -77,7 +77,12 @@ def test_photographs_that_are_turned(check: Check, tmp_path: Path) -> None:
     assert check(('a.jpg', 20, 30)) == []
     (finding,) = check(('a.jpg', 30, 20))
     assert finding.severity == 'fatal'
-    assert 'a.jpg is 20×30, not 30×20, turned by its EXIF data' in finding.message
+    assert finding.message.startswith('images whose width and height are swapped in the JSON (by EXIF rotation?')
+    assert finding.message.endswith(': 1 (a.jpg is 20×30, not 30×20, turned by its EXIF data)')
+    write(tmp_path / 'b.png')  # of an editor that dropped the EXIF data
+    (finding,) = check(('a.jpg', 20, 30), ('b.png', 20, 30))
+    assert 'save them upright and outline those' in finding.message
+    assert finding.message.endswith(': 1 (b.png is 30×20, not 20×30)')
 
 
 def test_thin_images(check: Check, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Exports of annotation tools become folders that train."""
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from tool_exports import CLASSES, NAMES, annotated, cvat, label_studio, roboflow
 from mmagg.datasets.coco_check import check_coco
 from mmagg.datasets.coco_folder import class_names
 from mmagg.datasets.split_coco import split_coco
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, one_line
 
 
 def read(out: Path, split: str) -> dict:
@@ -246,6 +248,76 @@ def test_arguments_out_of_range_are_refused(tmp_path):
     }.items():
         with pytest.raises(InputError, match=message):
             split_coco(**{'export': export, 'out': tmp_path / 'mine', **arguments})
+
+
+@pytest.mark.parametrize('place', ['annotations', 'images/default'])
+def test_a_folder_that_may_not_be_read_is_named(place, tmp_path, monkeypatch):
+    export = cvat(tmp_path / 'export')
+    scandir = os.scandir  # root may read everything
+
+    def refusing(path):
+        if Path(path) == export / place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, 'scandir', refusing)
+    with pytest.raises((PermissionError, InputError)) as caught:
+        split_coco(export=export, out=tmp_path / 'mine')
+    monkeypatch.undo()
+    line = one_line(caught.value)
+    assert 'ermission' in line
+    assert str(export / place) in line
+    assert not (tmp_path / 'mine').exists()
+
+
+def test_a_folder_that_may_not_be_read_is_passed_if_nothing_is_missing(tmp_path, monkeypatch):
+    export = cvat(tmp_path / 'export', images='images')
+    (export / 'images/lost+found').mkdir()
+    scandir = os.scandir
+    monkeypatch.setattr(os, 'scandir', lambda path: scandir(path if 'lost' not in str(path) else '/nowhere'))
+    assert split_coco(export=export, out=tmp_path / 'mine').missing == []
+
+
+def test_boxes_alone_are_counted(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(8)]
+    write_images(tmp_path / 'export/images', names)
+    content = annotated(names)
+    for annotation in content['annotations'][:2]:
+        annotation['segmentation'] = []
+    del content['annotations'][4]['segmentation']
+    write_annotations(tmp_path / 'export/result.json', content)
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine'))
+    assert (
+        'without a mask, boxes alone: 3 of 6 objects (a training refuses them: draw outlines, or remove them)' in said
+    )
+
+
+def test_a_share_that_is_far_off_is_explained(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(10)]
+    write_images(tmp_path / 'export/images', names)
+    content = annotated(names, classes=['nut'])
+    one = content['annotations'][0]
+    content['categories'].append({'id': 2, 'name': 'bolt'})
+    content['annotations'] += [{**one, 'id': 100 + place, 'category_id': 2} for place in range(30)]  # in one image
+    content['annotations'] += [{**one, 'id': 200, 'image_id': 2, 'category_id': 2}]
+    write_annotations(tmp_path / 'export/result.json', content)
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine'))
+    assert 'share in val far from the 20% asked for: bolt; an image is in one part with all its objects' in said
+    even = str(split_coco(export=cvat(tmp_path / 'even'), out=tmp_path / 'other'))
+    assert 'far from' not in even
+    kept = str(split_coco(export=roboflow(tmp_path / 'kept'), out=tmp_path / 'third', val=0.9))
+    assert 'far from' not in kept
+
+
+def test_twin_classes_are_said(tmp_path):
+    names = [f'{place:02}.jpg' for place in range(9)]
+    write_images(tmp_path / 'export/images', names)
+    write_annotations(tmp_path / 'export/result.json', annotated(names, classes=['nut', 'Nut ', 'bo\nlt']))
+    said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine')).splitlines()
+    assert said[0].startswith('warning: class names that ')
+    assert said[0].endswith("'nut' of 2 objects and 'Nut ' of 2 objects)")
+    assert said[1].startswith('warning: class names that are empty or have a line break')
+    assert said[-2].startswith('bo\\nlt ')
 
 
 def test_the_table_counts_objects(tmp_path):
