@@ -77,14 +77,14 @@ SMALL = {
 }
 SHAPES = Rule({'shapes': 'new_shapes', 'mine': 'new_mine'}, '--images 4 --val-images 2 --size 64')
 SMALL_RUN = Rule(more='--shape 64 96 --runs 1', slow=True)
-# The same of the 75 of small models, whose batch norm wants two images where a crop leaves one pixel of the last level.
-LAST_OF_75 = {
-    'default_hooks.checkpoint.filename_tmpl': 'epoch_75.pth',
+# The same of the 50 of small models, whose batch norm wants two images where a crop leaves one pixel of the last level.
+LAST_OF_50 = {
+    'default_hooks.checkpoint.filename_tmpl': 'epoch_50.pth',
     'model.backbone.init_cfg': None,
     'train_dataloader.batch_size': 2,
 }
 # Of photographs, whose commands name the best one.
-BEST = 'best_coco_segm_mAP_epoch_100.pth'
+BEST = 'best_coco_segm_mAP_epoch_80.pth'
 LAST_OF_PHOTOGRAPHS = {'default_hooks.checkpoint.filename_tmpl': BEST}
 RULES = {
     'make': Rule(),  # as make -n
@@ -125,17 +125,17 @@ RULES = {
         more=' '.join([options(AS_THE_LAST), 'train_cfg.max_epochs=1']), slow=True
     ),
     'train configs/demo/solo_tiny_shapes.py --coco mine': Rule(more=options(AS_THE_LAST | LAST_OF_14)),
-    'train configs/own/blendmask_lite0_fpn_320.py': Rule(more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}'),
+    'train configs/own/blendmask_lite0_fpn_320.py': Rule(more=f'--overwrite {options(AS_THE_LAST | LAST_OF_50)}'),
     'train configs/own/blendmask_lite0_fpn_320.py --coco mine --epochs 150': Rule(
-        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75)}', slow=True
+        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_50)}', slow=True
     ),
     'train configs/own/blendmask_lite0_fpn_320.py --coco nuts': Rule(
-        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_75 | LAST_OF_PHOTOGRAPHS)}'
+        more=f'--overwrite {options(AS_THE_LAST | LAST_OF_50 | LAST_OF_PHOTOGRAPHS)}'
     ),
     'train configs/own/blendmask_lite0_fpn_320.py --coco other': Rule(
         why="it starts from a model of one's own; tests/apis/test_load_from.py trains so"
     ),
-    'train configs/own/meinst_lite0_fpn_320.py': Rule(more=options(AS_THE_LAST | LAST_OF_75)),
+    'train configs/own/meinst_lite0_fpn_320.py': Rule(more=options(AS_THE_LAST | LAST_OF_50)),
     'test work_dirs/blendmask_lite0_fpn_320': Rule(),
     'test work_dirs/solo_tiny_shapes': Rule(),
     'test work_dirs/solo_tiny_fit': Rule(),

@@ -5,7 +5,7 @@ _base_ = 'mmdet::_base_/default_runtime.py'
 custom_imports = dict(imports=['mmagg.register'])
 
 data_root = 'data/mine/'
-size = (320, 320)
+size = (533, 320)  # the longer and the shorter side, at most
 
 test_pipeline = [
     dict(type='LoadImageFromFile'),
