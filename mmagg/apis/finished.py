@@ -42,11 +42,8 @@ def _done(cfg: Config, checkpoint: dict) -> str | None:
     for key, (count, unit) in UNITS.items():
         done, wanted = checkpoint['meta'].get(count), cfg.train_cfg.get(key)
         if wanted is not None and done is not None and done >= wanted:
-            raised = f'train_cfg.{key}=…, and the `end` of the schedules in param_scheduler'
-            go_on = (
-                f'--epochs N, above {wanted}, which moves the schedules'
-                if key == 'max_epochs'
-                else f'--cfg-options {raised}'
-            )
+            go_on = f'--cfg-options train_cfg.{key}=…, and the `end` of the schedules in param_scheduler'
+            if key == 'max_epochs':
+                go_on = f'--epochs N, above {wanted}, which moves the schedules'
             return f'already trained {done} of {wanted} {unit}, there is nothing to do; to go on: {go_on}'
     return None
