@@ -18,6 +18,7 @@ FLOORS = {
     'visualization': 1,
     'evaluation': 2,
     'engine': 2,
+    'formats': 2,
     'weights': 2,
     'register': 3,
     'apis': 3,

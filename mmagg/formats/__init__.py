@@ -1,0 +1,1 @@
+"""How other tools write images with instances, and back."""
