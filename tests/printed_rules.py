@@ -203,6 +203,7 @@ RULES = {
     'calibration': Rule(),
     'ap_by_group': Rule(),
     'object_statistics': Rule(),
+    'data_stats': Rule(),
     'paper_tables': Rule(slow=True),
     'get_flops': Rule(slow=True),
     'get_flops CONFIG': Rule(),

@@ -37,6 +37,7 @@ from mmagg.cli import (
     convert_lvis,
     convert_mmdet,
     count_flops,
+    data_stats,
     demo,
     doctor,
     fit_mask_codec,
@@ -65,7 +66,7 @@ EXIT_INTERRUPTED = 130
 
 GROUPS = {
     'Train and use': (train, test, demo, weights, browse, doctor),
-    'Own annotations': (split_coco,),
+    'Own annotations': (split_coco, data_stats),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (
         analyse_errors,

@@ -48,10 +48,16 @@ def check_is_folder(path: Path) -> None:
         return
     if not path.is_file():
         raise InputError(f'--coco {path}: no such folder')
-    folder = path.absolute().parent.parent
-    ours = path.absolute() in (annotation_file(folder, split) for split in ('train', 'val'))
-    way = f'name its folder, {folder}' if ours else f'{split_command(path)} makes a folder of it'
+    folder = folder_of(path)
+    way = f'{split_command(path)} makes a folder of it' if folder is None else f'name its folder, {folder}'
     raise InputError(f'--coco {path}: a file; {way}')
+
+
+def folder_of(file: Path) -> Path | None:
+    """The COCO-format folder whose annotation file this is; None where it is of no such folder."""
+    folder = file.absolute().parent.parent
+    ours = file.absolute() in (annotation_file(folder, split) for split in ('train', 'val'))
+    return folder if ours else None
 
 
 def instead(folder: Path) -> str:

@@ -1,26 +1,21 @@
 """How well centres and sizes tell the objects of an image apart, and how many cells learn one (SOLO, Sec. 1 and 2.3).
 
-Shape shorthand: N objects of all images, G of one image, Q grid cells of all levels, (H, W) an image.
+Shape shorthand: N objects of all images.
 """
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from mmdet.registry import TASK_UTILS
-from torch import Tensor
-from tqdm import tqdm
 
 from mmagg.apis.config import load_config, shipped_config
-from mmagg.datasets.coco_file import PARTS, CocoFile, Entry, check_annotations, coco_format, is_crowd, read_coco
-from mmagg.datasets.network_sizes import Size, network_sizes
+from mmagg.datasets.coco_file import PARTS, check_annotations, read_coco
+from mmagg.datasets.config_parts import type_name
+from mmagg.datasets.network_sizes import network_sizes
+from mmagg.experiments.annotated_objects import annotated_objects, pairs_of_images
+from mmagg.experiments.object_places import GRID, assigning_head, object_places
 from mmagg.io.errors import InputError
-from mmagg.models.targets import GridCellAssigner
-from mmagg.ops.rle import outline_to_rle
-from mmagg.ops.rle_mass import rle_mass
 
 CONFIG = 'solo/solo_r50_fpn_3x_coco.py'
 CENTRES = ('mass', 'box')
@@ -132,34 +127,30 @@ def object_statistics(
         raise InputError(f'--ratio {ratio:g}: of the larger size to the smaller, from 1 on')
     name = str(config or shipped_config(CONFIG))
     cfg = load_config(name)
-    head = cfg.model.get('mask_head') or {}
-    if (head.get('assigner') or {}).get('type') != 'GridCellAssigner':
+    head = assigning_head(cfg)
+    if head is None or type_name(head['assigner']) != GRID:
         raise InputError(f"config {name}: its head has no GridCellAssigner; name one of SOLO's family")
-    assigner = TASK_UTILS.build(dict(grids=head['grids']) | head['assigner'])
     content = read_coco(annotations, needed=PARTS, filled=('images',))
     check_annotations(content)
-    sizes = [(int(image['height']), int(image['width'])) for image in content.images]
-    seen = network_sizes(cfg, sizes)
-
-    images, centres, sides = [], [], []
-    claims = positives = levels = without = 0
-    ends = [grid**2 for grid in assigner.grids]
-    with coco_format(annotations):
-        for index, (boxes, areas, masses) in enumerate(tqdm(_objects(content, sizes), 'images', len(sizes), delay=2)):
-            cells = _claims(assigner, boxes, areas, masses, sizes[index], *seen[sizes[index]])
-            claims += int(cells.sum())
-            positives += int(cells.sum() if assigner.conflicts == 'duplicate' else cells.any(dim=0).sum())
-            levels += sum(int(part.any(dim=1).sum()) for part in cells.split(ends, dim=1))
-            without += int((~cells.any(dim=1)).sum())
-            images.append(np.full(len(boxes), index))
-            centres.append((masses if centre == 'mass' else (boxes[:, :2] + boxes[:, 2:]) / 2).numpy())
-            sides.append((boxes[:, 2:] - boxes[:, :2]).prod(dim=1).sqrt().numpy())
-    objects = sum(map(len, images))
-    if not objects:
+    objects = annotated_objects(content)
+    if not len(objects):
         raise InputError(f'{annotations}: no object with a mask (crowds left out), nothing to count')
-    pairs = pair_counts(*map(np.concatenate, (images, centres, sides)), distance=distance, ratio=ratio)
+    places = object_places(head, objects, network_sizes(cfg, objects.sizes))
+    centres = objects.centres if centre == 'mass' else (objects.boxes[:, :2] + objects.boxes[:, 2:]) / 2
+    pairs = pair_counts(objects.images, centres, objects.sides, distance=distance, ratio=ratio)
     return ObjectStatistics(
-        str(annotations), name, len(sizes), objects, centre, distance, ratio, *pairs, claims, positives, levels, without
+        str(annotations),
+        name,
+        len(content.images),
+        len(objects),
+        centre,
+        distance,
+        ratio,
+        *pairs,
+        claims=int(places.on_level.sum()),
+        positives=int(places.positives.sum()),
+        levels=int((places.on_level > 0).sum()),
+        without=int((~places.fits).sum()),
     )
 
 
@@ -179,42 +170,9 @@ def pair_counts(
         the numbers of all pairs, of those with distant centres, and of the others with different sizes.
     """
     pairs = apart = unequal = 0
-    first: np.ndarray = np.arange(len(images))
-    for step in range(1, len(images)):  # each object with the one `step` places after it
-        first = first[first + step < len(images)]
-        first = first[images[first] == images[first + step]]
-        if not len(first):
-            break
-        second = first + step
+    for first, second in pairs_of_images(images):
         near = np.hypot(*(centres[first] - centres[second]).T) <= distance
         one, other = sides[first[near]], sides[second[near]]
         pairs, apart = pairs + len(first), apart + int((~near).sum())
         unequal += int((np.maximum(one, other) > ratio * np.minimum(one, other)).sum())
     return pairs, apart, unequal
-
-
-def _objects(content: CocoFile, sizes: Sequence[Size]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """For each image the (G, 4) boxes xyxy, (G,) areas in pixels and (G, 2) centres of mass, all float64."""
-    for image, size in zip(content.images, sizes, strict=True):
-        usable = [one for one in content.annotations_by_image.get(image['id'], ()) if _usable(one, content)]
-        rles = [outline_to_rle(one['segmentation'], *size) for one in usable]
-        areas, centres = map(torch.from_numpy, rle_mass(rles))
-        boxes = torch.tensor([one['bbox'] for one in usable], dtype=torch.float64).reshape(-1, 4)
-        boxes[:, 2:] += boxes[:, :2]
-        kept = areas > 0
-        yield boxes[kept], areas[kept].double(), centres[kept]
-
-
-def _usable(annotation: Entry, content: CocoFile) -> bool:
-    """The annotation is an object of a listed category."""
-    known = annotation['category_id'] in content.category_by_id
-    return bool(known and annotation.get('segmentation') and annotation.get('bbox') and not is_crowd(annotation))
-
-
-def _claims(
-    assigner: GridCellAssigner, boxes: Tensor, areas: Tensor, centres: Tensor, size: Size, resized: Size, padded: Size
-) -> Tensor:
-    """(G, Q) bool, the cells that objects claim in the resized image; a pixel's centre is at half of its side."""
-    scale = torch.tensor([resized[1] / size[1], resized[0] / size[0]], dtype=torch.float64)
-    centres = ((centres + 0.5) * scale - 0.5).to(assigner.dtype)
-    return assigner.cells_around((boxes * scale.repeat(2)).float(), areas * scale.prod(), centres, padded)

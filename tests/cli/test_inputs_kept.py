@@ -72,6 +72,8 @@ ANALYSES = (
         ('convert-aggmask', ('model.pth', 'tiny.py', '--config', 'tiny.py'), 'DST tiny.py'),
         ('convert-adelaidet', ('model.pth', 'd.npz', '--dictionary', 'd.npz', '--config', 'tiny.py'), 'DST d.npz'),
         ('convert-lvis', (FILE, 'link.json'), 'OUT.json link.json'),
+        ('data-stats', ('.', '--out', 'annotations'), '--out annotations'),
+        ('data-stats', (FILE, '--json', FILE), f'--json {FILE}'),
         ('split-coco', (FILE, 'images', '--images', 'images/val'), 'OUT images'),
         ('split-coco', ('.', 'link'), 'OUT link'),
         ('make-demo', ('--config', 'tiny.py', '--out', '.'), '--out .'),

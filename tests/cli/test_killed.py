@@ -34,6 +34,7 @@ HEAVY = (
     'mmagg.apis.prediction',
     'mmagg.convert.adelaidet',
     'mmagg.convert.grid_masks',
+    'mmagg.experiments.data_stats',
     'mmagg.experiments.fit_mask_codec',
     'mmagg.inside.browse',
 )
@@ -92,6 +93,7 @@ CASES = {
     'convert-adelaidet': Case('convert-adelaidet', '{i}/adelaidet.pth {o}/ours.pth --config {i}/blend.json', aimed=2),
     'pack-results': Case('pack-results', '{i}/results.json {o}/detections_test-dev2017_x_results.zip', aimed=2),
     'convert-lvis': Case('convert-lvis', '{i}/lvis.json {o}/ours.json', aimed=2),
+    'data-stats': Case('data-stats', '{i}/data --config {i}/tiny.py --out {o}/s --json {o}/n.json', aimed=4),
     'split-coco': Case('split-coco', '{i}/data {o}/split', aimed=4),
 }
 FOLDERS = 'make-shapes', 'split-coco'  # commands that write a folder whole

@@ -100,8 +100,11 @@ class GridCellAssigner:
             masks: (G, H, W) uint8 or bool; may be smaller than `image_size`, from the top left.
             image_size: (height, width) that the grid covers: the padded input of the network.
         """
-        claims = self.claims(boxes, masks, image_size)  # (G, Q)
-        order = torch.arange(1, len(boxes) + 1, device=boxes.device)[:, None]
+        return self.settle(self.claims(boxes, masks, image_size))
+
+    def settle(self, claims: Tensor) -> GridTargets:
+        """Decide whose a cell is that several objects claim: (G, Q) bool, as of `claims`, -> the targets."""
+        order = torch.arange(1, len(claims) + 1, device=claims.device)[:, None]
         # The last claimant wins. A further row of zeros gives a maximum without objects too.
         gt_of_cell = F.pad(claims * order, (0, 0, 0, 1)).amax(dim=0) - 1
         if self.conflicts == 'duplicate':
