@@ -11,7 +11,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Can centres and sizes tell the objects of an image apart, as SOLO supposes (Sec. 1)? The share of '
         'pairs of objects of an image whose centres are distant, of the other pairs the share whose sizes differ, and '
-        'how many grid cells learn an object (Sec. 2.3). Crowds are left out.',
+        'how many grid cells learn an object (Sec. 2.3). Crowds are left out. data_stats.py says which config suits.',
         epilog='example: python tools/analysis/object_statistics.py instances_val2017.json',
     )
     parser.add_argument('annotations', type=Path, metavar='ANN', help='annotations in COCO format, JSON')
