@@ -79,5 +79,5 @@ def _draw_fits(axes: Axes, fits: Sequence[ConfigFit]) -> None:
         axes.barh(np.arange(len(rows)) + (1.5 - place) * height, shares, height, color=colour, label=label)
     names = [readable(fit.config, str(place)) for place, fit in enumerate(rows)]
     axes.set_yticks(range(len(rows)), names, fontsize=8, parse_math=False)
-    axes.set(xlabel='% of the objects')
+    axes.set(xlabel='% of the objects', xlim=(0, max(axes.get_xlim()[1], 5)))  # a thousandth does not look like much
     axes.legend(fontsize=8)
