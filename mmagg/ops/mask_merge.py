@@ -19,11 +19,12 @@ Shape shorthand: N pieces of all T tiles, P pairs of them.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.ops.rle import rle_boxes
+from mmagg.ops.rle import rle_area, rle_boxes
 from mmagg.ops.rle_columns import stretches_of
 
 SLACK = 4  # pixels from a tile's border within which a mask counts as cut by it: masks are upsampled ones
@@ -70,10 +71,8 @@ def merge_pieces(
     """
     if len(rles) == 0:
         return []
-    from pycocotools import mask as coco_mask
-
     rectangles = np.asarray(rectangles, np.int64)[tiles]  # (N, 4)
-    areas = coco_mask.area(list(rles)).astype(np.int64)
+    areas = np.array([rle_area(rle) for rle in rles], np.int64)  # pycocotools 2.0.11 fails at more than 255 of them
     boxes = rle_boxes(rles).astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
     order = np.lexsort((*rectangles.T, *boxes.T, -areas, -np.asarray(scores)))
@@ -87,7 +86,8 @@ def merge_pieces(
     whole = ~_at_borders(boxes, rectangles, (0, 0, *rles[0]['size'][::-1]))
     groups = _gathered(pairs, order, rank, np.asarray(tiles), whole)
     sizes = (rectangles[:, 2] - rectangles[:, 0]) * (rectangles[:, 3] - rectangles[:, 1])
-    return [_merged(rles, group, areas, whole, np.stack([sizes, rank], axis=1).tolist()) for group in groups]
+    preferred = np.stack([sizes, rank], axis=1).tolist()
+    return [_merged(rles, group, areas, whole, preferred) for group in groups]
 
 
 def _pairs_that_meet(boxes: np.ndarray, classes: np.ndarray, tiles: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def _blocks(counts: np.ndarray) -> Iterator[tuple[int, int]]:
     """Ranges of pieces with about `PAIRS` pairs each."""
     block = np.cumsum(counts) // PAIRS
     edges = [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(counts)]
-    yield from zip(edges[:-1], edges[1:], strict=True)
+    yield from pairwise(edges)
 
 
 def _intersections(rles: Sequence[dict], pairs: np.ndarray, areas: np.ndarray) -> np.ndarray:
@@ -220,6 +220,6 @@ def _merged(
 
     union = coco_mask.merge([rles[i] for i in group])
     best = min((i for i in group if whole[i]), key=lambda i: preferred[i], default=None)
-    if best is not None and 2 * areas[best] >= coco_mask.area(union):
+    if best is not None and 2 * areas[best] >= rle_area(union):
         return MergedObject(group, best, rles[best])
     return MergedObject(group, None, {'size': list(rles[group[0]]['size']), 'counts': union['counts'].decode()})
