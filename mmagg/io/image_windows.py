@@ -18,6 +18,7 @@ from mmagg.io.errors import InputError, one_line
 from mmagg.io.images import bgr_image, check_image_file, image_header, read_image, turned
 
 BUDGET = 2**30  # bytes of an image that is decoded as a whole
+BAND = 2**27  # bytes of the rows that are squeezed together
 CACHE = 2**27  # bytes that rasterio keeps of what it has decoded
 PALETTE = 'its colours are those of a palette; convert it to RGB'
 EXTRA = "pip install 'mmagg[geo]'"
@@ -41,7 +42,7 @@ class ImageWindows:
 
     def squeezed(self, height: int, width: int) -> np.ndarray:
         """The whole image made smaller, (height, width, 3) uint8 BGR, from one row of windows after the other."""
-        rows = np.linspace(0, height, 1 + max(1, min(height, self.height * self.width * 3 // 2**27))).astype(int)
+        rows = np.linspace(0, height, 1 + max(1, min(height, 3 * self.height * self.width // BAND))).astype(int)
         parts = []
         for first, end in zip(rows[:-1].tolist(), rows[1:].tolist(), strict=True):
             top, bottom = first * self.height // height, -(-end * self.height // height)
