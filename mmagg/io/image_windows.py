@@ -67,7 +67,9 @@ def opened(image: str | Path | np.ndarray, *, budget: int = BUDGET) -> Iterator[
     """
     if isinstance(image, np.ndarray):
         bgr_image(image[:1, :1])  # its type and shape
-        yield ImageWindows(*image.shape[:2], lambda x, y, w, h: bgr_image(image[y : y + h, x : x + w]), 'array')
+        yield ImageWindows(
+            image.shape[0], image.shape[1], lambda x, y, w, h: bgr_image(image[y : y + h, x : x + w]), 'array'
+        )
         return
     path = Path(image)
     try:
@@ -76,13 +78,12 @@ def opened(image: str | Path | np.ndarray, *, budget: int = BUDGET) -> Iterator[
     except OSError as error:
         raise InputError(f'{path}: {error.strerror}') from error
     header = image_header(path)
-    pixels = None if header is None else header[1][0] * header[1][1]
-    if pixels is not None and 3 * pixels > budget:
+    if header is not None and 3 * header[1][0] * header[1][1] > budget:
         with _piecewise(path, header[1], budget) as windows:
             yield windows
     else:
         whole = read_image(path)
-        yield ImageWindows(*whole.shape[:2], lambda x, y, w, h: whole[y : y + h, x : x + w], 'opencv')
+        yield ImageWindows(whole.shape[0], whole.shape[1], lambda x, y, w, h: whole[y : y + h, x : x + w], 'opencv')
 
 
 @contextmanager
