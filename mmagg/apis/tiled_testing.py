@@ -100,7 +100,12 @@ class TiledModel(BaseTTAModel):
     ) -> None:
         super().__init__(module)
         self.pipeline = Compose(pipeline)
-        self.options = {'tile': tile, 'overlap': overlap, 'full_image': full_image, 'batch_size': batch_size}
+        self.options: dict[str, Any] = {
+            'tile': tile,
+            'overlap': overlap,
+            'full_image': full_image,
+            'batch_size': batch_size,
+        }
 
     @torch.no_grad()
     def test_step(self, data: dict[str, Sequence]) -> list[DetDataSample]:

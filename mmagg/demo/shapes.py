@@ -196,7 +196,7 @@ def draw_scene(
     labels: list[int] = []
     wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(objects[0], objects[1] + 1)
     shares = (MIN_DIAMETER, MAX_DIAMETER) if diameters is None else (diameters[0] / size, diameters[1] / size)
-    for diameter in size * np.exp(rng.uniform(*np.log(shares), wanted)):
+    for diameter in size * np.exp(rng.uniform(np.log(shares[0]), np.log(shares[1]), wanted)):
         label = int(rng.integers(len(CLASSES)))
         for _ in range(10):  # places to try; an object that fits nowhere is left out
             rings = _outline(rng, label, diameter / 2, _place(rng, owner, diameter / 2))

@@ -66,7 +66,7 @@ def opened(image: str | Path | np.ndarray, *, budget: int = BUDGET) -> Iterator[
         InputError: it cannot be read, or is larger than the budget and there is nothing to read it by windows.
     """
     if isinstance(image, np.ndarray):
-        bgr_image(image[:1, :1])  # its type and shape
+        bgr_image(image[:1, :1] if image.ndim > 1 else image)  # its type and shape
         yield ImageWindows(
             image.shape[0], image.shape[1], lambda x, y, w, h: bgr_image(image[y : y + h, x : x + w]), 'array'
         )

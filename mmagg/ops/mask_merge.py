@@ -163,7 +163,8 @@ def _at_borders(boxes: np.ndarray, rectangles: np.ndarray, beyond: Sequence) -> 
     """
     low = (boxes[:, :2] <= rectangles[:, :2] + SLACK) & (rectangles[:, :2] > np.stack(beyond[:2], axis=-1))
     high = (boxes[:, 2:] >= rectangles[:, 2:] - SLACK) & (rectangles[:, 2:] < np.stack(beyond[2:], axis=-1))
-    return (low | high).any(1)
+    reached: np.ndarray = (low | high).any(1)
+    return reached
 
 
 def _best_of_the_smaller(
