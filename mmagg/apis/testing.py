@@ -28,6 +28,7 @@ from mmagg.apis.named_weights import chosen, file_of
 from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
+from mmagg.apis.tiled_testing import tile_options, use_tiles
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.config_parts import type_name
 from mmagg.datasets.image_errors import name_images_in_errors
@@ -68,6 +69,9 @@ def test(
     report: str | Path | None = None,
     show_score_thr: float = 0.3,
     tta: bool = False,
+    tile: int | None = None,
+    overlap: float | None = None,
+    full_image: bool = False,
     skip_check: bool = False,
     cfg_options: dict | None = None,
     compile: bool = False,
@@ -91,6 +95,9 @@ def test(
         report: a folder for report.html, one page with scores, curves, errors, images and latency, and results.json.
         show_score_thr: predictions are drawn from this score on, from 0 to 1, also in the report.
         tta: test-time augmentation; see `mmagg.apis.tta`.
+        tile: predict each image by overlapping tiles of so many pixels a side; see `mmagg.apis.tiles`.
+        overlap: share of a tile that its neighbour sees, too; by default 0.2.
+        full_image: with tiles, predict each image as a whole as well, for what is larger than a tile.
         skip_check: do not look at each image and annotation first.
         cfg_options: changes to the config, dotted keys. Those for training alone, and those for validation that stand
             beside the same for testing, are named in a line, as scripts pass the same to both; others that are not
@@ -110,6 +117,7 @@ def test(
     out, show_dir, report = (None if path is None else Path(path) for path in (out, show_dir, report))
     check_fraction(show_score_thr, '--show-score-thr')
     _check_outputs(out, show_dir, report)
+    tiles = tile_options(tile, overlap, full_image, tta=tta)
     secure_loading(trust=trust_checkpoint)
     config, checkpoint, cfg_options = chosen(
         config, checkpoint, weights, cfg_options, trust=trust_checkpoint, main=is_main(launcher)
@@ -144,6 +152,8 @@ def test(
     require_fit(model_without_numbers(cfg), content, checkpoint)
     if tta:
         use_tta(cfg, cfg_options)
+    if tiles is not None:
+        use_tiles(cfg, tiles)
     cfg.resume, cfg.load_from = False, None
     start_processes(cfg, launcher)
 
@@ -163,7 +173,7 @@ def test(
     runner.test_evaluator.metrics[:0] = writers  # before the scores
     if show_dir is not None:
         _add_pictures(runner, show_dir, show_score_thr)
-    if cap := detection_cap(cfg):
+    if tiles is None and (cap := detection_cap(cfg)):  # that of a tile is none of an image
         runner.register_hook(DetectionCapHook(cap))
     runner.register_hook(ProgressHook())
     runner.logger.addFilter(LogLines())

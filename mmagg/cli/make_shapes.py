@@ -17,6 +17,16 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--val-images', type=int, default=100, help='validation images (default: %(default)s)')
     parser.add_argument('--size', type=int, default=192, help='image side in pixels (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes (default: %(default)s)')
+    parser.add_argument(
+        '--objects', type=int, nargs=2, default=(2, 6), metavar=('MIN', 'MAX'), help='objects of an image (2 6)'
+    )
+    parser.add_argument(
+        '--diameters',
+        type=int,
+        nargs=2,
+        metavar=('MIN', 'MAX'),
+        help='of objects, in pixels (default: 0.28 to 0.7 of the image side)',
+    )
     parser.add_argument('--overwrite', action='store_true', help='replace a data set that is already in OUT')
     return parser
 

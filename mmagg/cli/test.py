@@ -51,6 +51,20 @@ def parser() -> argparse.ArgumentParser:
         help="test-time augmentation by the config's tta_model and tta_pipeline; without them the image and its "
         'mirror image at 1, 0.8, 1.2 times the size that the config tests at',
     )
+    parser.add_argument(
+        '--tile',
+        type=int,
+        metavar='N',
+        help='predict each image by overlapping tiles of N pixels a side, merged by masks',
+    )
+    parser.add_argument(
+        '--overlap', type=fraction, metavar='X', help='share of a tile that its neighbour sees, too (0.2)'
+    )
+    parser.add_argument(
+        '--full-image',
+        action='store_true',
+        help='with --tile: predict each image as a whole as well, for what is larger than a tile',
+    )
     add_skip_check(parser)
     add_run_arguments(parser)
     return parser

@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -78,7 +79,7 @@ def make_demo(
     if compare:
         trials[COMPARED] = replace(ours, config=compare, folder=out / 'compare')
     size = image_size(ours.cfg) if size is None else size
-    data = {'images': images, 'val_images': val_images, 'size': size, 'seed': seed}
+    data: dict[str, Any] = {'images': images, 'val_images': val_images, 'size': size, 'seed': seed}
     check_numbers(**data)
     fingerprint = _fingerprint(trials[COMPARED].cfg) if compare else None
     arguments = {**data, 'config': _fingerprint(ours.cfg), 'compare': fingerprint}
@@ -90,7 +91,7 @@ def make_demo(
     return Demo(out / 'report.md', ours.metrics, compared, done_already)
 
 
-def _carry_out(journal: Journal, trials: dict[str, Trial], out: Path, data: dict[str, int]) -> None:
+def _carry_out(journal: Journal, trials: dict[str, Trial], out: Path, data: dict[str, Any]) -> None:
     """Do all steps that are not done, and write the report."""
     ours = trials['']
     if 'shapes' not in journal.done:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 
 # Diameters as a share of the image side, and the share of an object that must stay visible.
 MIN_DIAMETER, MAX_DIAMETER = 0.28, 0.7
+OBJECTS = (2, 6)  # of an image, unless it is empty
 MIN_VISIBLE = 0.4
 HUE_SPREAD = 20  # degrees to either side of a class's typical hue
 MAX_TILT = np.pi / 8  # rotation, radians; a square does not become a diamond
@@ -48,13 +50,18 @@ class Scene:
 
     Attributes:
         image: (S, S, 3) uint8, BGR.
-        masks: (N, S, S) bool, the visible pixels of each object; disjoint.
+        owner: (S, S) int32, the object that each pixel shows, from 1 on; 0 is the background.
         labels: (N,) int64, indices into `CLASSES`.
     """
 
     image: np.ndarray
-    masks: np.ndarray
+    owner: np.ndarray
     labels: np.ndarray
+
+    @property
+    def masks(self) -> np.ndarray:
+        """(N, S, S) bool, the visible pixels of each object; disjoint."""
+        return self.owner == np.arange(1, len(self.labels) + 1)[:, None, None]
 
 
 def _regular(corners: int, *, inner: float | None = None) -> np.ndarray:
@@ -164,23 +171,32 @@ def _paint(rng: np.random.Generator, image: np.ndarray, mask: np.ndarray, colour
     image[crop][inside] = (colour + pattern[..., None] * tint + light[..., None])[inside]
 
 
-def draw_scene(rng: np.random.Generator, size: int) -> Scene:
-    """Draws one scene of two to six objects (sometimes none).
+def draw_scene(
+    rng: np.random.Generator,
+    size: int,
+    *,
+    objects: tuple[int, int] = OBJECTS,
+    diameters: tuple[float, float] | None = None,
+) -> Scene:
+    """Draws one scene of some objects (sometimes none).
 
     Args:
         rng: Source of all randomness; the same state gives the same scene.
         size: Image side S in pixels.
+        objects: Least and most objects.
+        diameters: Least and largest diameter in pixels; by default a share of the side.
 
     Returns:
         The image with the visible masks and labels, back to front.
     """
     image, palette = _background(rng, size)
-    owner: np.ndarray = np.zeros((size, size), np.int64)  # 0 is the background, i + 1 object i
+    owner: np.ndarray = np.zeros((size, size), np.int32)  # 0 is the background, i + 1 object i
     full_areas: list[float] = []
+    visible: np.ndarray = np.zeros(0, np.int64)
     labels: list[int] = []
-    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(2, 7)
-    diameters = size * np.exp(rng.uniform(np.log(MIN_DIAMETER), np.log(MAX_DIAMETER), wanted))
-    for diameter in diameters:
+    wanted = 0 if rng.random() < EMPTY_SHARE else rng.integers(objects[0], objects[1] + 1)
+    shares = (MIN_DIAMETER, MAX_DIAMETER) if diameters is None else (diameters[0] / size, diameters[1] / size)
+    for diameter in size * np.exp(rng.uniform(np.log(shares[0]), np.log(shares[1]), wanted)):
         label = int(rng.integers(len(CLASSES)))
         for _ in range(10):  # places to try; an object that fits nowhere is left out
             rings = _outline(rng, label, diameter / 2, _place(rng, owner, diameter / 2))
@@ -188,20 +204,22 @@ def draw_scene(rng: np.random.Generator, size: int) -> Scene:
             areas = [*full_areas, cv2.contourArea(rings[0].astype(np.float32))]
             if len(rings) > 1:
                 areas[-1] -= cv2.contourArea(rings[1].astype(np.float32))
-            drawn = np.where(mask, len(areas), owner)
-            visible = np.bincount(drawn.ravel(), minlength=len(areas) + 1)[1:]
+            x, y, w, h = cv2.boundingRect(mask.view(np.uint8))
+            crop = np.s_[y : y + h, x : x + w]
+            hidden = np.bincount(owner[crop][mask[crop]], minlength=len(areas))[1:]
+            left = np.append(visible - hidden, np.count_nonzero(mask[crop]))
             # No object may be cut off by the border, or hidden by others, to a remnant.
-            if (visible >= MIN_VISIBLE * np.array(areas)).all():
+            if (left >= MIN_VISIBLE * np.array(areas)).all():
                 colour = _object_colour(rng, label, palette)
                 _paint(rng, image, mask, colour, diameter / 2)
                 palette.append(colour)
                 labels.append(label)
-                owner, full_areas = drawn, areas
+                owner[crop][mask[crop]] = len(areas)
+                visible, full_areas = left, areas
                 break
     cv2.GaussianBlur(image, (3, 3), rng.uniform(0.3, 0.8), dst=image)  # no pixel-sharp edges
     image += rng.normal(0, rng.uniform(1, 7), image.shape)
-    masks = owner == np.arange(1, len(labels) + 1)[:, None, None]
-    return Scene(image.clip(0, 255).astype(np.uint8), masks, np.array(labels, np.int64))
+    return Scene(image.clip(0, 255).astype(np.uint8), owner, np.array(labels, np.int64))
 
 
 def scene_generator(seed: int, split: str, index: int) -> np.random.Generator:
@@ -225,14 +243,14 @@ def _in_order(function: Callable[[int], Scene], count: int, workers: int) -> Ite
             pending += [pool.submit(function, index) for index in islice(indices, 1)]
 
 
-def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> None:
+def _write_split(root: Path, split: str, count: int, size: int, seed: int, **options: Any) -> None:
     folder = root / 'images' / split
     folder.mkdir(parents=True)
     images: list[dict] = []
     annotations: list[dict] = []
 
     def draw(index: int) -> Scene:
-        scene = draw_scene(scene_generator(seed, split, index), size)
+        scene = draw_scene(scene_generator(seed, split, index), size, **options)
         path = folder / f'{index:06d}.png'
         encoded = cv2.imencode('.png', scene.image)[1]  # lossless, so that masks and edges agree
         path.write_bytes(encoded.tobytes())
@@ -241,9 +259,9 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> No
     scenes = _in_order(draw, count, workers=os.cpu_count() or 1)
     for index, scene in enumerate(tqdm(scenes, total=count, desc=split, unit='image')):
         images.append({'id': index + 1, 'file_name': f'{index:06d}.png', 'width': size, 'height': size})
-        for mask, label in zip(scene.masks, scene.labels.tolist(), strict=True):
+        for place, label in enumerate(scene.labels.tolist(), 1):
             ids = {'id': len(annotations) + 1, 'image_id': index + 1, 'category_id': label + 1}
-            annotations.append(coco_annotation(mask, **ids))
+            annotations.append(coco_annotation(scene.owner == place, **ids))
     categories = [{'id': i, 'name': name, 'supercategory': 'shape'} for i, name in enumerate(CLASSES, 1)]
     content = {
         'info': {'description': f'{DESCRIPTION}, {split}, {count} images, size {size}, seed {seed}'},
@@ -254,7 +272,15 @@ def _write_split(root: Path, split: str, count: int, size: int, seed: int) -> No
     (root / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
 
 
-def check_numbers(*, images: int, val_images: int, size: int, seed: int) -> None:
+def check_numbers(
+    *,
+    images: int,
+    val_images: int,
+    size: int,
+    seed: int,
+    objects: tuple[int, int] = OBJECTS,
+    diameters: tuple[float, float] | None = None,
+) -> None:
     """Refuse arguments of `write_shapes` that are out of range, by an `InputError`."""
     for name, value, least in (
         ('images', images, 1),
@@ -264,6 +290,10 @@ def check_numbers(*, images: int, val_images: int, size: int, seed: int) -> None
     ):
         if value < least:
             raise InputError(f'{name} is {value}, must be at least {least}')
+    if not 1 <= objects[0] <= objects[1]:
+        raise InputError(f'objects are {objects[0]} to {objects[1]}, must be at least 1, the second not less')
+    if diameters is not None and not 8 <= diameters[0] <= diameters[1] <= size:
+        raise InputError(f'diameters are {diameters[0]} to {diameters[1]}, must be from 8 to the image side, {size}')
 
 
 def _foreign(folder: Path) -> str | None:
@@ -282,7 +312,17 @@ def _foreign(folder: Path) -> str | None:
     return None
 
 
-def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: int, overwrite: bool = False) -> None:
+def write_shapes(
+    out: Path,
+    *,
+    images: int,
+    val_images: int,
+    size: int,
+    seed: int,
+    objects: tuple[int, int] = OBJECTS,
+    diameters: tuple[float, float] | None = None,
+    overwrite: bool = False,
+) -> None:
     """Writes a data set: `out/annotations/instances_{train,val}.json` and `out/images/{train,val}/*.png`.
 
     The same arguments give the same bytes. Everything is written to a temporary folder beside `out`, which
@@ -294,20 +334,22 @@ def write_shapes(out: Path, *, images: int, val_images: int, size: int, seed: in
         val_images: Number of validation images; none of them is a training image.
         size: Image side in pixels, at least 32.
         seed: Not negative; other seeds give other scenes.
+        objects: Least and most objects of an image; where there is no room, fewer.
+        diameters: Their least and largest diameter in pixels; by default a share of the side.
         overwrite: Replace a generated data set that is already there.
 
     Raises:
         InputError: An argument is out of range; or `out` is a file, or holds something and `overwrite` is not set, or
             holds anything but a generated data set; or another process is writing it.
     """
-    check_numbers(images=images, val_images=val_images, size=size, seed=seed)
+    check_numbers(images=images, val_images=val_images, size=size, seed=seed, objects=objects, diameters=diameters)
     check_folder(Path(out), 'OUT')
     out = Path(os.path.realpath(out))
     with folder_written_whole(out) as draft:
         _check_content(out, overwrite=overwrite)
         (draft / 'annotations').mkdir()
-        _write_split(draft, 'train', images, size, seed)
-        _write_split(draft, 'val', val_images, size, seed)
+        for split, count in (('train', images), ('val', val_images)):
+            _write_split(draft, split, count, size, seed, objects=objects, diameters=diameters)
 
 
 def _check_content(out: Path, *, overwrite: bool) -> None:

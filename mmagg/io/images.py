@@ -24,6 +24,7 @@ OTHER_SUFFIXES = {'.gif', '.heic', '.heif', '.jxl', '.tga', '.ico', '.psd', '.sv
 }
 KEPT_SUFFIXES = {'.jpg', '.jpeg', '.png'}  # results in other formats become PNG
 PIXELS = 'OPENCV_IO_MAX_IMAGE_PIXELS'  # OpenCV's variable for the most pixels of an image
+ORIENTATION = 0x0112  # EXIF's tag
 LARGEST = 2**31  # bytes of an image's file; OpenCV decodes no larger one
 _opening = Lock()
 
@@ -121,6 +122,17 @@ def image_header(file: str | Path | BinaryIO) -> tuple[str | None, tuple[int, in
                 return image.format, image.size
         except Exception:  # Pillow raises many kinds
             return None
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def turned(path: str | Path) -> bool:
+    """Whether the EXIF data of an image, which Pillow can open, say that it is shown otherwise than it is stored."""
+    with _opening:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            with Image.open(path) as image:
+                return image.getexif().get(ORIENTATION, 1) != 1
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

@@ -15,6 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from mmagg.datasets.coco_check import check_coco
 from mmagg.demo import shapes
 from mmagg.demo.shapes import CLASSES, MIN_VISIBLE, draw_scene, scene_generator, write_shapes
+from mmagg.io.errors import InputError
 
 SMALL = {'images': 8, 'val_images': 3, 'size': 64, 'seed': 5}
 
@@ -191,7 +192,7 @@ def test_failure_leaves_the_old_data_set_and_nothing_else(folder, tmp_path, monk
     write_shapes(out, images=1, val_images=1, size=32, seed=0)
     before = _hashes(out)
 
-    def fail(rng, size):
+    def fail(*_, **__):
         raise MemoryError
 
     monkeypatch.setattr(shapes, 'draw_scene', fail)
@@ -199,3 +200,26 @@ def test_failure_leaves_the_old_data_set_and_nothing_else(folder, tmp_path, monk
         write_shapes(out, **SMALL, overwrite=True)
     assert _hashes(out) == before
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_objects_and_diameters_as_asked_for():
+    """Small objects of a large image, whose background is drawn as before."""
+    scene = draw_scene(scene_generator(0, 'train', 0), 256, objects=(12, 12), diameters=(16, 32))
+    assert len(scene.labels) == 12
+    areas = scene.masks.sum((1, 2))
+    assert areas.max() <= np.pi * 17**2
+    assert areas.min() >= MIN_VISIBLE * 16**2 / 4
+
+
+@pytest.mark.parametrize(
+    'option, message',
+    [
+        ({'objects': (0, 3)}, 'objects are 0 to 3, must be at least 1'),
+        ({'objects': (4, 3)}, 'objects are 4 to 3'),
+        ({'diameters': (2, 30)}, 'diameters are 2 to 30, must be from 8 to the image side, 64'),
+        ({'diameters': (10, 65)}, 'diameters are 10 to 65'),
+    ],
+)
+def test_objects_that_cannot_be(tmp_path, option, message):
+    with pytest.raises(InputError, match=message):
+        write_shapes(tmp_path / 'data', **SMALL, **option)
