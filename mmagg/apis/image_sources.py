@@ -139,7 +139,7 @@ def _source(image: 'Picture', place: int, rgb: bool) -> ImageSource:
     try:
         return ImageSource(name, pixels=_bgr(image, rgb))
     except InputError as error:
-        return ImageSource(name, fault=error)
+        return ImageSource(name, fault=InputError(f'{name}: {str(error).removeprefix("image: ")}'))
 
 
 def _check_no_url(image: str | Path) -> None:
