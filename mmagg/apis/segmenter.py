@@ -29,7 +29,7 @@ from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
 from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.images import bgr_image, read_image
-from mmagg.visualization.predictions import draw_predictions
+from mmagg.visualization.predictions import confident, draw_predictions
 
 OnError = Callable[[str, InputError], None]
 
@@ -226,7 +226,7 @@ class Segmenter:
 
         def predict(images: Sequence[np.ndarray]) -> list[InstanceData]:
             found = self.predict(images, batch_size=batch_size)
-            return [one[one.scores >= score_thr] for one in found]  # before pieces are merged, not only after it
+            return [confident(one, score_thr) for one in found]  # before pieces are merged, not only after it
 
         for source in sources.images:
             image = source.path if source.pixels is None else source.pixels
@@ -265,8 +265,7 @@ class Segmenter:
             if isinstance(sample, InputError):
                 report(str(source), sample)
                 continue
-            size, found = sample.ori_shape[:2], sample.pred_instances
-            found = found[(found.scores >= score_thr).nonzero().flatten()]
+            size, found = sample.ori_shape[:2], confident(sample.pred_instances, score_thr)
             result = Result.of(found, size, self.classes, name=source.name, path=source.path, pixels=source.pixels)
             if labels is not None:
                 result = result[np.isin(result.labels, labels)]
