@@ -22,7 +22,7 @@ from mmagg.io.unfinished import kept_unfinished
 
 SUFFIXES = {'.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ts', '.webm', '.wmv'}
 # The codecs of a file, by its suffix: the first one that OpenCV was built with. Its wheels have no encoder of H.264.
-CODECS = {suffix: ('avc1', 'mp4v') for suffix in ('.mp4', '.mov', '.mkv')} | {'.avi': ('XVID', 'MJPG')}
+CODECS = dict.fromkeys(('.mp4', '.mov', '.mkv'), ('avc1', 'mp4v')) | {'.avi': ('XVID', 'MJPG')}
 NAMES = {'avc1': 'H.264', 'mp4v': 'MPEG-4', 'XVID': 'MPEG-4', 'MJPG': 'Motion JPEG'}
 QUIET = 'OPENCV_FFMPEG_LOGLEVEL', '-8'  # FFmpeg would write to stderr what is said here in a line
 LOST = 250  # frames in a row that cannot be decoded, after which a video counts as ended
@@ -73,7 +73,7 @@ class Video:
             first = next((image for _ in range(LOST) if (image := capture.read()[1]) is not None), None)
             if first is None:
                 raise InputError(
-                    f'{self.path}: no frame can be read; it is no video, or is cut off or damaged: does a player show it?'
+                    f'{self.path}: no frame can be read; it is no video, or cut off, or damaged: does a player show it?'
                 )
             self.size = first.shape[0], first.shape[1]
             rate = capture.get(cv2.CAP_PROP_FPS)

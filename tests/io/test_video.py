@@ -130,13 +130,19 @@ def test_what_is_written_can_be_read(suffix: str, tmp_path: Path, capfd) -> None
     assert capfd.readouterr().err == ''
 
 
+def write_black(out: Path, frames: int, error: type[BaseException] | None = None) -> None:
+    with video_written(out, fps=FPS, size=(H, W)) as writer:
+        for _ in range(frames):
+            writer.write(np.zeros((H, W, 3), np.uint8))
+        if error is not None:
+            raise error
+
+
 @pytest.mark.parametrize('error', [KeyboardInterrupt, RuntimeError])
 def test_what_was_written_before_an_error_plays(error: type[BaseException], tmp_path: Path) -> None:
     out = tmp_path / 'out.mp4'
-    with pytest.raises(error), video_written(out, fps=FPS, size=(H, W)) as writer:
-        for _ in range(7):
-            writer.write(np.zeros((H, W, 3), np.uint8))
-        raise error
+    with pytest.raises(error):
+        write_black(out, 7, error)
     assert len(list(Video(out).frames())) == 7
     assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
 
@@ -144,8 +150,8 @@ def test_what_was_written_before_an_error_plays(error: type[BaseException], tmp_
 def test_nothing_is_left_where_an_error_comes_first(tmp_path: Path) -> None:
     out = tmp_path / 'out.mp4'
     out.write_text('an earlier one')
-    with pytest.raises(RuntimeError), video_written(out, fps=FPS, size=(H, W)):
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_black(out, 0, RuntimeError)
     assert out.read_text() == 'an earlier one'
     assert [path.name for path in tmp_path.iterdir()] == ['out.mp4']
 
@@ -168,12 +174,8 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr('cv2.VideoWriter', Full)
     out = tmp_path / 'out.mp4'
-    with (
-        pytest.raises(OSError, match='only 0 of 3 frames') as caught,
-        video_written(out, fps=FPS, size=(H, W)) as writer,
-    ):
-        for _ in range(3):
-            writer.write(np.zeros((H, W, 3), np.uint8))
+    with pytest.raises(OSError, match='only 0 of 3 frames') as caught:
+        write_black(out, 3)
     assert caught.value.filename == str(out)
     assert not out.exists()
 
