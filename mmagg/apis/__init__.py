@@ -6,7 +6,7 @@
     config, checkpoint = work_dir / 'solo_r50_fpn_1x_coco.py', work_dir / 'epoch_12.pth'
     metrics = test(config, checkpoint)
     segmenter = Segmenter(config, checkpoint)
-    picture = segmenter.draw('street.jpg', segmenter('street.jpg'))
+    segmenter('street.jpg').save('found.png')
 
 A name is imported when it is first used, because some modules of this room work where MMDetection is not installed.
 """
@@ -20,12 +20,14 @@ if TYPE_CHECKING:  # what a type checker sees of them
     from mmagg.apis.inference import infer as infer
     from mmagg.apis.inference import load_model as load_model
     from mmagg.apis.prediction import predict_folder as predict_folder
+    from mmagg.apis.result import Result as Result
     from mmagg.apis.segmenter import Segmenter as Segmenter
     from mmagg.apis.testing import test as test
     from mmagg.apis.training import train as train
     from mmagg.apis.work_dir import latest_checkpoint as latest_checkpoint
 
 PLACES = {
+    'Result': 'result',
     'Segmenter': 'segmenter',
     'infer': 'inference',
     'latest_checkpoint': 'work_dir',
