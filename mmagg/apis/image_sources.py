@@ -106,11 +106,21 @@ def _in_folder(folder: Path) -> Iterator[ImageSource]:
     yield from (_of_format(path, path.relative_to(folder).as_posix()) for path in sorted([*found, *others]))
 
 
-def _matching(pattern: str) -> Iterator[ImageSource]:
+def matching(pattern: str) -> list[Path]:
+    """The images that a glob such as ``photos/**/*.jpg`` matches, sorted.
+
+    Raises:
+        InputError: there are none.
+    """
     paths = [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
     paths = [path for path in paths if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES]
     if not paths:
         raise InputError(f'{pattern}: no images match ({", ".join(sorted(SUFFIXES))})')
+    return paths
+
+
+def _matching(pattern: str) -> Iterator[ImageSource]:
+    paths = matching(pattern)
     names = places(paths)
     yield from (_of_format(path, names[str(path)].as_posix()) for path in paths)
 

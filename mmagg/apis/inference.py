@@ -46,7 +46,9 @@ def load_model(
     Raises:
         InputError: the config, the checkpoint or the device cannot be used.
     """
-    config = load_config(config, cfg_options, changes=[ask_for_rle], reads={'model', 'test_dataloader', 'visualizer'})
+    config = load_config(
+        config, cfg_options, changes=[ask_for_rle, draw_rle], reads={'model', 'test_dataloader', 'visualizer'}
+    )
     place = usable_device(device)
     content = load_checkpoint(checkpoint)
     with building():

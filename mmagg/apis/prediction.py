@@ -1,31 +1,30 @@
 """Prediction for a folder of images."""
 
+import glob
+import os
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from mmdet.models import BaseDetector
-from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import base_files
-from mmagg.apis.inference import infer, load_model
-from mmagg.apis.named_weights import chosen, file_of
+from mmagg.apis.image_sources import matching
+from mmagg.apis.named_weights import file_of
+from mmagg.apis.result import Result
+from mmagg.apis.segmenter import Segmenter
 from mmagg.apis.skipped_images import skipping
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
-from mmagg.engine.first_step import ModelError
-from mmagg.evaluation.results import coco_records
+from mmagg.formats.coco_json import add_image, coco_json
+from mmagg.formats.image_files import format_of, write_image_file
 from mmagg.io.errors import InputError, check_fraction
-from mmagg.io.files import check_folder, write_json
-from mmagg.io.images import SUFFIXES, find_images, read_image, unread, write_image
+from mmagg.io.files import check_folder, write_json, write_text
+from mmagg.io.images import SUFFIXES, find_images, unread, write_image
 from mmagg.io.partial import partial_path
 from mmagg.io.paths import keep_apart
-from mmagg.io.pictures import picture_paths
-from mmagg.ops.rle import rle_area
-from mmagg.visualization.predictions import confident, draw_predictions
+from mmagg.io.pictures import beside_pictures, picture_paths, places
 
 RESULT = 'predictions.json'
 NAMED = 5  # images that are skipped, in the line that says so
@@ -51,13 +50,23 @@ class FolderPredictions:
 
 
 def predict_folder(
-    images: str | Path,
+    images: str | Path | Sequence[str | Path],
     config: str | Path | None = None,
     checkpoint: str | Path | None = None,
     *,
     weights: str | Path | None = None,
     out_dir: str | Path,
     score_thr: float = 0.3,
+    classes: Sequence[str] | None = None,
+    max_detections: int | None = None,
+    batch_size: int = 1,
+    tile: int | None = None,
+    overlap: float = 0.2,
+    full_image: bool = False,
+    tta: bool = False,
+    formats: Sequence[str] = (),
+    half: bool = False,
+    workers: int = 0,
     device: str | None = None,
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
@@ -68,12 +77,17 @@ def predict_folder(
     images that are done. A byte of a file's name that is not UTF-8 is there as JSON's ``\\udcXX``, as Python reads it.
 
     Args:
-        images: an image, or a folder that is searched for images.
+        images: an image, a folder, which is searched for images, a glob, or several of them; an image once, however
+            often it is named. Names in predictions.json are below the folder, or below the deepest one that holds all.
         config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``; not needed for `weights` that have a name.
         checkpoint: a .pth file or a URL.
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         out_dir: a folder for the results. Below that of the images it must be of an earlier run, or have no images.
         score_thr: less certain instances are left out; from 0 to 1.
+        classes: as `max_detections`, `batch_size`, `tile`, `overlap`, `full_image`, `tta` and `workers` as of a call of
+            `Segmenter`.
+        formats: more files for each image, in a folder of the format's name; see `mmagg.formats.image_files.FORMATS`.
+        half: as of `Segmenter`.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
@@ -82,93 +96,116 @@ def predict_folder(
         InputError: there are no images, or the folder, the config or the checkpoint cannot be used.
     """
     check_fraction(score_thr, '--score-thr')
-    images, out_dir = Path(images), Path(out_dir)
-    root = images if images.is_dir() else images.parent
+    given = [Path(one) for one in ([images] if isinstance(images, str | Path) else images)]
+    out_dir, kinds = Path(out_dir), {name: format_of(out_dir, name) for name in dict.fromkeys(formats)}
     secure_loading(trust=trust_checkpoint)
     keep_apart(
-        {'--out-dir': out_dir}, [images, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
+        {'--out-dir': out_dir}, [*given, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
     )
     check_folder(out_dir, '--out-dir')
-    paths, skipped = find_images(images, exclude=out_dir)
+    paths, skipped, root = _found(given, out_dir)
     pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')
-    _check_content(out_dir, root, pictures.values())
-    config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
-    model = load_model(config, checkpoint, device, cfg_options)
-    if skipped:
-        names = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')
-        count = f'{len(skipped)} image{"s" * (len(skipped) > 1)}'
-        tqdm.write(f'{count} skipped: {unread(skipped)} ({names})', file=sys.stderr)
-    classes = model.dataset_meta['classes']
-    category_ids = list(range(1, len(classes) + 1))
-    categories = [{'id': i, 'name': name} for i, name in zip(category_ids, classes, strict=True)]
-    found = FolderPredictions(
-        {'images': [], 'annotations': [], 'categories': categories}, skipped, cap=detection_cap(model.cfg)
+    names = {image: place.as_posix() for image, place in places(paths, root).items()}
+    files = {
+        name: beside_pictures(paths, out_dir / kind.folder, suffix=kind.suffix, root=root)
+        for name, kind in kinds.items()
+    }
+    _check_content(out_dir, root, pictures.values(), [file for one in files.values() for file in one.values()])
+    segmenter = Segmenter(
+        config,
+        checkpoint,
+        weights=weights,
+        device=device,
+        half=half,
+        cfg_options=cfg_options,
+        trust_checkpoint=trust_checkpoint,
     )
     unusable: dict[Path, InputError] = {}
-    records, annotations = found.coco['images'], found.coco['annotations']
+    bar = tqdm(total=len(paths), desc='demo', unit='image')
+
+    def left_out(name: str, error: InputError) -> None:
+        bar.update()
+        with skipping(Path(name), unusable):
+            raise error
+
+    # All scores, of which the highest is said; what is cut into tiles is not merged with what is not wanted.
+    results = segmenter(
+        paths,
+        batch_size=batch_size,
+        score_thr=0.0 if tile is None else score_thr,
+        classes=classes,
+        max_detections=max_detections,
+        tile=tile,
+        overlap=overlap,
+        full_image=full_image,
+        tta=tta,
+        workers=workers,
+        stream=True,
+        on_error=left_out,
+    )
+    if skipped:
+        listed = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')
+        count = f'{len(skipped)} image{"s" * (len(skipped) > 1)}'
+        tqdm.write(f'{count} skipped: {unread(skipped)} ({listed})', file=sys.stderr)
+    found = FolderPredictions(coco_json([], segmenter.classes), skipped, cap=detection_cap(segmenter.model.cfg))
     out_dir.mkdir(parents=True, exist_ok=True)
     # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.
     partial_path(out_dir / RESULT, 2).touch()
     try:
-        for path in tqdm(paths, desc='demo', unit='image'):
-            with skipping(path, unusable):
-                image, predictions = _predicted(model, path)
-            if path in unusable:
+        for result in results:
+            bar.update()
+            path = str(result.path)
+            sure = replace(result[result.scores >= score_thr], name=names[path])
+            with skipping(Path(path), unusable):
+                write_image(sure.plot(), pictures[path])
+            if Path(path) in unusable:
                 continue
-            write_image(draw_predictions(image, predictions, classes, score_thr), pictures[str(path)])
-            (height, width), name = image.shape[:2], path.relative_to(root).as_posix()
-            records.append({'id': len(records) + 1, 'file_name': name, 'height': height, 'width': width})
-            sure = confident(predictions, score_thr)
-            if len(predictions):
-                found.highest = max(found.highest or 0.0, float(predictions.scores.max()))
-            found.full += found.cap is not None and len(sure) >= found.cap.limit
-            for record in coco_records(sure, category_ids):
-                annotations.append(_annotation(len(annotations) + 1, records[-1], record, classes))
+            for name, kind in kinds.items():
+                write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
+            _add(found, result, sure)
+        for kind in kinds.values():
+            if kind.classes_file is not None:
+                write_text(''.join(f'{name}\n' for name in segmenter.classes), out_dir / kind.classes_file)
     finally:
+        bar.close()
         write_json(found.coco, out_dir / RESULT)
     found.unreadable += unusable
     return found
 
 
-def _check_content(out_dir: Path, root: Path, pictures: Iterable[Path]) -> None:
+def _add(found: FolderPredictions, result: Result, sure: Result) -> None:
+    """Add an image to what is found: all of it, and what is certain."""
+    add_image(found.coco, sure.annotated())
+    if len(result):
+        found.highest = max(found.highest or 0.0, float(result.scores.max()))
+    found.full += found.cap is not None and len(sure) >= found.cap.limit
+
+
+def _found(given: Sequence[Path], out_dir: Path) -> tuple[list[Path], list[Path], Path | None]:
+    """The images, those of formats that are not read, and the folder that their names are below, of a single input."""
+    paths: dict[str, Path] = {}
+    skipped: list[Path] = []
+    for one in given:
+        several = glob.has_magic(str(one)) and not one.exists()
+        for path in matching(str(one)) if several else [one]:
+            found, others = find_images(path, exclude=out_dir)
+            paths.update((os.path.abspath(image), image) for image in found)
+            skipped += others
+    (only, *more) = given
+    root = only if only.is_dir() else only.parent
+    return list(paths.values()), skipped, None if more or glob.has_magic(str(only)) else root
+
+
+def _check_content(out_dir: Path, root: Path | None, pictures: Iterable[Path], files: Iterable[Path]) -> None:
     """Refuse a folder with images of others in the place of pictures, or, within that of the images, with any."""
     result = out_dir / RESULT
     if any(path.is_file() for path in (result, partial_path(result), partial_path(result, 2))):  # of an earlier run
         return
-    within = out_dir.resolve().is_relative_to(root.resolve())
-    for path in out_dir.rglob('*') if within else pictures:
-        if path.suffix.lower() in SUFFIXES and path.exists():
+    within = root is not None and out_dir.resolve().is_relative_to(root.resolve())
+    others = (path for path in (out_dir.rglob('*') if within else pictures) if path.suffix.lower() in SUFFIXES)
+    for path in (*others, *files):
+        if path.exists():
             raise InputError(
                 f'--out-dir {out_dir}: {path} is not from an earlier run, which would have left {RESULT}; name a new '
                 'folder'
             )
-
-
-def _predicted(model: BaseDetector, path: Path) -> tuple[np.ndarray, InstanceData]:
-    """An image, (H, W, 3) uint8 BGR, and what is found in it.
-
-    Raises:
-        InputError: it cannot be read, or not be resized.
-    """
-    image = read_image(path)
-    try:
-        return image, infer(model, [image])[0].pred_instances
-    except ModelError:
-        raise
-    except InputError as error:
-        raise InputError(f'{path}: {error}') from error
-
-
-def _annotation(annotation_id: int, image: dict, record: dict, classes: tuple[str, ...]) -> dict:
-    """A prediction as a COCO annotation, with readable names, for annotation tools."""
-    rle = record.get('segmentation')
-    width, height = record['bbox'][2:]
-    return {
-        'id': annotation_id,
-        'image_id': image['id'],
-        'file_name': image['file_name'],
-        'category_name': classes[record['category_id'] - 1],
-        'area': float(rle_area(rle)) if rle else width * height,
-        'iscrowd': 0,
-        **record,
-    }

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mmagg.formats import coco, geojson, label_studio, packages
+from mmagg.formats import coco_json, geojson, label_studio, packages
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.formats.written import format_of
+from mmagg.formats.image_files import format_of, write_image_file
 from mmagg.io.errors import InputError
-from mmagg.io.files import written_whole
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
 from mmagg.ops.polygons import Polygon, mask_polygons
 from mmagg.ops.rle import decode_mask, decode_window, instance_boxes, masks_to_rle
@@ -90,7 +89,9 @@ class Result:
         Raises:
             IndexError: there is no such instance.
         """
-        at = np.atleast_1d(np.arange(len(self))[np.asarray(which, int) if which == [] else which])
+        if isinstance(which, Sequence):
+            which = np.asarray(which, None if len(which) else int)
+        at = np.atleast_1d(np.arange(len(self))[which])
         return replace(
             self,
             boxes=self.boxes[at],
@@ -207,7 +208,7 @@ class Result:
         Args:
             path: a picture as of `plot` (.jpg, .png), COCO's JSON (.json), YOLO's lines (.txt), GeoJSON in pixels
                 (.geojson) or a table (.csv).
-            format: one of `mmagg.formats.written.FORMATS` instead, such as 'labelme' or 'label_studio'.
+            format: one of `mmagg.formats.image_files.FORMATS` instead, such as 'labelme' or 'label_studio'.
 
         Returns:
             The path.
@@ -219,9 +220,7 @@ class Result:
         path = Path(path)
         if format is None and path.suffix.lower() in KEPT_SUFFIXES:
             return write_image(self.plot(), path)
-        text = format_of(path, format).text(self.annotated())
-        with written_whole(path) as temporary:
-            temporary.write_text(text, encoding='utf-8')
+        write_image_file(self.annotated(), path, format_of(path, format), path=self.path)
         return path
 
     def annotated(self) -> AnnotatedImage:
@@ -239,7 +238,7 @@ class Result:
 
     def to_coco(self) -> dict[str, list[dict]]:
         """COCO's ``images``, ``annotations`` with RLE, and ``categories``, as ``mmagg demo`` writes them."""
-        return coco.coco_json([self.annotated()], self.classes)
+        return coco_json.coco_json([self.annotated()], self.classes)
 
     def to_yolo(self) -> list[str]:
         """A line for each instance, as in YOLO's label files: class, then the outline as shares of the image."""

@@ -2,19 +2,39 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, fraction
+from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, fraction, positive
 
 EXIT_SOME_SKIPPED = 1
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
+FORMATS = ('coco', 'csv', 'geojson', 'label_studio', 'labelme', 'yolo')
+
+
+class _ImagesAndModel(Intermixed):
+    """A parser of images, however many, then a config and a checkpoint: argparse gives all of them to the images."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As of `argparse`; the config is told from images by its name, or else by its place."""
+        found = super().parse_args(args, namespace)
+        given = [*found.images, *filter(None, [found.config, found.checkpoint])]
+        named = [i for i, text in enumerate(given) if i and ('::' in text or text.endswith(CONFIG_SUFFIXES))]
+        at = named[0] if named else len(given) if found.weights else max(1, len(given) - 2)
+        if len(given) - at > 2:
+            self.error(f'{" ".join(given[at + 2 :])}: images come first, then the config, then the checkpoint')
+        found.images = [Path(image) for image in given[:at]]
+        found.config, found.checkpoint = [*given[at:], None, None][:2]
+        return found
 
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/demo.py``."""
-    parser = Intermixed(
-        description='Find the instances in images: a picture of each and one predictions.json (COCO format).'
+    parser = _ImagesAndModel(
+        usage='%(prog)s IMAGE|DIR|GLOB … [CONFIG [CHECKPOINT]] --out-dir DIR [options]',
+        description='Find the instances in images: a picture of each and one predictions.json (COCO format).',
     )
     parser.add_argument(
-        'images', type=Path, metavar='IMAGE|DIR', help='an image, or a folder that is searched for images'
+        'images', nargs='+', metavar='IMAGE|DIR|GLOB', help='images, and folders, which are searched for images'
     )
     parser.add_argument('config', nargs='?', help=f'{CONFIG}; needless for a --weights NAME, which has its own')
     parser.add_argument('checkpoint', nargs='?', help='.pth file')
@@ -23,6 +43,32 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--score-thr', type=fraction, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
+    parser.add_argument('--classes', type=_names, metavar='NAME,…', help='leave out other classes')
+    parser.add_argument(
+        '--max-detections', type=positive, metavar='N', help='the most certain ones of an image that are kept'
+    )
+    parser.add_argument(
+        '--formats',
+        type=_formats,
+        default=(),
+        metavar='F,…',
+        help=f'more files for each image, below a folder of the name: {", ".join(FORMATS)}',
+    )
+    parser.add_argument(
+        '--batch-size', type=positive, default=1, metavar='B', help='images, or tiles, at once (%(default)s)'
+    )
+    parser.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images (%(default)s)')
+    parser.add_argument('--tile', type=positive, metavar='PIXELS', help='predict large images by tiles of this side')
+    parser.add_argument(
+        '--overlap',
+        type=fraction,
+        default=0.2,
+        metavar='S',
+        help='share of a tile that its neighbour sees (%(default)s)',
+    )
+    parser.add_argument('--full-image', action='store_true', help='predict the whole image as well as its tiles')
+    parser.add_argument('--tta', action='store_true', help='merge the predictions for six views of each image')
+    parser.add_argument('--half', action='store_true', help='compute in float16 on a GPU, in bfloat16 on the CPU')
     add_model_options(parser)
     return parser
 
@@ -42,3 +88,14 @@ def run(args: argparse.Namespace) -> int:
     if found.cap is not None and found.full:
         print(found.cap.reached(found.full, len(found.coco['images'])))
     return EXIT_SOME_SKIPPED if found.unreadable else 0
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(',') if name.strip()]
+
+
+def _formats(text: str) -> list[str]:
+    names = _names(text)
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise argparse.ArgumentTypeError(f'{unknown[0]}: choose {", ".join(FORMATS)}')
+    return names

@@ -59,8 +59,13 @@ def write_json(content: Any, path: Path) -> None:
 
     A byte of a file's name that is not UTF-8 becomes ``\\udcXX``, which `read_json` turns into the same name.
     """
+    write_text(json.dumps(content), path)
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write text as UTF-8, whole or not at all; a byte of a file's name that is not UTF-8 becomes ``\\udcXX``."""
     with written_whole(path) as temporary:
-        temporary.write_text(json.dumps(content), encoding='utf-8')
+        temporary.write_text(text, encoding='utf-8', errors='backslashreplace')
 
 
 def read_json(path: str | Path) -> Any:

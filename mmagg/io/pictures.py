@@ -53,6 +53,32 @@ def picture_paths(
     return pictures
 
 
+def beside_pictures(
+    images: Iterable[str | Path], folder: Path, *, suffix: str, root: str | Path | None = None
+) -> dict[str, Path]:
+    """A file below ``folder`` for what is written of each image, by the image's path as it is given; no two share one.
+
+    A file has the name of its image with the suffix in place of the image's, or behind it where that is taken.
+
+    Args:
+        images: files.
+        folder: for the files, in subfolders as the images have them.
+        suffix: of the files, with the dot.
+        root: the images' folder, see `places`.
+    """
+    files: dict[str, Path] = {}
+    taken: set[Path] = set()
+    for image, place in places(images, root).items():
+        name = place.stem
+        if place.with_name(fitting(f'{name}{suffix}')) in taken:
+            name = place.name
+        while (file := place.with_name(fitting(f'{name}{suffix}'))) in taken:
+            name += '_'
+        taken.add(file)
+        files[image] = folder / file
+    return files
+
+
 def keep_pictures_apart(folder: Path, pictures: Mapping[str, Path], *, flag: str) -> None:
     """Refuse a folder for pictures that holds images, or in which a link leads to some.
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmdet.apis import DetInferencer
+import torch
+from mmdet.apis import DetInferencer, inference_detector, init_detector
+from mmdet.registry import MODELS, VISUALIZERS
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.config import Config
 
@@ -94,15 +96,42 @@ def test_mmdets_inferencer_takes_arrays_of_any_kind(work_dir: Path, image: Path,
     assert len(list((tmp_path / 'vis').iterdir())) == len(kinds)
 
 
+@pytest.mark.parametrize('name', ['aggmask_tiny_shapes', 'blendmask_tiny_shapes', 'mask-rcnn-a2fpn_tiny_shapes'])
+def test_mmdets_functions_with_each_kind_of_head(root: Path, image: Path, tmp_path: Path, name: str) -> None:
+    """`DetInferencer` draws and writes; `inference_detector` finds the same; RLE of ours goes into the visualizer."""
+    path, weights = root / f'configs/demo/{name}.py', tmp_path / 'random.pth'
+    options = {'model.test_cfg.rcnn.score_thr': 0.0} if 'rcnn' in name else {'model.test_cfg.score_thr': 0.0}
+    cfg = apis.load_config(path, options)
+    torch.manual_seed(0)
+    torch.save({'state_dict': MODELS.build(cfg.model).state_dict()}, weights)
+    cfg.dump(tmp_path / 'dumped.py')
+    inferencer = DetInferencer(str(tmp_path / 'dumped.py'), str(weights), device='cpu', show_progress=False)
+    found = inferencer(str(image), out_dir=str(tmp_path), pred_score_thr=0.0, return_vis=True, no_save_pred=False)
+    (prediction,), (picture,) = found['predictions'], found['visualization']
+    assert len(prediction['masks']) > 0
+    assert (picture != cv2.imread(str(image))[..., ::-1]).any()
+    assert (tmp_path / 'vis' / image.name).is_file()
+    detector = init_detector(str(tmp_path / 'dumped.py'), str(weights), device='cpu')
+    assert inference_detector(detector, str(image)).pred_instances.scores.tolist() == prediction['scores']
+    cfg.visualizer = dict(type='DetLocalVisualizer')  # as full-size configs inherit it
+    model = apis.load_model(cfg, weights, 'cpu')
+    sample = inference_detector(model, str(image))
+    assert isinstance(sample.pred_instances.masks, list)
+    visualizer = VISUALIZERS.build(model.cfg.visualizer)
+    visualizer.dataset_meta = model.dataset_meta
+    visualizer.add_datasample('', cv2.imread(str(image)), sample, draw_gt=False, pred_score_thr=0.0)
+    assert visualizer.get_image().shape == (64, 64, 3)
+
+
 def test_the_visualizer_draws_rle_as_bitmaps(config: Path, work_dir: Path, image: Path) -> None:
     segmenter = apis.Segmenter(config, work_dir / 'epoch_1.pth', device='cpu')
-    sample = segmenter(image)
+    (sample,) = apis.infer(segmenter.model, [image])
     assert isinstance(sample.pred_instances.masks, list)
     pixels, drawn = cv2.imread(str(image)), []
     for kind in (RLEVisualizer, DetLocalVisualizer):
         if kind is DetLocalVisualizer:
             segmenter.model.mask_head.post_process.mask_format = 'bitmap'
-            sample = segmenter(image)
+            (sample,) = apis.infer(segmenter.model, [image])
         visualizer = kind()
         visualizer.dataset_meta = {'classes': segmenter.classes, 'palette': [(200, 0, 0)] * len(segmenter.classes)}
         np.random.seed(0)  # mmdet varies the colours
@@ -115,10 +144,10 @@ def test_the_visualizer_draws_rle_as_bitmaps(config: Path, work_dir: Path, image
 def test_arrays_of_any_kind_are_segmented_and_drawn(config: Path, work_dir: Path, image: Path) -> None:
     segmenter = apis.Segmenter(config, work_dir / 'epoch_1.pth', device='cpu')
     grey = cv2.imread(str(image), cv2.IMREAD_GRAYSCALE)
-    expected = segmenter(cv2.merge([grey] * 3))
+    expected = segmenter(cv2.merge([grey] * 3), score_thr=0)
     for pixels in (grey, grey[..., None], cv2.merge([grey] * 4), grey.astype(np.uint16) << 8):
-        found = segmenter(pixels)
-        np.testing.assert_array_equal(found.pred_instances.scores, expected.pred_instances.scores)
+        found = segmenter(pixels, score_thr=0)
+        np.testing.assert_array_equal(found.scores, expected.scores)
         assert segmenter.draw(pixels, found).shape == (64, 64, 3)
     with pytest.raises(InputError, match='an array of float64'):
         segmenter([grey / 255])

@@ -58,11 +58,11 @@ def test_train_go_on_test_and_use(tiny_config: Path, shapes_folder: Path, tmp_pa
     assert segmenter.classes == CLASSES
     path = shapes_folder / 'images/val/000000.png'
     image = cv2.imread(str(path))
-    one, several = segmenter(path), segmenter([str(path), image])
+    one, several = segmenter(path, score_thr=0), segmenter([str(path), image], score_thr=0)
     assert len(several) == 2
-    assert len(one.pred_instances) > 0
+    assert len(one) == len(one.pred_instances) > 0
     for other in several:
-        assert one.pred_instances.scores.tolist() == other.pred_instances.scores.tolist()
+        assert one.scores.tolist() == other.pred_instances.scores.tolist()
     assert (segmenter.draw(path, one, score_thr=0) != image).any()
     assert np.array_equal(segmenter.draw(image, one, score_thr=1), image)
 

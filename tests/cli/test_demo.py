@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from mmagg.apis.inference import infer, load_model
+from mmagg.cli.demo import FORMATS, parser
 from mmagg.cli.main import COMMANDS, run
+from mmagg.formats import image_files
 from mmagg.io.errors import InputError
 
 
@@ -20,9 +23,9 @@ from mmagg.io.errors import InputError
 def demo(trained: Path, tmp_path: Path):
     """Runs demo.py with the trained model and every prediction shown."""
 
-    def call(images: Path, out: Path, *more: object) -> int:
+    def call(images: Path | list, out: Path, *more: object) -> int:
         arguments = [
-            images,
+            *(images if isinstance(images, list) else [images]),
             trained / 'tiny.py',
             trained / 'iter_2.pth',
             '--out-dir',
@@ -94,6 +97,101 @@ def test_an_unreadable_image_is_skipped_and_reported(demo, shapes_folder: Path, 
     assert [image['file_name'] for image in json.loads((tmp_path / 'out/predictions.json').read_text())['images']] == [
         '000001.png'
     ]
+
+
+def test_several_images_folders_and_globs_in_batches(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    for folder in (one, two):
+        shutil.copytree(shapes_folder / 'images/val', folder)
+    out = tmp_path / 'out'
+    images = [one / '000000.png', two, f'{one}/*.png', one / '../one/000000.png']
+    assert demo(images, out, '--batch-size', 3, '--workers', 1) == 0
+    assert names_in(out) == ['one/000000.png', 'two/000000.png', 'two/000001.png', 'one/000001.png']
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob('*.png')) == sorted(names_in(out))
+    alone = tmp_path / 'alone'
+    assert demo(images, alone) == 0
+    one_by_one, batched = (json.loads((path / 'predictions.json').read_text()) for path in (alone, out))
+    assert len(one_by_one['annotations']) == len(batched['annotations']) == 40
+    for first, second in zip(one_by_one['annotations'], batched['annotations'], strict=True):
+        assert first['score'] == pytest.approx(second['score'], abs=1e-6)
+    assert demo([one, f'{two}/*.jpg'], tmp_path / 'none') == 2
+    assert f'{two}/*.jpg: no images match' in capsys.readouterr().err
+
+
+def test_wanted_classes_and_the_most_certain_ones(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / 'out'
+    assert demo(shapes_folder / 'images/val', out, '--max-detections', 4) == 0
+    found = json.loads((out / 'predictions.json').read_text())['annotations']
+    assert len(found) == 8
+    assert demo(shapes_folder / 'images/val', out, '--classes', f'{found[0]["category_name"]},') == 0
+    again = json.loads((out / 'predictions.json').read_text())['annotations']
+    assert {one['category_name'] for one in again} == {found[0]['category_name']}
+    assert demo(shapes_folder / 'images/val', out, '--classes', 'horse') == 2
+    assert "no 'horse'; it has circle, square" in capsys.readouterr().err
+
+
+def test_files_in_the_formats_of_other_tools(demo, shapes_folder: Path, tmp_path: Path) -> None:
+    """Images whose names differ in the suffix alone have a file each."""
+    images, out = tmp_path / 'images', tmp_path / 'out'
+    images.mkdir()
+    pixels = cv2.imread(str(shapes_folder / 'images/val/000000.png'))
+    for name in ('a.png', 'a.bmp', 'b.c.png'):
+        cv2.imwrite(str(images / name), pixels)
+    others = [one for one in ('yolo', 'labelme') if find_spec(f'mmagg.formats.{one}')]
+    assert demo(images, out, '--formats', ','.join(['geojson', 'coco', 'csv', 'label_studio', *others])) == 0
+    suffixes = {'geojson': 'geojson', 'coco': 'json', 'csv': 'csv', 'label_studio': 'json', 'labelme': 'json'}
+    for name, suffix in suffixes.items():
+        if name in suffixes.keys() - {'labelme'} | {*others}:
+            files = sorted(path.name for path in (out / name).iterdir())
+            assert files == [f'a.{suffix}', f'a.png.{suffix}', f'b.c.{suffix}']
+    assert len(json.loads((out / 'geojson/b.c.geojson').read_text())['features']) == 10
+    assert json.loads((out / 'coco/b.c.json').read_text())['images'][0]['file_name'] == 'b.c.png'
+    if 'yolo' in others:
+        assert (out / 'yolo/classes.txt').read_text().split() == ['circle', 'square', 'triangle', 'star', 'ring']
+        assert {path.name for path in (out / 'yolo/labels').iterdir()} == {'a.txt', 'a.png.txt', 'b.c.txt'}
+    if 'labelme' in others:
+        place = out / 'labelme' / json.loads((out / 'labelme/a.png.json').read_text())['imagePath']
+        assert place.resolve() == (images / 'a.png').resolve()
+
+
+def test_files_of_others_in_the_place_of_a_format(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    mine = tmp_path / 'out/labelme/000000.json'
+    mine.parent.mkdir(parents=True)
+    mine.write_text('drawn by hand')
+    assert demo(shapes_folder / 'images/val/000000.png', tmp_path / 'out', '--formats', 'labelme') == 2
+    assert f'{mine} is not from an earlier run' in capsys.readouterr().err
+    assert mine.read_text() == 'drawn by hand'
+
+
+@pytest.mark.parametrize(
+    ('typed', 'images', 'config', 'checkpoint'),
+    [
+        ('a.jpg b.jpg c.py d.pth', 'a.jpg b.jpg', 'c.py', 'd.pth'),
+        ('a.jpg c.py d.pth', 'a.jpg', 'c.py', 'd.pth'),
+        ('a.jpg c d', 'a.jpg', 'c', 'd'),
+        ('a.jpg mmagg::c.py d', 'a.jpg', 'mmagg::c.py', 'd'),
+        ('a.jpg b.jpg --weights n', 'a.jpg b.jpg', None, None),
+        ('a.jpg b.jpg c.py --weights f.pth', 'a.jpg b.jpg', 'c.py', None),
+        ('a.jpg c.py', 'a.jpg', 'c.py', None),
+        ('a.jpg', 'a.jpg', None, None),
+    ],
+)
+def test_images_are_told_from_the_model(typed: str, images: str, config: str | None, checkpoint: str | None) -> None:
+    found = parser().parse_args([*typed.split(), '--out-dir', 'o'])
+    assert [str(image) for image in found.images] == images.split()
+    assert (found.config, found.checkpoint) == (config, checkpoint)
+    found = parser().parse_args(['--out-dir', 'o', *typed.split()])
+    assert (found.config, found.checkpoint) == (config, checkpoint)
+
+
+def test_what_stands_after_the_checkpoint_is_refused(capsys) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(['a.jpg', 'c.py', 'd.pth', 'b.jpg', '--out-dir', 'o'])
+    assert 'b.jpg: images come first, then the config, then the checkpoint' in capsys.readouterr().err
+
+
+def test_the_formats_are_those_that_there_are() -> None:
+    assert sorted(FORMATS) == sorted(image_files.FORMATS)
 
 
 def names_in(out: Path) -> list[str]:
