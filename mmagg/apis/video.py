@@ -64,6 +64,7 @@ def predict_video(
     score_thr: float = 0.3,
     weights: str | Path | None = None,
     device: str | None = None,
+    half: bool = False,
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
     **options: Any,
@@ -86,6 +87,7 @@ def predict_video(
         score_thr: less certain instances are left out; from 0 to 1. Those of a track may be less certain.
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
+        half: as of `Segmenter`.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
         options: others of a call of `Segmenter`.
@@ -115,6 +117,7 @@ def predict_video(
         checkpoint,
         weights=weights,
         device=device,
+        half=half,
         cfg_options=cfg_options,
         trust_checkpoint=trust_checkpoint,
     )
@@ -206,9 +209,10 @@ def drawn(image: np.ndarray, result: Result) -> np.ndarray:
     names = result.names
     if tracks is not None:
         names = [name if track < 0 else f'{name} #{track}' for name, track in zip(names, tracks.tolist(), strict=True)]
+    masks = [rle for rle in result.rles if rle is not None]
     return draw_instances(
         image,
-        None if None in result.rles else result.rles,
+        masks if len(masks) == len(result) else None,  # a model may find boxes alone
         np.arange(len(result)),  # each object has its own name
         result.scores,
         result.boxes,
