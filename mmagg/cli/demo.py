@@ -33,8 +33,8 @@ def parser() -> argparse.ArgumentParser:
     parser = _ImagesAndModel(
         usage='%(prog)s IMAGE|DIR|GLOB … [CONFIG [CHECKPOINT]] --out-dir DIR [options]\n'
         '       %(prog)s VIDEO [CONFIG [CHECKPOINT]] --out FILE [options]',
-        description='Find the instances in images: a picture of each and one predictions.json (COCO format). In a video: '
-        'another one, in which they are drawn.',
+        description='Find the instances in images: a picture of each and one predictions.json (COCO format). Or in a '
+        'video: another one, in which they are drawn.',
     )
     parser.add_argument(
         'images', nargs='+', metavar='IMAGE|DIR|GLOB', help='images, and folders, which are searched for images'
