@@ -1,7 +1,7 @@
 """What may be given as images: files, folders, globs, arrays, PIL images, tensors, and lists and generators of them."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,12 +60,10 @@ class ImageSources:
 
     Attributes:
         images: one after the other; of a generator, each is asked for when it is needed.
-        number: of them; None of a generator.
         kind: 'image' for a single one, 'folder' also for a glob, 'several'.
     """
 
     images: Iterator[ImageSource]
-    number: int | None
     kind: str
 
 
@@ -86,19 +84,18 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
         path = Path(images)
         if path.is_dir() or (glob.has_magic(str(images)) and not path.exists()):
             found = list(_in_folder(path) if path.is_dir() else _matching(str(images)))
-            return ImageSources(iter(found), len(found), 'folder')
+            return ImageSources(iter(found), 'folder')
         find_images(path, exclude=NOWHERE)
     if isinstance(images, str | Path | np.ndarray | Image | Tensor):
         one = _source(images, 0, rgb)
         if one.fault is not None:
             raise one.fault
-        return ImageSources(iter([one]), 1, 'image')
+        return ImageSources(iter([one]), 'image')
     if not isinstance(images, Iterable):
         raise InputError(
             f'images: {type(images).__name__} is no file, folder, glob, array, PIL image, tensor, nor several of them'
         )
-    number = len(images) if isinstance(images, Sized) else None
-    return ImageSources((_source(image, i, rgb) for i, image in enumerate(images)), number, 'several')
+    return ImageSources((_source(image, i, rgb) for i, image in enumerate(images)), 'several')
 
 
 def _in_folder(folder: Path) -> Iterator[ImageSource]:

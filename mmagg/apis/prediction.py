@@ -121,7 +121,6 @@ def predict_folder(
         trust_checkpoint=trust_checkpoint,
     )
     unusable: dict[Path, InputError] = {}
-    bar = tqdm(total=len(paths), desc='demo', unit='image')
 
     def left_out(name: str, error: InputError) -> None:
         bar.update()
@@ -148,6 +147,7 @@ def predict_folder(
         count = f'{len(skipped)} image{"s" * (len(skipped) > 1)}'
         tqdm.write(f'{count} skipped: {unread(skipped)} ({listed})', file=sys.stderr)
     found = FolderPredictions(coco_json([], segmenter.classes), skipped, cap=detection_cap(segmenter.model.cfg))
+    bar = tqdm(total=len(paths), desc='demo', unit='image')
     out_dir.mkdir(parents=True, exist_ok=True)
     # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.
     partial_path(out_dir / RESULT, 2).touch()

@@ -79,17 +79,20 @@ def test_every_kind_of_input(segmenter: Segmenter, folder: Path) -> None:
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_batch_has_the_results_of_one_by_one(segmenter: Segmenter, folder: Path, workers: int) -> None:
-    """Whatever else is in the batch: a wide image among square ones is not padded to their size."""
-    alone = [segmenter(path, score_thr=0) for path in sorted(folder.rglob('*.png'))]
-    for batch_size in (2, 8):
-        together = segmenter(folder, score_thr=0, batch_size=batch_size, workers=workers)
-        assert [one.name for one in together] == [one.path.relative_to(folder).as_posix() for one in alone]
-        for one, other in zip(alone, together, strict=True):
-            assert len(one) == 12
-            np.testing.assert_array_equal(one.labels, other.labels)
-            np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-6)
-            # A convolution of several images may sum in another order, so a pixel at the threshold may change sides.
-            assert (one.masks() ^ other.masks()).sum(axis=(1, 2)).max() <= 2
+    """Bit by bit, whatever else is in the batch: a wide image among square ones is not padded to their size.
+
+    Of small maps, oneDNN sums in another order for several images than for one; PyTorch's own convolutions do not.
+    """
+    with torch.backends.mkldnn.flags(enabled=False):
+        alone = [segmenter(path, score_thr=0) for path in sorted(folder.rglob('*.png'))]
+        for batch_size in (2, 8):
+            together = segmenter(folder, score_thr=0, batch_size=batch_size, workers=workers)
+            assert [one.name for one in together] == [one.path.relative_to(folder).as_posix() for one in alone]
+            assert all(same(one, other) for one, other in zip(alone, together, strict=True))
+    for one, other in zip(alone, segmenter(folder, score_thr=0, batch_size=8), strict=True):
+        np.testing.assert_array_equal(one.labels, other.labels)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-5)
+        assert (one.masks() ^ other.masks()).sum(axis=(1, 2)).max() <= 4
 
 
 def test_a_stream_asks_for_a_batch_at_a_time(segmenter: Segmenter, folder: Path) -> None:
@@ -131,6 +134,24 @@ def test_half_precision_and_views(segmenter: Segmenter, folder: Path, monkeypatc
     assert same(views[0], views[2])
     assert not np.array_equal(views[0].scores, want.scores)
     assert same(segmenter(path, score_thr=0), want), 'the model itself stays as it is'
+
+
+def test_tiles_are_images_of_their_own(segmenter: Segmenter, folder: Path) -> None:
+    """Without an overlap nothing is merged: an image of four has their instances, in their places."""
+    pytest.importorskip('mmagg.apis.tiles')
+    four = [cv2.imread(str(path)) for path in sorted(folder.glob('*.png'))]
+    whole = np.vstack([np.hstack(four[:2]), np.hstack(four[2:])])
+    cv2.imwrite(str(folder / 'whole.png'), whole)
+    want = [(one, 64 * (i // 2), 64 * (i % 2)) for i, one in enumerate(segmenter(four, score_thr=0))]
+    for image in (whole, folder / 'whole.png'):
+        found = segmenter(image, tile=64, overlap=0.0, batch_size=3, score_thr=0)
+        assert found.size == (128, 128)
+        seen = found.masks()
+        for one, y, x in want:
+            here = seen[:, y : y + 64, x : x + 64]
+            assert sorted(map(bytes, here[here.any(axis=(1, 2))])) == sorted(map(bytes, one.masks()))
+    with pytest.raises(InputError, match='tile 1'):
+        segmenter(whole, tile=1)
 
 
 def test_images_that_cannot_be_used(segmenter: Segmenter, folder: Path, capsys: pytest.CaptureFixture) -> None:

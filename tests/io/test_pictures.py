@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmagg.io.errors import InputError
-from mmagg.io.pictures import picture_paths, places
+from mmagg.io.pictures import beside_pictures, picture_paths, places
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,20 @@ def test_no_two_images_share_a_picture() -> None:
     assert pictures['a.bmp.png'] == Path('out/a.bmp.png')
     assert pictures['a.bmp'] == Path('out/a.bmp.png.png')
     assert all(picture.parent == Path('out') for picture in pictures.values())
+
+
+def test_no_two_images_share_another_file() -> None:
+    images = ['a.png', 'a.bmp', 'a.png.jpg', 'deep/a.png', 'a.tif', 'b.c.png']
+    files = beside_pictures(images, Path('out'), suffix='.txt')
+    assert {image: file.relative_to('out').as_posix() for image, file in files.items()} == {
+        'a.png': 'a.txt',
+        'a.bmp': 'a.bmp.txt',
+        'a.png.jpg': 'a.png.txt',
+        'deep/a.png': 'deep/a.txt',
+        'a.tif': 'a.tif.txt',
+        'b.c.png': 'b.c.txt',
+    }
+    assert len({*beside_pictures(['a.png', 'a.txt', 'a.txt.png', 'a'], Path('out'), suffix='.txt').values()}) == 4
 
 
 def test_pictures_of_long_names(tmp_path: Path) -> None:
