@@ -177,6 +177,7 @@ RULES = {
         why='it takes a package; tests/cli/test_demo_video.py runs it where that is installed'
     ),
     'serve': Rule(why='it runs until it is stopped; tests/cli/test_serve.py looks at it in a browser'),
+    'mmagg serve': Rule(why='the same'),
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),

@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
@@ -36,10 +39,9 @@ def gradio() -> ModuleType:
     """
     os.environ |= {'GRADIO_ANALYTICS_ENABLED': 'False', 'HF_HUB_DISABLE_TELEMETRY': '1', 'HF_HUB_OFFLINE': '1'}
     try:
-        import gradio as package
+        return import_module('gradio')
     except ImportError as error:
         raise InputError(f'{PACKAGE} ({error})') from error
-    return package
 
 
 @contextmanager
@@ -161,7 +163,7 @@ def predicted(segmenter: 'Segmenter', path: str | None, tile: int | None) -> Res
 
 def chosen(found: Result, score_thr: float, classes: list[str]) -> Result:
     """The instances of at least this score, of these classes; of all where none is named."""
-    wanted = [name in classes or not classes for name in found.names]
+    wanted = np.array([name in classes or not classes for name in found.names], bool)
     return found[(found.scores >= score_thr) & wanted]
 
 
@@ -178,13 +180,12 @@ def written(found: Result, form: str, folder: Path) -> Path:
 
 def rows(found: Result) -> list[list]:
     """The table of a result's instances, the most certain ones first."""
-    table = [
-        [name, round(score, 3), *(round(number, 1) for number in box), int(rle_area(rle)) if rle else None]
-        for name, score, box, rle in zip(
-            found.names, found.scores.tolist(), found.boxes.tolist(), found.rles, strict=True
-        )
+    found = found[np.argsort(-found.scores, kind='stable')]
+    columns = zip(found.names, found.scores.tolist(), found.boxes.tolist(), found.rles, strict=True)
+    return [
+        [name, round(score, 3), *(round(number, 1) for number in box), None if rle is None else int(rle_area(rle))]
+        for name, score, box, rle in columns
     ]
-    return sorted(table, key=lambda row: -row[1])
 
 
 def is_free(host: str, port: int) -> bool:

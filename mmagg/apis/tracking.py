@@ -6,6 +6,7 @@ less certain ones, as those of an object that is half hidden.
 Shape shorthand: N objects of a frame.
 """
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -33,12 +34,12 @@ class Tracker:
 
     def __init__(self, *, fps: float, score_thr: float) -> None:
         try:
-            from supervision import Detections
-            from trackers import ByteTrackTracker
+            detections: Any = import_module('supervision').Detections
+            byte_track: Any = import_module('trackers').ByteTrackTracker
         except ImportError as error:
             raise InputError(f'{PACKAGE} ({error})') from error
-        self._detections: Any = Detections
-        self._tracker: Any = ByteTrackTracker(
+        self._detections = detections
+        self._tracker = byte_track(
             lost_track_buffer=30,  # of 30 frames a second, whatever `fps` is
             frame_rate=fps,
             track_activation_threshold=score_thr,

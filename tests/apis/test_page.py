@@ -1,8 +1,8 @@
 """The page on which a model is tried: what it shows and writes. tests/cli/test_serve.py looks at it in a browser."""
 
-import builtins
 import json
 import socket
+import sys
 from pathlib import Path
 
 import cv2
@@ -100,14 +100,7 @@ def test_a_port_that_is_taken() -> None:
 
 
 def test_a_missing_package_is_answered_with_its_line(monkeypatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: object) -> object:
-        if name == 'gradio':
-            raise ImportError("No module named 'gradio'")
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, '__import__', without)
+    monkeypatch.setitem(sys.modules, 'gradio', None)
     for name in ('GRADIO_ANALYTICS_ENABLED', 'HF_HUB_DISABLE_TELEMETRY', 'HF_HUB_OFFLINE'):
         monkeypatch.setenv(name, '')
     with pytest.raises(InputError, match=r"pip install 'mmagg\[serve\]'"):

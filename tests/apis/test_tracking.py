@@ -1,6 +1,6 @@
 """Objects of a video's frames get the tracks of ByteTrack; what needs that package is skipped without it."""
 
-import builtins
+import sys
 import warnings
 
 import numpy as np
@@ -80,14 +80,7 @@ def test_tracks_begin_where_they_overlap_most() -> None:
 
 
 def test_a_missing_package_is_answered_with_its_line(monkeypatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *arguments: object) -> object:
-        if name in ('supervision', 'trackers'):
-            raise ImportError(f"No module named '{name}'")
-        return real(name, *arguments)
-
-    monkeypatch.setattr(builtins, '__import__', without)
+    monkeypatch.setitem(sys.modules, 'trackers', None)
     with pytest.raises(InputError, match=r"pip install 'mmagg\[track\]'") as caught:
         Tracker(fps=FPS, score_thr=0.3)
     assert '\n' not in str(caught.value)
