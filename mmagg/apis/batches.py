@@ -54,8 +54,7 @@ class Preparation(Dataset):
         try:
             return self.pipeline({'img': pixels, 'img_id': 0})
         except FAILURES as error:
-            place = '' if image.path is None else f'{image}: '
-            return InputError(f'{place}{unusable(error, pixels.shape[:2])}')
+            return InputError(f'{image}: {unusable(error, pixels.shape[:2])}')
 
 
 def prepared_batches(

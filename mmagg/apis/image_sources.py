@@ -4,7 +4,7 @@ import glob
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL.Image import Image
@@ -14,9 +14,7 @@ from mmagg.io.errors import InputError
 from mmagg.io.images import OTHER_SUFFIXES, SUFFIXES, bgr_image, find_images, read_image, unread
 from mmagg.io.pictures import places
 
-if TYPE_CHECKING:
-    Picture = str | Path | np.ndarray | Image | Tensor
-
+Picture = str | Path | np.ndarray | Image | Tensor
 NOWHERE = Path('/dev/null/none')  # no file lies in it
 CHANNELS = (1, 3, 4)  # of a tensor
 
@@ -86,11 +84,8 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
             found = list(_in_folder(path) if path.is_dir() else _matching(str(images)))
             return ImageSources(iter(found), 'folder')
         find_images(path, exclude=NOWHERE)
-    if isinstance(images, str | Path | np.ndarray | Image | Tensor):
-        one = _source(images, 0, rgb)
-        if one.fault is not None:
-            raise one.fault
-        return ImageSources(iter([one]), 'image')
+    if isinstance(images, Picture):
+        return ImageSources(iter([_source(images, 0, rgb)]), 'image')
     if not isinstance(images, Iterable):
         raise InputError(
             f'images: {type(images).__name__} is no file, folder, glob, array, PIL image, tensor, nor several of them'
@@ -127,7 +122,7 @@ def _of_format(path: Path, name: str) -> ImageSource:
     return ImageSource(name, path, fault=InputError(f'{path}: {unread([path])}') if other else None)
 
 
-def _source(image: 'Picture', place: int, rgb: bool) -> ImageSource:
+def _source(image: Picture, place: int, rgb: bool) -> ImageSource:
     """One image; a fault of an image in memory is kept for those who skip it."""
     if isinstance(image, str | Path):
         try:
@@ -139,7 +134,7 @@ def _source(image: 'Picture', place: int, rgb: bool) -> ImageSource:
     try:
         return ImageSource(name, pixels=_bgr(image, rgb))
     except InputError as error:
-        return ImageSource(name, fault=error)
+        return ImageSource(name, fault=InputError(f'{name}: {str(error).removeprefix("image: ")}'))
 
 
 def _check_no_url(image: str | Path) -> None:

@@ -16,7 +16,7 @@ from mmagg.apis.named_weights import file_of
 from mmagg.apis.result import Result
 from mmagg.apis.segmenter import Segmenter
 from mmagg.apis.skipped_images import skipping
-from mmagg.engine.detection_cap import DetectionCap, detection_cap
+from mmagg.engine.detection_cap import DetectionCap
 from mmagg.formats.coco_json import add_image, coco_json
 from mmagg.formats.image_files import format_of, write_image_file
 from mmagg.io.errors import InputError, check_fraction
@@ -39,7 +39,7 @@ class FolderPredictions:
         unreadable: images that were skipped: they cannot be read, or not be resized as the model needs it.
         cap: the most detections of an image by the model's config; None if it does not say.
         full: number of images with so many confident ones: there may be more.
-        highest: the highest score, also of those that are left out; None where the model finds nothing at all.
+        highest: the highest score, also of those that are left out, but for tiles; None where nothing is found at all.
     """
 
     coco: dict[str, list[dict]]
@@ -146,7 +146,7 @@ def predict_folder(
         listed = ', '.join(map(str, skipped[:NAMED])) + (', …' if len(skipped) > NAMED else '')
         count = f'{len(skipped)} image{"s" * (len(skipped) > 1)}'
         tqdm.write(f'{count} skipped: {unread(skipped)} ({listed})', file=sys.stderr)
-    found = FolderPredictions(coco_json([], segmenter.classes), skipped, cap=detection_cap(segmenter.model.cfg))
+    found = FolderPredictions(coco_json([], segmenter.classes), skipped, cap=segmenter.cap(tile=tile, tta=tta))
     bar = tqdm(total=len(paths), desc='demo', unit='image')
     out_dir.mkdir(parents=True, exist_ok=True)
     # Marks the folder for a next run, should this one be killed; it goes once the first temporary file is there.

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.dataset import Compose
 from mmengine.model import BaseModel
 from mmengine.structures import InstanceData
 from tqdm import tqdm
@@ -24,13 +25,21 @@ from mmagg.apis.inference import load_model
 from mmagg.apis.named_weights import chosen
 from mmagg.apis.result import Result
 from mmagg.apis.tta import use_tta
-from mmagg.engine.detection_cap import detection_cap
+from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
 from mmagg.io.errors import InputError, check_fraction, one_line
 from mmagg.io.images import bgr_image, read_image
-from mmagg.visualization.predictions import draw_predictions
+from mmagg.visualization.predictions import confident, draw_predictions
 
 OnError = Callable[[str, InputError], None]
+
+
+class _Way(NamedTuple):
+    """A model, the pipeline that an image goes through before it, and the config of both."""
+
+    model: BaseModel
+    pipeline: Compose
+    cfg: Config
 
 
 class Segmenter:
@@ -81,15 +90,23 @@ class Segmenter:
         self.model = load_model(config, checkpoint, device, cfg_options)
         self.half = half
         self._options = cfg_options
-        self._augmented: tuple[BaseModel, Any] | None = None
         if compile:
             compile_parts(self.model)
-        self._plain = self.model, array_pipeline(self.model.cfg)
+        self._plain = _Way(self.model, array_pipeline(self.model.cfg), self.model.cfg)
+        self._augmented: _Way | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, by label."""
         return tuple(self.model.dataset_meta['classes'])
+
+    def cap(self, *, tile: int | None = None, tta: bool = False) -> DetectionCap | None:
+        """The most detections of an image by the model's config; None if it does not say, or for tiles.
+
+        Args:
+            tile: as of a call, as `tta`.
+        """
+        return None if tile is not None else detection_cap((self._with_views() if tta else self._plain).cfg)
 
     def __call__(
         self,
@@ -195,7 +212,7 @@ class Segmenter:
     def _whole(
         self, sources: ImageSources, batch_size: int, workers: int, tta: bool
     ) -> Iterator[tuple[ImageSource, DetDataSample | InputError]]:
-        model, pipeline = self._with_views() if tta else self._plain
+        model, pipeline, _ = self._with_views() if tta else self._plain
         for batch in prepared_batches(sources.images, pipeline, batch_size=batch_size, workers=workers):
             ready = [data for _, data in batch if not isinstance(data, InputError)]
             samples = iter(predict_prepared(model, ready, half=self.half))
@@ -209,7 +226,7 @@ class Segmenter:
 
         def predict(images: Sequence[np.ndarray]) -> list[InstanceData]:
             found = self.predict(images, batch_size=batch_size)
-            return [one[one.scores >= score_thr] for one in found]  # before pieces are merged, not only after it
+            return [confident(one, score_thr) for one in found]  # before pieces are merged, not only after it
 
         for source in sources.images:
             image = source.path if source.pixels is None else source.pixels
@@ -226,13 +243,13 @@ class Segmenter:
             else:
                 yield source, DetDataSample(pred_instances=found, metainfo=found.metainfo)
 
-    def _with_views(self) -> tuple[BaseModel, Any]:
-        """The model with test-time augmentation, and its pipeline; made when it is first asked for."""
+    def _with_views(self) -> _Way:
+        """With test-time augmentation; made when it is first asked for."""
         if self._augmented is None:
             cfg = deepcopy(self.model.cfg)
             use_tta(cfg, self._options)
             augmented = MODELS.build({**cfg.model, 'module': self.model})
-            self._augmented = augmented, array_pipeline(cfg)
+            self._augmented = _Way(augmented, array_pipeline(cfg), cfg)
         return self._augmented
 
     def _results(
@@ -248,8 +265,7 @@ class Segmenter:
             if isinstance(sample, InputError):
                 report(str(source), sample)
                 continue
-            size, found = sample.ori_shape[:2], sample.pred_instances
-            found = found[(found.scores >= score_thr).nonzero().flatten()]
+            size, found = sample.ori_shape[:2], confident(sample.pred_instances, score_thr)
             result = Result.of(found, size, self.classes, name=source.name, path=source.path, pixels=source.pixels)
             if labels is not None:
                 result = result[np.isin(result.labels, labels)]
@@ -275,16 +291,16 @@ class Segmenter:
             raise InputError(f'classes: the model has no {unknown[0]!r}; it has {", ".join(self.classes)}')
         if max_detections is not None and max_detections < 1:
             raise InputError(f'max_detections {max_detections}: should be at least 1')
-        cap = detection_cap(self.model.cfg)
-        if max_detections is not None and tile is None and cap is not None and max_detections > cap.limit:
-            raise InputError(
-                f'max_detections {max_detections}: the model returns {cap.limit} at most; --cfg-options '
-                f'{cap.key}={max_detections} raises that'
-            )
         if tile is not None:
             if tta:
                 raise InputError('tta: not together with tile; leave out one')
             import_module('mmagg.apis.tiles').check_tiles(tile, overlap)
+        cap = self.cap(tile=tile, tta=tta)
+        if max_detections is not None and cap is not None and max_detections > cap.limit:
+            raise InputError(
+                f'max_detections {max_detections}: the model returns {cap.limit} at most; --cfg-options '
+                f'{cap.key}={max_detections} raises that'
+            )
 
 
 def _is_name(text: str) -> bool:

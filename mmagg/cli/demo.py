@@ -87,14 +87,19 @@ def run(args: argparse.Namespace) -> int:
     found = predict_folder(**options)
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
     if found.coco['images'] and not found.coco['annotations']:
-        print(
-            'the model finds nothing in them: has it been trained long enough?'
-            if found.highest is None
-            else f'the highest score is {found.highest:.3g}: a --score-thr below {args.score_thr:g} shows more'
-        )
+        print(_nothing(args, found.highest))
     if found.cap is not None and found.full:
         print(found.cap.reached(found.full, len(found.coco['images'])))
     return EXIT_SOME_SKIPPED if found.unreadable else 0
+
+
+def _nothing(args: argparse.Namespace, highest: float | None) -> str:
+    """What to say where nothing is certain enough."""
+    if highest is not None:
+        return f'the highest score is {highest:.3g}: a --score-thr below {args.score_thr:g} shows more'
+    if args.tile is not None:  # what is less certain is left out before tiles are merged
+        return f'no score reaches --score-thr {args.score_thr:g}'
+    return 'the model finds nothing in them: has it been trained long enough?'
 
 
 def _names(text: str) -> list[str]:

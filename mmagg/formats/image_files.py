@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,20 @@ from mmagg.formats.packages import COLUMNS, table_rows
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_text
 
+GEOTIFF = ('.tif', '.tiff')
+
+
+class ImageFile(NamedTuple):
+    """A file of one image.
+
+    Attributes:
+        file: its path.
+        image: the path of the image's own file; None for an image in memory.
+    """
+
+    file: Path
+    image: Path | None
+
 
 class Format(NamedTuple):
     """A format of one file an image.
@@ -26,37 +41,53 @@ class Format(NamedTuple):
         folder: for the files of several images.
         suffix: of the file.
         text: the file's content.
-        classes_file: where the names of the classes go, below that of all formats; None where each file has them.
-        by_path: the file names its image by the path from its own folder.
+        classes_file: where the names of the classes go, below the folder of all formats; None where each file has them.
     """
 
     folder: str
     suffix: str
-    text: Callable[[AnnotatedImage], str]
+    text: Callable[[AnnotatedImage, ImageFile], str]
     classes_file: str | None = None
-    by_path: bool = False
 
 
-def _table(image: AnnotatedImage) -> str:
+def _coco(image: AnnotatedImage, place: ImageFile) -> str:
+    return json.dumps(coco_json([image], image.classes))
+
+
+def _yolo(image: AnnotatedImage, place: ImageFile) -> str:
+    return ''.join(f'{line}\n' for line in import_module('mmagg.formats.yolo').yolo_lines(image))
+
+
+def _labelme(image: AnnotatedImage, place: ImageFile) -> str:
+    if place.image is not None:  # labelme opens it by its path from the file
+        image = replace(image, name=Path(os.path.relpath(place.image, place.file.parent)).as_posix())
+    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image))
+
+
+def _label_studio(image: AnnotatedImage, place: ImageFile) -> str:
+    return json.dumps([label_studio_task(image)])
+
+
+def _geojson(image: AnnotatedImage, place: ImageFile) -> str:
+    """Of a GeoTIFF, in the coordinates of its map where rasterio is there to read its place; else in pixels."""
+    found = None
+    if place.image is not None and place.image.suffix.lower() in GEOTIFF and find_spec('rasterio'):
+        found = import_module('mmagg.io.map_position').map_position(place.image)
+    return json.dumps(geojson(image) if found is None else geojson(image, transform=found.transform, crs=found.crs))
+
+
+def _table(image: AnnotatedImage, place: ImageFile) -> str:
     file = io.StringIO()
     csv.writer(file, lineterminator='\n').writerows([COLUMNS, *table_rows(image)])
     return file.getvalue()
 
 
-def _yolo(image: AnnotatedImage) -> str:
-    return ''.join(f'{line}\n' for line in import_module('mmagg.formats.yolo').yolo_lines(image))
-
-
-def _labelme(image: AnnotatedImage) -> str:
-    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image))
-
-
 FORMATS = {
-    'coco': Format('coco', '.json', lambda image: json.dumps(coco_json([image], image.classes))),
+    'coco': Format('coco', '.json', _coco),
     'yolo': Format('yolo/labels', '.txt', _yolo, 'yolo/classes.txt'),
-    'labelme': Format('labelme', '.json', _labelme, by_path=True),
-    'label_studio': Format('label_studio', '.json', lambda image: json.dumps([label_studio_task(image)])),
-    'geojson': Format('geojson', '.geojson', lambda image: json.dumps(geojson(image))),
+    'labelme': Format('labelme', '.json', _labelme),
+    'label_studio': Format('label_studio', '.json', _label_studio),
+    'geojson': Format('geojson', '.geojson', _geojson),
     'csv': Format('csv', '.csv', _table),
 }
 """By name; the first of a suffix is the one that the suffix stands for."""
@@ -71,9 +102,7 @@ def write_image_file(image: AnnotatedImage, file: Path, kind: Format, *, path: P
         kind: of the file.
         path: of the image's own file.
     """
-    if kind.by_path and path is not None:
-        image = replace(image, name=Path(os.path.relpath(path, file.parent)).as_posix())
-    write_text(kind.text(image), file)
+    write_text(kind.text(image, ImageFile(file, path)), file)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:

@@ -113,7 +113,7 @@ def test_mmdets_functions_with_each_kind_of_head(root: Path, image: Path, tmp_pa
     assert (tmp_path / 'vis' / image.name).is_file()
     detector = init_detector(str(tmp_path / 'dumped.py'), str(weights), device='cpu')
     assert inference_detector(detector, str(image)).pred_instances.scores.tolist() == prediction['scores']
-    cfg.visualizer = dict(type='DetLocalVisualizer')  # as full-size configs inherit it
+    cfg.visualizer = dict(type='DetLocalVisualizer', name=name)  # as full-size configs inherit it
     model = apis.load_model(cfg, weights, 'cpu')
     sample = inference_detector(model, str(image))
     assert isinstance(sample.pred_instances.masks, list)

@@ -1,6 +1,7 @@
 """`Result`: what it holds, and how it leaves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -115,6 +116,18 @@ def test_saved_by_suffix_or_format(result: Result, tmp_path: Path, name: str) ->
         assert json.loads(text) == [result.to_label_studio()]
     if name == 'a.csv':
         assert text.decode().splitlines()[1] == 'deep/a.jpg,0,nut,0.8999999761581421,,5.0,5.0,25.0,25.0,375'
+
+
+def test_a_geotiff_is_saved_in_the_coordinates_of_its_map(result: Result, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip('rasterio')
+    profile = {'driver': 'GTiff', 'width': 50, 'height': 40, 'count': 3, 'dtype': 'uint8', 'crs': 'EPSG:32633'}
+    transform = rasterio.Affine(0.5, 0, 600000, 0, -0.5, 5800000)
+    with rasterio.open(tmp_path / 'a.tif', 'w', transform=transform, **profile) as file:
+        file.write(result.image.transpose(2, 0, 1))
+    there = replace(result, path=tmp_path / 'a.tif', pixels=None)
+    saved = json.loads(there.save(tmp_path / 'a.geojson').read_text())
+    assert saved == json.loads(json.dumps(there.to_geojson(transform, 'EPSG:32633')))
+    assert min(saved['features'][0]['geometry']['coordinates'][0]) == [600002.5, 5799987.5]
 
 
 def test_what_cannot_be_saved(result: Result, tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def test_half_precision_and_views(segmenter: Segmenter, folder: Path, monkeypatc
     assert same(views[0], views[2])
     assert not np.array_equal(views[0].scores, want.scores)
     assert same(segmenter(path, score_thr=0), want), 'the model itself stays as it is'
+    assert (segmenter.cap().limit, segmenter.cap(tta=True).limit, segmenter.cap(tile=64)) == (12, 100, None)
 
 
 def test_tiles_are_images_of_their_own(segmenter: Segmenter, folder: Path) -> None:
