@@ -1,4 +1,4 @@
-"""Find the instances in images, or in a video: pictures and one JSON file, or a video."""
+"""Find the instances in images, or in a video: pictures and JSON, or a video."""
 
 import argparse
 from pathlib import Path

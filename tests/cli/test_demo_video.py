@@ -81,6 +81,7 @@ def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path, cap
     video = write_video(tmp_path / 'v.mp4', 2)
     (tmp_path / 'broken.mp4').write_bytes(video.read_bytes()[:900])
     (tmp_path / 'photo.jpg').touch()
+    (tmp_path / 'model.py').write_text('model = dict()')
     os.symlink(video, tmp_path / 'link.mp4')
     before = video.read_bytes()
     for words, line in (
@@ -99,7 +100,7 @@ def test_what_cannot_work_is_said_before_the_model_is_loaded(tmp_path: Path, cap
         ('absent.mp4 --out out.mp4', 'video absent.mp4: no such file'),
     ):
         first, *more = words.split()
-        model = [] if 'c.py' in more else ['absent.py', 'absent.pth']
+        model = [] if 'c.py' in more else ['model.py', 'absent.pth']
         here = Path.cwd()
         os.chdir(tmp_path)
         try:
