@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import cv2
 import pytest
 from browser import BROWSERS, Browser, browser, program
 
@@ -92,9 +93,13 @@ def test_an_image_is_tried_in_a_browser(trained: Path, shapes_folder: Path, root
         assert size == 64
         assert re.fullmatch(r'000000\.png: \d+ of \d+ instances', eventually(lambda: said(page)))
 
-        link = "(document.querySelector('a#download, #download a, #download') || {}).href || ''"
-        found = page.run(f"fetch({link}).then(one => one.blob()).then(one => one.type + ' ' + one.size)")
-        assert found.startswith('image/png ')
+        page.call('Page.setDownloadBehavior', behavior='allow', downloadPath=str(tmp_path / 'downloads'))
+        eventually(lambda: page.run("!document.querySelector('#download').disabled"))
+        page.run("document.querySelector('#download').click()")
+        picture = cv2.imread(str(eventually(lambda: next((tmp_path / 'downloads').glob('*.png'), None))))
+        image = cv2.imread(str(shapes_folder / 'images/val/000000.png'))
+        assert picture.shape == image.shape
+        assert (picture != image).any()
 
         # Nothing is fetched from elsewhere, which would tell others about it.
         asked = [
