@@ -176,6 +176,11 @@ RULES = {
         {'FCOS_CONFIG': BOXED, 'FCOS_CHECKPOINT': 'random_boxed.pth', 'boxes.json': 'new_boxes.json'}
     ),
     'demo': Rule(),
+    'demo video.mp4 CONFIG CHECKPOINT --out out.mp4 --track': Rule(
+        why='it takes a package; tests/cli/test_demo_video.py runs it where that is installed'
+    ),
+    'serve': Rule(why='it runs until it is stopped; tests/cli/test_serve.py looks at it in a browser'),
+    'mmagg serve': Rule(why='the same'),
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),

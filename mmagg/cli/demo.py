@@ -1,10 +1,11 @@
-"""Find the instances in images: pictures and one JSON file."""
+"""Find the instances in images, or in a video: pictures and JSON, or a video."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
 from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, fraction, positive
+from mmagg.cli.video import add_video_options, run_video, video_of, without_video_options
 
 EXIT_SOME_SKIPPED = 1
 CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
@@ -30,8 +31,10 @@ class _ImagesAndModel(Intermixed):
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/demo.py``."""
     parser = _ImagesAndModel(
-        usage='%(prog)s IMAGE|DIR|GLOB … [CONFIG [CHECKPOINT]] --out-dir DIR [options]',
-        description='Find the instances in images: a picture of each and one predictions.json (COCO format).',
+        usage='%(prog)s IMAGE|DIR|GLOB … [CONFIG [CHECKPOINT]] --out-dir DIR [options]\n'
+        '       %(prog)s VIDEO [CONFIG [CHECKPOINT]] --out FILE [options]',
+        description='Find the instances in images: a picture of each and one predictions.json (COCO format). Or in a '
+        'video: another one, in which they are drawn.',
     )
     parser.add_argument(
         'images', nargs='+', metavar='IMAGE|DIR|GLOB', help='images, and folders, which are searched for images'
@@ -39,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('config', nargs='?', help=f'{CONFIG}; needless for a --weights NAME, which has its own')
     parser.add_argument('checkpoint', nargs='?', help='.pth file')
     add_weights(parser, 'instead of a checkpoint:')
-    parser.add_argument('--out-dir', type=Path, required=True, metavar='DIR', help='where the results go')
+    parser.add_argument('--out-dir', type=Path, metavar='DIR', help='where the results of images go')
     parser.add_argument(
         '--score-thr', type=fraction, default=0.3, metavar='S', help='leave out less certain instances (%(default)s)'
     )
@@ -70,14 +73,18 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--tta', action='store_true', help='merge the predictions for six views of each image')
     parser.add_argument('--half', action='store_true', help='compute in float16 on a GPU, in bfloat16 on the CPU')
     add_model_options(parser)
+    add_video_options(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run as the arguments of `parser` say; returns 1 if an image was skipped, the others are done."""
+    """Run as the arguments of `parser` say; returns 1 if an image, or a frame, was skipped, the others are done."""
+    if video := video_of(args.images):
+        return run_video(args, video)
+    options = without_video_options(args)
     from mmagg.apis.prediction import predict_folder
 
-    found = predict_folder(**vars(args))
+    found = predict_folder(**options)
     print(f'{len(found.coco["annotations"])} instances in {len(found.coco["images"])} images: {args.out_dir}')
     if found.coco['images'] and not found.coco['annotations']:
         print(_nothing(args, found.highest))

@@ -47,6 +47,7 @@ from mmagg.cli import (
     object_statistics,
     pack_results,
     paper_tables,
+    serve,
     show_bases,
     show_representations,
     split_coco,
@@ -65,7 +66,7 @@ EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
 
 GROUPS = {
-    'Train and use': (train, test, demo, weights, browse, doctor),
+    'Train and use': (train, test, demo, serve, weights, browse, doctor),
     'Own annotations': (split_coco, data_stats),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (

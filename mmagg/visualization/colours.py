@@ -10,6 +10,7 @@ import numpy as np
 GOLDEN_RATIO = 0.618034  # steps of this size around the hue circle never come close to each other early on
 SHADES = (0.0, 0.45, -0.4, 0.7, -0.6)  # towards white (1) or black (-1)
 NEAR = 3  # pixels between neighbours' boxes
+UNTRACKED = (160, 160, 160)
 
 
 def class_colour(label: int) -> tuple[int, int, int]:
@@ -35,3 +36,16 @@ def instance_colours(labels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     pure = np.array([class_colour(int(label)) for label in labels], float).reshape(-1, 3)
     share = np.array(SHADES)[shades][:, None]
     return np.where(share < 0, pure * (1 + share), pure + share * (255 - pure)).round().astype(np.uint8)
+
+
+def steady_colours(labels: np.ndarray, tracks: np.ndarray | None = None) -> np.ndarray:
+    """Colours (N, 3) uint8 that stay the same from one frame of a video to the next.
+
+    Args:
+        labels: (N,) class indices, whose colours they are without `tracks`.
+        tracks: (N,) numbers of tracks, each of which has a colour; grey where negative.
+    """
+    if tracks is None:
+        return np.array([class_colour(label) for label in labels.tolist()], np.uint8).reshape(-1, 3)
+    colours = [UNTRACKED if track < 0 else class_colour(track) for track in tracks.tolist()]
+    return np.array(colours, np.uint8).reshape(-1, 3)

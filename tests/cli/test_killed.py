@@ -25,6 +25,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from released_names import SOLO, named_as, released
 from test_configs import slim
+from video_files import write_video
 
 LIGHT = 'mmagg.demo.shapes', 'mmagg.datasets.cocofied_lvis', 'mmagg.datasets.split_coco'
 HEAVY = (
@@ -32,6 +33,7 @@ HEAVY = (
     'mmagg.apis.training',
     'mmagg.apis.testing',
     'mmagg.apis.prediction',
+    'mmagg.apis.video',
     'mmagg.convert.adelaidet',
     'mmagg.convert.grid_masks',
     'mmagg.experiments.data_stats',
@@ -80,6 +82,9 @@ CASES = {
     'train with flips and workers': Case('train', f'{EPOCHS}{TRAIN}{WORKERS}', aimed=3),
     'test': Case('test', MODEL + ' --coco {i}/data --work-dir {o}/w --out {o}/r.json --show-dir {o}/s', aimed=5),
     'demo': Case('demo', '{i}/data/images/val {i}/model.py {i}/model.pth --out-dir {o}/d --score-thr 0', aimed=4),
+    'demo of a video': Case(
+        'demo', '{i}/video.mp4 {i}/model.py {i}/model.pth --out {o}/out.mp4 --score-thr 0 --batch-size 2', aimed=2
+    ),
     'browse': Case('browse', '{i}/tiny.py --coco {i}/data --out {o}/b'),
     'make-shapes': Case('make-shapes', SHAPES),
     'make-shapes --overwrite': Case('make-shapes', f'{SHAPES} --seed 1 --overwrite', before=SHAPES, aimed=6),
@@ -155,6 +160,7 @@ def lvis(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def inputs(lvis: Path, trained: Path, shapes_folder: Path, tiny_config: Path, root: Path) -> Path:
     """A folder with the inputs of all cases."""
     shutil.copytree(shapes_folder, lvis / 'data')
+    write_video(lvis / 'video.mp4', 6)
     shutil.copy(tiny_config, lvis / 'tiny.py')
     (lvis / 'epochs.py').write_text(BY_EPOCH)
     shutil.copy(trained / 'iter_2.pth', lvis / 'model.pth')

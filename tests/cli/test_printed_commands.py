@@ -24,6 +24,7 @@ from mmengine.registry import init_default_scope
 from printed import forms, printed, words
 from printed_rules import AS_THE_LAST, BOXED, FIT, GRID, SOLO, ours, rule_of, typed
 from released_names import WHOLE, named_as, released
+from video_files import write_video
 
 from mmagg.apis.config import load_config
 from mmagg.cli.main import COMMANDS, SCRIPTS, main
@@ -92,6 +93,7 @@ def all_that_is_named(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = cv2.imread(str(next((folder / 'mine/images/val').iterdir())))
     for name in ('photo.jpg', 'street.jpg'):
         cv2.imwrite(str(folder / name), picture)
+    write_video(folder / 'video.mp4', 3)
     for name, config in dict(grid=GRID, boxed=BOXED, solo=SOLO).items():
         random_checkpoint(config, folder / f'random_{name}.pth')
     return folder

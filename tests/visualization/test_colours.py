@@ -1,6 +1,6 @@
 import numpy as np
 
-from mmagg.visualization.colours import SHADES, class_colour, instance_colours
+from mmagg.visualization.colours import SHADES, UNTRACKED, class_colour, instance_colours, steady_colours
 
 
 def test_first_colours_differ() -> None:
@@ -22,3 +22,14 @@ def test_neighbours_of_a_class_differ_as_long_as_there_are_shades() -> None:
 
 def test_no_instances_have_no_colours() -> None:
     assert instance_colours(np.zeros(0, int), np.zeros((0, 4))).shape == (0, 3)
+
+
+def test_colours_in_a_video_depend_on_the_object_alone() -> None:
+    labels, tracks = np.array([0, 0, 3]), np.array([7, -1, 2])
+    assert [tuple(colour) for colour in steady_colours(labels).tolist()] == [class_colour(label) for label in (0, 0, 3)]
+    assert [tuple(colour) for colour in steady_colours(labels, tracks).tolist()] == [
+        class_colour(7),
+        UNTRACKED,
+        class_colour(2),
+    ]
+    assert steady_colours(labels[:0]).shape == steady_colours(labels[:0], tracks[:0]).shape == (0, 3)

@@ -1,0 +1,12 @@
+"""Try a model on images, on a page in a browser; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # runs from a plain clone
+
+from mmagg.cli import serve
+from mmagg.cli.main import run
+
+if __name__ == '__main__':
+    sys.exit(run(serve))
