@@ -23,6 +23,7 @@ def test_boxes_are_outlines_among_outlines_and_masks_without_a_pixel_are_left_ou
     alone = AnnotatedImage('a.png', (10, 20), ['nut'], np.array([0]), [None], box)
     assert yolo_lines(alone) == ['0 0.750000 0.250000 0.500000 0.500000']
     image = annotated(np.stack([np.zeros((10, 20), bool), np.ones((10, 20), bool)]))
-    mixed = AnnotatedImage('a.png', (10, 20), ['nut', 'cup'], np.array([0, 1, 0]), [*image.masks, None], box.repeat(3, 0))
+    labels, masks = np.array([0, 1, 0]), [*image.masks, None]
+    mixed = AnnotatedImage('a.png', (10, 20), ['nut', 'cup'], labels, masks, box.repeat(3, 0))
     assert [len(line.split()) for line in yolo_lines(mixed)] == [9, 9]
     assert yolo_lines(AnnotatedImage('a.png', (10, 20), [])) == []
