@@ -175,6 +175,7 @@ RULES = {
     'demo': Rule(),
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
+    'convert_data': Rule({'mine': 'new_mine', 'export': 'mine', 'more': 'mine2', 'yolo-mine': 'new_yolo'}),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),
     'mmagg split-coco': Rule({'OUT': 'new_split', 'EXPORT': 'mine'}, '--overwrite'),
     'mmdet_to_mmagg': Rule(

@@ -28,6 +28,7 @@ from mmagg.io.paths import fitting, keep_apart
 
 SHARES = 0.8, 0.2
 SMALLEST = 32  # pixels of a tile
+_NAMED = 20  # lines on what is left out, where nothing can be done
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,10 @@ def convert_data(
         parted += [split is None and set(SPLITS) <= has and example.part != '' for example in some]
         examples += some
     if not examples:
-        raise InputError(f'SRC {sources[0]}: none of its images can be read', *skipped[:20])
+        raise InputError(f'SRC {sources[0]}: none of its images can be read', *skipped[:_NAMED])
     examples, classes, unused = _with_classes(examples, rename, drop)
+    if not classes:
+        raise InputError('no object is left; the data sets have none, or --drop leaves them out', *skipped[:_NAMED])
     examples = _with_parts(examples, parted, split, group, seed, classes)
     examples = _with_names(examples)
     if tile is not None:
@@ -216,7 +219,7 @@ def _with_classes(
         The examples, the names of the classes, and those that are left out.
 
     Raises:
-        InputError: a class that is named is not there, or none is left.
+        InputError: a class that is named is not there.
     """
     new = dict(rename)
     known = list(dict.fromkeys(name for example in examples for name in example.image.classes))
@@ -236,8 +239,6 @@ def _with_classes(
     used = np.zeros(len(kept), bool)
     for example in done:
         used[example.image.labels] = True
-    if not used.any():
-        raise InputError('no object is left; the data sets have none, or --drop leaves them out')
     number = np.cumsum(used) - 1
     classes = [name for name, one in zip(kept, used, strict=True) if one]
     done = [replace(x, image=replace(x.image, labels=number[x.image.labels], classes=classes)) for x in done]

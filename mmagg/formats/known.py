@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from mmagg.datasets.coco_folder import annotation_file
 from mmagg.formats.coco import coco_images, looks_like_coco
 from mmagg.formats.coco_panoptic import coco_panoptic_images, looks_like_coco_panoptic
 from mmagg.formats.cvat import cvat_images, looks_like_cvat
@@ -84,6 +85,21 @@ def source_images(source: Source, name: str = 'auto') -> list[SourceImage]:
     if not images:
         raise InputError(f'SRC {path}: no images in it, read as {FORMATS[found].title}; ' + '; '.join(source.said[:1]))
     return images
+
+
+def refuse_other_layouts(path: Path) -> None:
+    """Refuse what `--coco` names if it is of a format that can be converted; COCO in other layouts is told later.
+
+    Raises:
+        InputError: says what it seems to be, and the command that makes a folder of it.
+    """
+    if any(annotation_file(path, part).exists() for part in ('train', 'val')) or looks_like_coco(path):
+        return
+    found = format_of(path) if path.exists() else None
+    if found is not None:
+        raise InputError(
+            f'--coco {path}: seems to be {FORMATS[found].title}; {convert_command(path)} makes a folder of it'
+        )
 
 
 def convert_command(path: Path) -> str:

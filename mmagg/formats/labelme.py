@@ -27,8 +27,9 @@ Shape = dict
 
 
 def looks_like_labelme(path: Path) -> bool:
-    """Whether a JSON file, or the first one below a folder, is of labelme."""
-    first = path if path.is_file() else next(iter(sorted(path.rglob('[!.]*.json'))), None)
+    """Whether a JSON file, or the first one in a folder, in its folders or in theirs, is of labelme."""
+    found = (sorted(path.glob(f'{above}[!.]*.json')) for above in ('', '*/', '*/*/'))
+    first = path if path.is_file() else next((files[0] for files in found if files), None)
     if first is None or first.suffix.lower() != '.json':
         return False
     try:
@@ -58,7 +59,7 @@ def labelme_images(source: Source) -> list[SourceImage]:
                 if not content.get('imageData'):
                     raise InputError(f'its image, {name}, is neither in {source.folder} nor inside it')
                 file, embedded = path.with_suffix(_suffix(_embedded(path))), partial(_embedded, path)
-            part = PARTS.get(path.parent.name.lower(), '')
+            part = PARTS.get(path.relative_to(source.folder).parts[0].lower(), '')
             found.append(SourceImage(file, part, partial(_read, path, shapes, size, file.name), embedded))
         except (OSError, *BAD) as error:
             source.said.append(f'{path}: {one_line(error)}')

@@ -26,7 +26,12 @@ from mmengine.registry import init_default_scope
 from released_names import SOLO, named_as, released
 from test_configs import slim
 
-LIGHT = 'mmagg.demo.shapes', 'mmagg.datasets.cocofied_lvis', 'mmagg.datasets.split_coco'
+LIGHT = (
+    'mmagg.demo.shapes',
+    'mmagg.datasets.cocofied_lvis',
+    'mmagg.datasets.split_coco',
+    'mmagg.formats.convert_data',
+)
 HEAVY = (
     'mmagg.register',
     'mmagg.apis.training',
@@ -93,8 +98,9 @@ CASES = {
     'pack-results': Case('pack-results', '{i}/results.json {o}/detections_test-dev2017_x_results.zip', aimed=2),
     'convert-lvis': Case('convert-lvis', '{i}/lvis.json {o}/ours.json', aimed=2),
     'split-coco': Case('split-coco', '{i}/data {o}/split', aimed=4),
+    'convert-data': Case('convert-data', '{i}/data {o}/mine --tile 48', aimed=4),
 }
-FOLDERS = 'make-shapes', 'split-coco'  # commands that write a folder whole
+FOLDERS = 'make-shapes', 'split-coco', 'convert-data'  # commands that write a folder whole
 QUICK = 'make-shapes --overwrite', 'convert-lvis'
 
 Server = Callable[..., dict]
