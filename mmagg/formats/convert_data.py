@@ -1,7 +1,7 @@
 """Data sets in the formats of tools become a folder that trains, or one in another of these formats."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -172,7 +172,9 @@ def _refuse_twice(found: Sequence[Sequence[SourceImage]]) -> None:
                 raise InputError(f'{image.file} is in two of the sources; name each data set once')
 
 
-def _read_all(images: Sequence[SourceImage], number: int, sources: Sequence[Path], skipped: list[str]):
+def _read_all(
+    images: Sequence[SourceImage], number: int, sources: Sequence[Path], skipped: list[str]
+) -> Iterator[Example]:
     """The images of a source that can be read, in order; why others cannot is added to `skipped`."""
     folder = sources[number] if sources[number].is_dir() else sources[number].parent
     with ThreadPoolExecutor(os.cpu_count()) as pool:

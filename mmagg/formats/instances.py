@@ -1,6 +1,7 @@
 """The instances of an image as a reader finds them: shapes that are checked, joined, and made into masks."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,13 @@ Shape = dict | np.ndarray
 """A part of an instance: RLE, or a box (4,) x1, y1, x2, y2."""
 
 
+class _Instance(NamedTuple):
+    label: int
+    mask: dict | None
+    box: np.ndarray
+    crowd: bool
+
+
 class Instances:
     """Collects the instances of an image.
 
@@ -30,7 +38,7 @@ class Instances:
     def __init__(self, *, name: str, size: Size, said: list[str], classes: Sequence[str] = ()) -> None:
         self.name, self.size, self.said = name, size, said
         self._labels = {name: label for label, name in enumerate(classes)}
-        self._found: list[tuple[int, dict | None, np.ndarray, bool]] = []
+        self._found: list[_Instance] = []
 
     def add(self, class_name: str, shapes: Sequence[Shape], *, crowd: bool = False) -> None:
         """Add an instance: the union of its shapes; of boxes alone, a box without a mask.
@@ -45,9 +53,10 @@ class Instances:
             if not (np.abs(box) < FAR).all() or not (box[2:] > box[:2]).all():
                 raise InputError(f'a box has the corners {box.tolist()}')
         height, width = self.size
+        mask: dict | None = None
         if len(boxes) == len(shapes):
             corners = np.concatenate([np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]])
-            mask, box = None, corners.clip(0, [width, height, width, height])
+            box = corners.clip(0, [width, height, width, height])
             area = float(np.prod(box[2:] - box[:2]))
         else:
             mask = union([box_mask(x, self.size) if isinstance(x, np.ndarray) else x for x in shapes])
@@ -57,18 +66,18 @@ class Instances:
             self.said.append(f'{self.name}: an object of class {class_name} has no pixel in the image')
             return
         label = self._labels.setdefault(class_name, len(self._labels))
-        self._found.append((label, mask, box, crowd))
+        self._found.append(_Instance(label, mask, box, crowd))
 
     def image(self) -> AnnotatedImage:
         """The image with what was added."""
-        labels, masks, boxes, crowd = zip(*self._found, strict=True) if self._found else ((), (), (), ())
+        crowd = [found.crowd for found in self._found]
         return AnnotatedImage(
             name=self.name,
             size=self.size,
             classes=list(self._labels),
-            labels=np.array(labels, int),
-            masks=list(masks),
-            boxes=np.array(boxes, float).reshape(-1, 4),
+            labels=np.array([found.label for found in self._found], int),
+            masks=[found.mask for found in self._found],
+            boxes=np.array([found.box for found in self._found], float).reshape(-1, 4),
             crowd=np.array(crowd, bool) if any(crowd) else None,
         )
 

@@ -11,7 +11,7 @@ The first two may have `train`, `val` and `test` below `images` and `masks`, or 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -31,6 +31,7 @@ from mmagg.ops.rle import decode_mask, masks_to_rle
 IMAGES, MASKS = 'images', 'masks'
 KINDS = '.png', '.tif', '.tiff', '.bmp'
 NUMBERED = re.compile(r'(.+)_\d+')
+LAST_NUMBER = re.compile(r'\d{1,18}$')
 OTHERWISE = 'object'  # the class of what has no name
 
 
@@ -93,12 +94,12 @@ def _read_files(folder: Path, name: str, size: Size, said: list[str]) -> Annotat
     return instances.image()
 
 
-def _by_number(paths) -> Sequence[Path]:
+def _by_number(paths: Iterable[Path]) -> list[Path]:
     """In the order of the numbers at the ends of their names."""
-    return sorted(paths, key=lambda path: (int((re.search(r'\d{1,18}$', path.stem) or [0])[0]), path.name))
+    return sorted(paths, key=lambda path: (int((LAST_NUMBER.search(path.stem) or ['0'])[0]), path.name))
 
 
-def _read_ids(masks: dict[Path, str], name: str, size: Size, said: list[str]) -> AnnotatedImage:
+def _read_ids(masks: Mapping[Path, str], name: str, size: Size, said: list[str]) -> AnnotatedImage:
     """An object a value."""
     instances = Instances(name=name, size=size, said=said)
     for path, class_name in masks.items():

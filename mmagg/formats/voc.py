@@ -88,7 +88,7 @@ def write_voc(folder: Path, images: Sequence[AnnotatedImage], parts: Sequence[st
         for name, values in ((OBJECTS, ids), (CLASSES, labels[ids])):
             path = folder / name / f'{stem}.png'
             path.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(values.astype(np.uint8), 'P')
+            picture = Image.fromarray(values.astype(np.uint8))
             picture.putpalette(np.array(colours, np.uint8).ravel().tolist())
             picture.save(path)
         if lost := len(image) + 1 - len(np.union1d(ids, [0])):

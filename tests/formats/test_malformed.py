@@ -16,7 +16,7 @@ WORDS = (
     *(b'NaN', b'-1', b'1e308', b'99999999999999999999', b'0', b'""', b'null', b'[]', b'{}', b'[[[]]]', b'../../x'),
     *(b'/etc/passwd', b'\x00', b'\xff\xfe', b'<', b'&lol;', b'"', b'true', b"'..\\\\..\\\\x'"),
 )
-EDITS = 25
+EDITS = 12
 
 
 @pytest.fixture(scope='module')
@@ -69,7 +69,7 @@ def test_edits_are_lines(name, ours, tmp_path):
                 broken += 1
         assert {one.name for one in case.iterdir()} <= {'in', 'out'}
         assert {one for one in tmp_path.rglob('*') if not one.is_relative_to(case)} == outside
-    assert broken > EDITS // 5
+    assert broken > EDITS // 6
 
 
 def test_a_name_that_leads_out_is_not_followed(ours, tmp_path):
