@@ -1,29 +1,25 @@
 """Data sets in the formats of tools become a folder that trains, or one in another of these formats."""
 
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmagg.datasets.class_names import meant_names
-from mmagg.datasets.coco_file import BAD
 from mmagg.datasets.findings import printable
 from mmagg.datasets.grouped_split import group_names, grouped_split
 from mmagg.datasets.split_folder import PARTS, SPLITS, SplitFolder, check_content, check_files
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.known import source_images
-from mmagg.formats.source import Size, Source, SourceImage
+from mmagg.formats.reading import read_all
+from mmagg.formats.source import Source, SourceImage
 from mmagg.formats.training_tiles import tile_of, tile_windows
 from mmagg.formats.written import WRITERS, Example
-from mmagg.io.errors import InputError, check_fraction, one_line
+from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder
 from mmagg.io.folders import folder_written_whole
-from mmagg.io.images import check_image_file, decode_image, too_many_pixels
 from mmagg.io.paths import fitting, keep_apart
 
 SHARES = 0.8, 0.2
@@ -111,7 +107,7 @@ def convert_data(
     examples: list[Example] = []
     parted = []
     for number, listed in enumerate(found):
-        some = list(_read_all(listed, number, sources, skipped))
+        some = list(read_all(listed, number, read[number].folder, skipped))
         has = {example.part for example in some}
         parted += [split is None and set(SPLITS) <= has and example.part != '' for example in some]
         examples += some
@@ -170,46 +166,6 @@ def _refuse_twice(found: Sequence[Sequence[SourceImage]]) -> None:
         for image in images:
             if image.embedded is None and owner.setdefault(image.file.resolve(), number) != number:
                 raise InputError(f'{image.file} is in two of the sources; name each data set once')
-
-
-def _read_all(
-    images: Sequence[SourceImage], number: int, sources: Sequence[Path], skipped: list[str]
-) -> Iterator[Example]:
-    """The images of a source that can be read, in order; why others cannot is added to `skipped`."""
-    folder = sources[number] if sources[number].is_dir() else sources[number].parent
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(_read, images)
-        for image, (found, said) in zip(tqdm(images, f'{folder.name}', leave=False, delay=2), read, strict=True):
-            path = image.file
-            below = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-            skipped += said if found is None else [f'{below}: {line}' if below not in line else line for line in said]
-            if found is not None:
-                yield Example(f'{number}/{below}', image.part, image, found)
-
-
-def _read(image: SourceImage) -> tuple[AnnotatedImage | None, list[str]]:
-    """The instances of an image, and what of them is left out; None, and why, where they cannot be read."""
-    said: list[str] = []
-    try:
-        return image.read(_size(image), said), said
-    except (OSError, cv2.error, MemoryError, *BAD) as error:
-        line = one_line(error)
-        return None, [line if str(image.file) in line else f'{image.file}: {line}']
-
-
-def _size(image: SourceImage) -> Size:
-    """(H, W) of an image that is decoded as a training reads it, turned as its EXIF data say.
-
-    Raises:
-        InputError: it cannot be decoded.
-    """
-    if image.embedded is None:
-        check_image_file(image.file)
-    pixels = decode_image(np.frombuffer(image.content(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        why = too_many_pixels(image.file) if image.embedded is None else ''
-        raise InputError(f'{image.file}: {why or "cannot be read as an image"}')
-    return pixels.shape[0], pixels.shape[1]
 
 
 def _with_classes(

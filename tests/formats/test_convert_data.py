@@ -184,13 +184,14 @@ def test_tiles_hold_every_pixel_of_the_masks(tmp_path):
         assert not [finding for finding in found if finding.severity == 'fatal']
 
 
-@pytest.mark.parametrize('data', ['nuts_18', 'coco_open_125'])
-@pytest.mark.parametrize('name', [name for name in WRITERS if name != 'coco'])
+@pytest.mark.parametrize('data', ['nuts_18', pytest.param('coco_open_125', marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    'name',
+    ['yolo', *(pytest.param(name, marks=pytest.mark.slow) for name in WRITERS if name not in ('coco', 'yolo'))],
+)
 def test_photographs_survive_a_round_trip(data, name, tmp_path):
     if not (SHARED / 'data' / data).is_dir():
         pytest.skip('no photographs at hand')
-    if os.environ.get('MMAGG_ALL_ROUND_TRIPS') is None and data == 'coco_open_125':
-        pytest.skip('takes half a minute')
     convert_data(sources=[SHARED / 'data' / data], out=tmp_path / 'ours', link=True)
     convert_data(sources=[tmp_path / 'ours'], out=tmp_path / 'there', to_format=name, link=True)
     convert_data(sources=[tmp_path / 'there'], out=tmp_path / 'back', link=True)
