@@ -100,7 +100,8 @@ class SplitFolder:
         lines = [f'{"":{width}}' + ''.join(f'{part:>8}' for part in self.counts)]
         for name, objects in named:
             val = dict(zip(self.counts, objects, strict=True)).get('val')
-            share = f'{val / sum(objects):8.0%}' if val is not None and sum(objects) else ''
+            total = int(np.sum(objects))
+            share = f'{val / total:8.0%}' if val is not None and total else ''
             lines.append(f'{name:{width}}' + ''.join(f'{number:8}' for number in objects) + share)
         return lines
 

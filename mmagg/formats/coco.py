@@ -21,8 +21,9 @@ def looks_like_coco(path: Path) -> bool:
     """Whether a JSON file, or the first one of a folder in a layout of a tool, has COCO's lists."""
     found = [path] if path.is_file() else export_files(path)
     content = json_or_none(found[0]) if found else None
-    listed = isinstance(content, dict) and {'images', 'annotations', 'categories'} <= content.keys()
-    return listed and not is_panoptic(content)
+    if not isinstance(content, dict) or is_panoptic(content):
+        return False
+    return {'images', 'annotations', 'categories'} <= content.keys()
 
 
 def json_or_none(path: Path) -> Any:

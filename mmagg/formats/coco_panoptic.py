@@ -13,7 +13,7 @@ from mmagg.datasets.coco_file import Entry, check_keys, is_crowd
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.coco import is_panoptic, json_or_none
 from mmagg.formats.instances import Instances, check_size
-from mmagg.formats.label_images import colour_ids, id_masks, paint_ids, read_ids
+from mmagg.formats.label_images import colour_ids, id_masks, paint_objects, read_ids
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
@@ -82,8 +82,7 @@ def write_coco_panoptic(folder: Path, part: str, images: Sequence[AnnotatedImage
     for number, image in enumerate(images, 1):
         height, width = image.size
         png = Path(image.name).with_suffix('.png').as_posix()
-        drawn = [place for place, mask in enumerate(image.masks) if mask is not None]
-        ids = paint_ids([image.masks[place] for place in drawn], image.size, [place + 1 for place in drawn])
+        ids = paint_objects(image.masks, image.size)
         (pngs / png).parent.mkdir(parents=True, exist_ok=True)
         (pngs / png).write_bytes(cv2.imencode('.png', colour_ids(ids)[..., ::-1])[1].tobytes())
         seen = id_masks(ids)

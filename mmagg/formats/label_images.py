@@ -1,6 +1,6 @@
 """Images whose values are the ids of objects: 16 bits of grey, a palette, or colours."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,12 +72,13 @@ def id_masks(ids: np.ndarray) -> dict[int, dict]:
     return masks
 
 
-def paint_ids(masks: Iterable[dict], size: Size, numbers: Iterable[int]) -> np.ndarray:
-    """(H, W) int, each mask filled with its number, later ones over earlier ones; 0 elsewhere."""
+def paint_objects(masks: Sequence[dict | None], size: Size) -> np.ndarray:
+    """(H, W) int: 1 in the first mask, 2 in the second, …, later ones over earlier ones; 0 elsewhere."""
     ids = np.zeros(size, np.int64)
-    for mask, number in zip(masks, numbers, strict=True):
-        x, y, w, h = mask_box(mask)
-        ids[y : y + h, x : x + w][decode_window(mask, (x, y, w, h)).astype(bool)] = number
+    for number, mask in enumerate(masks, 1):
+        if mask is not None:
+            x, y, w, h = mask_box(mask)
+            ids[y : y + h, x : x + w][decode_window(mask, (x, y, w, h)).astype(bool)] = number
     return ids
 
 

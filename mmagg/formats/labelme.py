@@ -153,10 +153,10 @@ def _pasted(code: str, corner: np.ndarray, size: Size) -> dict:
     header = image_header(BytesIO(png.tobytes()))
     if header is None or header[1][0] > size[1] or header[1][1] > size[0]:
         raise InputError('its mask is no image, or larger than the image')
-    pixels = decode_image(png, cv2.IMREAD_UNCHANGED)
-    if pixels is None:
+    decoded = decode_image(png, cv2.IMREAD_UNCHANGED)
+    if decoded is None:
         raise InputError('its mask cannot be read as an image')
-    pixels = pixels.reshape(*pixels.shape[:2], -1).any(axis=2)
+    pixels = (decoded if decoded.ndim == 2 else decoded.max(axis=2)) > 0
     mask = np.zeros(size, bool)
     x, y = corner
     x1, y1, x2, y2 = max(x, 0), max(y, 0), min(x + pixels.shape[1], size[1]), min(y + pixels.shape[0], size[0])

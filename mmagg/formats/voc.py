@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import Instances, check_size
-from mmagg.formats.label_images import id_masks, paint_ids, palette, read_ids
+from mmagg.formats.label_images import id_masks, paint_objects, palette, read_ids
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
@@ -81,8 +81,7 @@ def write_voc(folder: Path, images: Sequence[AnnotatedImage], parts: Sequence[st
     for image in images:
         if max(len(image), len(classes) - 1) > MOST:
             raise InputError(f'{image.name}: more than {MOST} objects, or classes, which VOC cannot have')
-        drawn = [place for place, mask in enumerate(image.masks) if mask is not None]
-        ids = paint_ids([image.masks[place] for place in drawn], image.size, [place + 1 for place in drawn])
+        ids = paint_objects(image.masks, image.size)
         labels = np.array([0, *(classes.index(image.classes[int(label)]) for label in image.labels)])
         stem = Path(image.name).with_suffix('').as_posix()
         for name, values in ((OBJECTS, ids), (CLASSES, labels[ids])):
