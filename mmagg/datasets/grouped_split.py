@@ -37,8 +37,8 @@ def grouped_split(counts: np.ndarray, *, groups: Sequence[str], shares: Sequence
     places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     group = np.array([places[name] for name in groups], int)
     if len(places) < len(shares):
-        what = 'image' if len(places) == len(groups) else 'group of images'
-        raise InputError(f'{len(places)} {what}(s) for {len(shares)} parts; each needs one')
+        what = 'images' if len(places) == len(groups) else 'groups of images'
+        raise InputError(f'{len(places)} {what} for {len(shares)} parts; each needs one')
     summed = np.zeros((len(places), counts.shape[1]), counts.dtype)
     np.add.at(summed, group, counts)
     if len(places) < len(groups):
