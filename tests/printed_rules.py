@@ -183,6 +183,10 @@ RULES = {
     'mmagg serve': Rule(why='the same'),
     'browse_dataset': Rule(SMALL, '--number 2'),
     'cocofy_lvis': Rule(),
+    'convert_data': Rule({'mine': 'new_mine', 'export': 'mine'}),
+    'convert_data export more': Rule({'mine': 'new_merged', 'export': 'mine', 'more': 'nuts'}),
+    'convert_data mine yolo-mine': Rule({'yolo-mine': 'new_yolo'}),
+    'mmagg convert-data': Rule({'DST': 'new_mine', 'SRC': 'mine'}, '--overwrite'),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),
     'mmagg split-coco': Rule({'OUT': 'new_split', 'EXPORT': 'mine'}, '--overwrite'),
     'mmdet_to_mmagg': Rule(

@@ -145,4 +145,4 @@ def test_sources_of_weights_have_a_row_of_licences():
         name for name in re.findall(r"'((?:torchvision|open-mmlab)://[\w/]+)'", texts) if f'`{name}`' not in table
     ]
     for path in (ROOT / 'tools').glob('*_converters/*.py'):
-        assert path.name in table or path.name in ('make_shapes.py', 'split_coco.py')
+        assert path.name in table or path.name in ('convert_data.py', 'make_shapes.py', 'split_coco.py')

@@ -33,6 +33,7 @@ from mmagg.datasets.coco_sources import CocoSource, Part, coco_sources, datasets
 from mmagg.datasets.config_parts import dicts
 from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.datasets.sight import Sight
+from mmagg.formats.known import refuse_other_layouts
 from mmagg.io.errors import InputError
 from mmagg.io.files import require_file
 
@@ -49,11 +50,13 @@ def use_coco_folder(cfg: Config, folder: str | Path | None, stages: Collection[s
         stages: of train, val and test: whose data are needed.
 
     Raises:
-        InputError: the folder or a file of it is missing, or an annotation file is not COCO format.
+        InputError: the folder or a file of it is missing, or of another format, which is named with the command that
+            converts it, or an annotation file is not COCO format.
         ValueError: the splits list other classes, or the config has no place for them.
     """
     if folder is None:
         return
+    refuse_other_layouts(Path(folder))
     check_is_folder(Path(folder))
     coco_folder_options(cfg, Path(folder), stages)
 

@@ -34,6 +34,7 @@ from mmagg.cli import (
     compare_results,
     convert_adelaidet,
     convert_aggmask,
+    convert_data,
     convert_lvis,
     convert_mmdet,
     count_flops,
@@ -67,7 +68,7 @@ EXIT_INTERRUPTED = 130
 
 GROUPS = {
     'Train and use': (train, test, demo, serve, weights, browse, doctor),
-    'Own annotations': (split_coco, data_stats),
+    'Own annotations': (convert_data, split_coco, data_stats),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (
         analyse_errors,

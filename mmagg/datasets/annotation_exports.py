@@ -86,7 +86,7 @@ def refuse_other_formats(path: Path, content: object) -> None:
     if not isinstance(content, dict) or 'images' in content:
         return
     if 'shapes' in content and 'imagePath' in content:
-        way = 'make COCO with labelme2coco.py (in examples/instance_segmentation of labelme) and give its folder'
+        way = f'{shlex.join(["mmagg", "convert-data", str(path.parent)])} OUT reads it'
         raise InputError(f'{path} is of labelme, not COCO; {way}')
     if '_via_img_metadata' in content or any(isinstance(x, dict) and 'regions' in x for x in content.values()):
         way = 'export with Annotation > Export Annotations (COCO format) and name the photographs with --images'

@@ -19,6 +19,8 @@ class AnnotatedImage:
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
         scores: (N,) from 0 to 1; None where a person has drawn them.
         tracks: (N,) int, ids of objects through a video; None elsewhere.
+        crowd: (N,) bool, regions of many objects, in which detections are neither right nor wrong; None if there are
+            none.
     """
 
     name: str
@@ -29,6 +31,7 @@ class AnnotatedImage:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     scores: np.ndarray | None = None
     tracks: np.ndarray | None = None
+    crowd: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

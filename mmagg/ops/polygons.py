@@ -17,6 +17,8 @@ from mmagg.ops.rle import decode_window, mask_box
 if TYPE_CHECKING:
     from torch import Tensor
 
+BLOCK = 2**20  # distances between corners at once
+
 Ring = np.ndarray
 """(n, 2) x, y in pixels."""
 Polygon = list[Ring]
@@ -99,15 +101,45 @@ def one_ring(polygons: Sequence[Sequence[Ring]]) -> Ring:
     Returns:
         (n, 2) with the same mask under `polygons_to_rle`.
     """
-    rings = [ring for polygon in polygons for ring in polygon]
-    joined, rest = rings[0], rings[1:]
-    while rest:
-        gaps = [((joined[:, None] - ring[None]) ** 2).sum(2) for ring in rest]
-        nearest = min(range(len(rest)), key=lambda place: gaps[place].min())
-        here, there = np.unravel_index(gaps[nearest].argmin(), gaps[nearest].shape)
-        ring = np.roll(rest.pop(nearest), -there, axis=0)
-        joined = np.concatenate([joined[: here + 1], ring, ring[:1], joined[here:]])
-    return joined
+    rings = [np.asarray(ring, np.float64) for polygon in polygons for ring in polygon]
+    corners = np.concatenate(rings)
+    owner = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    first = np.cumsum([0, *(len(ring) for ring in rings)])
+    # Prim's tree: the ring that is nearest to those that are joined comes next, each pair of corners is seen once.
+    gap, joined_at = np.full(len(corners), np.inf), np.zeros(len(corners), int)
+    bridges: dict[int, list[int]] = {}
+    newest = 0
+    for _ in rings[1:]:
+        gap[owner == newest] = np.inf
+        left = np.flatnonzero(np.isfinite(gap)) if newest else np.flatnonzero(owner > 0)
+        distance, place = _nearest(corners[left], rings[newest])
+        closer = distance < gap[left]
+        gap[left[closer]], joined_at[left[closer]] = distance[closer], first[newest] + place[closer]
+        there = int(gap.argmin())
+        bridges.setdefault(int(joined_at[there]), []).append(there)
+        newest = int(owner[there])
+    order: list[int] = []
+    steps = [(corner, True) for corner in reversed(range(first[1]))]
+    while steps:
+        corner, crosses = steps.pop()
+        order.append(corner)
+        for there in bridges.get(corner, []) if crosses else ():
+            start, stop = first[owner[there]], first[owner[there] + 1]
+            around = [*range(there, stop), *range(start, there)]
+            steps += [(corner, False), (there, False), *((one, True) for one in reversed(around))]
+    return corners[order]
+
+
+def _nearest(points: np.ndarray, ring: Ring) -> tuple[np.ndarray, np.ndarray]:
+    """The squared distance of each of some points (m, 2) to the nearest corner of a ring, and which that is."""
+    distance, place = np.empty(len(points)), np.empty(len(points), int)
+    step = max(1, BLOCK // len(ring))
+    for start in range(0, len(points), step):
+        some = points[start : start + step]
+        gaps = (some[:, :1] - ring[:, 0]) ** 2 + (some[:, 1:] - ring[:, 1]) ** 2
+        place[start : start + step] = gaps.argmin(axis=1)
+        distance[start : start + step] = gaps.min(axis=1)
+    return distance, place
 
 
 def signed_area(ring: Ring) -> float:

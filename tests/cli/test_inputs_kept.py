@@ -76,6 +76,8 @@ ANALYSES = (
         ('data-stats', (FILE, '--json', FILE), f'--json {FILE}'),
         ('split-coco', (FILE, 'images', '--images', 'images/val'), 'OUT images'),
         ('split-coco', ('.', 'link'), 'OUT link'),
+        ('convert-data', ('.', 'link'), 'DST link'),
+        ('convert-data', (FILE, 'images', '--images', 'images/val'), 'DST images'),
         ('make-demo', ('--config', 'tiny.py', '--out', '.'), '--out .'),
         ('compare-learning', ('tiny.py', '--coco', 'tiny', '--work-dir', '.'), '--work-dir tiny'),
         ('paper-tables', ('--only', 'meinst', '--codec', 'c.npz', '--ann', FILE, '--out', FILE), f'--out {FILE}'),

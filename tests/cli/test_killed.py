@@ -27,7 +27,12 @@ from released_names import SOLO, named_as, released
 from test_configs import slim
 from video_files import write_video
 
-LIGHT = 'mmagg.demo.shapes', 'mmagg.datasets.cocofied_lvis', 'mmagg.datasets.split_coco'
+LIGHT = (
+    'mmagg.demo.shapes',
+    'mmagg.datasets.cocofied_lvis',
+    'mmagg.datasets.split_coco',
+    'mmagg.formats.convert_data',
+)
 HEAVY = (
     'mmagg.register',
     'mmagg.apis.training',
@@ -100,8 +105,9 @@ CASES = {
     'convert-lvis': Case('convert-lvis', '{i}/lvis.json {o}/ours.json', aimed=2),
     'data-stats': Case('data-stats', '{i}/data --config {i}/tiny.py --out {o}/s --json {o}/n.json', aimed=4),
     'split-coco': Case('split-coco', '{i}/data {o}/split', aimed=4),
+    'convert-data': Case('convert-data', '{i}/data {o}/mine --tile 48', aimed=4),
 }
-FOLDERS = 'make-shapes', 'split-coco'  # commands that write a folder whole
+FOLDERS = 'make-shapes', 'split-coco', 'convert-data'  # commands that write a folder whole
 QUICK = 'make-shapes --overwrite', 'convert-lvis'
 
 Server = Callable[..., dict]

@@ -56,6 +56,7 @@ TARGETS = {
         Target('convert-lvis @lvis.json +l.json', ('lvis.json',), 3),
         Target('split-coco @data +split', (TRAIN, VAL), 2),
         Target(f'split-coco @{TRAIN} +split', (TRAIN,)),
+        Target('convert-data @data +mine', (TRAIN, VAL)),
         Target(f'paper-tables --only meinst --codec @codec.npz --ann @{VAL} --out +t.md', (VAL,), 0.05),
         Target('browse @config.py --coco @data --out +b --image 000000.png --repeat 2', (TRAIN,), 0.2),
         Target('browse @config.py --coco @data --out +b --number 2', (TRAIN,), 0.6),

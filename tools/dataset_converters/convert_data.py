@@ -1,0 +1,12 @@
+"""Make a folder for training and validation from the formats of annotation tools; see --help."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # runs from a plain clone
+
+from mmagg.cli import convert_data
+from mmagg.cli.main import run
+
+if __name__ == '__main__':
+    sys.exit(run(convert_data))
