@@ -53,7 +53,7 @@ def grouped_split(counts: np.ndarray, *, groups: Sequence[str], shares: Sequence
 
 
 def group_names(names: Sequence[str], pattern: str | None) -> list[str]:
-    """The group of each image by the name of its file; one that no pattern fits is a group of its own.
+    """The group of each image by the name of its file; one that the pattern does not fit is a group of its own.
 
     Args:
         names: of the files, with folders.
@@ -73,5 +73,6 @@ def group_names(names: Sequence[str], pattern: str | None) -> list[str]:
     for name in names:
         last = PurePosixPath(name).stem if pattern == PREFIX else PurePosixPath(name).name
         found = expression.fullmatch(last) if pattern == PREFIX else expression.match(last)
-        groups.append(f'group {found[1] if expression.groups else found[0]}' if found else name)
+        group = found and (found[1] if expression.groups else found[0])
+        groups.append(f'group {group}' if group else name)  # names that are numbers alone are no group
     return groups

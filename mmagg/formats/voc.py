@@ -164,10 +164,10 @@ def _read(
 def _class_names(path: Path, ids: np.ndarray, colours: Mapping[Colour | int, str], size: Size) -> dict[int, str]:
     """The class of each object: that of most of its pixels."""
     values, table = read_ids(path, size), palette(path)
-    pairs, counts = np.unique(np.stack([ids.ravel(), values.ravel()]), axis=1, return_counts=True)
+    pairs, counts = np.unique(ids.ravel() << 24 | values.ravel(), return_counts=True)
     named: dict[int, str] = {}
     for place in np.argsort(counts, kind='stable'):  # the most come last
-        one, value = (int(x) for x in pairs[:, place])
+        one, value = divmod(int(pairs[place]), 1 << 24)
         if table is not None:
             name = colours.get(table[value], colours.get(value))
         else:

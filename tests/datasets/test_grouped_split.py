@@ -34,5 +34,6 @@ def test_as_many_groups_as_parts_are_enough_and_fewer_are_refused():
 def test_groups_are_named_by_what_fits():
     names = ['0/a_001.jpg', '0/a_002.jpg', '1/b7.png', '1/b.png']
     assert group_names(names, None) == names
+    assert group_names(['0/0001.jpg', '0/0002.jpg'], 'prefix') == ['0/0001.jpg', '0/0002.jpg']
     assert group_names(names, 'prefix') == ['group a', 'group a', 'group b', '1/b.png']
     assert group_names(names, '([a-z])_') == ['group a', 'group a', '1/b7.png', '1/b.png']
