@@ -9,9 +9,9 @@ import queue
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,7 +31,8 @@ UNSTEADY = 0.25  # of a frame's time, by which the times of a constant frame rat
 _opening = threading.Lock()
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frame:
     """A frame of a video.
 
     Attributes:
