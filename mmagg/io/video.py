@@ -7,7 +7,7 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -92,7 +92,7 @@ class Video:
         counted = self.path.suffix.lower() in ('.avi', '.m4v', '.mov', '.mp4')
         return max(0, (self.count or 0) - self.read - len(self.broken)) if self.ended and counted else 0
 
-    def frames(self, *, every: int = 1, ahead: int = 8) -> Iterator[Frame]:
+    def frames(self, *, every: int = 1, ahead: int = 8) -> Generator[Frame, None, None]:
         """Decode the frames in a thread, from the first one; close the generator, or let it end, to stop the thread.
 
         Args:
