@@ -83,6 +83,13 @@ def serving(
                 ssr_mode=False,
                 theme=_theme(package),
             )
+        except ValueError as error:  # Gradio asks itself, five times, and would advise a public link
+            blocks.close(verbose=False)
+            raise InputError(
+                f'the page does not answer at {host}:{place}: this machine is too busy, or there is a proxy '
+                f'(NO_PROXY={host} leaves it out)'
+            ) from error
+        try:
             yield address
         finally:
             blocks.close(verbose=False)

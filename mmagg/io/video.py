@@ -7,11 +7,11 @@ import errno
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -31,7 +31,8 @@ UNSTEADY = 0.25  # of a frame's time, by which the times of a constant frame rat
 _opening = threading.Lock()
 
 
-class Frame(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Frame:
     """A frame of a video.
 
     Attributes:
@@ -91,7 +92,7 @@ class Video:
         counted = self.path.suffix.lower() in ('.avi', '.m4v', '.mov', '.mp4')
         return max(0, (self.count or 0) - self.read - len(self.broken)) if self.ended and counted else 0
 
-    def frames(self, *, every: int = 1, ahead: int = 8) -> Iterator[Frame]:
+    def frames(self, *, every: int = 1, ahead: int = 8) -> Generator[Frame, None, None]:
         """Decode the frames in a thread, from the first one; close the generator, or let it end, to stop the thread.
 
         Args:
