@@ -146,7 +146,7 @@ def _in_cells(
             positives[places[start:stop]] = torch.bincount(targets.gts, minlength=stop - start).numpy()
             owners = targets.gt_of_cell[targets.gt_of_cell >= 0].unique()
             owns[places[owners.numpy() + start]] = True
-    return Places(levels, on_level, positives, on_level.any(axis=1), owns)
+    return Places(levels, on_level, positives, np.any(on_level > 0, axis=1), owns)
 
 
 def _blocks(images: np.ndarray, padded: Sequence[Size], most: int) -> Iterator[tuple[Size, np.ndarray]]:
@@ -186,7 +186,7 @@ def _at_locations(
         on_level[start:stop] = np.stack(
             [np.bincount(part[part >= 0].numpy(), minlength=stop - start) for part in parts], axis=1
         )
-        fits[start:stop] = _fitting(assigner, points[size], boxes[start:stop], on_level[start:stop].any(axis=1))
+        fits[start:stop] = _fitting(assigner, points[size], boxes[start:stop], np.any(on_level[start:stop] > 0, axis=1))
     positives = on_level.sum(axis=1)
     return Places(levels, on_level, positives, fits, positives > 0)
 
