@@ -95,8 +95,8 @@ def test_what_is_imported_is_declared():
     declared = {canonicalize_name(one.name) for one in ranges()['']}
     optional = {canonicalize_name(one.name) for extra, some in ranges().items() if extra for one in some}
     names = {canonicalize_name(DISTRIBUTIONS.get(name, name)) for name in imported}
-    assert names - declared == {'lvis', 'timm', 'triton'}  # which the package does without
-    assert {'lvis', 'timm', 'triton'} <= optional
+    assert names - declared == {'lvis', 'rasterio', 'tifffile', 'timm', 'triton'}  # which the package does without
+    assert {'lvis', 'rasterio', 'tifffile', 'timm', 'triton'} <= optional
 
 
 @pytest.mark.parametrize(

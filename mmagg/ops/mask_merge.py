@@ -62,29 +62,70 @@ def merge_pieces(
         scores: (N,).
         labels: (N,) classes; only pieces of one class belong together.
         tiles: (N,) index of the tile that each piece is from. Pieces of one tile are never compared.
-        rectangles: (T, 4) x1, y1, x2, y2 of the tiles, integers. One may be the whole image.
+        rectangles: (T, 4) x1, y1, x2, y2 of the tiles, integers. One may be the whole image: what that shows is merged
+            with the objects of the others, not with their pieces, of which a blob would join all that it covers.
         threshold: least measure of pieces that match, in (0, 1].
         class_agnostic: let pieces of all classes belong together.
 
     Returns:
         The objects, by descending score of their best pieces. The order of tiles and pieces does not matter.
     """
+    tiles, scores = np.asarray(tiles), np.asarray(scores)
+    classes = np.zeros_like(tiles) if class_agnostic else np.asarray(labels)
+    where = np.asarray(rectangles, np.int64)[tiles]  # (N, 4)
+    squeezed = np.zeros(0, bool) if len(rles) == 0 else (where == (0, 0, *rles[0]['size'][::-1])).all(1)
+    if squeezed.all() or not squeezed.any():
+        return _objects(rles, scores, classes, tiles, where, threshold)
+    (in_tiles,), (in_all,) = np.nonzero(~squeezed), np.nonzero(squeezed)
+    found = [
+        MergedObject([int(part[i]) for i in one.members], None if one.kept is None else int(part[one.kept]), one.mask)
+        for part in (in_tiles, in_all)
+        for one in _objects([rles[i] for i in part], scores[part], classes[part], tiles[part], where[part], threshold)
+    ]
+    # What tiles show is one tile now, as wide as those of an object's pieces.
+    best = [one.members[0] for one in found]
+    around = [where[one.members if one.kept is None else [one.kept]] for one in found]
+    again = _objects(
+        [one.mask for one in found],
+        scores[best],
+        classes[best],
+        squeezed[best],
+        np.array([[*one[:, :2].min(0), *one[:, 2:].max(0)] for one in around]),
+        threshold,
+    )
+    return [
+        MergedObject(
+            [piece for i in one.members for piece in found[i].members],
+            None if one.kept is None else found[one.kept].kept,
+            one.mask,
+        )
+        for one in again
+    ]
+
+
+def _objects(
+    rles: Sequence[dict],
+    scores: np.ndarray,
+    classes: np.ndarray,
+    tiles: np.ndarray,
+    rectangles: np.ndarray,
+    threshold: float,
+) -> list[MergedObject]:
+    """Merge pieces as of `merge_pieces`; ``rectangles``, (N, 4), are those of the pieces' tiles."""
     if len(rles) == 0:
         return []
-    rectangles = np.asarray(rectangles, np.int64)[tiles]  # (N, 4)
     areas = np.array([rle_area(rle) for rle in rles], np.int64)  # pycocotools 2.0.11 fails at more than 255 of them
     boxes = rle_boxes(rles).astype(np.int64)
     boxes[:, 2:] += boxes[:, :2]
-    order = np.lexsort((*rectangles.T, *boxes.T, -areas, -np.asarray(scores)))
+    order = np.lexsort((*rectangles.T, *boxes.T, -areas, -scores))
     rank = np.argsort(order)
-    classes = np.zeros_like(labels) if class_agnostic else np.asarray(labels)
-    pairs = _pairs_that_meet(boxes, classes, np.asarray(tiles))
+    pairs = _pairs_that_meet(boxes, classes, tiles)
     shared = _intersections(rles, pairs, areas)
     pairs, shared = pairs[shared > 0], shared[shared > 0]
     measure, seen = _measures(rles, pairs, shared, areas, boxes, rectangles)
-    pairs = pairs[_best_of_the_smaller(pairs, measure, seen, np.asarray(tiles), rank) & (measure >= threshold)]
+    pairs = pairs[_best_of_the_smaller(pairs, measure, seen, tiles, rank) & (measure >= threshold)]
     whole = ~_at_borders(boxes, rectangles, (0, 0, *rles[0]['size'][::-1]))
-    groups = _gathered(pairs, order, rank, np.asarray(tiles), whole)
+    groups = _gathered(pairs, order, rank, tiles, whole)
     sizes = (rectangles[:, 2] - rectangles[:, 0]) * (rectangles[:, 3] - rectangles[:, 1])
     preferred = np.stack([sizes, rank], axis=1).tolist()
     return [_merged(rles, group, areas, whole, preferred) for group in groups]
@@ -163,8 +204,7 @@ def _at_borders(boxes: np.ndarray, rectangles: np.ndarray, beyond: Sequence) -> 
     """
     low = (boxes[:, :2] <= rectangles[:, :2] + SLACK) & (rectangles[:, :2] > np.stack(beyond[:2], axis=-1))
     high = (boxes[:, 2:] >= rectangles[:, 2:] - SLACK) & (rectangles[:, 2:] < np.stack(beyond[2:], axis=-1))
-    reached: np.ndarray = (low | high).any(1)
-    return reached
+    return np.logical_or.reduce(low | high, axis=1)
 
 
 def _best_of_the_smaller(

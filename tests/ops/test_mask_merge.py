@@ -11,8 +11,29 @@ SIZE = 120
 TILES = np.array([[x, y, x + 60, y + 60] for y in (0, 40, 60) for x in (0, 40, 60)] + [[0, 0, SIZE, SIZE]])
 
 
-def dense_merge(masks, scores, labels, tiles, rectangles, threshold=0.5):
-    """The same by the definitions, pair by pair, on whole images; sets of pieces and the mask of each."""
+def dense_merge(masks, scores, labels, tiles, rectangles):
+    """The same by the definitions, on whole images; pieces and the mask of each object."""
+    where = rectangles[tiles]
+    all_of_it = (where == (0, 0, SIZE, SIZE)).all(1)
+    found = []
+    for part in (np.flatnonzero(~all_of_it), np.flatnonzero(all_of_it)):
+        for group, kept, mask in dense_objects(masks[part], scores[part], labels[part], tiles[part], where[part]):
+            members = part[group].tolist()
+            of_tiles = where[members] if kept is None else where[[part[kept]]]
+            found.append((members, mask, [*of_tiles[:, :2].min(0), *of_tiles[:, 2:].max(0)]))
+    best = [members[0] for members, _, _ in found]
+    again = dense_objects(
+        np.array([mask for _, mask, _ in found]),
+        scores[best],
+        labels[best],
+        all_of_it[best],
+        np.array([around for _, _, around in found]),
+    )
+    return [([piece for i in group for piece in found[i][0]], mask) for group, _, mask in again]
+
+
+def dense_objects(masks, scores, labels, tiles, where, threshold=0.5):
+    """Pair by pair: pieces, the one whose mask counts, and the mask of each object."""
     order = sorted(range(len(masks)), key=lambda i: -scores[i])
     rank = {piece: place for place, piece in enumerate(order)}
 
@@ -39,10 +60,10 @@ def dense_merge(masks, scores, labels, tiles, rectangles, threshold=0.5):
             inter = (masks[a] & masks[b]).sum(dtype=float)
             if inter == 0:
                 continue
-            both = window(rectangles[tiles[a]]) & window(rectangles[tiles[b]])
+            both = window(where[a]) & window(where[b])
             seen = {i: masks[i] & both for i in (a, b)}
-            cut = ends_at(seen[a], rectangles[tiles[a]], rectangles[tiles[b]])
-            cut |= ends_at(seen[b], rectangles[tiles[b]], rectangles[tiles[a]])
+            cut = ends_at(seen[a], where[a], where[b])
+            cut |= ends_at(seen[b], where[b], where[a])
             thin = {i: min(np.ptp(axis) + 1 for axis in np.nonzero(seen[i])) <= SLACK for i in (a, b)}
             rim = [thin[i] and not thin[j] and (masks[i] & ~both).any() for i, j in ((a, b), (b, a))]
             value = inter / (min(seen[a].sum(), seen[b].sum()) if cut else (masks[a] | masks[b]).sum())
@@ -55,7 +76,7 @@ def dense_merge(masks, scores, labels, tiles, rectangles, threshold=0.5):
         if value >= threshold:
             neighbours[small].add(large)
             neighbours[large].add(small)
-    whole = [not ends_at(mask, rectangles[tile], (0, 0, SIZE, SIZE)) for mask, tile in zip(masks, tiles, strict=True)]
+    whole = [not ends_at(mask, tile, (0, 0, SIZE, SIZE)) for mask, tile in zip(masks, where, strict=True)]
     left, result = list(order), []
     while left:
         group = [left.pop(0)]
@@ -67,10 +88,11 @@ def dense_merge(masks, scores, labels, tiles, rectangles, threshold=0.5):
         union = np.any([masks[i] for i in group], axis=0)
         seen_whole = sorted(
             (i for i in group if whole[i]),
-            key=lambda i: (np.prod(rectangles[tiles[i]][2:] - rectangles[tiles[i]][:2]), rank[i]),
+            key=lambda i: (np.prod(where[i][2:] - where[i][:2]), rank[i]),
         )
         small = bool(seen_whole) and 2 * masks[seen_whole[0]].sum() < union.sum()
-        result.append((group, masks[seen_whole[0]] if seen_whole and not small else union))
+        kept = seen_whole[0] if seen_whole and not small else None
+        result.append((group, kept, union if kept is None else masks[kept]))
     return result
 
 
@@ -183,6 +205,14 @@ def test_what_a_squeezed_image_shows_as_one_does_not_gather_objects() -> None:
     large = rectangle(5, 5, 290, 55)  # longer than a tile, seen whole by the squeezed image alone
     (found,) = merged((large, 0), (large, 1), (large, 4), tiles=tiles)
     assert found.kept == 2
+
+
+def test_a_blob_of_the_squeezed_image_does_not_join_what_borders_cut() -> None:
+    tiles = np.concatenate([ROW, [[0, 0, 300, 60]]])
+    blob, small = rectangle(10, 10, 290, 50), [rectangle(x, 15, x + 30, 45) for x in (60, 140, 220)]
+    pieces = [(small[0], 0), (small[0], 1), (small[1], 1), (small[1], 2), (small[2], 2), (small[2], 3)]
+    found = merged(*pieces, (blob, 4), tiles=tiles)
+    assert sorted(sorted(one.members) for one in found) == [[0, 1], [2, 3], [4, 5], [6]]
 
 
 def test_classes_stay_apart_unless_told_otherwise() -> None:
