@@ -117,14 +117,14 @@ class ConfigFit:
             )
         cap = 'beyond the detections of an image' if self.cap is None else f'beyond {self.cap} detections an image'
         small = 'too small to see' if self.stride is None else f'below {self.stride:g} pixels, the finest stride'
-        for name, count in (
+        for name, number_of in (
             (f'objects without a {place}', self.without),
             (f'objects that lose every {place} to others', self.lost),
             (f'objects {small}', self.small),
             (f'objects {cap}', self.beyond),
             ('out of reach, all together', self.missed),
         ):
-            lines.append(f'{name:52}{NONE if count is None else _counted(count, self.objects)}')
+            lines.append(f'{name:52}{NONE if number_of is None else _counted(number_of, self.objects)}')
         return '\n'.join(lines)
 
 
