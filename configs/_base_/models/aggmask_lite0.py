@@ -14,7 +14,7 @@ aggregator = dict(
         kernel_size=3,
         activation='tanh',
         features='own_tower',
-        tower=dict(num_convs=3, norm_cfg=dict(type='GN', num_groups=16)),
+        tower=dict(num_convs=3, norm_cfg=dict(type='GN', num_groups=16), init_std=None),
     ),
     channels=4,
     num_layers=3,

@@ -1,4 +1,8 @@
-"""SOLO on EfficientNet-Lite0, with grids and ranges for images of 320 pixels."""
+"""SOLO on EfficientNet-Lite0, with grids and ranges for images of 320 pixels.
+
+Weights begin as large as He has them: from the release's small ones (`init_std=0.01`), which suit its hundred thousand
+steps, the masks of fourteen photographs had not begun to be learnt after 240.
+"""
 
 _base_ = './lite0_fpn.py'
 
@@ -12,8 +16,10 @@ model = dict(
         feature_strides=(4, 8, 16, 32),
         strides=(8, 8, 16, 32),
         grids=(36, 24, 16, 8),
-        class_tower=dict(channels=96, num_convs=3, norm_cfg=norm),
-        mask_branch=dict(type='StaticMaskBranch', channels=96, num_convs=3, norm_cfg=norm),
+        class_tower=dict(channels=96, num_convs=3, norm_cfg=norm, init_std=None),
+        mask_branch=dict(
+            type='StaticMaskBranch', channels=96, num_convs=3, norm_cfg=norm, init_std=None, map_init_std=None
+        ),
         assigner=dict(
             type='GridCellAssigner', scale_ranges=((1, 48), (24, 96), (48, 192), (96, 2048)), centre_scale=0.3
         ),

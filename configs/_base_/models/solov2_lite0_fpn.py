@@ -5,6 +5,15 @@ _base_ = './solo_lite0_fpn.py'
 model = dict(
     type='SOLOv2',
     mask_head=dict(
-        mask_branch=dict(type='DynamicMaskBranch', feature_channels=64, out_channels=64),
+        class_tower=dict(init_std=0.01),
+        mask_branch=dict(
+            _delete_=True,
+            type='DynamicMaskBranch',
+            channels=96,
+            feature_channels=64,
+            out_channels=64,
+            num_convs=3,
+            norm_cfg=_base_.norm,
+        ),
     ),
 )
