@@ -11,8 +11,10 @@ An object longer than the overlap is cut in both tiles, and its pieces share onl
 is alike: a blob over several objects, as a squeezed image may show them, does not gather them.
 
 Objects that touch each other stay apart: a piece belongs to at most one piece of another tile, the one that it lies in
-most, and a piece whose mere rim reaches into R does not match one that has more there. What one tile saw whole is the
-object's mask; where none did, the union of the pieces is.
+most, and a piece whose mere rim reaches into R does not match one that has more there.
+
+What one tile saw whole is the object's mask. Where none did, it is the best piece, and beyond that one's tile what the
+others add: the union of all would be that of their errors.
 
 Shape shorthand: N pieces of all T tiles, P pairs of them.
 """
@@ -25,9 +27,9 @@ from typing import NamedTuple
 import numpy as np
 
 from mmagg.ops.rle import rle_area, rle_boxes
-from mmagg.ops.rle_columns import stretches_of
+from mmagg.ops.rle_columns import stretches_of, stretches_to_rle
 
-SLACK = 4  # pixels from a tile's border within which a mask counts as cut by it: masks are upsampled ones
+SLACK = 8  # pixels from a tile's border within which a mask counts as cut by it: masks are upsampled, ends are coarse
 PAIRS = 2**20  # pairs of boxes looked at together
 
 
@@ -36,7 +38,7 @@ class MergedObject(NamedTuple):
 
     Attributes:
         members: its pieces, the best one first.
-        kept: the piece whose mask is the object's; None where the union of them all is.
+        kept: the piece whose mask is the object's; None where it is made of several.
         mask: RLE, `{'size': [H, W], 'counts': …}`.
     """
 
@@ -128,7 +130,7 @@ def _objects(
     groups = _gathered(pairs, order, rank, tiles, whole)
     sizes = (rectangles[:, 2] - rectangles[:, 0]) * (rectangles[:, 3] - rectangles[:, 1])
     preferred = np.stack([sizes, rank], axis=1).tolist()
-    return [_merged(rles, group, areas, whole, preferred) for group in groups]
+    return [_merged(rles, group, scores, areas, whole, preferred, rectangles) for group in groups]
 
 
 def _pairs_that_meet(boxes: np.ndarray, classes: np.ndarray, tiles: np.ndarray) -> np.ndarray:
@@ -248,19 +250,40 @@ def _gathered(
 
 
 def _merged(
-    rles: Sequence[dict], group: list[int], areas: np.ndarray, whole: np.ndarray, preferred: Sequence
+    rles: Sequence[dict],
+    group: list[int],
+    scores: np.ndarray,
+    areas: np.ndarray,
+    whole: np.ndarray,
+    preferred: Sequence[list[int]],
+    rectangles: np.ndarray,
 ) -> MergedObject:
     """The object of a group.
 
-    Of the pieces that are whole, the most ``preferred`` one counts, that of the smallest tile: a squeezed image shows
-    less. One that is less than half of the union is a part that its tile took for an object.
+    Of pieces that are whole, the most ``preferred`` one counts, that of the smallest tile: a squeezed image shows less.
+    One of less than half of the best score, or of the area, is a part that its tile took for an object.
     """
     if len(group) == 1:
         return MergedObject(group, group[0], rles[group[0]])
+    group = sorted(group, key=lambda i: preferred[i][1])
+    grown = _grown([rles[i] for i in group], rectangles[group])
+    least_score, least_area = scores[group[0]] / 2, rle_area(grown) / 2
+    sound = [i for i in group if whole[i] and scores[i] >= least_score and areas[i] >= least_area]
+    kept = min(sound, key=lambda i: preferred[i], default=group[0] if grown is rles[group[0]] else None)
+    return MergedObject(group, kept, grown if kept is None else rles[kept])
+
+
+def _grown(rles: Sequence[dict], rectangles: np.ndarray) -> dict:
+    """The first mask, and of each later one what lies outside the tiles of those before it."""
     from pycocotools import mask as coco_mask
 
-    union = coco_mask.merge([rles[i] for i in group])
-    best = min((i for i in group if whole[i]), key=lambda i: preferred[i], default=None)
-    if best is not None and 2 * areas[best] >= rle_area(union):
-        return MergedObject(group, best, rles[best])
-    return MergedObject(group, None, {'size': list(rles[group[0]]['size']), 'counts': union['counts'].decode()})
+    parts = [rles[0]]
+    for i in range(1, len(rles)):
+        outside = stretches_of(rles[i])
+        for rectangle in rectangles[:i]:
+            outside = outside.without(rectangle)
+        if len(outside.column):
+            parts.append(stretches_to_rle(outside, rles[0]['size']))
+    if len(parts) == 1:
+        return rles[0]
+    return {'size': list(rles[0]['size']), 'counts': coco_mask.merge(parts)['counts'].decode()}

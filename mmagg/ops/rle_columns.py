@@ -33,6 +33,18 @@ class Stretches(NamedTuple):
         seen = (self.column >= x1) & (self.column < x2) & (top < bottom)
         return Stretches(self.column[seen], top[seen], bottom[seen])
 
+    def without(self, rectangle: np.ndarray) -> 'Stretches':
+        """The part outside a rectangle x1, y1, x2, y2."""
+        x1, y1, x2, y2 = rectangle
+        crossing = (self.column >= x1) & (self.column < x2)
+        above, below = np.minimum(self.bottom[crossing], y1), np.maximum(self.top[crossing], y2)
+        column = np.concatenate([self.column[~crossing], self.column[crossing], self.column[crossing]])
+        top = np.concatenate([self.top[~crossing], self.top[crossing], below])
+        bottom = np.concatenate([self.bottom[~crossing], above, self.bottom[crossing]])
+        left = np.flatnonzero(top < bottom)
+        order = left[np.lexsort((top[left], column[left]))]
+        return Stretches(column[order], top[order], bottom[order])
+
     def area(self) -> int:
         """Pixels."""
         return int((self.bottom - self.top).sum())

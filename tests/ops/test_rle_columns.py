@@ -52,6 +52,8 @@ def test_a_part_is_measured() -> None:
             assert found.area() == part.sum()
             around = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if part.any() else (0, 0, 0, 0)
             assert found.box() == around
+            rest = stretches_of(rle).without(np.array(rectangle))
+            assert stretches_to_rle(rest, (40, 31)) == masks_to_rle((decode_mask(rle) & ~part)[None])[0]
 
 
 def test_an_image_of_more_pixels_than_are_counted_is_refused() -> None:
