@@ -187,7 +187,7 @@ RULES = {
     'convert_data': Rule({'mine': 'new_mine', 'export': 'mine'}),
     'convert_data export more': Rule({'mine': 'new_merged', 'export': 'mine', 'more': 'nuts'}),
     'convert_data mine yolo-mine': Rule({'yolo-mine': 'new_yolo'}),
-    'mmagg convert-data': Rule({'DST': 'new_mine', 'SRC': 'mine'}, '--overwrite'),
+    'mmagg convert-data': Rule({'DST': 'new_converted', 'SRC': 'mine'}, '--overwrite'),
     'split_coco': Rule({'mine': 'new_split', 'export': 'mine'}),
     'mmagg split-coco': Rule({'OUT': 'new_split', 'EXPORT': 'mine'}, '--overwrite'),
     'mmdet_to_mmagg': Rule(
@@ -217,6 +217,7 @@ RULES = {
     'ap_by_group': Rule(),
     'object_statistics': Rule(),
     'data_stats': Rule(slow=True),
+    'mmagg data-stats': Rule({'DIR': 'mine'}, slow=True),
     'data_stats mine --config': Rule(),
     'paper_tables': Rule(slow=True),
     'get_flops': Rule(slow=True),

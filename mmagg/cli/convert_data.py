@@ -1,4 +1,4 @@
-"""Make a folder for training and validation from YOLO, labelme, Roboflow, CVAT, VOC, COCO, panoptic or masks."""
+"""Make a folder for training and validation from data in the formats of tools."""
 
 import argparse
 from pathlib import Path

@@ -110,7 +110,7 @@ VIA = {'a.jpg123': {'filename': 'a.jpg', 'size': 123, 'regions': []}}
         (None, 'no such file or folder'),
         ({}, 'no annotations'),
         ({'a.json': {'images': []}, 'b.json': {'images': []}}, '2 annotation files .*a.json, b.json.*name one'),
-        ({'a.json': LABELME, 'b.json': LABELME}, 'a.json is of labelme, not COCO; make COCO with labelme2coco.py'),
+        ({'a.json': LABELME, 'b.json': LABELME}, 'a.json is of labelme, not COCO; mmagg convert-data .* reads it'),
         ({'a.json': VIA, 'b.json': VIA}, 'a.json is of VIA, not COCO; export with Annotation > Export Annotations'),
         ({'a.json': {'_via_img_metadata': {}}, 'b.json': {}}, 'a.json is of VIA'),
     ],
