@@ -112,7 +112,8 @@ RULES = {
     'PYTHONPATH=.': Rule(why='tests/test_docs_extending.py tries what it trains'),
     'make_shapes': SHAPES,
     'make_shapes data/large': Rule(
-        {'data/large': 'new_large', '200': '4', '250': '6', '54': '10', '134': '20'}, '--images 2 --val-images 1 --size 64'
+        {'data/large': 'new_large', '200': '4', '250': '6', '54': '10', '134': '20'},
+        '--images 2 --val-images 1 --size 64',
     ),
     'make_demo': Rule(more=f'--out new_demo --images 8 --val-images 3 --size 64 {options(ONE_EPOCH)}', slow=True),
     'train configs/demo/solo_tiny_fit.py': Rule(more=options(AS_THE_LAST)),
