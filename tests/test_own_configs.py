@@ -16,7 +16,7 @@ OWN = Path(__file__).resolve().parents[1] / 'configs' / 'own'
 SIZE, STEPS = 128, 24
 
 
-@pytest.mark.parametrize('method', ['aggmask-solo', 'aggmask-solov2', 'solov2', 'blendmask'])
+@pytest.mark.parametrize('method', ['aggmask-solo', 'solov2', 'blendmask'])
 def test_masks_of_one_image_are_learnt_in_a_few_steps(method: str) -> None:
     cfg = Config.fromfile(OWN / f'{method}_lite0_fpn_320.py')
     init_default_scope('mmdet')
