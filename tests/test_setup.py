@@ -4,6 +4,7 @@ Environments are real ones; of the commands, those that take long are stood in f
 """
 
 import ast
+import contextlib
 import fcntl
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -299,7 +301,12 @@ def test_a_command_ends_with_all_that_it_started(tmp_path: Path) -> None:
         with pytest.raises(Stopped):
             logged.run('bash', '-c', 'sleep 60 & echo begun; wait', each=stop)
     with open(file) as other:
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for _ in range(100):  # what was killed takes a moment to be gone
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            time.sleep(0.05)
+    pytest.fail('what the command has started goes on')
 
 
 def test_a_failed_command_is_logged(logged: Steps, capsys: pytest.CaptureFixture[str]) -> None:
