@@ -15,7 +15,6 @@ from mmagg.io.images import OTHER_SUFFIXES, SUFFIXES, bgr_image, find_images, re
 from mmagg.io.pictures import places
 
 Picture = str | Path | np.ndarray | Image | Tensor
-NOWHERE = Path('/dev/null/none')  # no file lies in it
 CHANNELS = (1, 3, 4)  # of a tensor
 
 
@@ -83,7 +82,7 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
         if path.is_dir() or (glob.has_magic(str(images)) and not path.exists()):
             found = list(_in_folder(path) if path.is_dir() else _matching(str(images)))
             return ImageSources(iter(found), 'folder')
-        find_images(path, exclude=NOWHERE)
+        find_images(path)
     if isinstance(images, Picture):
         return ImageSources(iter([_source(images, 0, rgb)]), 'image')
     if not isinstance(images, Iterable):
@@ -94,7 +93,7 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
 
 
 def _in_folder(folder: Path) -> Iterator[ImageSource]:
-    found, others = find_images(folder, exclude=NOWHERE)
+    found, others = find_images(folder)
     yield from (_of_format(path, path.relative_to(folder).as_posix()) for path in sorted([*found, *others]))
 
 

@@ -16,6 +16,7 @@ from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.image_files import format_of, write_image_file
 from mmagg.io.errors import InputError
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
+from mmagg.io.paths import keep_apart
 from mmagg.ops.polygons import Polygon, mask_polygons
 from mmagg.ops.rle import decode_mask, decode_window, instance_boxes, masks_to_rle
 from mmagg.visualization.overlay import draw_instances
@@ -214,10 +215,11 @@ class Result:
             The path.
 
         Raises:
-            InputError: the suffix stands for no format, or the image cannot be read.
+            InputError: the suffix stands for no format, the path is the image's own, or the image cannot be read.
             OSError: the file cannot be written.
         """
         path = Path(path)
+        keep_apart({'path': path}, [self.path])
         if format is None and path.suffix.lower() in KEPT_SUFFIXES:
             return write_image(self.plot(), path)
         write_image_file(self.annotated(), path, format_of(path, format), path=self.path)

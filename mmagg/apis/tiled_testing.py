@@ -9,11 +9,12 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
 from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
+from mmengine.dataset import Compose
 from mmengine.model import BaseTTAModel
 from mmengine.structures import InstanceData
 from torch import nn
 
+from mmagg.apis.batches import predict_prepared
 from mmagg.apis.tiles import check_tiles, predict_tiles
 from mmagg.datasets.coco_folder import unwrapped
 from mmagg.datasets.config_parts import type_name
@@ -133,5 +134,5 @@ class TiledModel(BaseTTAModel):
         raise NotImplementedError
 
     def _predicted(self, tiles: list[np.ndarray]) -> list[InstanceData]:
-        packed = [self.pipeline({'img': tile, 'img_id': place}) for place, tile in enumerate(tiles)]
-        return [sample.pred_instances for sample in self.module.test_step(pseudo_collate(packed))]
+        prepared = [self.pipeline({'img': tile, 'img_id': place}) for place, tile in enumerate(tiles)]
+        return [sample.pred_instances for sample in predict_prepared(self.module, prepared)]

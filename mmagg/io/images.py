@@ -29,7 +29,7 @@ LARGEST = 2**31  # bytes of an image's file; OpenCV decodes no larger one
 _opening = Lock()
 
 
-def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
+def find_images(source: Path, exclude: Path | None = None) -> tuple[list[Path], list[Path]]:
     """The image ``source`` itself, or all images below it that do not lie in ``exclude``, sorted.
 
     A link that leads nowhere, as to data that were not fetched, counts as an image: reading it says what is wrong.
@@ -54,7 +54,7 @@ def find_images(source: Path, exclude: Path) -> tuple[list[Path], list[Path]]:
         if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES
         and (path.is_file() or leads_nowhere(path))
         and not PARTIAL.fullmatch(path.name)
-        and not Path(os.path.realpath(path)).is_relative_to(exclude.resolve())
+        and not (exclude is not None and Path(os.path.realpath(path)).is_relative_to(exclude.resolve()))
     )
     found = [path for path in files if path.suffix.lower() in SUFFIXES]
     others = [path for path in files if path.suffix.lower() in OTHER_SUFFIXES]

@@ -130,6 +130,17 @@ def test_a_geotiff_is_saved_in_the_coordinates_of_its_map(result: Result, tmp_pa
     assert min(saved['features'][0]['geometry']['coordinates'][0]) == [600002.5, 5799987.5]
 
 
+def test_the_image_itself_is_not_overwritten(result: Result, tmp_path: Path) -> None:
+    file, link = tmp_path / 'a.png', tmp_path / 'b.png'
+    cv2.imwrite(str(file), result.pixels)
+    link.symlink_to(file)
+    before = file.read_bytes()
+    for path in (file, link):
+        with pytest.raises(InputError, match='name another place'):
+            replace(result, path=file, pixels=None).save(path)
+    assert file.read_bytes() == before
+
+
 def test_what_cannot_be_saved(result: Result, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no format has the suffix '\.bmp'; take \.jpg, \.png, \.json"):
         result.save(tmp_path / 'a.bmp')

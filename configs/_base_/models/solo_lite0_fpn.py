@@ -1,7 +1,7 @@
 """SOLO on EfficientNet-Lite0, with grids and ranges for images of 320 pixels.
 
 Weights begin as large as He has them: from the release's small ones (`init_std=0.01`), which suit its hundred thousand
-steps, the masks of fourteen photographs had not begun to be learnt after 240.
+steps, AggMask on it had not begun to learn the masks of fourteen photographs after 240.
 """
 
 _base_ = './lite0_fpn.py'
