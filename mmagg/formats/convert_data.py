@@ -16,7 +16,7 @@ from mmagg.formats.known import source_images
 from mmagg.formats.reading import read_all
 from mmagg.formats.source import Source, SourceImage
 from mmagg.formats.training_tiles import tile_of, tile_windows
-from mmagg.formats.written import WRITERS, Example
+from mmagg.formats.written import ONE_FOLDER, WRITERS, Example
 from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder
 from mmagg.io.folders import folder_written_whole
@@ -117,7 +117,7 @@ def convert_data(
     if not classes:
         raise InputError('no object is left; the data sets have none, or --drop leaves them out', *skipped[:_NAMED])
     examples = _with_parts(examples, parted, split, group, seed, classes)
-    examples = _with_names(examples)
+    examples = _with_names(examples, by_part=to_format not in ONE_FOLDER)
     if tile is not None:
         examples = [one for example in examples for one in _tiles(example, tile, overlap, min_piece)]
     lost: list[str] = []
@@ -234,22 +234,24 @@ def _with_parts(
     return [replace(example, part=part) for example, part in zip(examples, parts, strict=True)]
 
 
-def _with_names(examples: Sequence[Example]) -> list[Example]:
-    """Each image with a name that no other one has, nor its stem, whatever the case of letters.
+def _with_names(examples: Sequence[Example], *, by_part: bool) -> list[Example]:
+    """Each image with a name that no other one of its folder has, nor its stem, whatever the case of letters.
 
     That of the file, else with its folders, else with the number of its source.
     """
     numbered = [PurePosixPath(example.name) for example in examples]
     plain = [PurePosixPath(path.name) for path in numbered]
     deep = [PurePosixPath(*path.parts[1:]) for path in numbered]
-    names = next((x for x in (plain, deep, numbered) if _apart(x)), None)
+    folders = [example.part if by_part else '' for example in examples]
+    names = next((x for x in (plain, deep, numbered) if _apart(x, folders)), None)
     if names is None:  # a.jpg and a.png of the same folder
         names = [path.with_name(f'{path.stem}-{path.suffix[1:]}{path.suffix}') for path in numbered]
     return [replace(one, name=str(x.with_name(fitting(x.name)))) for one, x in zip(examples, names, strict=True)]
 
 
-def _apart(names: Sequence[PurePosixPath]) -> bool:
-    return len({str(name.with_suffix('')).casefold() for name in names}) == len(names)
+def _apart(names: Sequence[PurePosixPath], folders: Sequence[str]) -> bool:
+    stems = (str(name.with_suffix('')).casefold() for name in names)
+    return len(set(zip(folders, stems, strict=True))) == len(names)
 
 
 def _tiles(example: Example, tile: int, overlap: float, min_piece: float) -> list[Example]:

@@ -161,6 +161,7 @@ def to_masks(folder: Path, examples: Sequence[Example], classes: Sequence[str], 
         said += write_masks(folder / 'masks' / example.part, replace(example.image, name=example.name))
 
 
+ONE_FOLDER = {'cvat', 'voc'}  # of the images of all parts
 WRITERS: dict[str, Writer] = {
     'coco': to_coco,
     'yolo': to_yolo,

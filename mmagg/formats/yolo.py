@@ -166,8 +166,8 @@ def _below(source: Source, folder: Path) -> list[Path]:
 def _label_file(folder: Path, image: Path) -> Path | None:
     """The label file of an image; None if there is none."""
     parts = image.relative_to(folder).with_suffix('.txt').parts
-    last = max((place for place, part in enumerate(parts[:-1]) if part == 'images'), default=None)
-    mirrored = [] if last is None else [folder.joinpath(*parts[:last], 'labels', *parts[last + 1 :])]
+    named = [place for place, part in enumerate(parts[:-1]) if part == 'images']
+    mirrored = [folder.joinpath(*parts[:place], 'labels', *parts[place + 1 :]) for place in reversed(named)]
     places = [*mirrored, image.with_suffix('.txt'), folder / 'labels' / parts[-1]]
     return next((place for place in places if place.is_file()), None)
 

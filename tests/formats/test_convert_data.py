@@ -237,3 +237,15 @@ def test_arguments_out_of_range_are_refused(ours, tmp_path):
             convert_data(**{'sources': [ours['flat']], 'out': tmp_path / 'x', **arguments})
     assert list(tmp_path.iterdir()) == []
     assert set(FORMATS) == set(WRITERS) | {'roboflow'}
+
+
+@pytest.mark.parametrize('to_format', WRITERS)
+def test_parts_whose_images_have_the_same_names(tmp_path: Path, to_format: str) -> None:
+    """As `make_shapes` and many others number them: each part from 0 on."""
+    for part, masks in (('train', awkward_masks()[:1]), ('val', awkward_masks()[1:2])):
+        made(tmp_path / 'ours', [masks, masks], part=part)
+    there, back = tmp_path / 'there', tmp_path / 'back'
+    convert_data(sources=[tmp_path / 'ours'], out=there, to_format=to_format)
+    convert_data(sources=[there], out=back, from_format=to_format)
+    assert masks_of(back) == masks_of(tmp_path / 'ours')
+    assert to_format in ('cvat', 'voc') or not list(back.glob('images/*/images'))
