@@ -16,7 +16,7 @@ OWN = Path(__file__).resolve().parents[1] / 'configs' / 'own'
 SIZE, STEPS = 128, 24
 
 
-@pytest.mark.parametrize('method', ['aggmask-solo', 'solov2', 'blendmask'])
+@pytest.mark.parametrize('method', ['aggmask-solo', 'aggmask-solov2', 'solov2', 'blendmask'])
 def test_masks_of_one_image_are_learnt_in_a_few_steps(method: str) -> None:
     cfg = Config.fromfile(OWN / f'{method}_lite0_fpn_320.py')
     init_default_scope('mmdet')
@@ -26,6 +26,8 @@ def test_masks_of_one_image_are_learnt_in_a_few_steps(method: str) -> None:
     model.init_weights()
     images, samples = scene()
     optimiser = torch.optim.AdamW(model.parameters(), lr=cfg.optim_wrapper.optimizer.lr)
+    warm_up = cfg.param_scheduler[0]
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, warm_up.start_factor, total_iters=warm_up.end)
     losses = []
     for _ in range(STEPS):
         found = model.train().loss(images, samples)
@@ -34,6 +36,7 @@ def test_masks_of_one_image_are_learnt_in_a_few_steps(method: str) -> None:
         total.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 10)
         optimiser.step()
+        schedule.step()
         losses.append(found['loss_mask'].item())
     assert losses[-1] < 0.5 * losses[0]
 
