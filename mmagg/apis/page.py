@@ -18,6 +18,7 @@ from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.images import SUFFIXES, read_image
+from mmagg.io.paths import fitting
 from mmagg.ops.rle import rle_area
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def serving(
 
     Args:
         segmenter: the model.
-        host: the address to listen on: by default, other machines do not reach it.
+        host: the address to listen on, also one of IPv6: by default, other machines do not reach it.
         port: by default the first free one of `PORTS`.
         upload: the largest image file, in megabytes.
         title: stands on the page.
@@ -63,7 +64,7 @@ def serving(
     Raises:
         InputError: Gradio is not installed, or cannot listen there.
     """
-    package = gradio()
+    package, host = gradio(), host.strip('[]')
     with tempfile.TemporaryDirectory(prefix='mmagg-serve-', ignore_cleanup_errors=True) as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder
         downloads = Path(folder) / 'downloads'
@@ -73,7 +74,7 @@ def serving(
         check_port(host, place)
         try:
             _, address, _ = blocks.launch(
-                server_name=host,
+                server_name=f'[{host}]' if ':' in host else host,
                 server_port=place,
                 share=False,
                 prevent_thread_lock=True,
@@ -181,8 +182,8 @@ def written(found: Result, form: str, folder: Path) -> Path:
     place = Path(tempfile.mkdtemp(dir=folder))
     stem = Path(found.name).stem
     if form == PICTURE:
-        return found.save(place / f'{stem}.png')
-    return found.save(place / f'{stem}{FORMATS[form].suffix}', form)
+        return found.save(place / fitting(f'{stem}.png'))
+    return found.save(place / fitting(f'{stem}{FORMATS[form].suffix}'), form)
 
 
 def rows(found: Result) -> list[list]:
@@ -209,8 +210,10 @@ def check_port(host: str, port: int) -> None:
     Raises:
         InputError: another program listens there, or it is none of this machine's.
     """
+    host = host.strip('[]')
+    family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
-        with socket.create_server((host, port)):
+        with socket.create_server((host, port), family=family):
             pass
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else 'no port'
