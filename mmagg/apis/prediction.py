@@ -158,10 +158,10 @@ def predict_folder(
             sure = replace(result[result.scores >= score_thr], name=names[path])
             with skipping(Path(path), unusable):
                 write_image(sure.plot(), pictures[path])
+                for name, kind in kinds.items():
+                    write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
             if Path(path) in unusable:
                 continue
-            for name, kind in kinds.items():
-                write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
             _add(found, result, sure)
         for kind in kinds.values():
             if kind.classes_file is not None:

@@ -173,6 +173,8 @@ def test_images_that_cannot_be_used(segmenter: Segmenter, folder: Path, capsys: 
     assert all(f'{folder / name}: ' in said for name in ('000001.png', 'b.gif', 'thin.png'))
     with pytest.raises(InputError, match=r'000001\.png: cannot be read'):
         segmenter([folder / '000000.png', broken])
+    with pytest.raises(InputError, match=r'thin\.png: a tile of 5000 × 1 pixels'):
+        segmenter(folder / 'thin.png', tile=5000)
     left: list[str] = []
     given = [broken, np.zeros((4, 4), float), 'https://a.org/b.jpg', 7, folder / '000000.png']
     found = segmenter(given, on_error=lambda name, error: left.append(f'{name}: {error}'))
