@@ -29,6 +29,7 @@ LEAST = 0.05  # the score from which instances can be shown; the model runs once
 PICTURE = 'picture (PNG)'
 KEPT = 20  # files to be downloaded that are there at a time
 COLUMNS = 'class', 'score', 'x1', 'y1', 'x2', 'y2', 'area'
+GRADIOS = '127.0.0.1'  # whatever the host, Gradio looks here whether a port is free
 PORTS = range(7860, 7960)  # one of them, unless another is asked for
 
 
@@ -210,11 +211,10 @@ def check_port(host: str, port: int) -> None:
     Raises:
         InputError: another program listens there, or it is none of this machine's.
     """
-    host = host.strip('[]')
-    family = socket.AF_INET6 if ':' in host else socket.AF_INET
     try:
-        with socket.create_server((host, port), family=family):
-            pass
+        for one in (host.strip('[]'), GRADIOS):
+            with socket.create_server((one, port), family=socket.AF_INET6 if ':' in one else socket.AF_INET):
+                pass
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else 'no port'
         raise InputError(f'--host {host} --port {port}: {why}; choose another one') from error

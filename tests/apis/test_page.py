@@ -118,6 +118,8 @@ def test_an_address_of_ipv6(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with page.serving(Segmenter(), host=host, port=port) as address:
         assert address == f'http://[::1]:{port}/'
     assert launch.call_args.kwargs['server_name'] == '[::1]'
+    with socket.create_server(('127.0.0.1', port)), pytest.raises(InputError, match='in use'):
+        check_port(host, port)  # Gradio would say that there is none
 
 
 def test_a_missing_package_is_answered_with_its_line(monkeypatch) -> None:
