@@ -14,7 +14,7 @@ from threading import Lock
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from mmagg.datasets.coco_defects import Severity, name_defect, size_defect
@@ -22,7 +22,7 @@ from mmagg.datasets.coco_file import Entry
 from mmagg.datasets.findings import Findings
 from mmagg.io.errors import InputError
 from mmagg.io.image_windows import BUDGET, opened
-from mmagg.io.images import check_image_file, decode_image, image_size, too_many_pixels
+from mmagg.io.images import check_image_file, decode_image, image_size, orientation, too_many_pixels
 
 DECODED = 5000  # images that are decoded at most
 THIN = 100  # times as long as wide, from which on an image is odd
@@ -168,7 +168,7 @@ def _size_by_header(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
+            turned = orientation(image) in TURNED
     except FileNotFoundError:
         raise
     except Exception:  # Pillow raises many kinds
@@ -184,6 +184,6 @@ def _is_large(path: Path) -> bool:
 def _orientation(path: Path) -> int | None:
     try:
         with Image.open(path) as image:
-            return image.getexif().get(ExifTags.Base.Orientation)
+            return orientation(image)
     except Exception:  # Pillow raises many kinds
         return None

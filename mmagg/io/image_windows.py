@@ -18,7 +18,7 @@ import numpy as np
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.images import bgr_image, check_image_file, image_header, read_image, turned
 
-BUDGET = 2**30  # bytes of an image that is decoded as a whole
+BUDGET = 3 * 2**28  # bytes of an image that is decoded as a whole: OpenCV reads 2^28 pixels (mmagg/__init__.py)
 BAND = 2**27  # bytes of the rows that are squeezed together
 CACHE = 2**27  # bytes that rasterio keeps of what it has decoded
 PALETTE = 'its colours are those of a palette; convert it to RGB'
