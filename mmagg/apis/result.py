@@ -197,7 +197,7 @@ class Result:
             font: size of the labels in pixels; legible where the picture fills a screen by default.
 
         Returns:
-            (H, W, 3) uint8 BGR; of an image beyond 1 GiB, decoded, a picture of 4096 pixels at its longer side.
+            (H, W, 3) uint8 BGR; of an image beyond 16384 × 16384 pixels, one of 4096 at its longer side.
 
         Raises:
             InputError: the image cannot be read.
@@ -297,9 +297,11 @@ class Result:
         return packages.pandas_table(self.annotated())
 
     def _source(self) -> np.ndarray | Path:
-        if self.pixels is None and self.path is None:
+        if self.pixels is not None:
+            return self.pixels
+        if self.path is None:
             raise InputError(f'{self.name}: this result has no image; make one with `path` or `pixels`')
-        return self.path if self.pixels is None else self.pixels
+        return self.path
 
     def _rles(self) -> list[dict]:
         rles = [rle for rle in self.rles if rle is not None]

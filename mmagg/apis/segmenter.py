@@ -203,7 +203,7 @@ class Segmenter:
             score_thr: less certain instances are not drawn; from 0 to 1.
 
         Returns:
-            (H, W, 3) uint8, BGR; of an image beyond 1 GiB, decoded, a smaller one.
+            (H, W, 3) uint8, BGR; of an image beyond 16384 × 16384 pixels, a smaller one.
         """
         check_fraction(score_thr, 'score_thr')
         picture = bgr_image(image) if isinstance(image, np.ndarray) else Path(image)
@@ -288,6 +288,8 @@ class Segmenter:
         check_fraction(score_thr, 'score_thr')
         if isinstance(classes, str):
             raise InputError(f'classes {classes!r}: should be a list, [{classes!r}]')
+        if classes is not None and len(classes) == 0:
+            raise InputError('classes: none is named; leave it out for all')
         if unknown := [name for name in classes or () if name not in self.classes]:
             raise InputError(f'classes: the model has no {unknown[0]!r}; it has {", ".join(self.classes)}')
         if max_detections is not None and max_detections < 1:

@@ -54,15 +54,15 @@ def side_by_side(
             raise InputError(f'{path}: {whole} (height, width), the annotations say {truth.sizes[image]}')
         longer = max(whole)
         factor = side / longer if longer > side else max(1, min(round(LEAST_SIDE / longer), side // longer))
-        height, width = size = tuple(max(1, round(factor * length)) for length in whole)
-        picture = windows.squeezed(*size) if factor < 1 else windows.read(0, 0, whole[1], whole[0])
+        height, width = (max(1, round(factor * length)) for length in whole)
+        picture = windows.squeezed(height, width) if factor < 1 else windows.read(0, 0, whole[1], whole[0])
     if factor >= 1:
         picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def panel(title: str, things: Objects | Detections, verdicts: np.ndarray, meanings: Mapping[str, Colour]) -> Titled:
         masks, boxes = None, None
         if truth.iou_type == 'segm':
-            masks = [resized_rle(rle, size) for rle in things.outlines]
+            masks = [resized_rle(rle, (height, width)) for rle in things.outlines]
         else:
             boxes = factor * np.concatenate(
                 [things.outlines[:, :2], things.outlines[:, :2] + things.outlines[:, 2:]], axis=1

@@ -43,12 +43,11 @@ def draw_picture(
     Raises:
         InputError: the file cannot be read as an image.
     """
-    more = {'classes': classes, 'colours': colours, 'font': font}
     header = None if isinstance(image, np.ndarray) else image_header(image)
     width, height = image.shape[1::-1] if isinstance(image, np.ndarray) else header[1] if header else (0, 0)
     if 3 * height * width <= BUDGET:
         whole = image if isinstance(image, np.ndarray) else read_image(image)
-        return draw_instances(whole, masks, labels, scores, boxes, **more)
+        return draw_instances(whole, masks, labels, scores, boxes, classes, colours, font)
     with opened_or_read(image, budget=BUDGET) as windows:
         factor = min(1.0, LONGEST / max(windows.height, windows.width))
         size = max(1, round(windows.height * factor)), max(1, round(windows.width * factor))
@@ -56,4 +55,4 @@ def draw_picture(
     scale = np.tile([size[1] / windows.width, size[0] / windows.height], 2)
     smaller = None if masks is None else [resized_rle(rle, size) for rle in masks_to_rle(masks)]
     frames = None if boxes is None else instance_boxes(boxes, masks, count=len(labels)) * scale
-    return draw_instances(picture, smaller, labels, scores, frames, **more)
+    return draw_instances(picture, smaller, labels, scores, frames, classes, colours, font)

@@ -209,6 +209,7 @@ def test_what_is_no_image_is_refused(segmenter: Segmenter, images: object, said:
         ({'batch_size': 0}, 'batch_size 0'),
         ({'classes': 'star'}, r"should be a list, \['star'\]"),
         ({'classes': ['horse']}, "no 'horse'; it has circle"),
+        ({'classes': []}, 'none is named'),
         ({'max_detections': 13}, r'returns 12 at most; --cfg-options model\.test_cfg\.max_per_img=13'),
         ({'tile': 64, 'tta': True}, 'not together with tile'),
     ],
