@@ -79,7 +79,13 @@ def data_files(cfg: Any = None, coco: str | Path | None = None) -> list[Path]:
 
 
 def check_data(
-    cfg: Config, stages: Collection[str], *, purpose: Purpose, launcher: str = 'none', skip_check: bool = False
+    cfg: Config,
+    stages: Collection[str],
+    *,
+    purpose: Purpose,
+    launcher: str = 'none',
+    skip_check: bool = False,
+    tile: int | None = None,
 ) -> None:
     """Look at the data that a run will read, before anything is built or written, and print every finding.
 
@@ -93,6 +99,8 @@ def check_data(
         skip_check: do not look at each image, and at what is odd about annotations; those that cannot be read, and what
             contradicts the config, are refused all the same. So it is where data are shown: what is wrong with them is
             to be seen.
+        tile: side of the tiles that images are predicted by, so that they are neither resized as a whole nor, large
+            ones, read so; None without tiles.
 
     Raises:
         InputError: a file is missing, parts of the config contradict each other or the data, or the data are bad.
@@ -113,7 +121,7 @@ def check_data(
         if found.everything:
             raise InputError(str(found))
     if purpose != 'show' and not skip_check:
-        _check_annotations(cfg, sources, purpose, _without_zero(evaluators))
+        _check_annotations(cfg, sources, purpose, _without_zero(evaluators), tile)
     for found in filtered:
         tqdm.write(f'note: {found}', file=sys.stderr)
 
@@ -244,13 +252,15 @@ def _without_zero(evaluators: Iterable[Part]) -> set[Path]:
     return files
 
 
-def _check_annotations(cfg: Config, sources: list[CocoSource], purpose: Purpose, without_zero: set[Path]) -> None:
+def _check_annotations(
+    cfg: Config, sources: list[CocoSource], purpose: Purpose, without_zero: set[Path], tile: int | None
+) -> None:
     """Check each image and annotation, once, and print what is found; refuse data with something fatal."""
     fatal: list[Finding] = []
     for (annotations, images), stage in {(s.annotations, s.images): s.stage for s in reversed(sources)}.items():
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
         sight = Sight.of(cfg) if stage == 'train' else None
-        needs |= {'sight': sight, 'finds_zero': annotations not in without_zero}
+        needs |= {'sight': sight, 'finds_zero': annotations not in without_zero, 'tile': tile}
         found = check_coco(annotations, images, training=purpose == 'train', **needs)
         if found:
             tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)

@@ -56,7 +56,10 @@ def load_model(
     load_weights(model, content, checkpoint)
     encode_roi_masks(model)
     model.cfg = config
-    model.dataset_meta = {'classes': checkpoint_classes(content) or _classes_of(config, number_of_classes(model))}
+    number = number_of_classes(model)
+    names = checkpoint_classes(content) or _classes_of(config, number)
+    unnamed = [f'class {i}' for i in range(len(names), number or 0)]  # by a checkpoint that has fewer names
+    model.dataset_meta = {'classes': (*names, *unnamed)}
     return for_inference(model.to(place).eval())
 
 

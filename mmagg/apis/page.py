@@ -18,6 +18,7 @@ from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.images import SUFFIXES, read_image
+from mmagg.io.paths import fitting
 from mmagg.ops.rle import rle_area
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ LEAST = 0.05  # the score from which instances can be shown; the model runs once
 PICTURE = 'picture (PNG)'
 KEPT = 20  # files to be downloaded that are there at a time
 COLUMNS = 'class', 'score', 'x1', 'y1', 'x2', 'y2', 'area'
+GRADIOS = '127.0.0.1'  # whatever the host, Gradio looks here whether a port is free
 PORTS = range(7860, 7960)  # one of them, unless another is asked for
 
 
@@ -52,7 +54,7 @@ def serving(
 
     Args:
         segmenter: the model.
-        host: the address to listen on: by default, other machines do not reach it.
+        host: the address to listen on, also one of IPv6: by default, other machines do not reach it.
         port: by default the first free one of `PORTS`.
         upload: the largest image file, in megabytes.
         title: stands on the page.
@@ -63,7 +65,7 @@ def serving(
     Raises:
         InputError: Gradio is not installed, or cannot listen there.
     """
-    package = gradio()
+    package, host = gradio(), host.strip('[]')
     with tempfile.TemporaryDirectory(prefix='mmagg-serve-', ignore_cleanup_errors=True) as folder:
         os.environ['GRADIO_TEMP_DIR'] = folder
         downloads = Path(folder) / 'downloads'
@@ -73,7 +75,7 @@ def serving(
         check_port(host, place)
         try:
             _, address, _ = blocks.launch(
-                server_name=host,
+                server_name=f'[{host}]' if ':' in host else host,
                 server_port=place,
                 share=False,
                 prevent_thread_lock=True,
@@ -181,8 +183,8 @@ def written(found: Result, form: str, folder: Path) -> Path:
     place = Path(tempfile.mkdtemp(dir=folder))
     stem = Path(found.name).stem
     if form == PICTURE:
-        return found.save(place / f'{stem}.png')
-    return found.save(place / f'{stem}{FORMATS[form].suffix}', form)
+        return found.save(place / fitting(f'{stem}.png'))
+    return found.save(place / fitting(f'{stem}{FORMATS[form].suffix}'), form)
 
 
 def rows(found: Result) -> list[list]:
@@ -210,8 +212,9 @@ def check_port(host: str, port: int) -> None:
         InputError: another program listens there, or it is none of this machine's.
     """
     try:
-        with socket.create_server((host, port)):
-            pass
+        for one in (host.strip('[]'), GRADIOS):
+            with socket.create_server((one, port), family=socket.AF_INET6 if ':' in one else socket.AF_INET):
+                pass
     except (OSError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else 'no port'
         raise InputError(f'--host {host} --port {port}: {why}; choose another one') from error

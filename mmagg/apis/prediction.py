@@ -24,7 +24,7 @@ from mmagg.io.files import check_folder, write_json, write_text
 from mmagg.io.images import SUFFIXES, find_images, unread, write_image
 from mmagg.io.partial import partial_path
 from mmagg.io.paths import keep_apart
-from mmagg.io.pictures import beside_pictures, picture_paths, places
+from mmagg.io.pictures import beside_pictures, keep_pictures_apart, picture_paths, places
 
 RESULT = 'predictions.json'
 NAMED = 5  # images that are skipped, in the line that says so
@@ -110,6 +110,8 @@ def predict_folder(
         name: beside_pictures(paths, out_dir / kind.folder, suffix=kind.suffix, root=root)
         for name, kind in kinds.items()
     }
+    for written in files.values():
+        keep_pictures_apart(out_dir, written, flag='--out-dir')
     _check_content(out_dir, root, pictures.values(), [file for one in files.values() for file in one.values()])
     segmenter = Segmenter(
         config,
@@ -158,10 +160,10 @@ def predict_folder(
             sure = replace(result[result.scores >= score_thr], name=names[path])
             with skipping(Path(path), unusable):
                 write_image(sure.plot(), pictures[path])
+                for name, kind in kinds.items():
+                    write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
             if Path(path) in unusable:
                 continue
-            for name, kind in kinds.items():
-                write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
             _add(found, result, sure)
         for kind in kinds.values():
             if kind.classes_file is not None:

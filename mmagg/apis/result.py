@@ -15,11 +15,14 @@ from mmagg.formats import coco_json, geojson, label_studio, packages
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.image_files import format_of, write_image_file
 from mmagg.io.errors import InputError
+from mmagg.io.image_windows import opened_or_read
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
 from mmagg.io.paths import keep_apart
 from mmagg.ops.polygons import Polygon, mask_polygons
 from mmagg.ops.rle import decode_mask, decode_window, instance_boxes, masks_to_rle
-from mmagg.visualization.overlay import draw_instances
+from mmagg.visualization.picture import draw_picture
+
+FAR = 1e6  # pixels of a tolerance beyond which it is no number that somebody meant
 
 if TYPE_CHECKING:
     from mmengine.structures import InstanceData
@@ -42,7 +45,8 @@ class Result:
         scores: (N,) float, from 0 to 1.
         labels: (N,) int, from 0.
         rles: N masks as compressed RLE dicts, see `mmagg.ops.rle`; N times None where the model finds boxes alone.
-        name: the image's file, with slashes below the folder that was given; ``image_0`` for the first one in memory.
+        name: the image's file, with slashes below the folder that was given, or that holds all of a list; ``image_0``
+            for the first one in memory.
         path: the image's file; None for one in memory.
         pixels: (H, W, 3) uint8 BGR of an image in memory, the array itself; None for a file, which is read on demand.
         tracks: (N,) int, ids of the objects through a video; None elsewhere.
@@ -117,11 +121,8 @@ class Result:
         Raises:
             InputError: the file cannot be read any more, or there is none.
         """
-        if self.pixels is not None:
-            return self.pixels
-        if self.path is None:
-            raise InputError(f'{self.name}: this result has no image; make one with `path` or `pixels`')
-        return read_image(self.path)
+        source = self._source()
+        return source if isinstance(source, np.ndarray) else read_image(source)
 
     @property
     def pred_instances(self) -> 'InstanceData':
@@ -159,8 +160,10 @@ class Result:
             Rings are (n, 2) x, y in pixels, see `mmagg.ops.polygons`.
 
         Raises:
-            InputError: the model finds boxes alone.
+            InputError: the model finds boxes alone, or `tolerance` is no number of pixels.
         """
+        if not 0 <= tolerance < FAR:
+            raise InputError(f'tolerance {tolerance}: pixels, from 0 on')
         return [mask_polygons(rle, tolerance=tolerance) for rle in self._rles()]
 
     def crop(self, index: int, *, masked: bool = False) -> np.ndarray:
@@ -179,7 +182,8 @@ class Result:
         height, width = self.size
         x1, y1 = np.floor(self.boxes[index, :2]).astype(int).clip(0, [width - 1, height - 1])
         x2, y2 = np.ceil(self.boxes[index, 2:]).astype(int).clip([x1 + 1, y1 + 1], [width, height])
-        part = self.image[y1:y2, x1:x2]
+        with opened_or_read(self._source()) as windows:
+            part = windows.read(int(x1), int(y1), int(x2 - x1), int(y2 - y1))
         if not masked:
             return part
         alpha = decode_window(self[index]._rles()[0], (int(x1), int(y1), int(x2 - x1), int(y2 - y1)))
@@ -193,14 +197,14 @@ class Result:
             font: size of the labels in pixels; legible where the picture fills a screen by default.
 
         Returns:
-            (H, W, 3) uint8 BGR.
+            (H, W, 3) uint8 BGR; of an image beyond 16384 × 16384 pixels, one of 4096 at its longer side.
 
         Raises:
             InputError: the image cannot be read.
         """
         masks = None if None in self.rles else self._rles()
-        return draw_instances(
-            self.image, masks, self.labels, self.scores, self.boxes, self.classes, colours=colours, font=font
+        return draw_picture(
+            self._source(), masks, self.labels, self.scores, self.boxes, self.classes, colours=colours, font=font
         )
 
     def save(self, path: str | Path, format: str | None = None) -> Path:
@@ -291,6 +295,13 @@ class Result:
             InputError: pandas is not installed.
         """
         return packages.pandas_table(self.annotated())
+
+    def _source(self) -> np.ndarray | Path:
+        if self.pixels is not None:
+            return self.pixels
+        if self.path is None:
+            raise InputError(f'{self.name}: this result has no image; make one with `path` or `pixels`')
+        return self.path
 
     def _rles(self) -> list[dict]:
         rles = [rle for rle in self.rles if rle is not None]

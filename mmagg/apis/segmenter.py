@@ -27,8 +27,8 @@ from mmagg.apis.result import Result
 from mmagg.apis.tta import use_tta
 from mmagg.engine.detection_cap import DetectionCap, detection_cap
 from mmagg.engine.first_step import ModelError
-from mmagg.io.errors import InputError, check_fraction, one_line
-from mmagg.io.images import bgr_image, read_image
+from mmagg.io.errors import InputError, check_fraction, named_by, one_line
+from mmagg.io.images import bgr_image
 from mmagg.visualization.predictions import confident, draw_predictions
 
 OnError = Callable[[str, InputError], None]
@@ -203,10 +203,10 @@ class Segmenter:
             score_thr: less certain instances are not drawn; from 0 to 1.
 
         Returns:
-            (H, W, 3) uint8, BGR.
+            (H, W, 3) uint8, BGR; of an image beyond 16384 × 16384 pixels, a smaller one.
         """
         check_fraction(score_thr, 'score_thr')
-        picture = bgr_image(image) if isinstance(image, np.ndarray) else read_image(Path(image))
+        picture = bgr_image(image) if isinstance(image, np.ndarray) else Path(image)
         return draw_predictions(picture, prediction.pred_instances, self.classes, score_thr)
 
     def _whole(
@@ -230,16 +230,17 @@ class Segmenter:
 
         for source in sources.images:
             image = source.path if source.pixels is None else source.pixels
+            if source.fault is not None:
+                yield source, source.fault
+                continue
             try:
-                if source.fault is not None:
-                    raise source.fault
                 found = predict_tiles(
                     predict, image, tile=tile, overlap=overlap, full_image=full_image, batch_size=batch_size
                 )
             except ModelError:
                 raise
             except InputError as error:
-                yield source, error
+                yield source, named_by(error, str(source))
             else:
                 yield source, DetDataSample(pred_instances=found, metainfo=found.metainfo)
 
@@ -287,6 +288,8 @@ class Segmenter:
         check_fraction(score_thr, 'score_thr')
         if isinstance(classes, str):
             raise InputError(f'classes {classes!r}: should be a list, [{classes!r}]')
+        if classes is not None and len(classes) == 0:
+            raise InputError('classes: none is named; leave it out for all')
         if unknown := [name for name in classes or () if name not in self.classes]:
             raise InputError(f'classes: the model has no {unknown[0]!r}; it has {", ".join(self.classes)}')
         if max_detections is not None and max_detections < 1:

@@ -147,7 +147,7 @@ def test(
     for flag, output in (*outputs.items(), *(('--out', file) for file in _files_of(out))):
         keep_apart({flag: output}, [*inputs, *data])
     keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
-    check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check)
+    check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check, tile=tile)
     content = load_checkpoint(checkpoint)
     require_fit(model_without_numbers(cfg), content, checkpoint)
     if tta:

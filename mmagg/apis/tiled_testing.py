@@ -18,7 +18,9 @@ from mmagg.apis.batches import predict_prepared
 from mmagg.apis.tiles import check_tiles, predict_tiles
 from mmagg.datasets.coco_folder import unwrapped
 from mmagg.datasets.config_parts import type_name
-from mmagg.io.errors import InputError
+from mmagg.datasets.image_errors import FAILURES, unusable
+from mmagg.engine.first_step import ModelError
+from mmagg.io.errors import InputError, named_by
 
 OVERLAP = 0.2
 META = ('img_id', 'img_path')  # of an image that is read by the model itself, window by window
@@ -119,11 +121,16 @@ class TiledModel(BaseTTAModel):
             the samples, with `pred_instances` as of `predict_tiles`, on the detector's device.
 
         Raises:
-            InputError: an image cannot be read.
+            InputError: an image cannot be read, or its tiles not be resized as the model needs them.
         """
         device = next(self.parameters()).device
         for sample in data['data_samples']:
-            found = predict_tiles(self._predicted, sample.img_path, **self.options)
+            try:
+                found = predict_tiles(self._predicted, sample.img_path, **self.options)
+            except ModelError:
+                raise
+            except InputError as error:
+                raise named_by(error, sample.img_path) from error
             size = found.ori_shape
             sample.set_metainfo({'ori_shape': size, 'img_shape': size, 'scale_factor': (1.0, 1.0)})
             sample.pred_instances = found.to(device)
@@ -134,5 +141,10 @@ class TiledModel(BaseTTAModel):
         raise NotImplementedError
 
     def _predicted(self, tiles: list[np.ndarray]) -> list[InstanceData]:
-        prepared = [self.pipeline({'img': tile, 'img_id': place}) for place, tile in enumerate(tiles)]
+        prepared = []
+        for place, tile in enumerate(tiles):
+            try:
+                prepared.append(self.pipeline({'img': tile, 'img_id': place}))
+            except FAILURES as error:
+                raise InputError(f'a tile of {unusable(error, tile.shape[:2])}') from error
         return [sample.pred_instances for sample in predict_prepared(self.module, prepared)]

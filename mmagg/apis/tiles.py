@@ -87,6 +87,8 @@ def predict_tiles(
             range.
     """
     check_tiles(tile, overlap)
+    if batch_size < 1:
+        raise InputError(f'batch_size {batch_size}: should be at least 1')
     with opened(image, budget=budget) as windows:
         size = windows.height, windows.width
         if size[0] * size[1] > MOST_PIXELS:

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     )
     title = str(args.weights or args.config)
     with serving(segmenter, host=args.host, port=args.port, upload=args.max_upload, title=title) as address:
-        if args.host not in LOCAL:
+        if args.host.strip('[]') not in LOCAL:
             print('everybody who reaches this machine can use the page: there is no password')
         print(f'{address} (Ctrl-C ends it)', flush=True)
         threading.Event().wait()

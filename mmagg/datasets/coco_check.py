@@ -34,6 +34,7 @@ def check_coco(
     decode_images: bool = True,
     sight: Sight | None = None,
     finds_zero: bool = True,
+    tile: int | None = None,
 ) -> list[Finding]:
     """Checks one split of a data set.
 
@@ -49,6 +50,7 @@ def check_coco(
             of all; otherwise only see that the files are there.
         sight: how small an object the network sees; None: not known.
         finds_zero: whether the metric that reads it can find an annotation of id 0; mmdet's `CocoMetric` cannot.
+        tile: side of the tiles that images are cut into; see `check_images`.
 
     Returns:
         One finding per kind of defect, fatal ones first; none for a flawless data set. Where the JSON is
@@ -73,7 +75,7 @@ def check_coco(
     check_outlines(findings, images, annotations, training=training, masks=masks)
     if sight is not None and not findings.fatal:
         check_sight(findings, images, annotations, sight)
-    check_images(findings, images, Path(image_dir), decode=decode_images, resized_to=resized_to)
+    check_images(findings, images, Path(image_dir), decode=decode_images, resized_to=resized_to, tile=tile)
     return findings.summary()
 
 

@@ -37,8 +37,10 @@ def grouped_split(counts: np.ndarray, *, groups: Sequence[str], shares: Sequence
     places = {group: place for place, group in enumerate(dict.fromkeys(groups))}
     group = np.array([places[name] for name in groups], int)
     if len(places) < len(shares):
-        what = 'images' if len(places) == len(groups) else 'groups of images'
-        raise InputError(f'{len(places)} {what} for {len(shares)} parts; each needs one')
+        one, of_images = ('image', '') if len(places) == len(groups) else ('group', ' of images')
+        raise InputError(
+            f'{len(places)} {one}{"s" * (len(places) != 1)}{of_images} for {len(shares)} parts; each needs one'
+        )
     summed = np.zeros((len(places), counts.shape[1]), counts.dtype)
     np.add.at(summed, group, counts)
     if len(places) < len(groups):

@@ -14,14 +14,15 @@ from threading import Lock
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import tqdm
 
 from mmagg.datasets.coco_defects import Severity, name_defect, size_defect
 from mmagg.datasets.coco_file import Entry
 from mmagg.datasets.findings import Findings
 from mmagg.io.errors import InputError
-from mmagg.io.images import check_image_file, decode_image, image_size, too_many_pixels
+from mmagg.io.image_windows import BUDGET, opened
+from mmagg.io.images import check_image_file, decode_image, image_size, orientation, too_many_pixels
 
 DECODED = 5000  # images that are decoded at most
 THIN = 100  # times as long as wide, from which on an image is odd
@@ -52,7 +53,13 @@ Found = tuple[Severity, str, str]
 
 
 def check_images(
-    findings: Findings, images: list[Entry], folder: Path, *, decode: bool, resized_to: int | None
+    findings: Findings,
+    images: list[Entry],
+    folder: Path,
+    *,
+    decode: bool,
+    resized_to: int | None,
+    tile: int | None = None,
 ) -> None:
     """Add the findings on image files.
 
@@ -62,6 +69,8 @@ def check_images(
         folder: that the file names are relative to.
         decode: decode them, all up to `DECODED` and else an even sample; otherwise only see that they are there.
         resized_to: pixels of the longer side in the pipeline, None where it is not known.
+        tile: side of the tiles, in pixels, that images are cut into before they are resized; what is read window by
+            window then, see `mmagg.io.image_windows`, is opened so instead of being decoded. None: they are not cut.
     """
     if not folder.is_dir():
         findings.add('fatal', 'image folder is missing', [folder], of=1)
@@ -69,13 +78,13 @@ def check_images(
     names = Counter(posixpath.normpath(image['file_name']) for image in images)
     findings.add('warning', AGAIN, (f'{name} {n} times' for name, n in names.items() if n > 1))
     for image in images:
-        for severity, kind, example in _thin(image, resized_to):
+        for severity, kind, example in _thin(image, resized_to, tile):
             findings.add(severity, kind, [example])
     decoded = np.arange(len(images)) * min(DECODED, len(images)) % len(images) < DECODED  # an even sample
     if decode and not decoded.all():
         what = f'the size of all was read, {decoded.sum()} of them, evenly spread, were decoded as well'
         findings.say('note', f'{len(images)} images: {what}')
-    looked_at = partial(_defects, folder=folder, decode=decode)
+    looked_at = partial(_defects, folder=folder, decode=decode, windows=tile is not None)
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter('ignore', Image.DecompressionBombWarning)
         defects = pool.map(looked_at, images, decoded)
@@ -84,10 +93,12 @@ def check_images(
                 findings.add(severity, kind, [example], of=0 if kind in (OTHER_SIZE, SWAPPED) else len(images))
 
 
-def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
+def _thin(image: Entry, resized_to: int | None, tile: int | None) -> Iterator[Found]:
     """Whether an image is so thin that its shorter side vanishes when its longer side is resized."""
-    shorter, longer = sorted((image['width'], image['height']))
-    if size_defect(image['height'], image['width']).kind or longer < THIN * shorter:
+    if size_defect(image['height'], image['width']).kind:
+        return
+    shorter, longer = sorted(side if tile is None else min(side, tile) for side in (image['width'], image['height']))
+    if longer < THIN * shorter:
         return
     example = f'{image["file_name"]}, {image["width"]}×{image["height"]}'
     # As mmcv's rescale_size rounds.
@@ -97,7 +108,7 @@ def _thin(image: Entry, resized_to: int | None) -> Iterator[Found]:
         yield 'warning', f'images of extreme proportions ({THIN} to 1 or more)', example
 
 
-def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list[Found]:
+def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool, windows: bool) -> list[Found]:
     """What is wrong with an image file."""
     name = image['file_name']
     if (defect := name_defect(name)).kind:
@@ -106,6 +117,8 @@ def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list
         path = folder / name
         if not decode:
             return [] if path.is_file() else [('fatal', 'missing image files', name)]
+        if windows and 3 * math.prod(image_size(path) or (0, 0)) > BUDGET:
+            return list(_window_defects(image, path))
         check_image_file(path)
         size = image['height'], image['width']
         if not decoded and _size_by_header(path) == size:
@@ -114,6 +127,18 @@ def _defects(image: Entry, decoded: bool, *, folder: Path, decode: bool) -> list
             return list(_decoded_defects(image, np.fromfile(path, np.uint8), path))
     except (OSError, InputError):
         return [('fatal', f'{MISSING} in {folder}', name)]
+
+
+def _window_defects(image: Entry, path: Path) -> Iterator[Found]:
+    name = image['file_name']
+    try:
+        with opened(path, budget=BUDGET) as file:
+            file.read(0, 0, 1, 1)
+    except InputError as error:
+        yield 'fatal', BROKEN, f'{name}: {error}'
+        return
+    if (file.height, file.width) != (image['height'], image['width']):
+        yield 'fatal', OTHER_SIZE, f'{name} is {file.width}×{file.height}, not {image["width"]}×{image["height"]}'
 
 
 def _decoded_defects(image: Entry, data: np.ndarray, path: Path) -> Iterator[Found]:
@@ -143,7 +168,7 @@ def _size_by_header(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation) in TURNED
+            turned = orientation(image) in TURNED
     except FileNotFoundError:
         raise
     except Exception:  # Pillow raises many kinds
@@ -159,6 +184,6 @@ def _is_large(path: Path) -> bool:
 def _orientation(path: Path) -> int | None:
     try:
         with Image.open(path) as image:
-            return image.getexif().get(ExifTags.Base.Orientation)
+            return orientation(image)
     except Exception:  # Pillow raises many kinds
         return None

@@ -11,6 +11,7 @@ from mmengine.dataset import Compose
 from mmagg.datasets.coco_defects import size_defect
 from mmagg.datasets.coco_file import check_keys, coco_format, read_coco, refuse
 from mmagg.datasets.coco_folder import unwrapped
+from mmagg.datasets.image_errors import unusable
 from mmagg.io.errors import InputError
 
 Size = tuple[int, int]
@@ -56,8 +57,9 @@ def network_sizes(cfg: Config, sizes: Iterable[Size]) -> dict[Size, tuple[Size, 
         blank = {'img': np.zeros((*size, 3), np.uint8), 'img_shape': size, 'ori_shape': size}
         try:
             shape = pipeline(blank)['img_shape']
-        except Exception as error:  # any transform of any project
-            raise InputError(f'config {cfg.filename}: its test pipeline does not run without annotations') from error
+        except Exception as error:  # any transform of any project; some want annotations, or more than a line of pixels
+            why = unusable(error, size)
+            raise InputError(f'config {cfg.filename}: its test pipeline, on a blank image: {why}') from error
         height, width = int(shape[0]), int(shape[1])
         found[size] = (height, width), (ceil(height / divisor) * divisor, ceil(width / divisor) * divisor)
     return found

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmagg.io.images import read_image, write_image
+from mmagg.io.images import write_image
 from mmagg.visualization.predictions import draw_predictions
 
 
@@ -28,6 +28,5 @@ class OverlayHook(Hook):
     ) -> None:
         """Draw a batch."""
         for sample in outputs or ():
-            image = read_image(Path(sample.img_path))
-            picture = draw_predictions(image, sample.pred_instances, self.classes, self.score_thr)
+            picture = draw_predictions(Path(sample.img_path), sample.pred_instances, self.classes, self.score_thr)
             write_image(picture, self.pictures[sample.img_path])

@@ -9,8 +9,8 @@ import numpy as np
 from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.evaluation.matching import evaluate, most_overlapped, overlaps
 from mmagg.io.errors import InputError
-from mmagg.io.images import read_image
-from mmagg.ops.rle import decode_mask
+from mmagg.io.image_windows import opened_or_read
+from mmagg.ops.rle_columns import resized_rle
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.text import Colour
 from mmagg.visualization.titled_row import Titled, titled_row
@@ -48,21 +48,21 @@ def side_by_side(
         InputError: the image cannot be read, or has another size than the annotations say.
     """
     path = folder / truth.names[image]
-    picture = read_image(path)
-    if picture.shape[:2] != truth.sizes[image]:
-        raise InputError(f'{path}: {picture.shape[:2]} (height, width), the annotations say {truth.sizes[image]}')
-    longer = max(picture.shape[:2])
-    factor = side / longer if longer > side else max(1, min(round(LEAST_SIDE / longer), side // longer))
-    size = tuple(max(1, round(factor * length)) for length in picture.shape[1::-1])
-    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+    with opened_or_read(path) as windows:
+        whole = windows.height, windows.width
+        if whole != truth.sizes[image]:
+            raise InputError(f'{path}: {whole} (height, width), the annotations say {truth.sizes[image]}')
+        longer = max(whole)
+        factor = side / longer if longer > side else max(1, min(round(LEAST_SIDE / longer), side // longer))
+        height, width = (max(1, round(factor * length)) for length in whole)
+        picture = windows.squeezed(height, width) if factor < 1 else windows.read(0, 0, whole[1], whole[0])
+    if factor >= 1:
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def panel(title: str, things: Objects | Detections, verdicts: np.ndarray, meanings: Mapping[str, Colour]) -> Titled:
         masks, boxes = None, None
         if truth.iou_type == 'segm':
-            masks = [
-                cv2.resize(decode_mask(rle).view(np.uint8), size, interpolation=cv2.INTER_NEAREST).astype(bool)
-                for rle in things.outlines
-            ]
+            masks = [resized_rle(rle, (height, width)) for rle in things.outlines]
         else:
             boxes = factor * np.concatenate(
                 [things.outlines[:, :2], things.outlines[:, :2] + things.outlines[:, 2:]], axis=1

@@ -27,6 +27,7 @@ from mmagg.datasets.coco_file import (
     read_coco,
 )
 from mmagg.datasets.coco_folder import annotation_file, instead
+from mmagg.datasets.findings import printable
 from mmagg.experiments.annotated_objects import AnnotatedObjects, annotated_objects, has_mask
 from mmagg.experiments.config_fit import OWN, ConfigFit, config_fits, groups, ordered, short_list
 from mmagg.experiments.crowding import Crowding, crowding
@@ -116,7 +117,7 @@ class DataStats:
         order = np.argsort(-self.objects.sum(axis=0), kind='stable')
         for label in order[:MOST_SHOWN]:
             cells = ''.join(f'{n:10}{m:8}' for n, m in zip(self.objects[:, label], self.having[:, label], strict=True))
-            yield f'{self.classes[label][: width - 2]:{width}}{cells}'
+            yield f'{printable(self.classes[label])[: width - 2]:{width}}{cells}'
         if len(order) > MOST_SHOWN:
             rest = order[MOST_SHOWN:]
             cells = ''.join(f'{number:10}{"":8}' for number in self.objects[:, rest].sum(axis=1))
@@ -239,6 +240,8 @@ def data_stats(source: str | Path, *, config: str | Path | None = None, images: 
         raise InputError(f'{source}: no object with a mask (crowds left out), nothing to count')
     objects = AnnotatedObjects.joined([_some(content, step) for content in contents.values()])
     if not len(objects):
+        if step == 1:
+            raise InputError(f'{source}: no object has a pixel in its image, nothing to count')
         raise InputError(f'{source}: no object in the images that are looked at; --images 0 looks at all')
     names = short_list() if config is None else {str(config): str(config)}
     found = zip(names, config_fits(list(names.values()), objects), strict=True)

@@ -50,7 +50,7 @@ def coco_panoptic_images(source: Source) -> list[SourceImage]:
                 raise InputError(f'{path} is not COCO panoptic: it has no list "{key}"')
             check_keys(path, one, content[key], *needed)
         name = path.stem.removeprefix('panoptic_')
-        names = {x['id']: x['name'] for x in content['categories'] if x.get('isthing', 1)}
+        names = {x['id']: x['name'] if x.get('isthing', 1) else None for x in content['categories']}
         entries = {image['id']: image for image in content['images']}
         pngs = path.with_suffix('') if path.with_suffix('').is_dir() else source.folder
         annotations = [x for x in content['annotations'] if x['image_id'] in entries]
@@ -111,17 +111,22 @@ def _box(box: np.ndarray) -> list[float]:
 
 
 def _read(
-    path: Path, image: Entry, segments: list[Entry], names: Mapping[Any, str], size: Size, said: list[str]
+    path: Path, image: Entry, segments: list[Entry], names: Mapping[Any, str | None], size: Size, said: list[str]
 ) -> AnnotatedImage:
+    """The objects of an image, by the names of the things among the categories, None of others."""
     check_size((image.get('height'), image.get('width')), size)
     masks = id_masks(read_ids(path, size))
-    instances = Instances(name=path.name, size=size, said=said, classes=list(names.values()))
+    instances = Instances(
+        name=path.name, size=size, said=said, classes=[name for name in names.values() if name is not None]
+    )
     for segment in segments:
         if segment['category_id'] not in names:
+            raise InputError(f'{path}: its segment {segment["id"]} is of category {segment["category_id"]}, not listed')
+        if (name := names[segment['category_id']]) is None:
             continue
         if segment['id'] not in masks:
             raise InputError(f'{path}: no pixel of its segment {segment["id"]}')
-        instances.add(names[segment['category_id']], [masks[segment['id']]], crowd=bool(is_crowd(segment)))
+        instances.add(name, [masks[segment['id']]], crowd=bool(is_crowd(segment)))
     return instances.image()
 
 

@@ -16,7 +16,7 @@ from mmagg.formats.known import source_images
 from mmagg.formats.reading import read_all
 from mmagg.formats.source import Source, SourceImage
 from mmagg.formats.training_tiles import tile_of, tile_windows
-from mmagg.formats.written import ONE_FOLDER, WRITERS, Example
+from mmagg.formats.written import ONE_FOLDER, WITH_CROWDS, WRITERS, Example
 from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder
 from mmagg.io.folders import folder_written_whole
@@ -116,11 +116,16 @@ def convert_data(
     examples, classes, unused = _with_classes(examples, rename, drop)
     if not classes:
         raise InputError('no object is left; the data sets have none, or --drop leaves them out', *skipped[:_NAMED])
-    examples = _with_parts(examples, parted, split, group, seed, classes)
+    try:
+        examples = _with_parts(examples, parted, split, group, seed, classes)
+    except InputError as error:  # too few images, perhaps because of those that are left out
+        raise InputError(*error.args, *skipped[:_NAMED]) from error
     examples = _with_names(examples, by_part=to_format not in ONE_FOLDER)
     if tile is not None:
         examples = [one for example in examples for one in _tiles(example, tile, overlap, min_piece)]
     lost: list[str] = []
+    if to_format not in WITH_CROWDS:
+        examples = [_without_crowds(example, lost) for example in examples]
     with folder_written_whole(folder) as draft:
         check_content(folder, overwrite=overwrite)
         WRITERS[to_format](draft, examples, classes, link=link, said=lost)
@@ -212,6 +217,16 @@ def _only(image: AnnotatedImage, chosen: np.ndarray) -> AnnotatedImage:
         boxes=image.boxes[chosen],
         crowd=None if image.crowd is None else image.crowd[chosen],
     )
+
+
+def _without_crowds(example: Example, lost: list[str]) -> Example:
+    """An image without regions of many objects, which are told to `lost`."""
+    crowd = example.image.crowd
+    if crowd is None:
+        return example
+    number = int(crowd.sum())
+    lost.append(f'{example.name}: {number} region{"s" * (number > 1)} of many objects (crowds)')
+    return replace(example, image=_only(example.image, ~crowd))
 
 
 def _with_parts(

@@ -31,13 +31,14 @@ class Instances:
     Args:
         name: of the image.
         size: (H, W).
-        classes: names that are known already, in their order; others are added as they come.
+        classes: names that are known already, in their order; others are added as they come. One that stands there
+            twice is one class.
         said: what is left out is added to it.
     """
 
     def __init__(self, *, name: str, size: Size, said: list[str], classes: Sequence[str] = ()) -> None:
         self.name, self.size, self.said = name, size, said
-        self._labels = {name: label for label, name in enumerate(classes)}
+        self._labels = {name: label for label, name in enumerate(dict.fromkeys(classes))}
         self._found: list[_Instance] = []
 
     def add(self, class_name: str, shapes: Sequence[Shape], *, crowd: bool = False) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.ops.rle import decode_mask
+from mmagg.io.errors import InputError
+from mmagg.ops.rle import decode_window, mask_box
 
 WIDTHS = (3, 4, 8, 16)
 CHANNELS = 4  # RGBA
+MOST = 2**32 - 1  # values of a mask, whose number has 32 bits
 
 
 def label_studio_task(image: AnnotatedImage, *, url: str | None = None) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def _region(image: AnnotatedImage, index: int) -> dict[str, Any]:
         x1, y1, x2, y2 = (image.boxes[index].astype(float) * 100 / [width, height, width, height]).tolist()
         value: dict[str, Any] = {'x': x1, 'y': y1, 'width': x2 - x1, 'height': y2 - y1, 'rotation': 0}
     else:
-        value = {'format': 'rle', 'rle': brush_rle(decode_mask(mask))}
+        value = {'format': 'rle', 'rle': brush_rle(mask)}
     region['value'] = {**value, kind: [name]}
     if image.scores is not None:
         region['score'] = float(image.scores[index])
@@ -63,16 +65,28 @@ def _region(image: AnnotatedImage, index: int) -> dict[str, Any]:
     return region
 
 
-def brush_rle(mask: np.ndarray) -> list[int]:
-    """A mask (H, W) bool in Label Studio's code for brushes, bytes as numbers."""
-    pixels = mask.ravel()
-    ends = np.append(np.flatnonzero(pixels[1:] != pixels[:-1]) + 1, pixels.size)
-    bits = [f'{CHANNELS * pixels.size:032b}{8 - 1:05b}', *(f'{width - 1:04b}' for width in WIDTHS)]
-    for length, inside in zip((CHANNELS * np.diff(ends, prepend=0)).tolist(), pixels[ends - 1].tolist(), strict=True):
+def brush_rle(mask: dict) -> list[int]:
+    """A mask, RLE, in Label Studio's code for brushes, bytes as numbers; only its box is decoded.
+
+    Raises:
+        InputError: the image has more values than the code counts.
+    """
+    height, width = mask['size']
+    if CHANNELS * height * width > MOST:
+        raise InputError(f"{width} × {height} pixels: Label Studio's masks have up to {MOST // CHANNELS:,}")
+    x, y, w, h = mask_box(mask)
+    inside = decode_window(mask, (x, y, w, h)) if w else np.zeros((0, 0), np.uint8)
+    row, column = np.nonzero(np.diff(inside, axis=1, prepend=0, append=0))
+    edges, times = np.unique((y + row) * width + x + column, return_counts=True)
+    edges = edges[times == 1]  # a run to the end of a row may go on in the next one
+    ends = np.append(edges[(edges > 0) & (edges < height * width)], height * width)
+    within = (np.arange(len(ends)) % 2 == 1) ^ (edges[:1] == 0).any()
+    bits = [f'{CHANNELS * height * width:032b}{8 - 1:05b}', *(f'{width - 1:04b}' for width in WIDTHS)]
+    for length, one in zip((CHANNELS * np.diff(ends, prepend=0)).tolist(), within.tolist(), strict=True):
         longest = 1 << WIDTHS[-1]
         for part in [longest] * (length // longest) + [length % longest] * (length % longest > 0):
             which = next(i for i, width in enumerate(WIDTHS) if part <= 1 << width)
-            bits.append(f'1{which:02b}{part - 1:0{WIDTHS[which]}b}{255 * inside:08b}')
+            bits.append(f'1{which:02b}{part - 1:0{WIDTHS[which]}b}{255 * one:08b}')
     text = ''.join(bits)
     text += '0' * (-len(text) % 8)
     return list(int(text, 2).to_bytes(len(text) // 8, 'big'))

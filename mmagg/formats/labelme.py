@@ -47,7 +47,7 @@ def labelme_images(source: Source) -> list[SourceImage]:
     Raises:
         InputError: nothing can be read.
     """
-    found, images = [], _by_name(source.image_dir or source.folder)
+    found, images = [], _by_name(source)
     for path in [source.path] if source.path.is_file() else source.glob('*.json'):
         try:
             content = read_json(path)
@@ -172,11 +172,11 @@ def _beside(path: Path, name: str) -> Path | None:
     return next((image for image in (path.parent / last, *same) if last and image.is_file()), None)
 
 
-def _by_name(folder: Path) -> dict[str, list[Path]]:
-    """The images below a folder by their names."""
+def _by_name(source: Source) -> dict[str, list[Path]]:
+    """The images of a source by their names."""
     images: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob('*')):
-        if path.suffix.lower() in SUFFIXES and path.is_file():
+    for path in source.glob('*', source.image_dir):
+        if path.suffix.lower() in SUFFIXES:
             images.setdefault(path.name, []).append(path)
     return images
 

@@ -6,9 +6,22 @@ from pathlib import Path
 
 from mmagg.datasets.annotation_exports import find_images
 from mmagg.formats.annotated_image import AnnotatedImage
+from mmagg.io.errors import InputError
 
 Size = tuple[int, int]
 """(H, W) in pixels."""
+
+
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text file, without the mark that editors of Windows put before the first one.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path}: not UTF-8; save it as that') from error
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,9 @@ class Source:
         )
         return files
 
-    def glob(self, pattern: str) -> list[Path]:
-        """Files below the folder, in order, without hidden ones and those of the folder that is not searched."""
-        found = sorted(path for path in self.folder.rglob(pattern) if path.is_file())
-        shown = (p for p in found if not any(x.startswith('.') for x in p.relative_to(self.folder).parts))
+    def glob(self, pattern: str, folder: Path | None = None) -> list[Path]:
+        """Files below the folder, or another one, in order, without hidden ones and those of what is not searched."""
+        top = folder or self.folder
+        found = sorted(path for path in top.rglob(pattern) if path.is_file())
+        shown = (p for p in found if not any(x.startswith('.') for x in p.relative_to(top).parts))
         return [path for path in shown if self.without is None or not path.resolve().is_relative_to(self.without)]

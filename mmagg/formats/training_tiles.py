@@ -8,6 +8,7 @@ import numpy as np
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.source import Size
 from mmagg.io.images import KEPT_SUFFIXES
+from mmagg.io.paths import fitting
 from mmagg.ops.rle import decode_window, masks_to_rle, rle_area, rle_boxes
 
 Window = tuple[int, int, int, int]
@@ -69,11 +70,11 @@ def tile_of(image: AnnotatedImage, window: Window, *, min_piece: float) -> Annot
 
 
 def tile_name(name: str, window: Window) -> str:
-    """The name of a tile, `NAME_X_Y`, of JPEG or PNG."""
+    """The name of a tile, `NAME_X_Y`, of JPEG or PNG; see `fitting` for long ones."""
     path = PurePosixPath(name)
     kept = path.suffix.lower() in KEPT_SUFFIXES
     stem, suffix = (path.stem, path.suffix) if kept else (path.name, '.png')
-    return str(path.with_name(f'{stem}_{window[0]}_{window[1]}{suffix}'))
+    return str(path.with_name(fitting(f'{stem}_{window[0]}_{window[1]}{suffix}')))
 
 
 def _starts(side: int, tile: int, overlap: float) -> list[int]:

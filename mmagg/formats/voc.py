@@ -11,7 +11,7 @@ from PIL import Image
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import Instances, check_size
 from mmagg.formats.label_images import id_masks, paint_objects, palette, read_ids
-from mmagg.formats.source import Size, Source, SourceImage
+from mmagg.formats.source import Size, Source, SourceImage, text_lines
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
 from mmagg.io.safe_xml import read_xml
@@ -196,7 +196,7 @@ def _parts(folder: Path) -> dict[str, str]:
     for kind in ('Segmentation', 'Main'):
         for part in PARTS:
             path = folder / 'ImageSets' / kind / f'{part}.txt'
-            for line in path.read_text(encoding='utf-8').splitlines() if path.is_file() else ():
+            for line in text_lines(path) if path.is_file() else ():
                 parts.setdefault(line.strip(), part)
         if parts:
             break
@@ -209,7 +209,7 @@ def _colours(folder: Path) -> dict[Colour | int, str]:
     if not path.is_file():
         return {**dict(enumerate(NAMES)), **dict(zip(colour_map(), NAMES, strict=False))}
     named: dict[Colour | int, str] = {}
-    lines = (line for line in path.read_text(encoding='utf-8').splitlines() if line.strip() and line[0] != '#')
+    lines = (line for line in text_lines(path) if line.strip() and line[0] != '#')
     for place, line in enumerate(lines):
         name, colour = line.rsplit(':', 3)[:2] if line.count(':') > 2 else (line, '')
         values = colour.split(',')

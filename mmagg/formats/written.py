@@ -162,6 +162,7 @@ def to_masks(folder: Path, examples: Sequence[Example], classes: Sequence[str], 
 
 
 ONE_FOLDER = {'cvat', 'voc'}  # of the images of all parts
+WITH_CROWDS = {'coco', 'coco-panoptic'}  # others would have them as objects
 WRITERS: dict[str, Writer] = {
     'coco': to_coco,
     'yolo': to_yolo,

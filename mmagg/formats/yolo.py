@@ -19,7 +19,7 @@ import yaml
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import Instances, box_ring, outline
-from mmagg.formats.source import Size, Source, SourceImage
+from mmagg.formats.source import Size, Source, SourceImage, text_lines
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
 from mmagg.ops.polygons import mask_polygons, one_ring, polygons_to_rle
@@ -53,7 +53,7 @@ def yolo_images(source: Source) -> list[SourceImage]:
             raise InputError(f'{path}: of keypoints (kpt_shape), not of outlines')
         listed = {part: content[key] for key, part in PARTS.items() if content.get(key)}
     else:
-        classes, listed = path.read_text(encoding='utf-8').splitlines(), {}
+        classes, listed = [name.strip() for name in text_lines(path)], {}
     files = list(_files(source, path, listed)) if listed else [('', file) for file in _below(source, source.folder)]
     if not files:
         raise InputError(f'{source.path}: no images for its YOLO labels')
@@ -106,7 +106,7 @@ def write_yolo_names(folder: Path, classes: Sequence[str], parts: Sequence[str])
 def _read(path: Path | None, name: str, classes: Sequence[str], size: Size, said: list[str]) -> AnnotatedImage:
     """The objects of a label file."""
     instances = Instances(name=name, size=size, said=said, classes=classes)
-    for number, line in enumerate(path.read_text(encoding='utf-8').splitlines() if path else (), 1):
+    for number, line in enumerate(text_lines(path) if path else (), 1):
         try:
             values = [float(word) for word in line.split()]
             if values:
@@ -148,8 +148,9 @@ def _files(source: Source, path: Path, listed: dict[str, Any]) -> Iterator[tuple
             elif place.is_dir():
                 yield from ((part, file) for file in _below(source, place))
             else:
-                names = [line.strip() for line in place.read_text(encoding='utf-8').splitlines() if line.strip()]
-                yield from ((part, file) for file in source.files(names) if file)
+                lines = [line.strip().replace('\\', '/') for line in text_lines(place) if line.strip()]
+                names = dict.fromkeys(str(PurePosixPath(line)) for line in lines)  # some repeat images to see them more
+                yield from ((part, file) for file in source.files(list(names)) if file)
 
 
 def _place(folder: Path, value: str) -> Path | None:
@@ -176,17 +177,24 @@ def _classes_file(folder: Path) -> Path | None:
     """The file with the names of classes."""
     candidates = [folder / 'data.yaml', *sorted(folder.glob('*.y*ml')), *(folder / name for name in NAMES)]
     for path in candidates:
-        if path.is_file() and (path.name in NAMES or _names(path) is not None):
-            return path
+        try:
+            if path.is_file() and (path.name in NAMES or _names(path) is not None):
+                return path
+        except InputError:
+            if path.name == 'data.yaml':
+                raise
     return None
 
 
 def _names(path: Path) -> list[str] | None:
     """The names of classes in a YAML file, a list or a dict by number; None if it has none."""
     names = _yaml(path).get('names')
-    if isinstance(names, dict) and set(names) == set(range(len(names))):
-        names = [names[place] for place in range(len(names))]
-    return [str(name) for name in names] if isinstance(names, list) and names else None
+    if isinstance(names, dict):
+        numbered = {str(number): name for number, name in names.items()}
+        names = [numbered.get(str(place), []) for place in range(len(names))]
+    if not isinstance(names, list) or not names or any(isinstance(name, list | dict) for name in names):
+        return None  # nested ones may stand for any number of names
+    return [str(name) for name in names]
 
 
 def _yaml(path: Path) -> dict:

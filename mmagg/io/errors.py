@@ -14,6 +14,8 @@ TRUST_FLAG = '--trust-checkpoint'  # as messages name it
 # (RuntimeError: out of memory, a broken kernel) are not among them and keep their traceback.
 EXPECTED = (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, ImportError, SyntaxError)
 
+OF_TILE = re.compile(r'^image_\d+: ')
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of writing, where there is no room
 
 # What PyTorch makes of an error in a data loader's worker: a whole traceback, whose last line is the error.
@@ -34,6 +36,12 @@ class InputError(ValueError):
 
     def __str__(self) -> str:
         return '\n'.join(map(str, self.args))
+
+
+def named_by(error: InputError, image: str) -> InputError:
+    """The error of an image with the image's name before it, unless it is there; a tile is called ``image_0``, …."""
+    text = OF_TILE.sub('a tile of ', str(error))
+    return error if image in text else InputError(f'{image}: {text}')
 
 
 def check_fraction(value: float, name: str) -> None:

@@ -3,9 +3,10 @@
 Window readers need rasterio or tifffile, the extra `mmagg[geo]`. Shape shorthand: (H, W) image, (h, w) window.
 """
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.images import bgr_image, check_image_file, image_header, read_image, turned
 
-BUDGET = 2**30  # bytes of an image that is decoded as a whole
+BUDGET = 3 * 2**28  # bytes of an image that is decoded as a whole: OpenCV reads 2^28 pixels (mmagg/__init__.py)
 BAND = 2**27  # bytes of the rows that are squeezed together
 CACHE = 2**27  # bytes that rasterio keeps of what it has decoded
 PALETTE = 'its colours are those of a palette; convert it to RGB'
@@ -84,6 +85,17 @@ def opened(image: str | Path | np.ndarray, *, budget: int = BUDGET) -> Iterator[
     else:
         whole = read_image(path)
         yield ImageWindows(whole.shape[0], whole.shape[1], lambda x, y, w, h: whole[y : y + h, x : x + w], 'opencv')
+
+
+@contextmanager
+def opened_or_read(image: str | Path | np.ndarray, *, budget: int = BUDGET) -> Iterator[ImageWindows]:
+    """As `opened`; but a file that nothing here reads by windows is decoded as a whole, where OpenCV does that."""
+    with ExitStack() as stack:
+        try:
+            windows = stack.enter_context(opened(image, budget=budget))
+        except InputError:
+            windows = stack.enter_context(opened(image, budget=sys.maxsize))
+        yield windows
 
 
 @contextmanager

@@ -126,13 +126,20 @@ def image_header(file: str | Path | BinaryIO) -> tuple[str | None, tuple[int, in
             Image.MAX_IMAGE_PIXELS = limit
 
 
+def orientation(image: Image.Image) -> int:
+    """How an image that Pillow has opened is shown, by its EXIF data: 1 as it is stored; no pixel is decoded."""
+    return Image.Image.getexif(image).get(ORIENTATION, 1)  # that of PNG decodes all, for data that stand behind
+
+
 def turned(path: str | Path) -> bool:
     """Whether the EXIF data of an image, which Pillow can open, say that it is shown otherwise than it is stored."""
     with _opening:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             with Image.open(path) as image:
-                return image.getexif().get(ORIENTATION, 1) != 1
+                return orientation(image) != 1
+        except Exception:  # Pillow raises many kinds, as of broken EXIF data
+            return False
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 

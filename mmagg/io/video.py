@@ -197,7 +197,8 @@ class VideoWriter:
             if self._writer.isOpened():
                 self.codec = NAMES[code]
                 return
-        raise InputError(f'OpenCV cannot write {path.suffix} here: it was built without an encoder for it')
+        height, width = size
+        raise InputError(f'OpenCV cannot write {path.suffix} of {width} × {height} pixels: it has no encoder for that')
 
     def write(self, image: np.ndarray) -> None:
         """Add a frame, (H, W, 3) uint8 BGR."""

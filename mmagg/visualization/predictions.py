@@ -1,11 +1,12 @@
 """The confident predictions of a model, and their picture."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.structures import InstanceData
 
-from mmagg.visualization.overlay import draw_instances
+from mmagg.visualization.picture import draw_picture
 
 
 def confident(predictions: InstanceData, score_thr: float) -> InstanceData:
@@ -14,8 +15,8 @@ def confident(predictions: InstanceData, score_thr: float) -> InstanceData:
 
 
 def draw_predictions(
-    image: np.ndarray, predictions: InstanceData, classes: Sequence[str], score_thr: float
+    image: np.ndarray | Path, predictions: InstanceData, classes: Sequence[str], score_thr: float
 ) -> np.ndarray:
-    """The picture of an image's confident predictions; see `draw_instances`."""
+    """The picture of the confident predictions of an image, or of its file; see `draw_picture`."""
     sure = confident(predictions, score_thr)
-    return draw_instances(image, sure.get('masks'), sure.labels, sure.scores, sure.bboxes, classes)
+    return draw_picture(image, sure.get('masks'), sure.labels, sure.scores, sure.bboxes, classes)

@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from mmengine.config import Config
 
@@ -159,6 +161,23 @@ def test_options_for_another_split_of_the_folder(tiny_config, shapes_folder):
     assert cfg.test_dataloader.dataset.data_prefix.img == 'images/train/'
     assert cfg.train_dataloader.dataset.data_root == 'data/coco/', 'not asked for'
     check_data(cfg, ['test'], purpose='test')
+
+
+def test_tiles_are_cut_from_thin_images(tiny_config, shapes_folder, tmp_path):
+    """Of which nothing would be left if they were resized as a whole, or in tiles as long."""
+    folder = tmp_path / 'thin'
+    shutil.copytree(shapes_folder, folder)
+    path = folder / ANN.format('val')
+    content = json.loads(path.read_text())
+    content['images'][0] |= {'height': 1, 'width': 5000}
+    content['annotations'] = [x for x in content['annotations'] if x['image_id'] != content['images'][0]['id']]
+    path.write_text(json.dumps(content))
+    cv2.imwrite(str(folder / 'images/val' / content['images'][0]['file_name']), np.zeros((1, 5000, 3), np.uint8))
+    cfg = load_config(tiny_config, changes=[lambda cfg: use_coco_folder(cfg, folder, ['test'])])
+    for tile in (None, 5000):
+        with pytest.raises(InputError, match='fatal problem'):
+            check_data(cfg, ['test'], purpose='test', tile=tile)
+    check_data(cfg, ['test'], purpose='test', tile=64)
 
 
 def test_other_annotations_of_the_same_images(own, shapes_folder, tmp_path, capsys):

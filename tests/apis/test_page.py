@@ -3,12 +3,15 @@
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
 
+from mmagg.apis import page
 from mmagg.apis.page import KEPT, PICTURE, check_port, chosen, gradio, is_free, predicted, rows, written
 from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
@@ -83,6 +86,7 @@ def test_downloads(form: str, found: Result, tmp_path: Path) -> None:
 def test_old_downloads_go(found: Result, tmp_path: Path) -> None:
     folder = tmp_path / 'downloads'
     folder.mkdir()
+    assert written(replace(found, name='n' * 250 + '.png'), 'geojson', folder).is_file()
     last = [written(found, 'csv', folder) for _ in range(KEPT + 5)][-1]
     assert len(list(folder.iterdir())) == KEPT
     assert last.is_file()
@@ -97,6 +101,25 @@ def test_a_port_that_is_taken() -> None:
     assert is_free('127.0.0.1', port)
     with pytest.raises(InputError, match='choose another one'):
         check_port('127.0.0.1', 99999)
+
+
+@pytest.mark.parametrize('host', ['::1', '[::1]'])
+def test_an_address_of_ipv6(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Gradio's words it has brackets, in those of sockets none."""
+    try:
+        with socket.create_server(('::1', 0), family=socket.AF_INET6) as free:
+            port = free.getsockname()[1]
+    except OSError:
+        pytest.skip('this machine has no IPv6')
+    package = MagicMock()
+    launch = package.Blocks.return_value.__enter__.return_value.launch
+    launch.return_value = None, f'http://[::1]:{port}/', None
+    monkeypatch.setattr(page, 'gradio', lambda: package)
+    with page.serving(Segmenter(), host=host, port=port) as address:
+        assert address == f'http://[::1]:{port}/'
+    assert launch.call_args.kwargs['server_name'] == '[::1]'
+    with socket.create_server(('127.0.0.1', port)), pytest.raises(InputError, match='in use'):
+        check_port(host, port)  # Gradio would say that there is none
 
 
 def test_a_missing_package_is_answered_with_its_line(monkeypatch) -> None:

@@ -147,3 +147,9 @@ def test_what_cannot_be_saved(result: Result, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f'format horse: choose {", ".join(FORMATS)}'):
         result.save(tmp_path / 'a.json', 'horse')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('tolerance', [-1.0, float('nan'), float('inf')])
+def test_a_tolerance_is_a_number_of_pixels(tolerance: float) -> None:
+    with pytest.raises(InputError, match=r'tolerance .*: pixels, from 0 on'):
+        Result((4, 4), CLASSES).polygons(tolerance)

@@ -19,15 +19,20 @@ OPTIONS = {'model.test_cfg.score_thr': 0.0, 'model.test_cfg.filter_thr': 0.0, 'm
 
 
 @pytest.fixture(scope='module')
-def segmenter(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    """The demo's SOLO with random weights, which finds something everywhere."""
-    config = root / 'configs/demo/solo_tiny_shapes.py'
+def checkpoint(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of the demo's SOLO."""
     torch.manual_seed(0)
-    model = MODELS.build(load_config(config).model)
+    model = MODELS.build(load_config(root / 'configs/demo/solo_tiny_shapes.py').model)
     model.init_weights()
     checkpoint = tmp_path_factory.mktemp('segmenter') / 'random.pth'
     torch.save({'state_dict': model.state_dict()}, checkpoint)
-    return Segmenter(config, checkpoint, device='cpu', cfg_options=OPTIONS)
+    return checkpoint
+
+
+@pytest.fixture(scope='module')
+def segmenter(root: Path, checkpoint: Path) -> Segmenter:
+    """The demo's SOLO with random weights, which finds something everywhere."""
+    return Segmenter(root / 'configs/demo/solo_tiny_shapes.py', checkpoint, device='cpu', cfg_options=OPTIONS)
 
 
 @pytest.fixture
@@ -168,6 +173,8 @@ def test_images_that_cannot_be_used(segmenter: Segmenter, folder: Path, capsys: 
     assert all(f'{folder / name}: ' in said for name in ('000001.png', 'b.gif', 'thin.png'))
     with pytest.raises(InputError, match=r'000001\.png: cannot be read'):
         segmenter([folder / '000000.png', broken])
+    with pytest.raises(InputError, match=r'thin\.png: a tile of 5000 × 1 pixels'):
+        segmenter(folder / 'thin.png', tile=5000)
     left: list[str] = []
     given = [broken, np.zeros((4, 4), float), 'https://a.org/b.jpg', 7, folder / '000000.png']
     found = segmenter(given, on_error=lambda name, error: left.append(f'{name}: {error}'))
@@ -186,7 +193,7 @@ def test_images_that_cannot_be_used(segmenter: Segmenter, folder: Path, capsys: 
         ('nowhere/*.jpg', 'no images match'),
         (7, 'int is no file, folder'),
         (torch.zeros(3, 5, 3, dtype=torch.uint8), 'first or last'),
-        (torch.zeros(3, 5, 6), 'an array of float32'),
+        (torch.zeros(3, 5, 6), 'a tensor of float32'),
         (np.zeros((2, 8, 8, 3), np.uint8), r'shape \(2, 8, 8, 3\)'),
     ],
 )
@@ -202,6 +209,7 @@ def test_what_is_no_image_is_refused(segmenter: Segmenter, images: object, said:
         ({'batch_size': 0}, 'batch_size 0'),
         ({'classes': 'star'}, r"should be a list, \['star'\]"),
         ({'classes': ['horse']}, "no 'horse'; it has circle"),
+        ({'classes': []}, 'none is named'),
         ({'max_detections': 13}, r'returns 12 at most; --cfg-options model\.test_cfg\.max_per_img=13'),
         ({'tile': 64, 'tta': True}, 'not together with tile'),
     ],
@@ -214,3 +222,52 @@ def test_arguments_that_cannot_work_are_refused(segmenter: Segmenter, more: dict
 def test_the_first_argument_may_be_a_name_of_weights() -> None:
     with pytest.raises(InputError, match='mmdet/sol: no such file, and no such name; did you mean'):
         Segmenter('mmdet/sol')
+
+
+def test_a_pil_image_is_what_its_file_is(segmenter: Segmenter, folder: Path) -> None:
+    """Turned by its EXIF data, and of 16 bits the first eight, of which Pillow would make white."""
+    grey = cv2.imread(str(folder / '000000.png'), cv2.IMREAD_GRAYSCALE)[:40]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(grey).save(folder / 'turned.png', exif=turned)
+    cv2.imwrite(str(folder / 'deep.png'), grey.astype(np.uint16) << 8)
+    for name, size in (('turned.png', (64, 40)), ('deep.png', (40, 64))):
+        found, want = segmenter(Image.open(folder / name)), segmenter(folder / name)
+        assert found.size == want.size == size
+        assert (found.image == want.image).all()
+
+
+def test_a_broken_image_in_memory_is_a_line(segmenter: Segmenter, folder: Path) -> None:
+    Image.open(folder / '000000.png').resize((999, 999)).save(folder / 'cut.jpg')
+    (folder / 'cut.jpg').write_bytes((folder / 'cut.jpg').read_bytes()[:5000])
+    pixels = np.zeros((40, 40, 3), np.uint8)
+    images = [Image.open(folder / 'cut.jpg'), torch.ones(40, 40, 3).bfloat16(), Image.new('F', (9, 9)), pixels]
+    lines = []
+    assert len(segmenter(images, on_error=lambda name, error: lines.append(str(error)))) == 1
+    assert [line.partition(';')[0].partition(' (')[0] for line in lines] == [
+        'image_0: cannot be read: image file is truncated',
+        'image_1: a tensor of bfloat16',
+        'image_2: a PIL image of mode F, whose range is not known',
+    ]
+
+
+def test_images_of_a_list_have_names_of_their_own(segmenter: Segmenter, folder: Path) -> None:
+    """`one.save(f'out/{one.name}.json')` writes a file for each."""
+    shutil.copy(folder / '000000.png', folder / 'deep')
+    images = [folder / '000000.png', str(folder / 'deep/000000.png')]
+    assert [one.name for one in segmenter(images)] == ['000000.png', 'deep/000000.png']
+    assert [one.name for one in segmenter(images[1:])] == ['000000.png']
+
+
+def test_classes_that_a_checkpoint_does_not_name_have_numbers(
+    root: Path, checkpoint: Path, segmenter: Segmenter, folder: Path, tmp_path: Path
+) -> None:
+    named = tmp_path / 'named.pth'
+    torch.save({**torch.load(checkpoint), 'meta': {'dataset_meta': {'classes': ('disc',)}}}, named)
+    other = Segmenter(root / 'configs/demo/solo_tiny_shapes.py', named, device='cpu', cfg_options=OPTIONS)
+    assert other.classes == ('disc', *(f'class {i}' for i in range(1, len(segmenter.classes))))
+    path = folder / '000000.png'
+    found = other(path, score_thr=0)
+    assert found.labels.max() > 0
+    assert found.names == [other.classes[label] for label in segmenter(path, score_thr=0).labels]
+    assert len(found.to_coco()['annotations']) == 12

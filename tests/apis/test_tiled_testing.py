@@ -5,11 +5,13 @@ from types import SimpleNamespace
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmagg.apis.tiled_testing import TiledModel
+from mmagg.io.errors import InputError
 
 
 class Stub(torch.nn.Module):
@@ -37,3 +39,12 @@ def test_images_go_together_only_where_they_are_padded_alike(tmp_path: Path) -> 
     model = TiledModel(stub, pipeline=pipeline, batch_size=8, tile=64, overlap=0.0, full_image=True)
     model.test_step({'data_samples': [DetDataSample(metainfo={'img_path': str(tmp_path / 'a.png')})]})
     assert stub.seen == [{(3, 64, 64)}, {(3, 21, 64)}]
+
+
+def test_a_tile_that_cannot_be_resized_is_a_line_with_the_name_of_its_image(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / 'thin.png'), np.zeros((1, 5000, 3), np.uint8))
+    resize = dict(type='mmdet.Resize', scale=(64, 64), keep_ratio=True)
+    pipeline = [dict(type='mmdet.LoadImageFromNDArray'), resize, dict(type='mmdet.PackDetInputs', meta_keys=())]
+    model = TiledModel(Stub(), pipeline=pipeline, batch_size=8, tile=5000, overlap=0.0, full_image=False)
+    with pytest.raises(InputError, match=r'thin\.png: a tile of 5000 × 1 pixels, cannot be transformed'):
+        model.test_step({'data_samples': [DetDataSample(metainfo={'img_path': str(tmp_path / 'thin.png')})]})

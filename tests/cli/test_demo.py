@@ -163,6 +163,16 @@ def test_files_of_others_in_the_place_of_a_format(demo, shapes_folder: Path, tmp
     assert mine.read_text() == 'drawn by hand'
 
 
+def test_a_link_to_the_images_in_the_place_of_a_format(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(shapes_folder / 'images/val', tmp_path / 'images')
+    before = sorted((tmp_path / 'images').iterdir())
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out/labelme').symlink_to(tmp_path / 'images')
+    assert demo(tmp_path / 'images', tmp_path / 'out', '--formats', 'labelme') == 2
+    assert f'{tmp_path / "out/labelme"}: leads to' in capsys.readouterr().err
+    assert sorted((tmp_path / 'images').iterdir()) == before
+
+
 @pytest.mark.parametrize(
     ('typed', 'images', 'config', 'checkpoint'),
     [

@@ -76,16 +76,15 @@ def nothing(seconds=0):
 
 tool = sys.argv[1]
 if tool == 'demo':
-    module = importlib.import_module('mmagg.apis.prediction')
-    wrap(module, 'load_model', nothing, note)
-    wrap(module, 'write_image', nothing, note)
+    wrap(importlib.import_module('mmagg.apis.segmenter'), 'load_model', nothing, note)
+    wrap(importlib.import_module('mmagg.apis.prediction'), 'write_image', nothing, note)
+    wrap(importlib.import_module('mmagg.apis.result'), 'draw_picture', nothing, drawn)
 else:
     from mmengine.runner import TestLoop
 
-    module = importlib.import_module('mmagg.engine.overlays')
+    wrap(importlib.import_module('mmagg.engine.overlays'), 'draw_predictions', nothing, drawn)
     wrap(TestLoop, 'run', note, nothing)
     wrap(TestLoop, 'run_iter', nothing, note)
-wrap(module, 'draw_predictions', nothing, drawn)
 code = run(importlib.import_module('mmagg.cli.' + tool), sys.argv[2:])
 seen['most'] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print('SEEN' + json.dumps(seen))

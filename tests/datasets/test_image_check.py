@@ -11,6 +11,8 @@ from PIL import Image
 
 from mmagg.datasets import image_check
 from mmagg.datasets.coco_check import Finding, check_coco
+from mmagg.io import image_windows
+from mmagg.io.image_windows import opened
 
 Check = Callable[..., list[Finding]]
 
@@ -134,3 +136,21 @@ def test_of_many_images_a_sample_is_decoded(check: Check, tmp_path: Path, monkey
 def test_images_to_test_need_no_annotations(check: Check, tmp_path: Path) -> None:
     write(tmp_path / 'a.png')
     assert check(('a.png', 30, 20)) == []
+
+
+def test_large_images_of_tiles_are_opened_by_windows(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded as a whole they would fill the memory, or have more pixels than OpenCV reads."""
+    write(tmp_path / 'a.png')
+    pixels = cv2.imread(str(tmp_path / 'a.png'))
+    monkeypatch.setattr(image_check, 'BUDGET', pixels.nbytes - 1)
+    monkeypatch.setattr(image_windows, 'find_spec', lambda name: None)
+    (found,) = check(('a.png', 30, 20), tile=16)
+    assert found.severity == 'fatal'
+    assert "pip install 'mmagg[geo]'" in str(found)
+    monkeypatch.setattr(image_check, 'opened', lambda path, budget: opened(pixels))
+    monkeypatch.setattr(image_check, 'decode_image', None)
+    assert check(('a.png', 30, 20), tile=16) == []
+    (found,) = check(('a.png', 31, 20), tile=16)
+    assert 'a.png is 30×20, not 31×20' in str(found)

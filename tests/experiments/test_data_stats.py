@@ -292,3 +292,19 @@ def test_objects_without_a_mask_are_told(config, tmp_path):
     stats = data_stats(write(tmp_path / 'ann.json', [objects], sizes=[(320, 320)]), config=config(GRID))
     assert (stats.crowds, stats.maskless, stats.objects.sum()) == (1, 1, 1)
     assert 'left out: 1 crowd regions, 1 objects without a mask or a box' in str(stats)
+
+
+def test_what_cannot_be_looked_at_is_said_as_it_is(config, root, tmp_path):
+    """An image that is too thin to be resized, and objects that lie outside of theirs."""
+    thin = write(tmp_path / 'thin.json', [[square(0, 0, 1)]], sizes=[(1, 5000)])
+    with pytest.raises(InputError, match='5000 × 1 pixels, cannot be transformed'):
+        data_stats(thin, config=str(root / 'configs/demo/solo_tiny_shapes.py'))
+    outside = write(tmp_path / 'outside.json', [[square(500, 500, 9)]], sizes=[(320, 320)])
+    with pytest.raises(InputError, match='no object has a pixel in its image'):
+        data_stats(outside, config=config(GRID))
+
+
+def test_names_are_a_line_each(config, tmp_path):
+    ann = write(tmp_path / 'ann.json', [SQUARES], sizes=[(320, 320)])
+    ann.write_text(ann.read_text().replace('"nut"', json.dumps('nut\nor')))
+    assert [line for line in str(data_stats(ann, config=config(GRID))).splitlines() if line.startswith('nut\\nor ')]

@@ -249,3 +249,55 @@ def test_parts_whose_images_have_the_same_names(tmp_path: Path, to_format: str) 
     convert_data(sources=[there], out=back, from_format=to_format)
     assert masks_of(back) == masks_of(tmp_path / 'ours')
     assert to_format in ('cvat', 'voc') or not list(back.glob('images/*/images'))
+
+
+@pytest.mark.parametrize('to_format', [name for name in WRITERS if name not in ('coco', 'coco-panoptic')])
+def test_formats_without_crowds_do_not_have_them_as_objects(tmp_path: Path, to_format: str) -> None:
+    masks = np.zeros((2, 40, 40), bool)
+    masks[0, 3:9, 3:9] = masks[1, 20:30, 20:30] = True
+    source = made(made(tmp_path / 'ours', [masks]), [masks], part='val', first=50)
+    path = source / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0]['iscrowd'] = 1
+    path.write_text(json.dumps(content))
+    done = convert_data(sources=[source], out=tmp_path / 'there', to_format=to_format)
+    assert any('1 region of many objects' in line for line in done.skipped)
+    convert_data(sources=[tmp_path / 'there'], out=tmp_path / 'back')
+    assert [len(entries(tmp_path / 'back', part)['annotations']) for part in ('train', 'val')] == [1, 2]
+
+
+def test_tiles_of_images_with_long_names_have_files(tmp_path: Path) -> None:
+    source = made(tmp_path / 'a', [np.ones((1, 64, 64), bool)] * 2)
+    path = source / 'annotations/instances_train.json'
+    content = json.loads(path.read_text())
+    image = content['images'][0]
+    old, image['file_name'] = image['file_name'], f'{"n" * 250}.png'
+    (source / 'images/train' / old).rename(source / 'images/train' / image['file_name'])
+    path.write_text(json.dumps(content))
+    convert_data(sources=[path], images=source / 'images/train', out=tmp_path / 'mine', tile=32, split=[0.5, 0.5])
+    for part in ('train', 'val'):
+        assert all(
+            (tmp_path / f'mine/images/{part}' / x['file_name']).is_file()
+            for x in entries(tmp_path / 'mine', part)['images']
+        )
+
+
+def test_what_was_written_into_a_source_is_not_read_again(tmp_path: Path) -> None:
+    """Here images lie apart from their JSON, and are looked for."""
+    source = tmp_path / 'labelme'
+    for number in range(3):
+        square = {'label': 'a', 'points': [[3, 3], [20, 3], [20, 20], [3, 20]], 'shape_type': 'polygon'}
+        for folder in ('images', 'json'):
+            (source / folder).mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(source / f'images/{number}.png'), np.zeros((40, 40, 3), np.uint8))
+        content = {'shapes': [square], 'imagePath': f'../images/{number}.png'}
+        (source / f'json/{number}.json').write_text(json.dumps(content))
+    for overwrite in (False, True):
+        assert convert_data(sources=[source], out=source / 'mine', overwrite=overwrite).skipped == []
+
+
+def test_what_is_left_out_is_said_where_too_few_images_are_left(tmp_path: Path) -> None:
+    source = made(tmp_path / 'a', [np.ones((1, 64, 64), bool)] * 2)
+    (source / 'images/train/01.png').write_text('no image')
+    with pytest.raises(InputError, match=r'1 image for 2 parts; each needs one\n.*01\.png: cannot be read as an image'):
+        convert_data(sources=[source], out=tmp_path / 'mine')

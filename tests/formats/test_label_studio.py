@@ -5,6 +5,7 @@ import pytest
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.label_studio import brush_rle, label_studio_task
+from mmagg.io.errors import InputError
 from mmagg.ops.rle import masks_to_rle
 
 
@@ -37,8 +38,13 @@ def unpacked(code: list[int]) -> np.ndarray:
 def test_the_brush_code_has_each_pixel(size: tuple[int, int]) -> None:
     draws = np.random.default_rng(0)
     for mask in (np.zeros(size, bool), np.ones(size, bool), draws.random(size) < 0.5, draws.random(size) < 0.001):
-        values = unpacked(brush_rle(mask)).reshape(*size, 4)
+        values = unpacked(brush_rle(*masks_to_rle(mask[None]))).reshape(*size, 4)
         assert (values == 255 * mask[..., None]).all()
+
+
+def test_a_mask_of_an_image_that_is_too_large_for_the_code_is_refused() -> None:
+    with pytest.raises(InputError, match="40000 × 40000 pixels: Label Studio's masks have up to 1,073,741,823"):
+        brush_rle({'size': [40000, 40000], 'counts': b''})
 
 
 def test_a_task() -> None:
@@ -61,7 +67,7 @@ def test_a_task() -> None:
     brush, box = prediction['result']
     assert (brush['type'], brush['from_name'], brush['to_name']) == ('brushlabels', 'label', 'image')
     assert (brush['original_width'], brush['original_height'], brush['score']) == (40, 20, 0.75)
-    assert brush['value'] == {'format': 'rle', 'rle': brush_rle(masks[0]), 'brushlabels': ['nail']}
+    assert brush['value'] == {'format': 'rle', 'rle': brush_rle(image.masks[0]), 'brushlabels': ['nail']}
     assert box['value'] == {'x': 25, 'y': 25, 'width': 50, 'height': 50, 'rotation': 0, 'rectanglelabels': ['nut']}
     assert brush['id'] != box['id']
     assert label_studio_task(image)['data'] == {'image': 'a.jpg'}

@@ -185,6 +185,39 @@ def test_yolo_of_others(tmp_path):
     assert [(name, rle_area(mask)) for name, mask, _ in found['a'][1]] == [('nut', 96)]
 
 
+def test_odd_names_of_yolo(tmp_path):
+    """One that stands twice is one class, keys may be text, and a list may repeat an image."""
+    image_at(tmp_path / 'images/a.jpg')
+    text_at(tmp_path / 'labels/a.txt', ''.join(f'{number} {SQUARE}\n' for number in (0, 1, 2)))
+    text_at(tmp_path / 'train.txt', './images/a.jpg\nimages/a.jpg\n')
+    text_at(tmp_path / 'a.yml', 'what: !reference [is, this]\n')
+    for names in ('[nut, nut, bolt]', "{'0': nut, '1': nut, '2': bolt}"):
+        text_at(tmp_path / 'data.yaml', f'train: train.txt\nnames: {names}\n')
+        found, said = read(tmp_path)
+        assert [name for name, _, _ in found['a'][1]] == ['nut', 'nut', 'bolt']
+        assert said == []
+    for names in ('{0: nut, 2: bolt}', '&all [nut, [*all, *all]]'):
+        text_at(tmp_path / 'data.yaml', f'names: {names}\n')
+        assert format_of(tmp_path) is None
+    (tmp_path / 'data.yaml').unlink()
+    text_at(tmp_path / 'classes.txt', 'a\nb\nc\n')
+    assert format_of(tmp_path) == 'yolo', 'whatever other YAML there is'
+
+
+def test_text_of_windows(tmp_path):
+    """Its editors begin a file with a mark, which is no part of the first name; other encodings than UTF-8 are said."""
+    image_at(tmp_path / 'images/a.jpg')
+    (tmp_path / 'labels').mkdir()
+    (tmp_path / 'labels/a.txt').write_bytes(f'\ufeff0 {SQUARE}\r\n'.encode())
+    (tmp_path / 'classes.txt').write_bytes('\ufeffgröße \r\n'.encode())
+    found, said = read(tmp_path)
+    assert [name for name, _, _ in found['a'][1]] == ['größe']
+    assert said == []
+    (tmp_path / 'classes.txt').write_bytes('größe\n'.encode('latin-1'))
+    with pytest.raises(InputError, match=r'classes\.txt: not UTF-8'):
+        read(tmp_path)
+
+
 def test_shapes_of_labelme(tmp_path):
     found, said = read(labelme(tmp_path))
     nut, disc, box, mask = found['inside'][1]
@@ -230,6 +263,15 @@ def test_things_of_panoptic(tmp_path):
     assert [(name, rle_area(mask)) for name, mask, _ in found['a'][1]] == [('nut', 96), ('nut', 48)]
     (image,) = source_images(Source(tmp_path))
     assert image.read((HEIGHT, WIDTH), []).crowd.tolist() == [False, True]
+
+
+def test_a_segment_of_no_category_is_not_lost(tmp_path):
+    folder = panoptic(tmp_path)
+    path = folder / 'annotations/panoptic_val2017.json'
+    path.write_text(path.read_text().replace('"category_id": 2', '"category_id": 99'))
+    (image,) = source_images(Source(folder))
+    with pytest.raises(InputError, match='its segment 3 is of category 99, not listed'):
+        image.read((HEIGHT, WIDTH), [])
 
 
 @pytest.mark.parametrize('layout', ['ids', 'classes', 'files', 'bowl'])

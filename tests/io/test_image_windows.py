@@ -1,6 +1,7 @@
 """Windows of images: every reader gives what OpenCV reads of the whole."""
 
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -132,3 +133,15 @@ def test_what_the_place_on_the_map_needs(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, 'rasterio', None)
     with pytest.raises(InputError, match=r"pip install 'mmagg\[geo\]'"):
         map_position('a.tif')
+
+
+def test_what_opencv_does_not_read_is_read_by_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads 2^28 pixels (`mmagg/__init__.py`); the budget is no larger."""
+    path = tmp_path / 'huge.png'
+    cv2.imwrite(str(path), np.zeros((4, 6, 3), np.uint8))
+    content = path.read_bytes()
+    header = b'IHDR' + (16_400).to_bytes(4, 'big') * 2 + content[24:29]
+    path.write_bytes(content[:12] + header + zlib.crc32(header).to_bytes(4, 'big') + content[33:])
+    without(monkeypatch, 'rasterio', 'tifffile')
+    with pytest.raises(InputError, match=r"16400 × 16400 pixels .*: pip install 'mmagg\[geo\]'"), opened(path):
+        pass
