@@ -3,6 +3,7 @@
 Shape shorthand: N instances, (H, W) image size in pixels.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from mmengine.structures import InstanceData
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """The instances in an image.
 
@@ -56,7 +57,7 @@ class Result:
     rles: tuple[dict | None, ...] = ()
     name: str = 'image_0'
     path: Path | None = None
-    pixels: np.ndarray | None = field(default=None, repr=False)
+    pixels: np.ndarray | None = None
     tracks: np.ndarray | None = None
 
     @classmethod
@@ -83,6 +84,12 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        """On one line, without the arrays: ``<Result of photo.jpg, 640 x 480 pixels: 6 date, 2 hazelnut, 1 fig>``."""
+        height, width = self.size
+        found = ', '.join(f'{count} {name}' for name, count in Counter(self.names).most_common())
+        return f'<Result of {self.name}, {width} x {height} pixels: {found or "nothing"}>'
 
     def __getitem__(self, which: int | slice | Sequence[int] | np.ndarray) -> 'Result':
         """The result with some of the instances, in this order.

@@ -56,6 +56,12 @@ def test_what_it_holds(result: Result) -> None:
     assert [*none] == []
 
 
+def test_it_is_shown_on_a_line(result: Result) -> None:
+    """Not by arrays and run-length codes, which fill the screen of a notebook."""
+    assert repr(result) == '<Result of deep/a.jpg, 50 x 40 pixels: 2 nut, 1 nail>'
+    assert repr(result[[]]) == '<Result of deep/a.jpg, 50 x 40 pixels: nothing>'
+
+
 def test_some_of_the_instances(result: Result) -> None:
     for which, labels in (
         (1, [1]),
