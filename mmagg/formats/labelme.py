@@ -36,6 +36,10 @@ def looks_like_labelme(path: Path) -> bool:
         content = read_json(first)
     except (OSError, ValueError):
         return False
+    return _has_shapes(content)
+
+
+def _has_shapes(content: object) -> bool:
     return isinstance(content, dict) and {'shapes', 'imagePath'} <= content.keys()
 
 
@@ -51,6 +55,8 @@ def labelme_images(source: Source) -> list[SourceImage]:
     for path in [source.path] if source.path.is_file() else source.glob('*.json'):
         try:
             content = read_json(path)
+            if not _has_shapes(content):
+                raise InputError('not of labelme, without "shapes" or "imagePath"')
             shapes, name = content['shapes'], content['imagePath']
             size = content.get('imageHeight'), content.get('imageWidth')
             file = _beside(path, name) or _below(images, name)

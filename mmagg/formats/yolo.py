@@ -9,6 +9,7 @@
 A label file lies where the image's path has `labels` instead of `images`, or beside the image.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -31,10 +32,11 @@ PARTS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
 
 def looks_like_yolo(path: Path) -> bool:
-    """Whether a folder, or a YAML file, has the names of classes, and a folder label files."""
+    """Whether a folder, or a YAML file, has the names of classes; or a folder label files, which want them."""
     if path.is_file():
         return path.suffix.lower() in ('.yaml', '.yml') and _names(path) is not None
-    return _classes_file(path) is not None
+    labels = ('labels/*.txt', 'labels/*/*.txt', '*/labels/*.txt')
+    return any(any(path.glob(pattern)) for pattern in labels) or _classes_file(path) is not None
 
 
 def yolo_images(source: Source) -> list[SourceImage]:
@@ -58,9 +60,10 @@ def yolo_images(source: Source) -> list[SourceImage]:
     if not files:
         raise InputError(f'{source.path}: no images for its YOLO labels')
     first: dict[Path, str] = {}
-    for part, file in files:
-        if first.setdefault(file, part) != part:
-            source.said.append(f'{file}: listed for {first[file]} and {part}; it is in {first[file]} alone')
+    again = [(part, file) for part, file in files if first.setdefault(file, part) != part]
+    for part, count in Counter(part for part, _ in again).items():
+        one = next(file for other, file in again if other == part)
+        source.said.append(f'{path}: {count} images of its {part} that are in {first[one]} as well, as {one.name}')
     labels = {file: _label_file(source.folder, file) for file in first}
     if not any(labels.values()):
         raise InputError(f'{source.path}: no label file (labels/*.txt) of any of its {len(first)} images')
