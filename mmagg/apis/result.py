@@ -210,26 +210,28 @@ class Result:
             self.image, masks, self.labels, self.scores, self.boxes, self.classes, colours=colours, font=font
         )
 
-    def save(self, path: str | Path, format: str | None = None) -> Path:
+    def save(self, path: str | Path, format: str | None = None, *, tolerance: float = 0.0) -> Path:
         """Write the result, whole or not at all.
 
         Args:
             path: a picture as of `plot` (.jpg, .png), COCO's JSON (.json), YOLO's lines (.txt), GeoJSON in pixels
                 (.geojson) or a table (.csv).
             format: one of `mmagg.formats.image_files.FORMATS` instead, such as 'labelme' or 'label_studio'.
+            tolerance: pixels by which the outlines of YOLO and labelme may be simplified; at 0, they are exact.
 
         Returns:
             The path.
 
         Raises:
-            InputError: the suffix stands for no format, the path is the image's own, or the image cannot be read.
+            InputError: the suffix stands for no format, the path is the image's own, the image cannot be read, or
+                `tolerance` is negative or for another format.
             OSError: the file cannot be written.
         """
         path = Path(path)
         keep_apart({'path': path}, [self.path])
         if format is None and path.suffix.lower() in KEPT_SUFFIXES:
             return write_image(self.plot(), path)
-        write_image_file(self.annotated(), path, format_of(path, format), path=self.path)
+        write_image_file(self.annotated(), path, format_of(path, format), path=self.path, tolerance=tolerance)
         return path
 
     def annotated(self) -> AnnotatedImage:
@@ -249,13 +251,21 @@ class Result:
         """COCO's ``images``, ``annotations`` with RLE, and ``categories``, as ``mmagg demo`` writes them."""
         return coco_json.coco_json([self.annotated()], self.classes)
 
-    def to_yolo(self) -> list[str]:
-        """A line for each instance, as in YOLO's label files: class, then the outline as shares of the image."""
-        return import_module('mmagg.formats.yolo').yolo_lines(self.annotated())
+    def to_yolo(self, tolerance: float = 0.0) -> list[str]:
+        """A line for each instance, as in YOLO's label files: class, then the outline as shares of the image.
 
-    def to_labelme(self) -> dict:
-        """A JSON file of labelme."""
-        return import_module('mmagg.formats.labelme').labelme_json(self.annotated())
+        Args:
+            tolerance: pixels by which outlines may be simplified; 0 keeps each corner.
+        """
+        return import_module('mmagg.formats.yolo').yolo_lines(self.annotated(), tolerance=tolerance)
+
+    def to_labelme(self, tolerance: float = 0.0) -> dict:
+        """A JSON file of labelme.
+
+        Args:
+            tolerance: as of `to_yolo`; 1 leaves so few corners that they can be moved.
+        """
+        return import_module('mmagg.formats.labelme').labelme_json(self.annotated(), tolerance=tolerance)
 
     def to_label_studio(self) -> dict:
         """A task of Label Studio with these predictions; a list of them is what it imports."""

@@ -28,10 +28,12 @@ class ImageFile(NamedTuple):
     Attributes:
         file: its path.
         image: the path of the image's own file; None for an image in memory.
+        tolerance: pixels by which its outlines may be simplified.
     """
 
     file: Path
     image: Path | None
+    tolerance: float = 0.0
 
 
 class Format(NamedTuple):
@@ -42,12 +44,14 @@ class Format(NamedTuple):
         suffix: of the file.
         text: the file's content.
         classes_file: where the names of the classes go, below the folder of all formats; None where each file has them.
+        simplified: whether its outlines may be simplified.
     """
 
     folder: str
     suffix: str
     text: Callable[[AnnotatedImage, ImageFile], str]
     classes_file: str | None = None
+    simplified: bool = False
 
 
 def _coco(image: AnnotatedImage, place: ImageFile) -> str:
@@ -55,13 +59,14 @@ def _coco(image: AnnotatedImage, place: ImageFile) -> str:
 
 
 def _yolo(image: AnnotatedImage, place: ImageFile) -> str:
-    return ''.join(f'{line}\n' for line in import_module('mmagg.formats.yolo').yolo_lines(image))
+    lines = import_module('mmagg.formats.yolo').yolo_lines(image, tolerance=place.tolerance)
+    return ''.join(f'{line}\n' for line in lines)
 
 
 def _labelme(image: AnnotatedImage, place: ImageFile) -> str:
     if place.image is not None:  # labelme opens it by its path from the file
         image = replace(image, name=Path(os.path.relpath(place.image, place.file.parent)).as_posix())
-    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image))
+    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image, tolerance=place.tolerance))
 
 
 def _label_studio(image: AnnotatedImage, place: ImageFile) -> str:
@@ -84,16 +89,19 @@ def _table(image: AnnotatedImage, place: ImageFile) -> str:
 
 FORMATS = {
     'coco': Format('coco', '.json', _coco),
-    'yolo': Format('yolo/labels', '.txt', _yolo, 'yolo/classes.txt'),
-    'labelme': Format('labelme', '.json', _labelme),
+    'yolo': Format('yolo/labels', '.txt', _yolo, 'yolo/classes.txt', simplified=True),
+    'labelme': Format('labelme', '.json', _labelme, simplified=True),
     'label_studio': Format('label_studio', '.json', _label_studio),
     'geojson': Format('geojson', '.geojson', _geojson),
     'csv': Format('csv', '.csv', _table),
 }
 """By name; the first of a suffix is the one that the suffix stands for."""
+SIMPLIFIED = ' and '.join(name for name, kind in FORMATS.items() if kind.simplified)
 
 
-def write_image_file(image: AnnotatedImage, file: Path, kind: Format, *, path: Path | None = None) -> None:
+def write_image_file(
+    image: AnnotatedImage, file: Path, kind: Format, *, path: Path | None = None, tolerance: float = 0.0
+) -> None:
     """Write an image's file, whole or not at all.
 
     Args:
@@ -101,8 +109,16 @@ def write_image_file(image: AnnotatedImage, file: Path, kind: Format, *, path: P
         file: which is written.
         kind: of the file.
         path: of the image's own file.
+        tolerance: pixels by which outlines may be simplified.
+
+    Raises:
+        InputError: `tolerance` is negative, or is given for a format that has none.
     """
-    write_text(kind.text(image, ImageFile(file, path)), file)
+    if tolerance < 0:
+        raise InputError(f'tolerance {tolerance:g}: should be at least 0')
+    if tolerance and not kind.simplified:
+        raise InputError(f'tolerance: for the outlines of {SIMPLIFIED} alone; leave it out')
+    write_text(kind.text(image, ImageFile(file, path, tolerance)), file)
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
