@@ -14,7 +14,7 @@ import numpy as np
 
 from mmagg.formats import coco_json, geojson, label_studio, packages
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.formats.image_files import format_of, write_image_file
+from mmagg.formats.image_files import check_tolerance, format_of, write_image_file
 from mmagg.io.errors import InputError
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
 from mmagg.io.paths import keep_apart
@@ -231,7 +231,9 @@ class Result:
         keep_apart({'path': path}, [self.path])
         if format is None and path.suffix.lower() in KEPT_SUFFIXES:
             return write_image(self.plot(), path)
-        write_image_file(self.annotated(), path, format_of(path, format), path=self.path, tolerance=tolerance)
+        kind = format_of(path, format)
+        check_tolerance(tolerance, [kind])
+        write_image_file(self.annotated(), path, kind, path=self.path, tolerance=tolerance)
         return path
 
     def annotated(self) -> AnnotatedImage:

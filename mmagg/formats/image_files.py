@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -96,7 +96,6 @@ FORMATS = {
     'csv': Format('csv', '.csv', _table),
 }
 """By name; the first of a suffix is the one that the suffix stands for."""
-SIMPLIFIED = ' and '.join(name for name, kind in FORMATS.items() if kind.simplified)
 
 
 def write_image_file(
@@ -109,16 +108,22 @@ def write_image_file(
         file: which is written.
         kind: of the file.
         path: of the image's own file.
-        tolerance: pixels by which outlines may be simplified.
+        tolerance: pixels by which outlines may be simplified, see `check_tolerance`.
+    """
+    write_text(kind.text(image, ImageFile(file, path, tolerance)), file)
+
+
+def check_tolerance(tolerance: float, kinds: Iterable[Format]) -> None:
+    """Refuse a tolerance that is negative, or with which none of the formats does anything.
 
     Raises:
-        InputError: `tolerance` is negative, or is given for a format that has none.
+        InputError: it is that.
     """
-    if tolerance < 0:
+    if not tolerance >= 0:
         raise InputError(f'tolerance {tolerance:g}: should be at least 0')
-    if tolerance and not kind.simplified:
-        raise InputError(f'tolerance: for the outlines of {SIMPLIFIED} alone; leave it out')
-    write_text(kind.text(image, ImageFile(file, path, tolerance)), file)
+    if tolerance and not any(kind.simplified for kind in kinds):
+        names = ' and '.join(name for name, kind in FORMATS.items() if kind.simplified)
+        raise InputError(f'tolerance: for the outlines of {names} alone; leave it out')
 
 
 def format_of(path: Path, name: str | None = None) -> Format:
