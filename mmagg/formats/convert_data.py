@@ -24,6 +24,7 @@ from mmagg.io.paths import fitting, keep_apart
 
 SHARES = 0.8, 0.2
 SMALLEST = 32  # pixels of a tile
+WITH_CROWDS = 'coco', 'coco-panoptic'  # formats that have regions of many objects
 _NAMED = 20  # lines on what is left out, where nothing can be done
 
 
@@ -121,6 +122,8 @@ def convert_data(
     if tile is not None:
         examples = [one for example in examples for one in _tiles(example, tile, overlap, min_piece)]
     lost: list[str] = []
+    if to_format not in WITH_CROWDS:
+        examples = _without_crowds(examples, to_format, lost)
     with folder_written_whole(folder) as draft:
         check_content(folder, overwrite=overwrite)
         WRITERS[to_format](draft, examples, classes, link=link, said=lost)
@@ -201,6 +204,14 @@ def _with_classes(
     classes = [name for name, one in zip(kept, used, strict=True) if one]
     done = [replace(x, image=replace(x.image, labels=number[x.image.labels], classes=classes)) for x in done]
     return done, classes, [name for name, one in zip(kept, used, strict=True) if not one]
+
+
+def _without_crowds(examples: Sequence[Example], name: str, lost: list[str]) -> list[Example]:
+    """The examples without regions of many objects, each of which would be one object in a format without them."""
+    crowds = [np.zeros(len(x.image), bool) if x.image.crowd is None else x.image.crowd for x in examples]
+    if count := sum(int(crowd.sum()) for crowd in crowds):
+        lost.append(f'{count} regions of many objects (iscrowd), which {name} does not have')
+    return [replace(x, image=_only(x.image, ~crowd)) for x, crowd in zip(examples, crowds, strict=True)]
 
 
 def _only(image: AnnotatedImage, chosen: np.ndarray) -> AnnotatedImage:
