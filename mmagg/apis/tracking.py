@@ -48,7 +48,8 @@ class Tracker:
         )
         self._score_thr = score_thr
         self._known = 0
-        self._before = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool)
+        empty: tuple[np.ndarray, np.ndarray, np.ndarray] = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool)
+        self._before = empty  # boxes, tracks, and which of them are sure
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
         """Number the objects of the next frame.
