@@ -89,7 +89,7 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
         find_images(path)
     if isinstance(images, Picture):
         return ImageSources(iter([_source(images, 0, rgb, {})]), 'image')
-    if not isinstance(images, Iterable):
+    if not isinstance(images, Iterable) or isinstance(images, bytes):
         raise InputError(
             f'images: {type(images).__name__} is no file, folder, glob, array, PIL image, tensor, nor several of them'
         )
@@ -165,7 +165,7 @@ def _bgr(image: Any, rgb: bool) -> np.ndarray:
             raise InputError(f'image: a tensor of {kind}; give uint8, with values from 0 to 255')
         image = _channels_last(image.detach().cpu()).numpy()
     elif not isinstance(image, np.ndarray):
-        raise InputError(f'image: a {type(image).__name__} is no file, array, PIL image or tensor')
+        raise InputError(f'image: {type(image).__name__} is no file, array, PIL image or tensor')
     pixels = bgr_image(image)
     return np.ascontiguousarray(pixels[..., ::-1]) if rgb else pixels
 

@@ -18,7 +18,7 @@ from mmagg.apis.segmenter import Segmenter
 from mmagg.apis.skipped_images import skipping
 from mmagg.engine.detection_cap import DetectionCap
 from mmagg.formats.coco_json import add_image, coco_json
-from mmagg.formats.image_files import format_of, write_image_file
+from mmagg.formats.image_files import check_tolerance, format_of, write_image_file
 from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.files import check_folder, write_json, write_text
 from mmagg.io.images import SUFFIXES, find_images, unread, write_image
@@ -65,6 +65,7 @@ def predict_folder(
     full_image: bool = False,
     tta: bool = False,
     formats: Sequence[str] = (),
+    tolerance: float = 0.0,
     half: bool = False,
     workers: int = 0,
     device: str | None = None,
@@ -87,6 +88,7 @@ def predict_folder(
         classes: as `max_detections`, `batch_size`, `tile`, `overlap`, `full_image`, `tta` and `workers` as of a call of
             `Segmenter`.
         formats: more files for each image, in a folder of the format's name; see `mmagg.formats.image_files.FORMATS`.
+        tolerance: pixels by which the outlines of YOLO and labelme may be simplified.
         half: as of `Segmenter`.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
@@ -98,6 +100,7 @@ def predict_folder(
     check_fraction(score_thr, '--score-thr')
     given = [Path(one) for one in ([images] if isinstance(images, str | Path) else images)]
     out_dir, kinds = Path(out_dir), {name: format_of(out_dir, name) for name in dict.fromkeys(formats)}
+    check_tolerance(tolerance, kinds.values())
     secure_loading(trust=trust_checkpoint)
     keep_apart(
         {'--out-dir': out_dir}, [*given, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
@@ -161,7 +164,7 @@ def predict_folder(
             with skipping(Path(path), unusable):
                 write_image(sure.plot(), pictures[path])
                 for name, kind in kinds.items():
-                    write_image_file(sure.annotated(), files[name][path], kind, path=sure.path)
+                    write_image_file(sure.annotated(), files[name][path], kind, path=sure.path, tolerance=tolerance)
             if Path(path) in unusable:
                 continue
             _add(found, result, sure)

@@ -3,6 +3,7 @@
 Shape shorthand: N instances, (H, W) image size in pixels.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
@@ -13,7 +14,7 @@ import numpy as np
 
 from mmagg.formats import coco_json, geojson, label_studio, packages
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.formats.image_files import format_of, write_image_file
+from mmagg.formats.image_files import check_tolerance, format_of, write_image_file
 from mmagg.io.errors import InputError
 from mmagg.io.image_windows import opened_or_read
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from mmengine.structures import InstanceData
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result:
     """The instances in an image.
 
@@ -60,7 +61,7 @@ class Result:
     rles: tuple[dict | None, ...] = ()
     name: str = 'image_0'
     path: Path | None = None
-    pixels: np.ndarray | None = field(default=None, repr=False)
+    pixels: np.ndarray | None = None
     tracks: np.ndarray | None = None
 
     @classmethod
@@ -87,6 +88,12 @@ class Result:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        """On one line, without the arrays: ``<Result of photo.jpg, 640 x 480 pixels: 6 date, 2 hazelnut, 1 fig>``."""
+        height, width = self.size
+        found = ', '.join(f'{count} {name}' for name, count in Counter(self.names).most_common())
+        return f'<Result of {self.name}, {width} x {height} pixels: {found or "nothing"}>'
 
     def __getitem__(self, which: int | slice | Sequence[int] | np.ndarray) -> 'Result':
         """The result with some of the instances, in this order.
@@ -207,26 +214,30 @@ class Result:
             self._source(), masks, self.labels, self.scores, self.boxes, self.classes, colours=colours, font=font
         )
 
-    def save(self, path: str | Path, format: str | None = None) -> Path:
+    def save(self, path: str | Path, format: str | None = None, *, tolerance: float = 0.0) -> Path:
         """Write the result, whole or not at all.
 
         Args:
             path: a picture as of `plot` (.jpg, .png), COCO's JSON (.json), YOLO's lines (.txt), GeoJSON in pixels
                 (.geojson) or a table (.csv).
             format: one of `mmagg.formats.image_files.FORMATS` instead, such as 'labelme' or 'label_studio'.
+            tolerance: pixels by which the outlines of YOLO and labelme may be simplified; at 0, they are exact.
 
         Returns:
             The path.
 
         Raises:
-            InputError: the suffix stands for no format, the path is the image's own, or the image cannot be read.
+            InputError: the suffix stands for no format, the path is the image's own, the image cannot be read, or
+                `tolerance` is negative or for another format.
             OSError: the file cannot be written.
         """
         path = Path(path)
         keep_apart({'path': path}, [self.path])
         if format is None and path.suffix.lower() in KEPT_SUFFIXES:
             return write_image(self.plot(), path)
-        write_image_file(self.annotated(), path, format_of(path, format), path=self.path)
+        kind = format_of(path, format)
+        check_tolerance(tolerance, [kind])
+        write_image_file(self.annotated(), path, kind, path=self.path, tolerance=tolerance)
         return path
 
     def annotated(self) -> AnnotatedImage:
@@ -246,13 +257,21 @@ class Result:
         """COCO's ``images``, ``annotations`` with RLE, and ``categories``, as ``mmagg demo`` writes them."""
         return coco_json.coco_json([self.annotated()], self.classes)
 
-    def to_yolo(self) -> list[str]:
-        """A line for each instance, as in YOLO's label files: class, then the outline as shares of the image."""
-        return import_module('mmagg.formats.yolo').yolo_lines(self.annotated())
+    def to_yolo(self, tolerance: float = 0.0) -> list[str]:
+        """A line for each instance, as in YOLO's label files: class, then the outline as shares of the image.
 
-    def to_labelme(self) -> dict:
-        """A JSON file of labelme."""
-        return import_module('mmagg.formats.labelme').labelme_json(self.annotated())
+        Args:
+            tolerance: pixels by which outlines may be simplified; 0 keeps each corner.
+        """
+        return import_module('mmagg.formats.yolo').yolo_lines(self.annotated(), tolerance=tolerance)
+
+    def to_labelme(self, tolerance: float = 0.0) -> dict:
+        """A JSON file of labelme.
+
+        Args:
+            tolerance: as of `to_yolo`; 1 leaves so few corners that they can be moved.
+        """
+        return import_module('mmagg.formats.labelme').labelme_json(self.annotated(), tolerance=tolerance)
 
     def to_label_studio(self) -> dict:
         """A task of Label Studio with these predictions; a list of them is what it imports."""

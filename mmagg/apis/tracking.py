@@ -46,8 +46,10 @@ class Tracker:
             high_conf_det_threshold=score_thr,
             minimum_consecutive_frames=2,
         )
+        self._score_thr = score_thr
         self._known = 0
-        self._before = np.zeros((0, 4)), np.zeros(0, int)
+        empty: tuple[np.ndarray, np.ndarray, np.ndarray] = np.zeros((0, 4)), np.zeros(0, int), np.zeros(0, bool)
+        self._before = empty  # boxes, tracks, and which of them are sure
 
     def __call__(self, boxes: np.ndarray, scores: np.ndarray, time: float) -> tuple[np.ndarray, np.ndarray]:
         """Number the objects of the next frame.
@@ -71,10 +73,12 @@ class Tracker:
         found = self._tracker.update(found, timestamp=time)
         if len(found):
             tracks[found.data['place']] = found.tracker_id + (found.tracker_id >= 0)  # theirs begin at 0
-        earlier_boxes, earlier = self._before
-        earlier = begun(earlier_boxes, earlier, boxes, np.where(tracks > self._known, tracks, NO_TRACK))
+        earlier_boxes, earlier, sure = self._before
+        new = np.where(tracks > self._known, tracks, NO_TRACK)
+        earlier = earlier.copy()
+        earlier[sure] = begun(earlier_boxes[sure], earlier[sure], boxes, new)
         self._known = max(self._known, *tracks.tolist(), 0)
-        self._before = np.asarray(boxes, float).reshape(-1, 4), tracks
+        self._before = np.asarray(boxes, float).reshape(-1, 4), tracks, np.asarray(scores) >= self._score_thr
         return tracks, earlier
 
 

@@ -58,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
         help=f'more files for each image, below a folder of the name: {", ".join(FORMATS)}',
     )
     parser.add_argument(
+        '--tolerance',
+        type=float,
+        default=0.0,
+        metavar='PIXELS',
+        help='simplify outlines of yolo and labelme by as much, 1 to correct them by hand (0: exact)',
+    )
+    parser.add_argument(
         '--batch-size', type=positive, default=1, metavar='B', help='images, or tiles, at once (%(default)s)'
     )
     parser.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images (%(default)s)')

@@ -9,7 +9,7 @@ from mmagg.io.errors import InputError
 
 EXIT_SOME_SKIPPED = 1
 OWN = 'out', 'track', 'tracks', 'every'  # what videos alone have
-OF_IMAGES = 'out_dir', 'formats', 'workers'  # what they do not
+OF_IMAGES = 'out_dir', 'formats', 'tolerance', 'workers'  # what they do not
 
 
 def add_video_options(parser: argparse.ArgumentParser) -> None:

@@ -125,7 +125,7 @@ def convert_data(
         examples = [one for example in examples for one in _tiles(example, tile, overlap, min_piece)]
     lost: list[str] = []
     if to_format not in WITH_CROWDS:
-        examples = [_without_crowds(example, lost) for example in examples]
+        examples = _without_crowds(examples, to_format, lost)
     with folder_written_whole(folder) as draft:
         check_content(folder, overwrite=overwrite)
         WRITERS[to_format](draft, examples, classes, link=link, said=lost)
@@ -208,6 +208,14 @@ def _with_classes(
     return done, classes, [name for name, one in zip(kept, used, strict=True) if not one]
 
 
+def _without_crowds(examples: Sequence[Example], name: str, lost: list[str]) -> list[Example]:
+    """The examples without regions of many objects, each of which would be one object in a format without them."""
+    crowds = [np.zeros(len(x.image), bool) if x.image.crowd is None else x.image.crowd for x in examples]
+    if count := sum(int(crowd.sum()) for crowd in crowds):
+        lost.append(f'{count} region{"s" * (count > 1)} of many objects (iscrowd), which {name} does not have')
+    return [replace(x, image=_only(x.image, ~crowd)) for x, crowd in zip(examples, crowds, strict=True)]
+
+
 def _only(image: AnnotatedImage, chosen: np.ndarray) -> AnnotatedImage:
     """An image with some of its instances, (N,) bool."""
     return replace(
@@ -217,16 +225,6 @@ def _only(image: AnnotatedImage, chosen: np.ndarray) -> AnnotatedImage:
         boxes=image.boxes[chosen],
         crowd=None if image.crowd is None else image.crowd[chosen],
     )
-
-
-def _without_crowds(example: Example, lost: list[str]) -> Example:
-    """An image without regions of many objects, which are told to `lost`."""
-    crowd = example.image.crowd
-    if crowd is None:
-        return example
-    number = int(crowd.sum())
-    lost.append(f'{example.name}: {number} region{"s" * (number > 1)} of many objects (crowds)')
-    return replace(example, image=_only(example.image, ~crowd))
 
 
 def _with_parts(

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -28,10 +28,12 @@ class ImageFile(NamedTuple):
     Attributes:
         file: its path.
         image: the path of the image's own file; None for an image in memory.
+        tolerance: pixels by which its outlines may be simplified.
     """
 
     file: Path
     image: Path | None
+    tolerance: float = 0.0
 
 
 class Format(NamedTuple):
@@ -42,12 +44,14 @@ class Format(NamedTuple):
         suffix: of the file.
         text: the file's content.
         classes_file: where the names of the classes go, below the folder of all formats; None where each file has them.
+        simplified: whether its outlines may be simplified.
     """
 
     folder: str
     suffix: str
     text: Callable[[AnnotatedImage, ImageFile], str]
     classes_file: str | None = None
+    simplified: bool = False
 
 
 def _coco(image: AnnotatedImage, place: ImageFile) -> str:
@@ -55,13 +59,14 @@ def _coco(image: AnnotatedImage, place: ImageFile) -> str:
 
 
 def _yolo(image: AnnotatedImage, place: ImageFile) -> str:
-    return ''.join(f'{line}\n' for line in import_module('mmagg.formats.yolo').yolo_lines(image))
+    lines = import_module('mmagg.formats.yolo').yolo_lines(image, tolerance=place.tolerance)
+    return ''.join(f'{line}\n' for line in lines)
 
 
 def _labelme(image: AnnotatedImage, place: ImageFile) -> str:
     if place.image is not None:  # labelme opens it by its path from the file
         image = replace(image, name=Path(os.path.relpath(place.image, place.file.parent)).as_posix())
-    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image))
+    return json.dumps(import_module('mmagg.formats.labelme').labelme_json(image, tolerance=place.tolerance))
 
 
 def _label_studio(image: AnnotatedImage, place: ImageFile) -> str:
@@ -84,8 +89,8 @@ def _table(image: AnnotatedImage, place: ImageFile) -> str:
 
 FORMATS = {
     'coco': Format('coco', '.json', _coco),
-    'yolo': Format('yolo/labels', '.txt', _yolo, 'yolo/classes.txt'),
-    'labelme': Format('labelme', '.json', _labelme),
+    'yolo': Format('yolo/labels', '.txt', _yolo, 'yolo/classes.txt', simplified=True),
+    'labelme': Format('labelme', '.json', _labelme, simplified=True),
     'label_studio': Format('label_studio', '.json', _label_studio),
     'geojson': Format('geojson', '.geojson', _geojson),
     'csv': Format('csv', '.csv', _table),
@@ -93,7 +98,9 @@ FORMATS = {
 """By name; the first of a suffix is the one that the suffix stands for."""
 
 
-def write_image_file(image: AnnotatedImage, file: Path, kind: Format, *, path: Path | None = None) -> None:
+def write_image_file(
+    image: AnnotatedImage, file: Path, kind: Format, *, path: Path | None = None, tolerance: float = 0.0
+) -> None:
     """Write an image's file, whole or not at all.
 
     Args:
@@ -101,8 +108,22 @@ def write_image_file(image: AnnotatedImage, file: Path, kind: Format, *, path: P
         file: which is written.
         kind: of the file.
         path: of the image's own file.
+        tolerance: pixels by which outlines may be simplified, see `check_tolerance`.
     """
-    write_text(kind.text(image, ImageFile(file, path)), file)
+    write_text(kind.text(image, ImageFile(file, path, tolerance)), file)
+
+
+def check_tolerance(tolerance: float, kinds: Iterable[Format]) -> None:
+    """Refuse a tolerance that is negative, or with which none of the formats does anything.
+
+    Raises:
+        InputError: it is that.
+    """
+    if not tolerance >= 0:
+        raise InputError(f'tolerance {tolerance:g}: should be at least 0')
+    if tolerance and not any(kind.simplified for kind in kinds):
+        names = ' and '.join(name for name, kind in FORMATS.items() if kind.simplified)
+        raise InputError(f'tolerance: for the outlines of {names} alone; leave it out')
 
 
 def format_of(path: Path, name: str | None = None) -> Format:

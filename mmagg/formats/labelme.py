@@ -14,11 +14,12 @@ from mmagg.datasets.coco_file import BAD
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import FAR, Instances, check_size, ellipse, outline
 from mmagg.formats.instances import Shape as Part
+from mmagg.formats.outlines import outlines
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import read_json
 from mmagg.io.images import SUFFIXES, decode_image, image_header
-from mmagg.ops.polygons import mask_polygons, polygons_to_rle
+from mmagg.ops.polygons import polygons_to_rle
 from mmagg.ops.rle import decode_window, mask_box, masks_to_rle
 
 VERSION = '5.5.0'  # of labelme, as of which shapes are written
@@ -36,6 +37,10 @@ def looks_like_labelme(path: Path) -> bool:
         content = read_json(first)
     except (OSError, ValueError):
         return False
+    return _has_shapes(content)
+
+
+def _has_shapes(content: object) -> bool:
     return isinstance(content, dict) and {'shapes', 'imagePath'} <= content.keys()
 
 
@@ -51,6 +56,8 @@ def labelme_images(source: Source) -> list[SourceImage]:
     for path in [source.path] if source.path.is_file() else source.glob('*.json'):
         try:
             content = read_json(path)
+            if not _has_shapes(content):
+                raise InputError('not of labelme, without "shapes" or "imagePath"')
             shapes, name = content['shapes'], content['imagePath']
             size = content.get('imageHeight'), content.get('imageWidth')
             file = _beside(path, name) or _below(images, name)
@@ -70,18 +77,23 @@ def labelme_images(source: Source) -> list[SourceImage]:
     return found
 
 
-def labelme_json(image: AnnotatedImage) -> dict:
+def labelme_json(image: AnnotatedImage, *, tolerance: float = 0.0) -> dict:
     """What labelme saves of an image.
 
     A mask is a polygon that can be edited, or several with a `group_id` in common, by which labelme's own exports join
     parts. One with holes is a shape of type `mask`, the pixels of its box as a PNG: labelme has no holes, and as it
     draws the outlines of polygons as well, bridges to holes would leave a line of pixels. A box without a mask is a
     rectangle. Masks without a pixel are left out. A score stands in the description.
+
+    Args:
+        image: its instances.
+        tolerance: pixels by which polygons may be simplified, to be edited; at 0, they are exactly the masks.
     """
     shapes = []
     scores = [None] * len(image) if image.scores is None else image.scores
     for place, (label, mask, box, score) in enumerate(zip(image.labels, image.masks, image.boxes, scores, strict=True)):
-        for shape in [_shape('rectangle', box.reshape(2, 2))] if mask is None else _mask_shapes(mask, place + 1):
+        found = [_shape('rectangle', box.reshape(2, 2))] if mask is None else _mask_shapes(mask, place + 1, tolerance)
+        for shape in found:
             said = '' if score is None else f'score {score:.3f}'
             shapes.append({'label': str(image.classes[int(label)]), **shape, 'description': said, 'flags': {}})
     height, width = image.size
@@ -96,9 +108,9 @@ def labelme_json(image: AnnotatedImage) -> dict:
     }
 
 
-def _mask_shapes(mask: dict, group: int) -> list[Shape]:
+def _mask_shapes(mask: dict, group: int, tolerance: float) -> list[Shape]:
     """The shapes of one object; `group` joins several."""
-    polygons = mask_polygons(mask)
+    polygons = outlines(mask, tolerance)
     if any(len(polygon) > 1 for polygon in polygons):
         x, y, w, h = mask_box(mask)
         png = cv2.imencode('.png', decode_window(mask, (x, y, w, h)))[1].tobytes()

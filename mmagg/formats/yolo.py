@@ -9,6 +9,7 @@
 A label file lies where the image's path has `labels` instead of `images`, or beside the image.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,10 +20,11 @@ import yaml
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import Instances, box_ring, outline
+from mmagg.formats.outlines import outlines
 from mmagg.formats.source import Size, Source, SourceImage, text_lines
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
-from mmagg.ops.polygons import mask_polygons, one_ring, polygons_to_rle
+from mmagg.ops.polygons import one_ring, polygons_to_rle
 
 DIGITS = 6  # of a share of the width or height: half a pixel is not reached below 500,000 pixels
 SLACK = 0.01  # that a share may be outside of the image, as Ultralytics lets it
@@ -31,10 +33,11 @@ PARTS = {'train': 'train', 'val': 'val', 'valid': 'val', 'test': 'test'}
 
 
 def looks_like_yolo(path: Path) -> bool:
-    """Whether a folder, or a YAML file, has the names of classes, and a folder label files."""
+    """Whether a folder, or a YAML file, has the names of classes; or a folder label files, which want them."""
     if path.is_file():
         return path.suffix.lower() in ('.yaml', '.yml') and _names(path) is not None
-    return _classes_file(path) is not None
+    labels = ('labels/*.txt', 'labels/*/*.txt', '*/labels/*.txt')
+    return any(any(path.glob(pattern)) for pattern in labels) or _classes_file(path) is not None
 
 
 def yolo_images(source: Source) -> list[SourceImage]:
@@ -58,9 +61,10 @@ def yolo_images(source: Source) -> list[SourceImage]:
     if not files:
         raise InputError(f'{source.path}: no images for its YOLO labels')
     first: dict[Path, str] = {}
-    for part, file in files:
-        if first.setdefault(file, part) != part:
-            source.said.append(f'{file}: listed for {first[file]} and {part}; it is in {first[file]} alone')
+    again = [(part, file) for part, file in files if first.setdefault(file, part) != part]
+    for part, count in Counter(part for part, _ in again).items():
+        one = next(file for other, file in again if other == part)
+        source.said.append(f'{path}: {count} images of its {part} that are in {first[one]} as well, as {one.name}')
     labels = {file: _label_file(source.folder, file) for file in first}
     if not any(labels.values()):
         raise InputError(f'{source.path}: no label file (labels/*.txt) of any of its {len(first)} images')
@@ -71,19 +75,23 @@ def yolo_images(source: Source) -> list[SourceImage]:
     return [SourceImage(file, part, partial(_read, labels[file], file.name, classes)) for file, part in first.items()]
 
 
-def yolo_lines(image: AnnotatedImage) -> list[str]:
+def yolo_lines(image: AnnotatedImage, *, tolerance: float = 0.0) -> list[str]:
     """The lines of an image's label file: `class x y x y …`, as shares of width and height.
 
     A line is one ring, so that parts and holes are joined by bridges of no width (`one_ring`); `polygons_to_rle` gives
     the same mask again. A file is of outlines or of boxes: a box without a mask is its four corners among outlines,
     and `class x y w h`, from its centre, where no object of the image has a mask. Masks without a pixel have no line.
     Scores are left out, as they would be read as coordinates.
+
+    Args:
+        image: its instances.
+        tolerance: pixels by which outlines may be simplified; at 0, they are exactly the masks.
     """
     outlined = any(mask is not None for mask in image.masks)
     lines = []
     for label, mask, box in zip(image.labels, image.masks, image.boxes, strict=True):
         if mask is not None:
-            polygons = mask_polygons(mask)
+            polygons = outlines(mask, tolerance)
             if not polygons:
                 continue
             points = one_ring(polygons)

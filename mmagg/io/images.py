@@ -179,6 +179,8 @@ def bgr_image(pixels: np.ndarray) -> np.ndarray:
     kind = f'image: an array of {pixels.dtype}, shape {pixels.shape}'
     if pixels.dtype not in (np.uint8, np.uint16):
         raise InputError(f'{kind}; give uint8, with values from 0 to 255')
+    if pixels.ndim == 4:
+        raise InputError(f'{kind}; give a list of images, as list(images) is')
     if pixels.ndim not in (2, 3) or 0 in pixels.shape or (pixels.ndim == 3 and pixels.shape[2] > 4):
         raise InputError(f'{kind}; give (height, width, 3) BGR, or (height, width) grey')
     if pixels.dtype == np.uint16:

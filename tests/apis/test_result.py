@@ -14,7 +14,7 @@ from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import InputError
 from mmagg.ops.polygons import polygons_to_rle
-from mmagg.ops.rle import decode_mask
+from mmagg.ops.rle import decode_mask, masks_to_rle
 
 CLASSES = ('nut', 'nail')
 
@@ -54,6 +54,12 @@ def test_what_it_holds(result: Result) -> None:
     )
     assert none.masks().shape == (0, 4, 5)
     assert [*none] == []
+
+
+def test_it_is_shown_on_a_line(result: Result) -> None:
+    """Not by arrays and run-length codes, which fill the screen of a notebook."""
+    assert repr(result) == '<Result of deep/a.jpg, 50 x 40 pixels: 2 nut, 1 nail>'
+    assert repr(result[[]]) == '<Result of deep/a.jpg, 50 x 40 pixels: nothing>'
 
 
 def test_some_of_the_instances(result: Result) -> None:
@@ -116,6 +122,23 @@ def test_saved_by_suffix_or_format(result: Result, tmp_path: Path, name: str) ->
         assert json.loads(text) == [result.to_label_studio()]
     if name == 'a.csv':
         assert text.decode().splitlines()[1] == 'deep/a.jpg,0,nut,0.8999999761581421,,5.0,5.0,25.0,25.0,375'
+
+
+def test_outlines_that_are_simplified(result: Result, tmp_path: Path) -> None:
+    """So that they can be edited; no object gets lost, however small, and other formats refuse it."""
+    y, x = np.mgrid[:200, :200]
+    masks = np.stack([(x - 99) ** 2 + (y - 99) ** 2 < 90**2, (x == 5) & (y == 5)])
+    round_ = replace(result[:2], size=(200, 200), rles=tuple(masks_to_rle(masks)))
+    exact, simple = ([len(line.split()) for line in round_.to_yolo(*some)] for some in ([], [1]))
+    assert simple[0] < exact[0] / 4
+    assert simple[1] == exact[1]
+    shapes = json.loads(round_.save(tmp_path / 'a.json', 'labelme', tolerance=1).read_text())['shapes']
+    assert shapes == round_.to_labelme(1)['shapes'] != round_.to_labelme()['shapes']
+    assert len(shapes) == 2
+    assert round_.save(tmp_path / 'a.txt', tolerance=1).read_text().splitlines() == round_.to_yolo(1)
+    for name, tolerance, said in (('a.geojson', 1, 'outlines of yolo and labelme alone'), ('a.txt', -1, 'at least 0')):
+        with pytest.raises(InputError, match=said):
+            round_.save(tmp_path / name, tolerance=tolerance)
 
 
 def test_a_geotiff_is_saved_in_the_coordinates_of_its_map(result: Result, tmp_path: Path) -> None:

@@ -61,6 +61,12 @@ def test_a_false_alarm_of_one_frame_has_no_track() -> None:
     assert numbered(frames) == [*[[1]] * 4, [1, NO_TRACK], *[[1]] * 3]
 
 
+def test_a_track_begins_with_an_object_that_is_sure() -> None:
+    """Not with a less certain one that lies over it, and by chance nearer to where it is next."""
+    frames = [[(0.0, 0.0, 0.9), (4.0, 0.0, 0.15)], [(5.0, 0.0, 0.9)], [(10.0, 0.0, 0.9)]]
+    assert numbered(frames) == [[1, NO_TRACK], [1], [1]]
+
+
 def test_an_object_that_comes_back_too_late_is_another_one() -> None:
     still = [[(0.0, 0.0, 0.9)]] * 5
     assert numbered([*still, *[[]] * 40, *still]) == [*[[1]] * 5, *[[]] * 40, *[[2]] * 5]

@@ -154,6 +154,18 @@ def test_files_in_the_formats_of_other_tools(demo, shapes_folder: Path, tmp_path
         assert place.resolve() == (images / 'a.png').resolve()
 
 
+def test_outlines_are_simplified(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
+    image = shapes_folder / 'images/val/000000.png'
+    corners = []
+    for out, more in ((tmp_path / 'exact', []), (tmp_path / 'simple', ['--tolerance', '2'])):
+        assert demo(image, out, '--formats', 'labelme,csv', *more) == 0
+        shapes = json.loads((out / 'labelme/000000.json').read_text())['shapes']
+        corners.append(sum(len(shape['points']) for shape in shapes))
+    assert corners[1] < corners[0]
+    assert demo(image, tmp_path / 'simple', '--formats', 'csv', '--tolerance', '2') == 2
+    assert 'tolerance: for the outlines of yolo and labelme alone' in capsys.readouterr().err
+
+
 def test_files_of_others_in_the_place_of_a_format(demo, shapes_folder: Path, tmp_path: Path, capsys) -> None:
     mine = tmp_path / 'out/labelme/000000.json'
     mine.parent.mkdir(parents=True)

@@ -198,7 +198,8 @@ def test_odd_names_of_yolo(tmp_path):
         assert said == []
     for names in ('{0: nut, 2: bolt}', '&all [nut, [*all, *all]]'):
         text_at(tmp_path / 'data.yaml', f'names: {names}\n')
-        assert format_of(tmp_path) is None
+        with pytest.raises(InputError, match='no names of classes'):
+            read(tmp_path)
     (tmp_path / 'data.yaml').unlink()
     text_at(tmp_path / 'classes.txt', 'a\nb\nc\n')
     assert format_of(tmp_path) == 'yolo', 'whatever other YAML there is'
@@ -233,6 +234,11 @@ def test_shapes_of_labelme(tmp_path):
     done = convert_data(sources=[tmp_path], out=tmp_path.with_name('labelme-out'))
     assert sorted(path.name for path in tmp_path.with_name('labelme-out').rglob('*.*g')) == ['far.jpg', 'inside.png']
     assert len(done.skipped) == 2
+
+
+def test_json_that_is_not_of_labelme_is_said(tmp_path):
+    other = text_at(labelme(tmp_path) / 'json/near.json', '{}')
+    assert f'{other}: not of labelme, without "shapes" or "imagePath"' in read(tmp_path)[1]
 
 
 def test_shapes_of_cvat(tmp_path):
@@ -328,7 +334,9 @@ def bad(folder: Path, name: str, **changes: str) -> Path:
     'name, old, new, message',
     [
         ('yolo', 'nc: 2', 'kpt_shape: [17, 3]', 'of keypoints'),
-        ('yolo', 'names: [bolt, nut]', 'names: [bolt', 'of no format'),
+        ('yolo', 'names: [bolt, nut]', 'names: [bolt', 'data.yaml: not YAML'),
+        ('yolo', 'names: [bolt, nut]', '', 'no names of classes (data.yaml with names, or classes.txt)'),
+        ('yolo', 'valid/images', 'train/images', '3 images of its val that are in train as well, as train0'),
         ('yolo', '0.1 0.1 0.5', 'nan 0.1 0.5', 'coordinates are not shares'),
         ('yolo', '0.1 0.1 0.5', '30 0.1 0.5', 'coordinates are not shares'),
         ('yolo', '0.1 0.1 0.5', '0.1 0.5', 'neither a box nor corners'),
