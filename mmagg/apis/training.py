@@ -148,6 +148,7 @@ def train(
         max_detections=max_detections,
         workers=workers,
         logger=[*logger, *(['tensorboard'] if tensorboard and 'tensorboard' not in logger else [])],
+        seed=seed,
     )
     notes: list[str] = []
     by_flags = partial(change, flags=flags, options=cfg_options, launcher=launcher, notes=notes)
