@@ -219,6 +219,7 @@ RULES = {
     'data_stats': Rule(slow=True),
     'mmagg data-stats': Rule({'DIR': 'mine'}, slow=True),
     'data_stats mine --config': Rule(),
+    'check': Rule(),
     'paper_tables': Rule(slow=True),
     'get_flops': Rule(slow=True),
     'get_flops CONFIG': Rule(),

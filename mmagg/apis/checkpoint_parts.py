@@ -159,7 +159,7 @@ def _check_schedule(state: Any, place: str) -> None:
 
 
 def _check_averages(averages: Any, state: Mapping[str, Tensor]) -> None:
-    """Averages must have the shapes of the weights, which mmengine exchanges with them; it goes on without others."""
+    """Averages must be those of the weights, of their shapes: mmengine exchanges them, and would leave out others."""
     _require(averages, dict, 'ema_state_dict')
     for key, value in averages.items():
         _require(key, str, f'ema_state_dict: {key!r:.40}')
@@ -167,6 +167,8 @@ def _check_averages(averages: Any, state: Mapping[str, Tensor]) -> None:
         weight = state.get(key.removeprefix('module.'), value)
         if weight.shape != value.shape:
             raise InputError(f'ema_state_dict.{key} is {tuple(value.shape)}, its weight {tuple(weight.shape)}')
+    if (missing := next((key for key in state if f'module.{key}' not in averages), None)) is not None:
+        raise InputError(f'ema_state_dict has no average of {missing}')
 
 
 def _require(value: Any, kind: Any, place: str) -> None:

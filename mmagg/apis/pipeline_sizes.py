@@ -1,11 +1,13 @@
 """The sizes of a config's pipelines, of training and of testing, scaled together (`--short-side`)."""
 
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 from mmengine.config import Config
 
 from mmagg.datasets.config_parts import dicts, type_name
+from mmagg.datasets.sight import finest_stride
 from mmagg.io.errors import InputError
 
 # Transforms that make or take pixels: the arguments that say how many.
@@ -69,9 +71,16 @@ def set_short_side(cfg: Config, short_side: int) -> None:
 
     Raises:
         InputError: the test pipeline has no `Resize` to a size, or a transform of another kind is in the way: what it
-            does at another size is not known here.
+            does at another size is not known here. Or an image would be smaller than the network's finest stride.
     """
-    factor = short_side / short_side_of_tests(cfg, f'--short-side {short_side}')
+    tested = short_side_of_tests(cfg, f'--short-side {short_side}')
+    stride, smallest = finest_stride(cfg) or 1, min(tested, smallest_side(cfg) or tested)
+    if short_side * smallest < stride * tested:
+        raise InputError(
+            f"--short-side {short_side}: images would be smaller than the network's finest stride, {stride:g} pixels; "
+            f'a number from {ceil(stride * tested / smallest)} is wanted'
+        )
+    factor = short_side / tested
     for place, step in steps(cfg):
         name = type_name(step)
         if name not in SIZED.keys() | UNSIZED | NESTED or step.get('scale_factor'):
@@ -97,6 +106,19 @@ def short_side_of_tests(cfg: Config, flag: str) -> int:
     raise InputError(f"{flag}: the config's test pipeline has no Resize to a size that could be scaled")
 
 
+def smallest_side(cfg: Config) -> int | None:
+    """The least side that training resizes images to, or crops from them, in pixels; None where it is not known."""
+    sides = []
+    for _, step in steps({'train_dataloader': cfg.get('train_dataloader')}):
+        if type_name(step) in (*RESIZING, 'RandomResize', 'RandomChoiceResize'):
+            scales = step.get('scales') or step.get('scale') or ()
+            least = min(step.get('ratio_range') or (1,))
+            sides += [int(one * least) for one in _numbers(scales)]
+        elif step.get('crop_type', 'absolute') == 'absolute':
+            sides += _numbers(step.get('crop_size') or ())
+    return min(sides, default=None)
+
+
 def steps(cfg: Config | dict) -> Iterator[tuple[str, dict]]:
     """The transforms of a config's pipelines, those inside of others as well, each once, with its dotted key."""
     seen: set[int] = set()  # pipelines may share them
@@ -117,6 +139,11 @@ def _pipelines(cfg: Config | dict) -> Iterator[tuple[str, Any]]:
             for key in ('pipeline', 'switch_pipeline', 'batch_augments'):
                 if part.get(key):
                     yield f'{place}.{key}', part[key]
+
+
+def _numbers(sizes: int | list | tuple) -> list[int]:
+    """The numbers in sizes, however they are nested."""
+    return [sizes] if isinstance(sizes, int | float) else [number for one in sizes for number in _numbers(one)]
 
 
 def _scaled(value: Any, factor: float) -> Any:

@@ -46,6 +46,11 @@ def check_settings(cfg: Config, name: str, stages: Collection[str], *, main: boo
     names = [key for key, number in logging._nameToLevel.items() if number]  # mmengine's; public from Python 3.11 on
     if level not in names and not (isinstance(level, int) and not isinstance(level, bool)):
         raise InputError(f'config {name}: log_level={level!r}, where one of {", ".join(names)} is wanted')
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and not (type(seed) is int and 0 <= seed < 2**32):  # NumPy's
+        raise InputError(
+            f'config {name}: randomness.seed={seed!r}, where a whole number from 0 to {2**32 - 1} is wanted'
+        )
     if not isinstance(cfg.get('load_from'), str | None):
         raise InputError(f'config {name}: load_from={cfg.load_from!r}, where the file of a checkpoint is wanted')
     boxes_alone = _without_masks(cfg)

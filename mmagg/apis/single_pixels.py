@@ -9,7 +9,7 @@ import torch
 from mmdet.models import BaseDetector
 from mmengine.config import Config
 
-from mmagg.apis.pipeline_sizes import RESIZING, steps
+from mmagg.apis.pipeline_sizes import smallest_side
 from mmagg.apis.plain_model import model_without_numbers
 from mmagg.datasets.config_parts import type_name
 from mmagg.io.errors import InputError
@@ -28,7 +28,7 @@ def check_single_pixels(cfg: Config, *, images: int) -> None:
         InputError: names the size, and what helps.
     """
     batch = cfg.train_dataloader.get('batch_size') or 1
-    rest, side = images % batch, _smallest_side(cfg)
+    rest, side = images % batch, _padded_side(cfg)
     endless = type_name(cfg.train_dataloader.get('sampler') or {}) == 'InfiniteSampler'
     alone = batch == 1 or (rest == 1 and not endless and not cfg.train_dataloader.get('drop_last'))
     if not alone or side is None or _learns(model_without_numbers(cfg), side):
@@ -42,23 +42,11 @@ def check_single_pixels(cfg: Config, *, images: int) -> None:
     )
 
 
-def _smallest_side(cfg: Config) -> int | None:
-    """The least that training resizes the long side of an image to, padded; None where it is not known."""
-    sides = []
-    for _, step in steps({'train_dataloader': cfg.train_dataloader}):
-        if type_name(step) in (*RESIZING, 'RandomResize', 'RandomChoiceResize'):
-            scales = step.get('scales') or step.get('scale') or ()
-            least = min(step.get('ratio_range') or (1,))
-            sides += [int(one * least) for one in _numbers(scales)]
-        elif step.get('crop_type', 'absolute') == 'absolute':
-            sides += _numbers(step.get('crop_size') or ())
+def _padded_side(cfg: Config) -> int | None:
+    """The least side of an image in training, padded; None where it is not known."""
+    side = smallest_side(cfg)
     divisor = (cfg.model.get('data_preprocessor') or {}).get('pad_size_divisor') or 1
-    return ceil(min(sides) / divisor) * divisor if sides else None
-
-
-def _numbers(sizes: int | list | tuple) -> list[int]:
-    """The numbers in sizes, however they are nested."""
-    return [sizes] if isinstance(sizes, int | float) else [number for one in sizes for number in _numbers(one)]
+    return None if side is None else ceil(side / divisor) * divisor
 
 
 def _learns(model: BaseDetector, side: int) -> bool:

@@ -56,6 +56,10 @@ UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataload
 
 TRAINING = {'train_dataloader', 'train_cfg', 'optim_wrapper', 'param_scheduler', 'auto_scale_lr'}
 
+# Hooks that a test does without: one asks for a training's loop, the other exchanges the weights for their averages,
+# which those of a checkpoint are already.
+OF_TRAINING = {'EarlyStoppingHook', 'EMAHook'}
+
 
 def test(
     config: str | Path | Config,
@@ -161,7 +165,7 @@ def test(
     detector = detector_of(bare_model(runner))
     load_weights(detector, content, checkpoint)
     encode_roi_masks(detector)
-    if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # it swaps weights one by one
+    if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # one derived from it swaps weights one by one
         for_inference(detector)
     if compile:
         compile_parts(detector)
@@ -244,8 +248,8 @@ def _runner_for_testing(cfg: Config) -> Runner:
         cfg[part] = None
     name_run(cfg)
     draw_rle(cfg)
-    if hooks := cfg.get('custom_hooks'):  # early stopping asks for a training's loop
-        cfg.custom_hooks = [hook for hook in hooks if type_name(hook) != 'EarlyStoppingHook']
+    if hooks := cfg.get('custom_hooks'):
+        cfg.custom_hooks = [hook for hook in hooks if type_name(hook) not in OF_TRAINING]
     return _TestRunner.from_cfg(FormattedConfig.of(cfg))
 
 

@@ -20,6 +20,7 @@ from mmagg.apis.inference import draw_rle, return_rle
 from mmagg.apis.launch import end_processes, is_main, start_processes
 from mmagg.apis.load_from import LoadFromHook, load_from
 from mmagg.apis.named_weights import start_from, weights_file, with_options
+from mmagg.apis.plain_model import check_neck
 from mmagg.apis.pretrained import leave_out_starts, prepare_model, starting_weights
 from mmagg.apis.runner_settings import VALIDATION, check_settings
 from mmagg.apis.schedule_lengths import warm_up_note
@@ -147,6 +148,7 @@ def train(
         class_balanced=class_balanced,
         max_detections=max_detections,
         workers=workers,
+        seed=seed,
         logger=[*logger, *(['tensorboard'] if tensorboard and 'tensorboard' not in logger else [])],
     )
     notes: list[str] = []
@@ -191,6 +193,8 @@ def train(
                 remove_temporary(work_dir)
             return work_dir
         check_data(cfg, ('train', 'val'), purpose='train', launcher=launcher, skip_check=skip_check)
+        if main:
+            check_neck(cfg, name)
         if fresh and weights is not None:
             cfg.load_from = str(weights_file(weights, cfg, trust=trust_checkpoint, main=main))
         pretrained = load_from(cfg, name, allow_partial=allow_partial) if fresh else None

@@ -39,8 +39,19 @@ LOGGERS = {
 }
 RARE = 0.1  # the share of images below which `--class-balanced` repeats those of a class; LVIS's 0.001 is for 100,000
 LEAST_GAIN = 0.0005  # of a score, that ends the wait of `--patience`: half of what three decimals tell apart
-NUMBERS = {'epochs', 'batch_size', 'accumulate', 'short_side', 'workers', 'freeze', 'max_detections', 'patience'}
-LEAST = {'workers': 0, 'freeze': 0}  # 1 of all others
+NUMBERS = {
+    'epochs',
+    'batch_size',
+    'accumulate',
+    'short_side',
+    'workers',
+    'freeze',
+    'max_detections',
+    'patience',
+    'seed',
+}
+LEAST = {'workers': 0, 'freeze': 0, 'seed': 0}  # 1 of all others
+MOST = {'seed': 2**32 - 1}  # NumPy's
 
 
 def set_batch_size(cfg: Config, size: int) -> None:
@@ -69,12 +80,19 @@ def set_freeze(cfg: Config, stages: int) -> None:
     known = {} if kind is None else inspect.signature(kind).parameters
     if 'frozen_stages' not in known:
         raise InputError(f'--freeze {stages}: {type_name(backbone) or "the model"} has no stages that could be frozen')
-    number = backbone.get('num_stages', known['num_stages'].default if 'num_stages' in known else stages)
-    if stages > number:
-        raise InputError(f'--freeze {stages}: the backbone has {number} stages')
+    number = _stages(backbone, known)
+    if number is not None and stages > number:
+        raise InputError(f'--freeze {stages}: the backbone has {number} stages; a number from 0 to {number} is wanted')
     backbone['frozen_stages'] = stages
     if 'norm_eval' in known:
         backbone['norm_eval'] = True
+
+
+def _stages(backbone: dict, known: Mapping[str, inspect.Parameter]) -> int | None:
+    """Stages of a backbone, as many as it says or as its levels take; None where neither is known."""
+    given = {**{name: parameter.default for name, parameter in known.items()}, **backbone}
+    levels = given.get('out_indices')
+    return given.get('num_stages', max(levels) + 1 if levels else None)
 
 
 def set_max_detections(cfg: Config, number: int) -> None:
@@ -204,6 +222,10 @@ def change(cfg: Config, *, flags: Mapping[str, Any], options: dict | None, launc
         least = LEAST.get(name, 1)
         if name in NUMBERS and (type(value) is not int or value < least):
             raise InputError(f'--{name.replace("_", "-")} {value}: a whole number from {least} is wanted')
+        if value > MOST.get(name, value):
+            raise InputError(
+                f'--{name.replace("_", "-")} {value}: a whole number from {least} to {MOST[name]} is wanted'
+            )
     before = _images_a_step(cfg)
     for name, (key, function) in CHANGES.items():
         if name not in given:

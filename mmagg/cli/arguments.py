@@ -26,6 +26,13 @@ def at_least(least: int) -> Callable[[str], int]:
 positive = at_least(1)
 
 
+def seed(text: str) -> int:
+    """An argument type: a seed of random numbers."""
+    if not 0 <= int(text) < 2**32:  # NumPy's
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 0 to {2**32 - 1}')
+    return int(text)
+
+
 def fraction(text: str) -> float:
     """An argument type: a number from 0 to 1."""
     value = float(text)

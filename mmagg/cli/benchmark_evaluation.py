@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmagg.cli.arguments import positive
+from mmagg.cli.arguments import positive, seed
 from mmagg.cli.measuring import add_shape, print_report
 
 
@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--images', type=positive, default=500, metavar='N', help='some 50 masks each (%(default)s)')
     add_shape(parser, (480, 640), '')
-    parser.add_argument('--seed', type=int, default=0, metavar='S', help='of what is generated (%(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, metavar='S', help='of what is generated (%(default)s)')
     parser.add_argument('--device', default='cpu', help='where the masks lie, e.g. cuda:0 (%(default)s)')
     parser.add_argument('--threads', type=positive, metavar='T', help='CPU threads of PyTorch')
     return parser

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_cfg_options, add_coco, positive
+from mmagg.cli.arguments import add_cfg_options, add_coco, positive, seed
 from mmagg.cli.demo import EXIT_SOME_SKIPPED
 
 
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     rows = parser.add_mutually_exclusive_group()
     rows.add_argument('--repeat', type=positive, metavar='K', help='a row for each image: its file, then K draws of it')
     rows.add_argument('--stages', action='store_true', help='a row for each image: what each transform makes of it')
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='of images and draws (%(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, metavar='N', help='of images and draws (%(default)s)')
     add_cfg_options(parser, 'change the config')
     return parser
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import positive
+from mmagg.cli.arguments import positive, seed
 
 
 def parser() -> argparse.ArgumentParser:
@@ -16,7 +16,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='config files, or mmagg::<path>')
     parser.add_argument('--coco', type=Path, required=True, metavar='DIR', help='data, a COCO-format folder')
-    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
+    parser.add_argument('--seeds', type=seed, nargs='+', default=[0, 1, 2], metavar='S', help='default: 0 1 2')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare_learning'), metavar='DIR')
     parser.add_argument(
         '--jobs',

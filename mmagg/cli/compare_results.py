@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_result_files, fraction, positive, read_result_files
+from mmagg.cli.arguments import add_result_files, fraction, positive, read_result_files, seed
 from mmagg.io.errors import InputError
 
 
@@ -18,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_result_files(parser, 'results_a', 'results_b')
     parser.add_argument('--samples', type=positive, default=1000, metavar='S', help='of images (%(default)s)')
-    parser.add_argument('--seed', type=int, default=0, metavar='N', help='of the samples (%(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, metavar='N', help='of the samples (%(default)s)')
     parser.add_argument(
         '--out',
         type=Path,
@@ -48,8 +48,6 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(f'--images {args.images}: no such folder')
     for written in (args.out, args.out / 'images'):  # which may be a link
         keep_apart({'--out': written}, [args.images])
-    if args.seed < 0:
-        raise InputError(f'--seed {args.seed}: must not be negative')
     truth, a, b = read_result_files(args, 'results_a', 'results_b')
     result = compare(truth, a, b, samples=args.samples, seed=args.seed, top=args.top)
     if args.images:  # first, because images may be missing

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, fraction, positive
+from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, at_least, fraction, positive
 from mmagg.cli.video import add_video_options, run_video, video_of, without_video_options
 
 EXIT_SOME_SKIPPED = 1
@@ -67,7 +67,9 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--batch-size', type=positive, default=1, metavar='B', help='images, or tiles, at once (%(default)s)'
     )
-    parser.add_argument('--workers', type=int, default=0, metavar='N', help='processes that read images (%(default)s)')
+    parser.add_argument(
+        '--workers', type=at_least(0), default=0, metavar='N', help='processes that read images (%(default)s)'
+    )
     parser.add_argument('--tile', type=positive, metavar='PIXELS', help='predict large images by tiles of this side')
     parser.add_argument(
         '--overlap',

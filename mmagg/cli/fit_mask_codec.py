@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mmagg.cli.arguments import add_device, positive
+from mmagg.cli.arguments import add_device, positive, seed
 
 CURVE = (20, 40, 60, 80, 100)
 NUMBERS = '1 - mIoU in %, of masks and what comes back of them; those held out from the fit say what to expect'
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--iterations', type=positive, default=3000, metavar='N', help='auto-encoder steps of 256 masks (%(default)s)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='of what is random (%(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='of what is random (%(default)s)')
     parser.add_argument('--workers', type=positive, metavar='N', help='processes that draw masks (one per core)')
     add_device(parser)
     return parser

@@ -30,6 +30,7 @@ from mmagg.cli import (
     benchmark_reassembly,
     boxes_to_masks,
     browse,
+    check,
     compare_learning,
     compare_results,
     convert_adelaidet,
@@ -68,7 +69,7 @@ EXIT_INTERRUPTED = 130
 
 GROUPS = {
     'Train and use': (train, test, demo, serve, weights, browse, doctor),
-    'Own annotations': (convert_data, split_coco, data_stats),
+    'Own annotations': (convert_data, split_coco, check, data_stats),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (
         analyse_errors,

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmagg.cli.arguments import seed
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/dataset_converters/make_shapes.py``."""
@@ -16,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--images', type=int, default=600, help='training images (default: %(default)s)')
     parser.add_argument('--val-images', type=int, default=100, help='validation images (default: %(default)s)')
     parser.add_argument('--size', type=int, default=192, help='image side in pixels (default: %(default)s)')
-    parser.add_argument('--seed', type=int, default=0, help='another seed, other scenes (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='another seed, other scenes (default: %(default)s)')
     parser.add_argument(
         '--objects', type=int, nargs=2, default=(2, 6), metavar=('MIN', 'MAX'), help='objects of an image (2 6)'
     )

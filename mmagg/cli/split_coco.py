@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from mmagg.cli.arguments import seed
+
 
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/dataset_converters/split_coco.py``."""
@@ -18,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--val', type=float, default=0.2, metavar='SHARE', help='of the images for validation (default: %(default)s)'
     )
-    parser.add_argument('--seed', type=int, default=0, help='another seed, another split (default: %(default)s)')
+    parser.add_argument('--seed', type=seed, default=0, help='another seed, another split (default: %(default)s)')
     parser.add_argument(
         '--link',
         action='store_true',

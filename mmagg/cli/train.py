@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check, add_weights, at_least, positive
+from mmagg.cli.arguments import add_coco, add_run_arguments, add_skip_check, add_weights, at_least, positive, seed
 from mmagg.cli.output import Unread
 from mmagg.cli.stopping import notes
 
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         help="start also from a checkpoint (--weights, or the config's load_from) that has less than half of the "
         "model, or is another project's",
     )
-    parser.add_argument('--seed', type=int, metavar='N', help='seed of all random numbers')
+    parser.add_argument('--seed', type=seed, metavar='N', help='seed of all random numbers')
     _add_length(parser)
     _add_data(parser)
     _add_learning(parser)

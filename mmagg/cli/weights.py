@@ -1,11 +1,16 @@
 """List public weights by name, or fetch them."""
 
 import argparse
+import shutil
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mmagg.weights.catalogue import Weights
+
+ROOM = 19  # columns of the longest note behind a config, and the gaps
+NO_HASH = 'no hash'
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,14 +66,21 @@ def _print_models(found: Iterable['Weights']) -> None:
     found = list(found)
     names = max((len(one.name) for one in found), default=0)
     configs = max((len(one.config) for one in found), default=0)
+    narrow = sys.stdout.isatty() and names + configs + ROOM > shutil.get_terminal_size().columns
     sources = {}
     for one in found:
         here = (cache_folder() / one.file).is_file()
         state = 'cached' if here else 'closed' if CLOSED.search(one.status) else ''
-        print(f'{one.name:<{names}}  {one.config:<{configs}}  {state}'.rstrip())
+        states = ', '.join(filter(None, (state, '' if one.sha256 else NO_HASH)))
+        if narrow:
+            print(f'{one.name}  {states}'.rstrip(), one.config, sep='\n    ')
+        else:
+            print(f'{one.name:<{names}}  {one.config:<{configs}}  {states}'.rstrip())
         sources[one.name.partition('/')[0], one.code] = one
     if found:
         print()
+    if not all(one.sha256 for one in found):
+        print(f'{NO_HASH}: none is known here, so that what is fetched is not checked')
     for (prefix, code), one in sources.items():
         terms = f'; {one.terms}' if one.terms else ''
         print(f'{prefix}: {code}, licence: {one.licence}{terms}; addresses: {one.status}')

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mmagg.datasets.coco_defects import (
     IN_FRACTIONS,
+    NO_MASK,
     Defect,
     area_defect,
     box_defect,
@@ -98,7 +99,8 @@ def check_outlines(
         size = sizes[ann['image_id']]
         broken = [defect for defect in _defects(ann, length, *size, masks=masks) if defect.kind]
         for defect in broken:
-            findings.add(defect.severity, defect.kind, [label], of=len(annotations))
+            enough = 1 if defect.kind == NO_MASK else len(annotations)  # mmdet does not load a mask that is not there
+            findings.add(defect.severity, defect.kind, [label], of=enough)
         if not any(defect.severity == 'fatal' for defect in broken):
             _look_at(findings, objects, ann, label, size, training=training, masks=masks)
         if len(objects.masks) == CHUNK:

@@ -56,6 +56,8 @@ NEEDED: dict[str, dict[str, type | tuple[type, ...] | None]] = {
 }
 IN_FRACTIONS = 'boxes smaller than a pixel within 0 to 1: fractions of the image, not pixels? (skipped in training)'
 
+NO_MASK = 'annotations without a mask (these are boxes: draw outlines, or remove them)'
+
 
 def is_id(value: Any) -> bool:
     """Whether a value can be an id: text or a whole number of any size."""
@@ -173,7 +175,7 @@ def mask_defect(segmentation: Any, length: int, height: int | None, width: int |
         width: of the image in pixels, likewise.
     """
     if not segmentation:
-        return Defect('fatal', 'annotations without a mask (these are boxes: draw outlines, or remove them)')
+        return Defect('fatal', NO_MASK)
     if isinstance(segmentation, list):
         return _polygon_defect(segmentation)
     if isinstance(segmentation, dict):

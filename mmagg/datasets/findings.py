@@ -1,5 +1,6 @@
 """What the check of a data set says: one line for each kind of defect, with its number and examples."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ class Finding:
     Attributes:
         severity: 'fatal' must be fixed first, 'warning' is good to know, 'note' says what was not looked at.
         message: one line: the kind of defect, how many there are, and examples.
-        everything: all of the data have it, so that nothing can be done with them.
+        everything: nothing can be done with the data as long as they have it.
     """
 
     severity: Severity
@@ -33,10 +34,10 @@ class Findings:
 
     kinds: dict[tuple[Severity, str], list[str]] = field(default_factory=dict)
     said: list[Finding] = field(default_factory=list)
-    wholes: dict[str, int] = field(default_factory=dict)
+    wholes: dict[str, float] = field(default_factory=dict)
 
-    def add(self, severity: Severity, kind: str, examples: Iterable[object], *, of: int = 0) -> None:
-        """Add entries that have a defect; with `of`, their number if all had it and nothing could be done then."""
+    def add(self, severity: Severity, kind: str, examples: Iterable[object], *, of: float = math.inf) -> None:
+        """Add entries that have a defect; with `of`, their number from which on nothing could be done."""
         if examples := [str(example) for example in examples]:
             self.kinds.setdefault((severity, kind), []).extend(examples)
             self.wholes[kind] = of
@@ -56,7 +57,7 @@ class Findings:
         for (severity, kind), examples in self.kinds.items():
             more = ', …' if len(examples) > _EXAMPLES else ''
             named = ', '.join(examples[:_EXAMPLES])
-            everything = len(examples) == self.wholes[kind]
+            everything = len(examples) >= self.wholes[kind]
             findings.append(Finding(severity, printable(f'{kind}: {len(examples)} ({named}{more})'), everything))
         return sorted(findings, key=lambda finding: _ORDER.index(finding.severity))
 

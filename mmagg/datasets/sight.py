@@ -37,12 +37,10 @@ class Sight(NamedTuple):
     @classmethod
     def of(cls, cfg: Config) -> 'Sight | None':
         """That of a config; None where its strides or the sizes of its pipelines are not known."""
-        strides, grids = [], None
+        grids = None
         for key, part in parts(cfg.get('model'), 'model'):
             name = key.rpartition('.')[2]
-            if name == 'strides' and not key.startswith('model.backbone'):
-                strides += [one if isinstance(one, int | float) else min(one) for one in part]
-            elif name in ('grids', 'num_grids') and isinstance(part, list | tuple):
+            if name in ('grids', 'num_grids') and isinstance(part, list | tuple):
                 grids = key, part
         trained = [scale for step in _resizing(cfg.get('train_dataloader')) for scale in _scales(step)]
         tested = [
@@ -51,9 +49,19 @@ class Sight(NamedTuple):
             for step in _resizing(cfg.get(f'{stage}_dataloader'))
             for scale in _scales(step)
         ]
-        if not strides or not trained or not tested:
+        stride = finest_stride(cfg)
+        if stride is None or not trained or not tested:
             return None
-        return cls(min(strides), max(trained, key=min), tested[0], grids)
+        return cls(stride, max(trained, key=min), tested[0], grids)
+
+
+def finest_stride(cfg: Config) -> float | None:
+    """The finest stride of a config's heads, in pixels of the network's image; None where it is not known."""
+    strides: list[float] = []
+    for key, part in parts(cfg.get('model'), 'model'):
+        if key.rpartition('.')[2] == 'strides' and not key.startswith('model.backbone'):
+            strides += [one if isinstance(one, int | float) else min(one) for one in part]
+    return min(strides, default=None)
 
 
 def check_sight(findings: Findings, images: Sequence[Entry], annotations: Sequence[Entry], sight: Sight) -> None:

@@ -58,7 +58,8 @@ def _text(config: Config, content: str) -> str:
         margin = ' ' * (len(line) - len(line.lstrip()) + 4)
         return re.sub(f"'{mark}(\\d+)~'", lambda found: _literal(long[int(found[1])], margin), line)
 
-    return '\n'.join(map(written, lines))
+    # Braces are doubled within texts alone, where mmengine would put variables in as it reads the file.
+    return '\n'.join(map(written, lines)).replace('{{', r'{\x7b')
 
 
 def _literal(sequence: list | tuple, margin: str) -> str:

@@ -29,7 +29,8 @@ def fetch_named(one: Weights) -> Path:
         return path
     reasons = []
     for url in one.urls:
-        tqdm.write(f'{one.name}: downloading {url} to {path.parent}', file=sys.stderr)
+        unchecked = '' if one.sha256 else '; no hash of it is known here, so it is not checked'
+        tqdm.write(f'{one.name}: downloading {url} to {path.parent}{unchecked}', file=sys.stderr)
         try:
             download(url, path, sha256=one.sha256)
             return path

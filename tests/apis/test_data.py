@@ -310,12 +310,16 @@ def _lose_masks(content):
         del annotation['segmentation']
 
 
+def _lose_a_mask(content):
+    del content['annotations'][0]['segmentation']
+
+
 def _make_crowds(content):
     for annotation in content['annotations']:
         annotation['iscrowd'] = 1
 
 
-@pytest.mark.parametrize('lose', [_lose_images, _lose_masks, _make_crowds])
+@pytest.mark.parametrize('lose', [_lose_images, _lose_masks, _lose_a_mask, _make_crowds])
 def test_the_check_is_not_to_be_skipped_where_nothing_could_be_trained(lose, changed, own, refused):
     line = refused('train', own(root=changed('train', lose)))
     assert line.endswith('1 fatal problem(s) in the data, see above; fix them'), line

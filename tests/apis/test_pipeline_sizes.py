@@ -53,6 +53,13 @@ def test_crops_of_a_share_stay_and_choices_are_looked_into() -> None:
     assert cfg.train_dataloader.dataset.pipeline[2].crop_size == (0.5, 0.5)
 
 
+def test_images_below_the_finest_stride_are_refused() -> None:
+    own = 'own/blendmask_lite0_fpn_320.py'  # strides from 8 on, and jitter from 0.6 times on
+    assert step_of(scaled(own, 14), 'train', 'RandomResize')['scale'][1] == 14
+    with pytest.raises(InputError, match=r'^--short-side 13: .* finest stride, 8 pixels; a number from 14 is wanted$'):
+        scaled(own, 13)
+
+
 @pytest.mark.parametrize('change', [dict(type='Albu', transforms=[]), dict(type='Resize', scale_factor=0.5)])
 def test_what_is_not_known_is_refused(change) -> None:
     cfg = load_config(shipped_config('demo/solo_tiny_shapes.py'))

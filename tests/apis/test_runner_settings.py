@@ -14,6 +14,7 @@ HOOKS = 'default_hooks'
     [
         ('log_level=XX', "log_level='XX', where one of CRITICAL, "),
         ('load_from.a=1', "load_from={'a': 1}, where the file of a checkpoint is wanted"),
+        ('randomness.seed=-1', 'randomness.seed=-1, where a whole number from 0 to 4294967295 is wanted'),
         ('load_from=7', 'load_from=7, where the file of a checkpoint is wanted'),
         (f'{HOOKS}.logger.interval=0', f'{HOOKS}.logger: ValueError: interval must be greater than 0'),
         (f'{HOOKS}.logger.interval=often', f"{HOOKS}.logger.interval='often': a whole number is wanted"),

@@ -14,6 +14,7 @@ from mmagg.apis.training_options import LOGGERS, RARE, add, change
 from mmagg.io.errors import InputError
 
 SOLO = shipped_config('solo/solo_r50_fpn_1x_coco.py')
+LITE = shipped_config('own/blendmask_lite0_fpn_320.py')
 TINY = shipped_config('demo/solo_tiny_shapes.py')
 
 
@@ -104,8 +105,11 @@ def test_workers_of_all_loaders() -> None:
 def test_freezing_takes_the_norm_along_and_knows_the_backbone() -> None:
     backbone = changed(TINY, freeze=2).model.backbone
     assert (backbone.frozen_stages, backbone.norm_eval) == (2, True)
-    with pytest.raises(InputError, match='--freeze 4: the backbone has 3 stages'):
+    with pytest.raises(InputError, match=r'^--freeze 4: the backbone has 3 stages; a number from 0 to 3 is wanted$'):
         changed(TINY, freeze=4)
+    with pytest.raises(InputError, match=r'^--freeze 5: the backbone has 4 stages; a number from 0 to 4'):
+        changed(LITE, freeze=5)
+    assert changed(LITE, freeze=4).model.backbone.frozen_stages == 4
     with pytest.raises(InputError, match='--freeze 1: SSDVGG has no stages'):
         changed(TINY, freeze=1, options={'model.backbone': dict(_delete_=True, type='SSDVGG', depth=16)})
 
@@ -192,3 +196,9 @@ def test_numbers_are_whole_and_from_one(flag) -> None:
     for value in (0, -1, 2.5, True):
         with pytest.raises(InputError, match=f'^--{flag.replace("_", "-")} {value}: a whole number from 1 is wanted$'):
             change(cfg, flags={flag: value}, options=None, launcher='none', notes=[])
+
+
+@pytest.mark.parametrize(('seed', 'wanted'), [(-1, 'from 0'), (1.5, 'from 0'), (2**32, 'from 0 to 4294967295')])
+def test_seeds_are_those_of_numpy(seed, wanted) -> None:
+    with pytest.raises(InputError, match=f'^--seed {seed}: a whole number {wanted} is wanted$'):
+        changed(seed=seed)

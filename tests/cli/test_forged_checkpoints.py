@@ -259,7 +259,7 @@ RESUMED = {
     'param_schedulers': (3, [4], {'x': 1}, [{'step': 4}], [{3: 4}], {'x': [{'_get_value': 4}]}),
     'param_schedulers/0/last_step': ('x', None),
     'param_schedulers/0/base_values': (3, ['x']),
-    'ema_state_dict': (3, {3: torch.ones(1)}, {'module.backbone.conv1.weight': torch.ones(2)}, {'steps': 'x'}),
+    'ema_state_dict': (3, {}, {3: torch.ones(1)}, {'module.backbone.conv1.weight': torch.ones(2)}, {'steps': 'x'}),
 }
 
 

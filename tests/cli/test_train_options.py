@@ -3,6 +3,7 @@
 import re
 import shlex
 import shutil
+from copy import deepcopy
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from mmdet.registry import DATASETS, HOOKS
 from mmengine.config import Config
 from mmengine.hooks import EarlyStoppingHook, EMAHook
 
+from mmagg.apis import testing
 from mmagg.apis.checkpoint import load_checkpoint, secure_loading
 from mmagg.cli.main import COMMANDS, run
 from mmagg.engine.past_scores import past_scores
@@ -104,7 +106,7 @@ def test_a_resumed_training_says_that_it_takes_no_other_weights(
     assert f'note: --weights {first}: left out, as the training goes on from {last}' in capsys.readouterr().err
 
 
-def test_the_averaged_weights_are_those_that_checkpoints_are_tested_with(flagged: Path, capsys) -> None:
+def test_the_averaged_weights_are_those_that_checkpoints_are_tested_with(flagged: Path, capsys, monkeypatch) -> None:
     last = read(flagged / 'epoch_2.pth')
     averages, weights = last['state_dict'], last['ema_state_dict']  # mmengine swaps them
     assert any(not torch.equal(averages[key], weights[f'module.{key}']) for key in averages)
@@ -113,7 +115,10 @@ def test_the_averaged_weights_are_those_that_checkpoints_are_tested_with(flagged
     step = int(re.search(r'(\d+)\.pth', best.name)[1])
     assert scores[step] == max(scores.values())
     assert same(read(best)['state_dict'], read(flagged / f'epoch_{step}.pth')['state_dict'])
+    tested: list[dict] = []
+    monkeypatch.setattr(testing, 'for_inference', lambda model: tested.append(deepcopy(model.state_dict())))
     assert run(COMMANDS['test'], [str(flagged / 'tiny.py'), str(best)]) == 0
+    assert same(tested[0], read(best)['state_dict'])
     printed = dict(re.findall(r'(coco/\S+) +(\S+)', capsys.readouterr().out))
     assert float(printed['coco/segm_mAP']) == pytest.approx(scores[step], abs=1e-3)
 
@@ -142,6 +147,8 @@ def test_the_end_sums_up_and_names_commands_that_run(
     assert lines['curves'] == str(tmp_path / 'curves.png')
     words = shlex.split(lines['predict'])
     assert run(COMMANDS['demo'], words[words.index('demo') + 1 :] if 'demo' in words else words[2:]) == 0
+    words = shlex.split(lines['next'])
+    assert run(COMMANDS['test'], words[words.index('test') + 1 :] if 'test' in words else words[2:]) == 0
     capsys.readouterr()
     assert typed(by_epochs, shapes_folder, tmp_path, '--no-save-best', '--resume', *still) == 0  # and stays ended
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == ['epoch_2.pth']

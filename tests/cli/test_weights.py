@@ -30,9 +30,20 @@ def test_lists_what_has_all_words(cache: Path, capsys: pytest.CaptureFixture) ->
     assert weights('SOLOv2', 'r50', '3x') == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ['mmdet/solov2_r50_fpn_3x_coco', 'mmagg::solov2/solov2_r50_fpn_3x_coco.py', 'cached'] in rows
-    assert ['solo/solov2_r50_fpn_3x_coco', 'mmagg::solov2/solov2_r50_fpn_3x_coco.py', 'closed'] in rows
+    assert ['solo/solov2_r50_fpn_3x_coco', 'mmagg::solov2/solov2_r50_fpn_3x_coco.py', 'closed,', 'no', 'hash'] in rows
+    assert any(row[:3] == ['no', 'hash:', 'none'] for row in rows)
     sources = [' '.join(row) for row in rows if row and row[0] == 'solo:']
     assert 'academic use; for non-commercial use; addresses: CloudStor' in sources[0]
+
+
+def test_a_narrow_terminal_has_the_config_below_the_name(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+    for columns, expected in ('80', False), ('200', True):
+        monkeypatch.setenv('COLUMNS', columns)
+        assert weights() == 0
+        listed = capsys.readouterr().out.partition('\n\n')[0]
+        assert ('mmdet/solo_r50_fpn_3x_coco  ' in listed and 'mmagg::' in listed.split('\n')[0]) == expected
+        assert all(len(line) <= int(columns) or len(line.split()) == 1 for line in listed.split('\n'))
 
 
 def test_backbones_too(capsys: pytest.CaptureFixture) -> None:
@@ -50,7 +61,9 @@ def test_fetches(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     with serving(tmp_path) as site:
         monkeypatch.setattr(catalogue, 'catalogue', lambda: {one.name: replace(one, urls=(f'{site.url}/a.pth',))})
         assert weights('--fetch', one.name) == 0
-    assert capsys.readouterr().out == f'{cache / "a.pth"}\n'
+    printed = capsys.readouterr()
+    assert printed.out == f'{cache / "a.pth"}\n'
+    assert printed.err.endswith('; no hash of it is known here, so it is not checked\n')
     assert (cache / 'a.pth').read_bytes() == b'weights'
     assert weights('--fetch') == 2
     assert 'one name' in capsys.readouterr().err

@@ -39,6 +39,22 @@ def test_a_short_config_has_the_text_of_mmengine():
     assert FormattedConfig.of(cfg).pretty_text == cfg.pretty_text
 
 
+def test_braces_in_texts_are_no_variables(tmp_path):
+    names = [
+        '{{ fileDirname }}',
+        '{{_base_.x}}',
+        "{{$HOME:a}} 'b'",
+        '{{{{fileBasename}}}}',
+        '\\{{ fileExtname }}',
+        '{',
+        '}}',
+    ]
+    for classes in (names, names * 10):  # short ones by yapf, long ones beside it
+        config = FormattedConfig.of(Config({'data': {'classes': tuple(classes), 'a b': {'root': names[0]}}}))
+        config.dump(tmp_path / 'a.py')
+        assert Config.fromfile(tmp_path / 'a.py').to_dict() == config.to_dict()
+
+
 def test_1203_classes_take_a_second(many, tmp_path):
     start = time.process_time()
     FormattedConfig.of(many).dump(tmp_path / 'many.py')
