@@ -12,7 +12,8 @@ class LoadPolygonAnnotations(LoadAnnotations):
 
     mmdet drops run-length codes where polygons are wanted: crowds, which a semantic loss needs, and every object of
     data sets that have no polygons. Here their outlines are traced along the edges of the pixels, so that they are
-    exactly the masks. mmdet fills each ring: bridges of no width join holes to the outline.
+    exactly the masks. mmdet fills each ring: bridges of no width join holes to the outline. Its crop keeps the outer
+    borders alone.
     """
 
     def __init__(self, **kwargs) -> None:
