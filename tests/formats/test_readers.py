@@ -311,6 +311,7 @@ def bad(folder: Path, name: str, **changes: str) -> Path:
         ('cvat', 'left="7"', 'left="28"', 'out of the image'),
         ('coco-panoptic', '"id": 513', '"id": 514', 'no pixel of its segment'),
         ('coco-panoptic', '"images"', '"image"', 'no list "images"'),
+        ('coco-panoptic', '"image_id": 7', '"image_id": [7]', 'annotation 0: its image_id is [7], neither text nor'),
     ],
 )
 def test_what_cannot_be_used_is_one_line(name, old, new, message, tmp_path):
