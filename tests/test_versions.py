@@ -69,6 +69,11 @@ def test_the_lock_has_all_that_the_pinned_bring():
     assert not seen - locked.keys()
 
 
+@pytest.mark.parametrize('extra', ['geo', 'supervision', 'track'])
+def test_the_lock_has_extras_that_go_with_the_pinned(extra):
+    assert {canonicalize_name(one.name) for one in ranges()[extra]} <= pins('constraints.txt').keys()
+
+
 def test_triton_is_the_one_that_torch_brings():
     """torch's wheels for public Linux want one version; the lock is resolved with them."""
     (triton,) = pins('constraints.txt')['triton']

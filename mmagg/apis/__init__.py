@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # what a type checker sees of them
     from mmagg.apis.result import Result as Result
     from mmagg.apis.segmenter import Segmenter as Segmenter
     from mmagg.apis.testing import test as test
+    from mmagg.apis.tiles import predict_tiles as predict_tiles
     from mmagg.apis.training import train as train
     from mmagg.apis.work_dir import latest_checkpoint as latest_checkpoint
 
@@ -35,6 +36,7 @@ PLACES = {
     'load_config': 'config',
     'load_model': 'inference',
     'predict_folder': 'prediction',
+    'predict_tiles': 'tiles',
     'test': 'testing',
     'train': 'training',
 }

@@ -22,6 +22,7 @@ from mmagg.costs.flops import Cost, Costs, count_costs, parameters
 from mmagg.costs.levels import HEAD, level_costs
 from mmagg.datasets.coco_folder import annotation_file, check_is_folder, instead
 from mmagg.datasets.network_sizes import image_sizes, network_sizes
+from mmagg.formats.known import refuse_other_layouts
 from mmagg.io.errors import InputError, building, one_line
 from mmagg.io.files import require_file
 from mmagg.models.heads import BoxedMaskHead, GridMaskHead
@@ -130,6 +131,7 @@ def _annotations(ann: str | Path | None, coco: str | Path | None, shape: tuple[i
             raise InputError(f'--cfg-options {".".join(names)}: {what}')
     path = Path(given)
     if coco is not None:
+        refuse_other_layouts(Path(coco))
         check_is_folder(Path(coco))
         if not path.exists():
             raise InputError(f'--coco {coco}: {path} is missing{instead(Path(coco))}')

@@ -32,6 +32,7 @@ from mmagg.experiments.annotated_objects import AnnotatedObjects, annotated_obje
 from mmagg.experiments.config_fit import OWN, ConfigFit, config_fits, groups, ordered, short_list
 from mmagg.experiments.crowding import Crowding, crowding
 from mmagg.experiments.data_stats_chart import draw
+from mmagg.formats.known import refuse_other_layouts
 from mmagg.io.errors import InputError
 from mmagg.io.files import require_file, write_json
 from mmagg.io.tables import NONE, percent, write_records, write_table
@@ -277,6 +278,7 @@ def annotation_files_of(source: Path) -> dict[str, Path]:
     files = {part: annotation_file(source, part) for part in ('train', 'val')}
     there = {part: path for part, path in files.items() if path.exists()}
     if not there:
+        refuse_other_layouts(source, flag='')
         raise InputError(f'{source}: no annotations/instances_train.json or instances_val.json{instead(source)}')
     for path in there.values():
         require_file(path, 'annotations')

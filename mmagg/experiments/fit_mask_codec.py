@@ -21,6 +21,7 @@ from mmagg.experiments.fitted_codes import (
 )
 from mmagg.experiments.object_masks import ObjectMasks, read_masks
 from mmagg.experiments.reconstruction_error import SIZES, Errors, reconstruction_errors, size_of
+from mmagg.formats.known import refuse_other_layouts
 from mmagg.io.errors import InputError
 from mmagg.io.files import written_whole
 from mmagg.io.tables import percent, write_records
@@ -156,13 +157,14 @@ def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: 
         sources = {FIT: Path(annotations)}
     elif coco is not None and annotations is None:
         folder = Path(coco)
-        check_is_folder(folder)
         # Names as in this package's folders, or COCO's own.
         found = {
             split: [path for year in ('', '2017') if (path := annotation_file(folder, split + year)).is_file()]
             for split in ('train', 'val')
         }
         if not found['train']:
+            refuse_other_layouts(folder)
+            check_is_folder(folder)
             raise InputError(f'--coco {coco}: {annotation_file(folder, "train")} is missing{instead(folder)}')
         sources = {name: paths[0] for name, paths in zip((FIT, HELD_OUT), found.values(), strict=True) if paths}
     else:

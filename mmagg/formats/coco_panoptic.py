@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmagg.datasets.annotation_exports import PARTS, find_images
-from mmagg.datasets.coco_file import Entry, check_keys, is_crowd
+from mmagg.datasets.coco_file import Entry, check_id, check_keys, is_crowd
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.coco import is_panoptic, json_or_none
 from mmagg.formats.instances import Instances, check_size
@@ -49,6 +49,8 @@ def coco_panoptic_images(source: Source) -> list[SourceImage]:
             if not isinstance(content.get(key), list):
                 raise InputError(f'{path} is not COCO panoptic: it has no list "{key}"')
             check_keys(path, one, content[key], *needed)
+            for place, entry in enumerate(content[key]):
+                check_id(path, one, place, needed[0], entry[needed[0]])
         name = path.stem.removeprefix('panoptic_')
         names = {x['id']: x['name'] if x.get('isthing', 1) else None for x in content['categories']}
         entries = {image['id']: image for image in content['images']}

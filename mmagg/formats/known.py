@@ -87,8 +87,12 @@ def source_images(source: Source, name: str = 'auto') -> list[SourceImage]:
     return images
 
 
-def refuse_other_layouts(path: Path) -> None:
+def refuse_other_layouts(path: Path, *, flag: str = '--coco ') -> None:
     """Refuse what `--coco` names if it is of a format that can be converted; COCO in other layouts is told later.
+
+    Args:
+        path: the folder, or a file.
+        flag: what stands before it in the message.
 
     Raises:
         InputError: says what it seems to be, and the command that makes a folder of it.
@@ -98,7 +102,7 @@ def refuse_other_layouts(path: Path) -> None:
     found = format_of(path) if path.exists() else None
     if found is not None:
         raise InputError(
-            f'--coco {path}: seems to be {FORMATS[found].title}; {convert_command(path)} makes a folder of it'
+            f'{flag}{path}: seems to be {FORMATS[found].title}; {convert_command(path)} makes a folder of it'
         )
 
 

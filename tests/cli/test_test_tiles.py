@@ -57,7 +57,7 @@ def test_tiles_on_two_processes(
     for processes in (1, 2):
         work_dir = tmp_path / str(processes)
         arguments = ('--coco', shapes_folder, '--work-dir', work_dir, '--tile', 40)
-        done = run('dist_test.sh', tiny_config, trained / 'iter_2.pth', processes, *arguments)
+        done = run('dist_test.sh', tiny_config, trained / 'iter_2.pth', processes, *arguments, timeout=400)
         assert done.returncode == 0, done.stderr
         metrics.append(json.loads((work_dir / 'metrics.json').read_text()))
     assert metrics[0] == metrics[1]

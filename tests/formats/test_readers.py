@@ -10,6 +10,9 @@ import pytest
 from PIL import Image
 
 from mmagg.apis.data import use_coco_folder
+from mmagg.costs.flops_report import count_flops
+from mmagg.experiments.data_stats import annotation_files_of
+from mmagg.experiments.fit_mask_codec import fit_mask_codec
 from mmagg.formats.convert_data import convert_data
 from mmagg.formats.known import FORMATS, format_of, source_images
 from mmagg.formats.source import Source
@@ -303,8 +306,14 @@ def test_a_folder_is_recognised_and_the_error_of_coco_says_how_to_convert_it(nam
     folder = MAKERS[name](tmp_path / 'my export')
     assert [one for one, kind in FORMATS.items() if kind.fits(folder)] == [name]
     way = "`mmagg convert-data '.*' 'my export-coco'` makes a folder of it"
-    with pytest.raises(InputError, match=f'seems to be {FORMATS[name].title}; {way}'):
+    said = f'seems to be {FORMATS[name].title}; {way}'
+    with pytest.raises(InputError, match=said):
         use_coco_folder({}, folder)
+    for use in (lambda: fit_mask_codec(coco=folder), lambda: count_flops('absent.py', coco=folder)):
+        with pytest.raises(InputError, match=f'^--coco .*{said}'):
+            use()
+    with pytest.raises(InputError, match=f'^{folder}: {said}'):
+        annotation_files_of(folder)
 
 
 def test_what_is_broken_is_named_and_the_rest_is_read(tmp_path):
@@ -352,6 +361,7 @@ def bad(folder: Path, name: str, **changes: str) -> Path:
         ('cvat', 'left="7"', 'left="28"', 'out of the image'),
         ('coco-panoptic', '"id": 513', '"id": 514', 'no pixel of its segment'),
         ('coco-panoptic', '"images"', '"image"', 'no list "images"'),
+        ('coco-panoptic', '"image_id": 7', '"image_id": [7]', 'annotation 0: its image_id is [7], neither text nor'),
     ],
 )
 def test_what_cannot_be_used_is_one_line(name, old, new, message, tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fuzz import byte_edits, checkpoint_edits, config_edits, image_edits, json_edits
+from fuzz import byte_edits, checkpoint_edits, config_edits, image_edits, json_edits, text_edits
 from fuzz.material import Material
 from fuzz.targets import SHARES, STRICT, TARGETS
 from fuzz.wordlists import words
@@ -83,6 +83,10 @@ def _edit(chance: random.Random, kind: str, line: str, file: str, material: Mate
         return ['renamed' if known else 'name', file, chance.choice(words('text_names'))]
     if kind == 'images':
         return image_edits.draw(chance, file) if raw < 0.7 else byte_edits.draw(chance, file, size)
+    if kind == 'exports' and not file.endswith('.json'):
+        if file.endswith('.png'):
+            return image_edits.draw(chance, file) if raw < 0.7 else byte_edits.draw(chance, file, size)
+        return text_edits.draw(chance, file) if raw < 0.6 else byte_edits.draw(chance, file, size)
     if kind == 'runs' and file not in material.documents:
         if raw < 0.3:
             return ['bytes', file, 'whole', 0, chance.choice([*words('text_names'), '(replaced)', 'epoch_1.pth', ''])]
@@ -176,4 +180,5 @@ APPLY = {
     'tensor': checkpoint_edits.apply,
     'planted': checkpoint_edits.apply,
     'image': image_edits.apply,
+    'number': text_edits.apply,
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from fuzz import checkpoint_edits
 from fuzz.isolation import run_all
+from fuzz.targets import EXPORTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = """
@@ -93,6 +94,8 @@ def make_material(folder: Path) -> Material:
     folder.mkdir()
     data, work = folder / 'data', folder / 'work'
     _in_its_own_process(lambda: write_shapes(data, images=2, val_images=2, size=48, seed=0))
+    for name in EXPORTS:
+        _run('convert-data', data, folder / 'exports' / name, '--to', name)
     for file in sorted(data.glob('annotations/*.json')):
         file.write_text(json.dumps(_varied(json.loads(file.read_text()))))
     (folder / 'config.py').write_text(SMALL.format(root=ROOT))

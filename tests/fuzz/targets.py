@@ -17,6 +17,25 @@ RUN = 'left/run'
 NOTES = (f'{RUN}/last_checkpoint', f'{RUN}/20260101_000000/vis_data/scalars.json')
 COMPARED = '--out +o --samples 5 --images @data/images/val'
 FIT = '--out +c.npz --dims 2 --curve 2 --workers 1'
+EXPORTS = {
+    'yolo': ('data.yaml', 'labels/train/000000.txt', 'labels/val/000001.txt', 'images/train/000000.png'),
+    'labelme': ('train/000000.json', 'val/000001.json', 'train/000000.png'),
+    'cvat': ('annotations.xml', 'annotations.xml', 'images/images/train/000000.png'),
+    'voc': (
+        'labelmap.txt',
+        'ImageSets/Segmentation/train.txt',
+        *(f'{folder}/images/train/000000.png' for folder in ('SegmentationObject', 'SegmentationClass', 'JPEGImages')),
+        'Annotations/images/train/000000.xml',
+    ),
+    'coco-panoptic': (
+        'annotations/panoptic_train.json',
+        'annotations/panoptic_val.json',
+        'annotations/panoptic_train/000000.png',
+        'images/val/000001.png',
+    ),
+    'masks': ('images/train/000000.png', 'images/val/000001.png'),
+}
+"""The formats that `convert-data` reads, and files of `Material` in each."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +55,9 @@ class Target:
     code: int = 0
 
 
-SHARES = {'annotations': 43, 'results': 28, 'configs': 10, 'checkpoints': 8, 'images': 4, 'names': 4, 'runs': 3}
+SHARES = dict(annotations=40, results=26, configs=10, checkpoints=8, exports=5, images=4, names=4, runs=3)
 """Kinds of inputs, and their shares of the cases in per cent."""
-STRICT = ('annotations', 'results', 'images', 'names', 'runs')
+STRICT = ('annotations', 'results', 'exports', 'images', 'names', 'runs')
 """Kinds for which no error may be unforeseen."""
 
 TARGETS = {
@@ -80,6 +99,10 @@ TARGETS = {
             ('results.json',),
         ),
         Target(f'boxes-to-masks {BOXED} @results.json --coco @data --out +m.json', ('results.json',), 1),
+    ),
+    'exports': tuple(
+        Target(f'convert-data @exports/{name} +mine', tuple(f'exports/{name}/{file}' for file in files))
+        for name, files in EXPORTS.items()
     ),
     'configs': (
         Target('train @config.py --coco @data --work-dir +w', ('config.py',), 6),
