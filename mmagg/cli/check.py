@@ -32,7 +32,10 @@ def run(args: argparse.Namespace) -> None:
     """Check as the arguments say."""
     from mmagg.apis.config import load_config
     from mmagg.apis.data import check_data, use_coco_folder
+    from mmagg.io.errors import InputError
 
+    if not args.folder.is_dir():
+        raise InputError(f'{args.folder}: no such folder')
     cfg = load_config(args.config, changes=[partial(use_coco_folder, folder=args.folder)])
     check_data(cfg, ('train', 'val'), purpose='train')
     print(f'{args.folder}: nothing in it keeps a training from running')

@@ -34,3 +34,8 @@ def test_what_would_break_a_training_is_listed(shapes_folder: Path, tmp_path: Pa
     assert lines[-1] == 'error: 2 fatal problem(s) in the data, see above; fix them'
     assert check(folder, '--config', 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py') == 2
     assert '1 fatal problem(s)' in capsys.readouterr().err  # boxes need no masks
+
+
+def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture) -> None:
+    assert check(Path('nowhere')) == 2
+    assert capsys.readouterr().err == 'error: nowhere: no such folder\n'
