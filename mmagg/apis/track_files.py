@@ -66,8 +66,9 @@ class TrackRecords:
 
     def close(self) -> None:
         """End the file."""
-        self._file.write(']}\n')
-        self._file.close()
+        if not self._file.closed:
+            with self._file:
+                self._file.write(']}\n')
 
 
 SUFFIXES = '.csv', '.json'

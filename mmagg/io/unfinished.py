@@ -18,7 +18,7 @@ class Growing(Protocol):
     count: int
 
     def close(self) -> None:
-        """Write what the file lacks."""
+        """Write what the file lacks; may be called again."""
 
 
 Writer = TypeVar('Writer', bound=Growing)
@@ -36,9 +36,9 @@ def kept_unfinished(path: Path, writer: Callable[[Path], Writer]) -> Iterator[Wr
         growing = writer(stack.enter_context(written_whole(path)))
         try:
             yield growing
-        except BaseException:
+            growing.close()
+        except BaseException:  # Ctrl-C may have come while it was closed, too
             growing.close()
             if growing.count:
                 stack.close()  # here, where the error is being handled: a stop signal is not raised once more
             raise
-        growing.close()
