@@ -25,7 +25,10 @@ class Lines:
 
 @pytest.mark.parametrize('lines', [0, 1])
 def test_an_interrupt_while_the_file_is_closed(tmp_path: Path, lines: int) -> None:
-    with pytest.raises(KeyboardInterrupt), kept_unfinished(tmp_path / 'a.txt', Lines) as growing:
-        for _ in range(lines):
-            growing.write('done')
+    def run() -> None:
+        with kept_unfinished(tmp_path / 'a.txt', Lines) as growing:
+            for _ in range(lines):
+                growing.write('done')
+
+    pytest.raises(KeyboardInterrupt, run)
     assert [path.read_text() for path in tmp_path.iterdir()] == ['done'] * lines
