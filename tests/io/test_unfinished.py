@@ -30,5 +30,6 @@ def test_an_interrupt_while_the_file_is_closed(tmp_path: Path, lines: int) -> No
             for _ in range(lines):
                 growing.write('done')
 
-    pytest.raises(KeyboardInterrupt, run)
+    with pytest.raises(KeyboardInterrupt):
+        run()
     assert [path.read_text() for path in tmp_path.iterdir()] == ['done'] * lines
