@@ -64,7 +64,8 @@ def yolo_images(source: Source) -> list[SourceImage]:
     again = [(part, file) for part, file in files if first.setdefault(file, part) != part]
     for part, count in Counter(part for part, _ in again).items():
         one = next(file for other, file in again if other == part)
-        source.said.append(f'{path}: {count} images of its {part} that are in {first[one]} as well, as {one.name}')
+        images = 'image' if count == 1 else 'images'
+        source.said.append(f'{path}: {count} {images} of its {part} in {first[one]} as well, as {one.name}')
     labels = {file: _label_file(source.folder, file) for file in first}
     if not any(labels.values()):
         raise InputError(f'{source.path}: no label file (labels/*.txt) of any of its {len(first)} images')

@@ -345,7 +345,7 @@ def bad(folder: Path, name: str, **changes: str) -> Path:
         ('yolo', 'nc: 2', 'kpt_shape: [17, 3]', 'of keypoints'),
         ('yolo', 'names: [bolt, nut]', 'names: [bolt', 'data.yaml: not YAML'),
         ('yolo', 'names: [bolt, nut]', '', 'no names of classes (data.yaml with names, or classes.txt)'),
-        ('yolo', 'valid/images', 'train/images', '3 images of its val that are in train as well, as train0'),
+        ('yolo', 'valid/images', 'train/images', '3 images of its val in train as well, as train0'),
         ('yolo', '0.1 0.1 0.5', 'nan 0.1 0.5', 'coordinates are not shares'),
         ('yolo', '0.1 0.1 0.5', '30 0.1 0.5', 'coordinates are not shares'),
         ('yolo', '0.1 0.1 0.5', '0.1 0.5', 'neither a box nor corners'),
