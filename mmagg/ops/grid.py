@@ -20,11 +20,18 @@ def append_coordinates(x: Tensor, axes: str = 'xy') -> Tensor:
     """
     b, _, h, w = x.shape
     line = {
-        'x': torch.linspace(-1, 1, w, device=x.device)[None, :].expand(h, w),
-        'y': torch.linspace(-1, 1, h, device=x.device)[:, None].expand(h, w),
+        'x': minus_one_to_one(w, x.device)[None, :].expand(h, w),
+        'y': minus_one_to_one(h, x.device)[:, None].expand(h, w),
     }
     coordinates = torch.stack([line[axis] for axis in axes]).to(x.dtype)
     return torch.cat([x, coordinates.expand(b, -1, -1, -1)], dim=1)
+
+
+def minus_one_to_one(length: int, device: torch.device) -> Tensor:
+    """(length,) float32, evenly spaced from -1 to 1."""
+    if torch.compiler.is_exporting():  # there, linspace's length would be a constant
+        return torch.arange(length, device=device) * 2 / torch.sym_max(length - 1, 1) - 1
+    return torch.linspace(-1, 1, length, device=device)
 
 
 def points_nms(scores: Tensor) -> Tensor:

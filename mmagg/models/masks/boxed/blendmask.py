@@ -122,7 +122,7 @@ class BlendMaskMasks(BoxedMasks):
             return assemble(rois)
         attention = coefficients.float().unflatten(1, (-1, self.attention_size, self.attention_size))
         options = dict(align_corners=False) if self.top == 'bilinear' else {}
-        if len(attention):  # F.interpolate refuses
+        if attention.shape[0]:  # F.interpolate refuses
             attention = F.interpolate(attention, size=(self.mask_size, self.mask_size), mode=self.top, **options)
         else:
             attention = attention.new_zeros(rois.shape) + 0 * attention.sum()

@@ -51,12 +51,12 @@ class AggMaskMasks(LocalMasks):
     ) -> None:
         self.size, self.stride = representations.size, representations.stride
         self.representations, self.neighbours = representations, neighbours
-        self._parameters, self._context, self._spec = parameters, context, spec
-        self._sigmoid, self._byte_budget = sigmoid, byte_budget
+        self.parameters, self.context, self.spec = parameters, context, spec
+        self.sigmoid, self.byte_budget = sigmoid, byte_budget
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        params = self._parameters.at(image, cells)
-        chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self._byte_budget)
+        params = self.parameters.at(image, cells)
+        chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self.byte_budget)
         masks = [
             self.aggregate(image, self.neighbours[part], part_params)
             for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
@@ -71,12 +71,12 @@ class AggMaskMasks(LocalMasks):
         used, place = neighbours.unique(return_inverse=True)
         if not len(used):
             maps = params.new_zeros(0, *self.size)
-        elif self._sigmoid:
+        elif self.sigmoid:
             maps = self.representations.at(image, used).sigmoid()
         else:
             maps = self.representations.small_at(image, used)
-        context = params.new_zeros(0, *self.size) if self._context is None else self._context.at(image, self.size)
-        return dynamic_conv_of_gathered(maps, place, context, params, self._spec)
+        context = params.new_zeros(0, *self.size) if self.context is None else self.context.at(image, self.size)
+        return dynamic_conv_of_gathered(maps, place, context, params, self.spec)
 
 
 @MODELS.register_module(name='DynamicAggregator')

@@ -24,19 +24,22 @@ class Context:
     """Lazy (B, C, H2, W2) context, resized to the size of each level's masks when it is first asked for."""
 
     def __init__(self, feature: Lazy) -> None:
-        self._feature = feature
+        self.feature = feature
         self._resized: dict[tuple[int, int], Tensor] = {}
 
     def at(self, image: int, size: tuple[int, int]) -> Tensor:
         """(C, H, W) of one image."""
         if size not in self._resized:
-            # align_corners=True as in the release, here and below.
-            self._resized[size] = (
-                self._feature.value
-                if self._feature.value.shape[-2:] == size
-                else F.interpolate(self._feature.value, size=size, mode='bilinear', align_corners=True)
-            )
+            self._resized[size] = self.resized(size)
         return self._resized[size][image]
+
+    def resized(self, size: Sequence[int]) -> Tensor:
+        """(B, C, H, W)."""
+        context = self.feature.value
+        if context.shape[-2:] == tuple(size):
+            return context
+        # align_corners=True as in the release, here and below.
+        return F.interpolate(context, size=tuple(size), mode='bilinear', align_corners=True)
 
 
 @MODELS.register_module(name='MultiLevelContext')

@@ -41,21 +41,21 @@ class PredictedParameters(CellParameters):
     """A convolution of lazy (B, C, S, S) features."""
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, activation: str) -> None:
-        self._features, self._conv, self._activation = features, conv, ACTIVATIONS[activation]
+        self.features, self.conv, self.activation = features, conv, ACTIVATIONS[activation]
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        features = self._features.value[image : image + 1]
-        return self._activation(conv_at(features, cells, self._conv.weight, self._conv.bias))
+        features = self.features.value[image : image + 1]
+        return self.activation(conv_at(features, cells, self.conv.weight, self.conv.bias))
 
 
 class SharedParameters(CellParameters):
     """The same (P,) for every cell."""
 
     def __init__(self, params: Tensor) -> None:
-        self._params = params
+        self.params = params
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        return self._params.expand(len(cells), -1)
+        return self.params.expand(len(cells), -1)
 
 
 @MODELS.register_module()

@@ -25,31 +25,31 @@ class AxisMaps:
     """The maps of one axis at one level: lazy (B, C, 2h, 2w) upsampled tower output, 3x3 convolution to S channels."""
 
     def __init__(self, features: Lazy, conv: nn.Conv2d) -> None:
-        self._features, self._conv = features, conv
+        self.features, self.conv = features, conv
 
     def at(self, image: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) columns or rows -> logits of the U distinct maps (U, 2h, 2w), and (N,) the index of each among them."""
         distinct, place = torch.unique(index, return_inverse=True)
-        features = self._features.value[image, None]
+        features = self.features.value[image, None]
         if len(distinct) == 0:  # F.conv2d refuses
             return features.new_zeros(0, *features.shape[2:]), place
-        return F.conv2d(features, *some_outputs(self._conv, distinct), padding=1)[0], place
+        return F.conv2d(features, *some_outputs(self.conv, distinct), padding=1)[0], place
 
 
 class DecoupledSOLOMasks(LocalMasks):
     """Masks of one level from its column maps x and row maps y (SOLO, Eq. 5)."""
 
     def __init__(self, x: AxisMaps, y: AxisMaps, grid: int, size: tuple[int, int], stride: int) -> None:
-        self._x, self._y, self._grid = x, y, grid
+        self.x, self.y, self.grid = x, y, grid
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        (x, column), (y, row) = self._x.at(image, cells % self._grid), self._y.at(image, cells // self._grid)
+        (x, column), (y, row) = self.x.at(image, cells % self.grid), self.y.at(image, cells // self.grid)
         return product_logit(x[column], y[row])
 
     def probs_at(self, image: int, cells: Tensor, size: tuple[int, int]) -> Tensor:
         # As in the release: the maps are resized, then multiplied, which differs from resizing the product.
-        (x, column), (y, row) = self._x.at(image, cells % self._grid), self._y.at(image, cells // self._grid)
+        (x, column), (y, row) = self.x.at(image, cells % self.grid), self.y.at(image, cells // self.grid)
         x, y = (resize_masks(maps.sigmoid(), size=size) for maps in (x, y))
         return x[column] * y[row]
 

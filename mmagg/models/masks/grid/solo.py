@@ -26,7 +26,7 @@ class SOLOMasks(LocalMasks):
     """
 
     def __init__(self, features: Lazy, conv: nn.Conv2d, size: tuple[int, int], stride: int) -> None:
-        self._features, self._conv = features, conv
+        self.features, self.conv = features, conv
         self.size, self.stride = size, stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
@@ -34,8 +34,8 @@ class SOLOMasks(LocalMasks):
         return F.interpolate(small, size=self.size, mode='bilinear', align_corners=False)[:, 0]
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
-        weight, bias = some_outputs(self._conv, cells)
-        return project(self._features.value[image], weight.flatten(1), bias)
+        weight, bias = some_outputs(self.conv, cells)
+        return project(self.features.value[image], weight.flatten(1), bias)
 
 
 @MODELS.register_module(name='StaticMaskBranch')

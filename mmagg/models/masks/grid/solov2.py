@@ -34,11 +34,11 @@ class SOLOv2Masks(LocalMasks):
     kernel_features: Lazy
 
     def __init__(self, mask_features: Tensor, kernel_features: Lazy, conv_kernel: nn.Conv2d, *, stride: int) -> None:
-        self.mask_features, self.kernel_features, self._conv_kernel = mask_features, kernel_features, conv_kernel
+        self.mask_features, self.kernel_features, self.conv_kernel = mask_features, kernel_features, conv_kernel
         self.size, self.stride = (mask_features.shape[-2], mask_features.shape[-1]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        conv = self._conv_kernel
+        conv = self.conv_kernel
         kernels = conv_at(self.kernel_features.value[image : image + 1], cells, conv.weight, conv.bias)  # (N, D)
         return project(self.mask_features[image], kernels)
 
@@ -97,11 +97,15 @@ class MaskFeatures(BaseModule):
         for i, branch in enumerate(self.branches[1:], start=1):
             x = append_coordinates(feats[i]) if i == len(self.branches) - 1 else feats[i]
             for conv, finer in zip(branch, reversed(feats[:i]), strict=True):
-                x = F.interpolate(conv(x), scale_factor=2, mode='bilinear', align_corners=False)
-                x = x[..., : finer.shape[-2], : finer.shape[-1]]
+                x = self.doubled(conv(x), finer)
             total = total + x
         # Contiguous also in a channels_last model, for the matrix product of `project`.
         return self.conv_pred(total).contiguous()
+
+    def doubled(self, x: Tensor, finer: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, 2h, 2w), cut to the size of the next finer level."""
+        x = F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)
+        return x[..., : finer.shape[-2], : finer.shape[-1]]
 
 
 @MODELS.register_module(name='DynamicMaskBranch')

@@ -1,0 +1,99 @@
+"""BlendMask, MEInst and FCOS as one function of an image, with fixed shapes.
+
+Shape shorthand: B images, N candidates, L levels, q locations of a level, C classes, R mask size, (H, W) network input.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmagg.export.candidates import best_pairs_by_level
+from mmagg.export.plain_ops import conv_of_windows, roi_align, rows_of
+from mmagg.models.heads import BoxedMaskHead
+from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
+from mmagg.models.masks.boxed.boxed_masks import Regions
+from mmagg.models.masks.boxed.coefficients import Coefficients
+from mmagg.models.targets import boxes_around, location_points
+
+
+class BoxedGraph(nn.Module):
+    """From normalised, padded images (B, 3, H, W) to the candidates of a `BoxedMaskHead` and their masks.
+
+    Boxes are suppressed by one another outside, after the masks are there: so there are more candidates than detections.
+
+    Args:
+        model: the detector, with modules of `exportable`.
+        candidates: N.
+        smallest: (q,) locations of each level in the smallest input, of which no more can be candidates.
+    """
+
+    def __init__(self, model: Any, *, candidates: int, smallest: list[int]) -> None:
+        super().__init__()
+        head: BoxedMaskHead = model.mask_head
+        self.model = model
+        most = head.post_process.nms_pre
+        self.sizes = [min(most, candidates, number * head.boxes.num_classes) for number in smallest]
+        self.candidates = min(candidates, sum(self.sizes))
+        self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if head.masks is not None else ())
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> `boxes` (B, N, 4), `scores` (B, N), `labels` (B, N), `masks` (B, N, R, R) logits."""
+        head: BoxedMaskHead = self.model.mask_head
+        feats = self.model.extract_feat(images)
+        maps, features = head.find(feats)
+        scores = []
+        for logits, centre in zip(maps.cls_logits, maps.centerness, strict=True):
+            probs, centerness = (x.flatten(2).transpose(1, 2).float().sigmoid() for x in (logits, centre))
+            product = probs * centerness
+            compared = product if head.post_process.filter_by == 'score' else probs
+            scores.append(product * (compared > head.post_process.score_thr))
+        best = best_pairs_by_level(scores, self.sizes, self.candidates)
+        strides = head.boxes.strides
+        points = location_points([x.shape[2:] for x in maps.distances], strides, images.device)
+        around = [
+            boxes_around(at, stride * x.flatten(2).transpose(1, 2))
+            for at, stride, x in zip(points, strides, maps.distances, strict=True)
+        ]
+        boxes = rows_of(torch.cat(around, dim=1), best.places)
+        found = boxes, best.scores, best.labels
+        if head.masks is None:
+            return found
+        number = self.candidates
+        image = torch.arange(images.shape[0]).repeat_interleave(number)
+        rois = torch.cat([image[:, None].to(boxes), boxes.flatten(0, 1)], dim=1)
+        coefficients = (
+            None if head.coefficients is None else coefficients_at(head.coefficients, features, best.places).flatten(0, 1)
+        )
+        shared = head.shared(feats)
+        logits = decoded(head.masks, coefficients, Regions(rois, best.labels.flatten(), shared))
+        return *found, logits.unflatten(0, (-1, number))
+
+
+def coefficients_at(module: Coefficients, features: Any, places: Tensor) -> Tensor:
+    """`Coefficients.at` with places (B, N) of each image, counted over the levels -> (B, N, D)."""
+    if module.dense:
+        everywhere = torch.cat([x.flatten(2) for x in features], dim=2).transpose(1, 2)
+        return rows_of(everywhere, places)
+    weight = module.conv.get_parameter('weight')
+    k = weight.shape[-1]
+    padding, near = k // 2, torch.arange(k)
+    tables, padded, before = [], [], 0
+    for x in features:
+        height, width = x.shape[2:]
+        rows, columns = (torch.arange(n)[:, None] + near for n in (height, width))  # (h, k), (w, k)
+        table = rows[:, None, :, None] * (width + 2 * padding) + columns[None, :, None, :]
+        tables.append(table.flatten(2).flatten(0, 1) + before)
+        padded.append(torch.nn.functional.pad(x, [padding] * 4).flatten(2))
+        before = before + (height + 2 * padding) * (width + 2 * padding)
+    index = torch.cat(tables)[places].flatten(1)
+    windows = rows_of(torch.cat(padded, dim=2).transpose(1, 2), index).unflatten(1, (-1, k * k)).flatten(2)
+    return conv_of_windows(windows, weight, module.conv.get_parameter('bias'))
+
+
+def decoded(masks: Any, coefficients: Tensor | None, regions: Regions) -> Tensor:
+    """`BoxedMasks.decode`, with ONNX's RoIAlign."""
+    if not isinstance(masks, BlendMaskMasks):
+        return masks.decode(coefficients, regions)
+    pooled = roi_align(regions.shared, regions.rois, masks.mask_size, 1 / masks.stride, masks.pooling == 'align')
+    return masks.merge(pooled, coefficients)

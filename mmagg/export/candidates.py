@@ -1,0 +1,48 @@
+"""The best candidates of a head, always of the same number.
+
+Shape shorthand: B images, Q cells or locations over all levels, C classes, N candidates, q locations of a level.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Candidates(NamedTuple):
+    """Pairs of a place and a class, in descending order of their scores."""
+
+    scores: Tensor
+    """(B, N); 0 where there are fewer."""
+    places: Tensor
+    """(B, N) long, cells or locations counted over all levels."""
+    labels: Tensor
+    """(B, N) long, classes."""
+
+
+def best_pairs(scores: Tensor, number: int) -> Candidates:
+    """The N pairs of the greatest scores (B, Q, C)."""
+    classes = scores.shape[2]
+    values, index = scores.flatten(1).topk(number, dim=1)
+    return Candidates(values, index // classes, index % classes)
+
+
+def best_pairs_by_level(scores: Sequence[Tensor], sizes: Sequence[int], number: int) -> Candidates:
+    """The N pairs of the greatest scores among the best of each level.
+
+    Args:
+        scores: (B, q, C) per level.
+        sizes: most pairs of each level.
+        number: N, at most the sum of `sizes`.
+    """
+    found: list[list[Tensor]] = [[], [], []]
+    before = 0
+    for level, size in zip(scores, sizes, strict=True):
+        best = best_pairs(level, size)
+        for whole, part in zip(found, (best.scores, best.places + before, best.labels), strict=True):
+            whole.append(part)
+        before = before + level.shape[1]
+    values, places, labels = (torch.cat(x, dim=1) for x in found)
+    values, index = values.topk(number, dim=1)
+    return Candidates(values, places.gather(1, index), labels.gather(1, index))

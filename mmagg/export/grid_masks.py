@@ -1,0 +1,235 @@
+"""The masks of a fixed number of candidate cells, whose levels are known only when the file runs.
+
+Levels with masks of one size are a group. The candidates' masks are computed in each group, as if all were of its
+levels, and each candidate's is chosen: with SOLO's strides that is 1.3 times the pixels. One size for all (SOLOv2) is
+one group.
+
+Shape shorthand: B images, N candidates, Q cells over all levels, C channels, D of the mask features, S grid side, K
+neighbours, (h, w) size of a group's masks, (H, W) size of the first level's, P parameters.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmagg.export.plain_ops import Places, conv_of_windows, rows_of
+from mmagg.models.masks.grid.aggmask import AggMaskMasks
+from mmagg.models.masks.grid.aggmask_parameters import PredictedParameters
+from mmagg.models.masks.grid.decoupled_solo import AxisMaps, DecoupledSOLOMasks
+from mmagg.models.masks.grid.local_masks import LocalMasks
+from mmagg.models.masks.grid.solo import SOLOMasks
+from mmagg.models.masks.grid.solov2 import SOLOv2Masks
+from mmagg.ops import DynamicConvSpec
+
+BLOCK = 16  # candidates whose aggregation nets are one grouped convolution: more fill the memory with their inputs
+
+
+class CandidateMasks(ABC):
+    """The masks of the levels of a group, by cells counted over them."""
+
+    @abstractmethod
+    def small(self, cells: Tensor) -> Tensor:
+        """(B, N) cells -> (B, N, h', w') logits, before the bilinear upsampling to (h, w), if any."""
+
+    def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
+        """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`."""
+        return resized(resized(self.small(cells), size).sigmoid(), full_size)
+
+
+class SOLOCandidates(CandidateMasks):
+    """SOLO's: rows of the last convolutions' weights, times the towers' outputs side by side."""
+
+    def __init__(self, levels: Sequence[SOLOMasks]) -> None:
+        self.features = torch.cat([x.features.value for x in levels], dim=1)
+        # A row of a level is zero on the channels of the others.
+        self.weight = torch.block_diag(*(x.conv.weight.flatten(1) for x in levels))
+        self.bias = torch.cat([x.conv.get_parameter('bias') for x in levels])
+
+    def small(self, cells: Tensor) -> Tensor:
+        return products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+
+
+class DecoupledSOLOCandidates(CandidateMasks):
+    """Decoupled SOLO's: all S column maps and S row maps of each level, of which the candidates take theirs."""
+
+    def __init__(self, levels: Sequence[DecoupledSOLOMasks], grids: Sequence[int]) -> None:
+        self.levels = levels
+        cell = [torch.arange(grid**2) for grid in grids]
+        starts = [sum(grids[:i]) for i in range(len(grids))]
+        self.column = torch.cat([x % grid + start for x, grid, start in zip(cell, grids, starts, strict=True)])
+        self.row = torch.cat([x // grid + start for x, grid, start in zip(cell, grids, starts, strict=True)])
+
+    def axis(self, name: str) -> Tensor:
+        """(B, ΣS, h, w) logits of all maps of an axis."""
+        maps: list[AxisMaps] = [getattr(x, name) for x in self.levels]
+        return torch.cat([x.conv(x.features.value) for x in maps], dim=1)
+
+    def small(self, cells: Tensor) -> Tensor:
+        x, y = (
+            -maps_of(self.axis(name), index[cells]) for name, index in (('x', self.column), ('y', self.row))
+        )
+        # The logit of σ(-x) · σ(-y) as in `product_logit`: -log(e^x + e^y + e^(x + y)).
+        most = torch.maximum(torch.maximum(x, y), x + y)
+        return -(most + ((x - most).exp() + (y - most).exp() + (x + y - most).exp()).log())
+
+    def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
+        x, y = (resized(self.axis(name).sigmoid(), full_size) for name in 'xy')
+        return maps_of(x, self.column[cells]) * maps_of(y, self.row[cells])
+
+
+class SOLOv2Candidates(CandidateMasks):
+    """SOLOv2's: the kernels that the candidates' cells predict, times the mask features."""
+
+    def __init__(self, levels: Sequence[SOLOv2Masks], grids: Sequence[int]) -> None:
+        self.features, self.conv = levels[0].mask_features, levels[0].conv_kernel
+        self.towers = [x.kernel_features.value for x in levels]
+        self.places = Places(grids, self.conv.kernel_size[0])
+
+    def small(self, cells: Tensor) -> Tensor:
+        windows = self.places.values(self.towers, cells)
+        return products(conv_of_windows(windows, self.conv.weight, self.conv.bias), self.features)
+
+
+class AggMaskCandidates(CandidateMasks):
+    """AggMask's: a net of each candidate over the representations around its cell, in blocks of candidates.
+
+    A block is one grouped convolution per layer, of the images one after the other: a convolution's weights are of one
+    image.
+    """
+
+    def __init__(self, levels: Sequence[AggMaskMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> None:
+        self.levels, self.spec, self.sigmoid = levels, levels[0].spec, levels[0].sigmoid
+        self.source = group_of([x.representations for x in levels], mask_grids)
+        starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
+        self.neighbours = torch.cat([x.neighbours + start for x, start in zip(levels, starts, strict=True)])
+        self.grids, self.size = grids, levels[0].size
+
+    def parameters(self, cells: Tensor) -> Tensor:
+        """(B, N) -> (B, N, P)."""
+        first = self.levels[0].parameters
+        if not isinstance(first, PredictedParameters):
+            return first.at(0, cells[0]).expand(len(cells), -1, -1)
+        towers = [x.parameters.features.value for x in self.levels]  # type: ignore[attr-defined]
+        windows = Places(self.grids, first.conv.kernel_size[0]).values(towers, cells)
+        return first.activation(conv_of_windows(windows, first.conv.weight, first.conv.bias))
+
+    def small(self, cells: Tensor) -> Tensor:
+        params, index = self.parameters(cells), self.neighbours[cells]
+        context = None if self.levels[0].context is None else self.levels[0].context.resized(self.size)
+        blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
+        masks = []
+        for near, values in blocks:  # (B, n, K), (B, n, P)
+            maps = None
+            if near.shape[2]:
+                small = self.source.small(near.flatten(1))
+                maps = resized(small, self.size)
+                maps = maps.sigmoid() if self.sigmoid else maps  # (B, n · K, h, w)
+            of_images = [
+                aggregated(
+                    None if maps is None else maps[image : image + 1],
+                    None if context is None else context[image : image + 1],
+                    values[image],
+                    self.spec,
+                )
+                for image in range(values.shape[0])
+            ]
+            masks.append(torch.stack(of_images))
+        return torch.cat(masks, dim=1)
+
+
+def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec: DynamicConvSpec) -> Tensor:
+    """The aggregation nets of a block of n candidates (AggMask, Eq. 6).
+
+    Args:
+        maps: (1, n · K, h, w) representations, None for K = 0.
+        context: (1, C, h, w), or None.
+        params: (n, P).
+        spec: shape of the nets.
+
+    Returns:
+        (n, h, w) logits.
+    """
+    number, (first, bias), *others = params.shape[0], *spec.split(params)
+    conv = partial(F.conv2d, padding=spec.kernel_size // 2)
+    near = 0 if maps is None else maps.shape[1] // number
+    # What candidates share is convolved by all nets at once, what is their own in groups.
+    x = bias.flatten()[None, :, None, None]
+    if maps is not None:
+        x = x + conv(maps, first[:, :, :near].flatten(0, 1), groups=number)
+    if context is not None:
+        x = x + conv(context, first[:, :, near:].flatten(0, 1))
+    for weight, bias in others:
+        x = conv(x.relu(), weight.flatten(0, 1), bias.flatten(), groups=number)
+    return x[0]
+
+
+def group_of(levels: Sequence[LocalMasks], grids: Sequence[int]) -> CandidateMasks:
+    """The masks of levels of one size.
+
+    Raises:
+        TypeError: their kind is not known here.
+    """
+    first, several = levels[0], list[Any](levels)
+    if isinstance(first, SOLOMasks):
+        return SOLOCandidates(several)
+    if isinstance(first, DecoupledSOLOMasks):
+        return DecoupledSOLOCandidates(several, grids)
+    if isinstance(first, SOLOv2Masks):
+        return SOLOv2Candidates(several, grids)
+    raise TypeError(f'masks of {type(first).__name__} have no exported form')
+
+
+def candidate_probs(
+    masks: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int], cells: Tensor
+) -> Tensor:
+    """Mask probabilities of candidates.
+
+    Args:
+        masks: one per level.
+        grids: sides of their grids.
+        mask_grids: sides of the grids of representations (AggMask), else the same.
+        cells: (B, N) long, counted over all levels.
+
+    Returns:
+        (B, N, H, W), at the first level's size.
+    """
+    total: Tensor | None = None
+    before, full_size = 0, masks[0].size
+    for _, levels in groupby(range(len(masks)), key=lambda level: masks[level].stride):
+        part = slice((index := list(levels))[0], index[-1] + 1)
+        members, sides, mask_sides = masks[part], grids[part], mask_grids[part]
+        here = sum(side**2 for side in sides)
+        local = (cells - before).clamp(0, here - 1)
+        if isinstance(members[0], AggMaskMasks):
+            group: CandidateMasks = AggMaskCandidates(list[Any](members), sides, mask_sides)
+        else:
+            group = group_of(members, sides)
+        probs = group.probs(local, members[0].size, full_size)
+        within = (cells >= before)[..., None, None]
+        total = probs if total is None else torch.where(within, probs, total)
+        before += here
+    assert total is not None
+    return total
+
+
+def products(weight: Tensor, features: Tensor) -> Tensor:
+    """1x1 convolutions of each image: (B, N, C) and (B, C, h, w) -> (B, N, h, w)."""
+    return (weight @ features.flatten(2)).unflatten(2, features.shape[2:])
+
+
+def maps_of(maps: Tensor, index: Tensor) -> Tensor:
+    """Maps of each image: (B, M, h, w) and (B, N) -> (B, N, h, w)."""
+    return rows_of(maps.flatten(2), index).unflatten(2, maps.shape[2:])
+
+
+def resized(maps: Tensor, size: Sequence[Any]) -> Tensor:
+    """(B, N, h, w) -> (B, N, H, W), bilinearly (align_corners=False); the maps themselves, if they have the size."""
+    if maps.shape[2:] == tuple(size):
+        return maps
+    return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)

@@ -1,0 +1,146 @@
+"""From a function of an image to an ONNX file.
+
+Opset 18: the first whose Resize is PyTorch's in all modes that are used, and what TensorRT 8.6, OpenVINO 2023 and ONNX
+Runtime 1.14 know. Deformable convolutions are of opset 19.
+"""
+
+import logging
+import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mmagg.export import plain_ops
+from mmagg.export.preprocessing import preprocessing
+
+OPSET, DEFORMABLE_OPSET = 18, 19
+# Traced at a size of which no part is equal to another: equal numbers would be taken for the same.
+EXAMPLE = (2, 3, 224, 352)
+
+
+def onnx_model(
+    graph: Any,
+    *,
+    batch: int | None,
+    shape: tuple[int, int] | None,
+    divisor: int,
+    normalisation: Mapping[str, Any],
+    uint8: bool = True,
+    metadata: Mapping[str, str],
+) -> Any:
+    """An ONNX model from `image` (B, 3, H, W) to the graph's outputs.
+
+    Args:
+        graph: module of (B, 3, H, W) normalised, padded images, with the names of its `outputs`.
+        batch: B; None: any.
+        shape: H and W; None: any.
+        divisor: what height and width are padded to a multiple of.
+        normalisation: `mean`, `std` and `rgb`, see `preprocessing`.
+        uint8: type of the image, else float32.
+        metadata: written into the file.
+    """
+    import onnx
+
+    opset = DEFORMABLE_OPSET if deformable(graph) else OPSET
+    sides = EXAMPLE[2:] if shape is None else tuple(-(-side // divisor) * divisor for side in shape)
+    example = torch.zeros(EXAMPLE[0] if batch is None else batch, 3, *sides)
+    dims: dict[int, Any] = {}
+    if batch is None:
+        dims[0] = torch.export.Dim('batch', min=1, max=1024)
+    if shape is None:
+        # A multiple of 32 is all that the halvings of a pyramid need to be exact: with any size, the sizes of its
+        # levels are terms of roundings, which take the exporter minutes to compare.
+        dims |= {2: divisor * torch.export.Dim('rows', max=1024), 3: divisor * torch.export.Dim('columns', max=1024)}
+    with quiet():
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            input_names=['images'],
+            output_names=list(graph.outputs),
+            opset_version=opset,
+            dynamo=True,
+            dynamic_shapes=(dims,) if dims else None,
+            custom_translation_table=translations(opset),
+            external_data=False,
+            verbose=False,
+        )
+    network = program.model_proto
+    names = [batch or 'batch', *(shape or ('height', 'width'))]
+    before = preprocessing(
+        **normalisation, divisor=divisor, uint8=uint8, opset=opset, ir_version=network.ir_version, sizes=names
+    )
+    whole = onnx.compose.merge_models(before, network, io_map=[('images', 'images')])
+    whole.producer_name = 'mmagg'
+    del whole.metadata_props[:]
+    onnx.helper.set_model_props(whole, dict(metadata))
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def deformable(graph: nn.Module) -> bool:
+    """True if the graph has deformable convolutions."""
+    from mmagg.export.plain_modules import PlainDeformConv, PlainModulatedDeformConv
+
+    return any(isinstance(x, PlainDeformConv | PlainModulatedDeformConv) for x in graph.modules())
+
+
+def translations(opset: int) -> dict[Any, Any]:
+    """ONNX's forms of the operators of `plain_ops`."""
+    import onnxscript
+
+    op = getattr(onnxscript, f'opset{opset}')
+
+    def roi_align(maps: Any, rois: Any, size: int, scale: float, aligned: bool) -> Any:
+        images = op.Cast(op.Squeeze(op.Slice(rois, [0], [1], [1]), [1]), to=onnxscript.INT64.dtype)
+        return op.RoiAlign(
+            maps,
+            op.Slice(rois, [1], [5], [1]),
+            images,
+            coordinate_transformation_mode='half_pixel' if aligned else 'output_half_pixel',
+            mode='avg',
+            output_height=size,
+            output_width=size,
+            sampling_ratio=1,
+            spatial_scale=scale,
+        )
+
+    def deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any, numbers: Any) -> Any:
+        stride, padding, dilation, groups, offset_groups = numbers
+        return op.DeformConv(
+            x,
+            weight,
+            offset,
+            bias,
+            mask,
+            strides=[stride] * 2,
+            pads=[padding] * 4,
+            dilations=[dilation] * 2,
+            group=groups,
+            offset_group=offset_groups,
+        )
+
+    own = torch.ops.mmagg_export
+    return {own.roi_align.default: roi_align, own.deform_conv.default: deform_conv}
+
+
+@contextmanager
+def quiet() -> Any:
+    """Within the block, the exporter's remarks on its own parts are not printed."""
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def traced(graph: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
+    """The graph's outputs in PyTorch."""
+    with torch.no_grad():
+        return graph(image)

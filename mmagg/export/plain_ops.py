@@ -1,0 +1,129 @@
+"""Operators of the models in forms that exporters know: fixed shapes, nothing but standard operators.
+
+Shape shorthand: B images, C channels, N places asked for, k kernel side, s scale, (h, w) map size.
+"""
+
+from collections.abc import Sequence
+from math import isqrt
+
+import torch
+import torch.nn.functional as F
+from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+from mmcv.ops import roi_align as mmcv_roi_align
+from torch import Tensor
+
+
+class Places:
+    """Windows of k x k pixels around cells of square grids, one after the other, as places in their padded maps.
+
+    Args:
+        grids: side of each grid.
+        kernel_size: k, odd.
+    """
+
+    def __init__(self, grids: Sequence[int], kernel_size: int) -> None:
+        self.padding = kernel_size // 2
+        tables, before = [], 0
+        near = torch.arange(kernel_size)
+        for grid in grids:
+            side = grid + 2 * self.padding
+            cell = torch.arange(grid)
+            rows = cell[:, None, None, None] + near[:, None]
+            columns = cell[:, None, None] + near
+            tables.append((rows * side + columns).flatten(2).flatten(0, 1) + before)
+            before += side**2
+        self.table = torch.cat(tables)
+        """(Q, k²) long."""
+
+    def values(self, maps: Sequence[Tensor], cells: Tensor) -> Tensor:
+        """The pixels around cells.
+
+        Args:
+            maps: (B, C, S, S) per grid.
+            cells: (B, N) long, counted over all grids.
+
+        Returns:
+            (B, N, k² · C), the pixels first.
+        """
+        padded = torch.cat([F.pad(x, [self.padding] * 4).flatten(2) for x in maps], dim=2).transpose(1, 2)
+        return rows_of(padded, self.table[cells].flatten(1)).unflatten(1, (-1, self.table.shape[1])).flatten(2)
+
+
+def rows_of(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table of each image: (B, Q, C) and (B, N) -> (B, N, C)."""
+    images, number = table.shape[:2]
+    # Whole rows of all images' tables, one below the other: indices of each element would be as large as the result.
+    of_image = torch.arange(images)[:, None] * number
+    return table.flatten(0, 1)[index + of_image]
+
+
+def conv_of_windows(windows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A convolution at some places: `Places.values` (B, N, k² · C) and weight (O, C, k, k) -> (B, N, O)."""
+    return F.linear(windows, weight.permute(0, 2, 3, 1).flatten(1), bias)
+
+
+def reassemble(x: Tensor, kernels: Tensor, *, stride: int, scale: int) -> Tensor:
+    """`reassemble_up` (stride 1) or `reassemble_down` (scale 1) of one group, a shifted map for each tap.
+
+    Args:
+        x: (B, C, H, W).
+        kernels: (B, k² · s², h, w), as there.
+
+    Returns:
+        (B, C, s · h, s · w).
+    """
+    taps = kernels.shape[1] // scale**2
+    k = isqrt(taps)
+    padded = F.pad(x, [k // 2] * 4)
+    height, width = x.shape[2:]
+    weights = kernels.unflatten(1, (taps, scale**2))
+    total: Tensor | None = None
+    for tap in range(taps):
+        row, column = divmod(tap, k)
+        shifted = padded[:, :, row : row + height : stride, column : column + width : stride]
+        term = shifted[:, :, None] * weights[:, None, tap]  # (B, C, s², h, w)
+        total = term if total is None else total + term
+    assert total is not None
+    return F.pixel_shuffle(total.flatten(1, 2), scale)
+
+
+# Operators that ONNX has and PyTorch has not: opaque here, and one node each in the file.
+
+
+@torch.library.custom_op('mmagg_export::roi_align', mutates_args=())
+def roi_align(maps: Tensor, rois: Tensor, size: int, scale: float, aligned: bool) -> Tensor:
+    """RoIAlign with one sample per bin: (B, C, h, w) and (N, 5) -> (N, C, size, size)."""
+    return mmcv_roi_align(maps, rois, size, scale, 1, 'avg', aligned)
+
+
+@roi_align.register_fake
+def _(maps: Tensor, rois: Tensor, size: int, scale: float, aligned: bool) -> Tensor:
+    return maps.new_empty(rois.shape[0], maps.shape[1], size, size)
+
+
+@torch.library.custom_op('mmagg_export::deform_conv', mutates_args=())
+def deform_conv(
+    x: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, numbers: list[int]
+) -> Tensor:
+    """Deformable convolution, with a mask (v2) or without (v1), zero padding that keeps the size.
+
+    Args:
+        x: (B, C, h, w).
+        offset: (B, 2 · g · k², h, w).
+        mask: (B, g · k², h, w), or None.
+        weight: (O, C / groups, k, k).
+        bias: (O,), or None.
+        numbers: stride, padding, dilation, groups, g.
+    """
+    stride, padding, dilation, groups, deform_groups = numbers
+    if mask is None:
+        assert bias is None
+        return deform_conv2d(x, offset, weight, stride, padding, dilation, groups, deform_groups)
+    return modulated_deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation, groups, deform_groups)
+
+
+@deform_conv.register_fake
+def _(
+    x: Tensor, offset: Tensor, mask: Tensor | None, weight: Tensor, bias: Tensor | None, numbers: list[int]
+) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[0], *offset.shape[2:])
