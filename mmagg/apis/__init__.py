@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what a type checker sees of them
     from mmagg.apis.checkpoint import load_checkpoint as load_checkpoint
     from mmagg.apis.config import load_config as load_config
+    from mmagg.apis.exporting import export as export
     from mmagg.apis.inference import infer as infer
     from mmagg.apis.inference import load_model as load_model
     from mmagg.apis.prediction import predict_folder as predict_folder
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what a type checker sees of them
 PLACES = {
     'Result': 'result',
     'Segmenter': 'segmenter',
+    'export': 'exporting',
     'infer': 'inference',
     'latest_checkpoint': 'work_dir',
     'load_checkpoint': 'checkpoint',

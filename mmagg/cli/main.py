@@ -42,6 +42,7 @@ from mmagg.cli import (
     data_stats,
     demo,
     doctor,
+    export,
     fit_mask_codec,
     make_demo,
     make_shapes,
@@ -68,7 +69,7 @@ EXIT_NOT_FINITE = 3
 EXIT_INTERRUPTED = 130
 
 GROUPS = {
-    'Train and use': (train, test, demo, serve, weights, browse, doctor),
+    'Train and use': (train, test, demo, export, serve, weights, browse, doctor),
     'Own annotations': (convert_data, split_coco, check, data_stats),
     'Generated scenes': (make_shapes, make_demo),
     'Analyse results': (

@@ -25,16 +25,14 @@ class BoxedGraph(nn.Module):
     Args:
         model: the detector, with modules of `exportable`.
         candidates: N.
-        smallest: (q,) locations of each level in the smallest input, of which no more can be candidates.
     """
 
-    def __init__(self, model: Any, *, candidates: int, smallest: list[int]) -> None:
+    def __init__(self, model: Any, *, candidates: int) -> None:
         super().__init__()
         head: BoxedMaskHead = model.mask_head
         self.model = model
-        most = head.post_process.nms_pre
-        self.sizes = [min(most, candidates, number * head.boxes.num_classes) for number in smallest]
-        self.candidates = min(candidates, sum(self.sizes))
+        self.most = min(head.post_process.nms_pre, candidates)
+        self.candidates = min(candidates, self.most * len(head.boxes.strides))
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if head.masks is not None else ())
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -48,7 +46,7 @@ class BoxedGraph(nn.Module):
             product = probs * centerness
             compared = product if head.post_process.filter_by == 'score' else probs
             scores.append(product * (compared > head.post_process.score_thr))
-        best = best_pairs_by_level(scores, self.sizes, self.candidates)
+        best = best_pairs_by_level(scores, self.most, self.candidates)
         strides = head.boxes.strides
         points = location_points([x.shape[2:] for x in maps.distances], strides, images.device)
         around = [
@@ -63,7 +61,9 @@ class BoxedGraph(nn.Module):
         image = torch.arange(images.shape[0]).repeat_interleave(number)
         rois = torch.cat([image[:, None].to(boxes), boxes.flatten(0, 1)], dim=1)
         coefficients = (
-            None if head.coefficients is None else coefficients_at(head.coefficients, features, best.places).flatten(0, 1)
+            None
+            if head.coefficients is None
+            else coefficients_at(head.coefficients, features, best.places).flatten(0, 1)
         )
         shared = head.shared(feats)
         logits = decoded(head.masks, coefficients, Regions(rois, best.labels.flatten(), shared))

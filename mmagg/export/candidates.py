@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -28,21 +29,24 @@ def best_pairs(scores: Tensor, number: int) -> Candidates:
     return Candidates(values, index // classes, index % classes)
 
 
-def best_pairs_by_level(scores: Sequence[Tensor], sizes: Sequence[int], number: int) -> Candidates:
+def best_pairs_by_level(scores: Sequence[Tensor], most: int, number: int) -> Candidates:
     """The N pairs of the greatest scores among the best of each level.
 
     Args:
-        scores: (B, q, C) per level.
-        sizes: most pairs of each level.
-        number: N, at most the sum of `sizes`.
+        scores: (B, q, C) per level; of small images there may be fewer pairs than are wanted.
+        most: pairs of each level.
+        number: N, at most `most` times the number of levels.
     """
     found: list[list[Tensor]] = [[], [], []]
     before = 0
-    for level, size in zip(scores, sizes, strict=True):
-        best = best_pairs(level, size)
-        for whole, part in zip(found, (best.scores, best.places + before, best.labels), strict=True):
+    for level in scores:
+        places = level.shape[1]
+        # Zeros behind the pairs there are, so that there are always enough.
+        best = best_pairs(F.pad(level, (0, 0, 0, most)), most)
+        parts = best.scores, best.places.clamp(max=places - 1) + before, best.labels
+        for whole, part in zip(found, parts, strict=True):
             whole.append(part)
-        before = before + level.shape[1]
-    values, places, labels = (torch.cat(x, dim=1) for x in found)
+        before = before + places
+    values, where, labels = (torch.cat(x, dim=1) for x in found)
     values, index = values.topk(number, dim=1)
-    return Candidates(values, places.gather(1, index), labels.gather(1, index))
+    return Candidates(values, where.gather(1, index), labels.gather(1, index))

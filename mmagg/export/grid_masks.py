@@ -71,9 +71,7 @@ class DecoupledSOLOCandidates(CandidateMasks):
         return torch.cat([x.conv(x.features.value) for x in maps], dim=1)
 
     def small(self, cells: Tensor) -> Tensor:
-        x, y = (
-            -maps_of(self.axis(name), index[cells]) for name, index in (('x', self.column), ('y', self.row))
-        )
+        x, y = (-maps_of(self.axis(name), index[cells]) for name, index in (('x', self.column), ('y', self.row)))
         # The logit of σ(-x) · σ(-y) as in `product_logit`: -log(e^x + e^y + e^(x + y)).
         most = torch.maximum(torch.maximum(x, y), x + y)
         return -(most + ((x - most).exp() + (y - most).exp() + (x + y - most).exp()).log())

@@ -85,7 +85,9 @@ class PlainAdaptivePadding(Conv2dAdaptivePadding):
     """TensorFlow's padding of inputs whose size the stride divides: the same for all of them."""
 
     def forward(self, x: Tensor) -> Tensor:
-        rest = [max((k - 1) * d + 1 - s, 0) for k, d, s in zip(self.kernel_size, self.dilation, self.stride, strict=True)]
+        rest = [
+            max((k - 1) * d + 1 - s, 0) for k, d, s in zip(self.kernel_size, self.dilation, self.stride, strict=True)
+        ]
         x = F.pad(x, [rest[1] // 2, rest[1] - rest[1] // 2, rest[0] // 2, rest[0] - rest[0] // 2])
         return F.conv2d(x, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 

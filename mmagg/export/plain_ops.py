@@ -13,6 +13,9 @@ from mmcv.ops import roi_align as mmcv_roi_align
 from torch import Tensor
 
 
+CHANNELS = 32  # of a map whose neighbourhoods are gathered at once: 25 times as large as the map
+
+
 class Places:
     """Windows of k x k pixels around cells of square grids, one after the other, as places in their padded maps.
 
@@ -63,7 +66,10 @@ def conv_of_windows(windows: Tensor, weight: Tensor, bias: Tensor | None) -> Ten
 
 
 def reassemble(x: Tensor, kernels: Tensor, *, stride: int, scale: int) -> Tensor:
-    """`reassemble_up` (stride 1) or `reassemble_down` (scale 1) of one group, a shifted map for each tap.
+    """`reassemble_up` (stride 1) or `reassemble_down` (scale 1) of one group: a product for each pixel.
+
+    Gathered are the pixels around each, of a few channels at a time. A shifted map for each tap would be 25 times as
+    many nodes, which exporters and runtimes look at for minutes.
 
     Args:
         x: (B, C, H, W).
@@ -74,17 +80,19 @@ def reassemble(x: Tensor, kernels: Tensor, *, stride: int, scale: int) -> Tensor
     """
     taps = kernels.shape[1] // scale**2
     k = isqrt(taps)
-    padded = F.pad(x, [k // 2] * 4)
-    height, width = x.shape[2:]
-    weights = kernels.unflatten(1, (taps, scale**2))
-    total: Tensor | None = None
-    for tap in range(taps):
-        row, column = divmod(tap, k)
-        shifted = padded[:, :, row : row + height : stride, column : column + width : stride]
-        term = shifted[:, :, None] * weights[:, None, tap]  # (B, C, s², h, w)
-        total = term if total is None else total + term
-    assert total is not None
-    return F.pixel_shuffle(total.flatten(1, 2), scale)
+    (height, width), stride_of_rows = kernels.shape[2:], x.shape[3] + k - 1
+    near = torch.arange(k)
+    rows = torch.arange(height)[:, None] * stride + near
+    columns = torch.arange(width)[:, None] * stride + near
+    index = (rows[:, None, :, None] * stride_of_rows + columns[:, None, :]).flatten()  # of pixels, then taps
+    weights = kernels.unflatten(1, (taps, scale**2)).flatten(3).permute(0, 3, 2, 1)  # (B, h w, s², k²)
+    pixels = F.pad(x, [k // 2] * 4).flatten(2).transpose(1, 2)
+    parts = []
+    for start in range(0, x.shape[1], CHANNELS):
+        around = pixels[:, :, start : start + CHANNELS].index_select(1, index)
+        parts.append(weights @ around.unflatten(1, (height * width, taps)))  # (B, h w, s², c)
+    whole = torch.cat(parts, dim=3).permute(0, 3, 2, 1).flatten(1, 2)
+    return F.pixel_shuffle(whole.unflatten(2, (height, width)), scale)
 
 
 # Operators that ONNX has and PyTorch has not: opaque here, and one node each in the file.

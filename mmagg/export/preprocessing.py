@@ -11,6 +11,7 @@ def preprocessing(
     mean: Sequence[float],
     std: Sequence[float],
     rgb: bool,
+    pad_value: float = 0.0,
     divisor: int,
     uint8: bool,
     opset: int,
@@ -23,6 +24,7 @@ def preprocessing(
         mean: of each channel, in the network's order.
         std: of each.
         rgb: the network's channels are RGB.
+        pad_value: of the padding, which comes after the normalisation.
         divisor: of the padded height and width.
         uint8: type of the image, else float32.
         opset: version of the operators.
@@ -43,6 +45,7 @@ def preprocessing(
         constant('pre_std', np.reshape(std, (1, 3, 1, 1)), np.float32),
         constant('pre_divisor', [1, 1, divisor, divisor], np.int64),
         constant('pre_zeros', [0, 0, 0, 0], np.int64),
+        constant('pre_pad_value', pad_value, np.float32),
     ]
     if rgb:
         constants.append(constant('pre_order', [2, 1, 0], np.int64))
@@ -56,7 +59,7 @@ def preprocessing(
         helper.make_node('Neg', ['pre_shape'], ['pre_negative']),
         helper.make_node('Mod', ['pre_negative', 'pre_divisor'], ['pre_missing']),
         helper.make_node('Concat', ['pre_zeros', 'pre_missing'], ['pre_pads'], axis=0),
-        helper.make_node('Pad', ['pre_normalised', 'pre_pads'], ['images']),
+        helper.make_node('Pad', ['pre_normalised', 'pre_pads', 'pre_pad_value'], ['images']),
     ]
     graph = helper.make_graph(
         nodes,

@@ -1,0 +1,234 @@
+"""Export: a config and a checkpoint as one ONNX file, which runs without PyTorch and MMDetection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmagg.apis.checkpoint import secure_loading
+from mmagg.apis.config import base_files, name_of
+from mmagg.apis.inference import load_model
+from mmagg.apis.named_weights import chosen, file_of
+from mmagg.export.graphs import graph_of, images_at_once
+from mmagg.export.onnx_export import onnx_model
+from mmagg.io.errors import InputError
+from mmagg.io.files import check_file, written_whole
+from mmagg.io.paths import keep_apart
+from mmagg.models.heads import BoxedMaskHead
+from mmagg.runtime.description import KEY, Description
+
+NEEDED = ('onnx', 'onnxscript')
+# Transforms that leave the pixels of a test image as they are.
+IDLE = (
+    'LoadImageFromFile',
+    'LoadImageFromNDArray',
+    'ThreeChannels',
+    'LoadAnnotations',
+    'LoadPolygonAnnotations',
+    'PackDetInputs',
+)
+MULTIPLE = 32  # of the padded sides: the coarsest stride of backbones
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A file that was written.
+
+    Attributes:
+        path: of the file.
+        description: of the model; None of a part that predicts nothing.
+        opset: version of ONNX's operators.
+        outputs: names of its outputs.
+    """
+
+    path: Path
+    description: Description | None
+    opset: int
+    outputs: tuple[str, ...]
+
+
+def export(
+    config: str | Path | Config | None = None,
+    checkpoint: str | Path | None = None,
+    *,
+    out: str | Path,
+    weights: str | Path | None = None,
+    shape: tuple[int, int] | None = None,
+    batch: int | None = None,
+    candidates: int | None = None,
+    part: str = 'all',
+    float_image: bool = False,
+    half: bool = False,
+    cfg_options: dict | None = None,
+    trust_checkpoint: bool = False,
+) -> Exported:
+    """Write a trained model as ONNX.
+
+    Args:
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``; not needed for `weights` that have a name.
+        checkpoint: a .pth file or a URL; all of its weights must fit.
+        out: the file, .onnx.
+        weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
+        shape: height and width of the only input, into which images are fitted; None: any.
+        batch: number of images at once; None: any, but 1 with AggMask.
+        candidates: of an image, whose masks are computed; by default 300, with boxes 1000, before their NMS.
+        part: 'all', or 'neck' for the pyramid alone, which takes any head.
+        float_image: the input is float32 with values from 0 to 255 instead of uint8.
+        half: weights and arithmetic in float16, for GPUs; input and outputs stay as they are.
+        cfg_options: changes to the config, dotted keys.
+        trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+
+    Raises:
+        InputError: the config, the checkpoint or an option cannot be used, or a package is missing.
+    """
+    out = Path(out)
+    if out.suffix != '.onnx':
+        raise InputError(f'--out {out}: the file is an ONNX file; name it {out.with_suffix(".onnx").name}')
+    for name, value in (('batch', batch), ('candidates', candidates), *(('shape', side) for side in shape or ())):
+        if value is not None and value < 1:
+            raise InputError(f'--{name} {value}: should be at least 1')
+    if missing := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(f"{missing[0]} is not installed, which writes ONNX files: pip install 'mmagg[onnx]'")
+    secure_loading(trust=trust_checkpoint)
+    read = [name_of(config), *base_files(config)] if config is not None else []
+    keep_apart({'--out': out}, [*read, checkpoint, file_of(weights)])
+    check_file(out)
+    config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
+    model = load_model(config, checkpoint, 'cpu', cfg_options)
+    graph = graph_of(model, part=part, candidates=candidates)
+    normalisation, divisor = preprocessing_of(model)
+    if batch is None:
+        batch = images_at_once(graph)
+    description = None
+    if part == 'all':
+        description = describe(model, graph, shape=shape, divisor=divisor, mean=_bgr_mean(normalisation))
+    content = onnx_model(
+        graph,
+        batch=batch,
+        shape=shape,
+        divisor=divisor,
+        normalisation=normalisation,
+        uint8=not float_image,
+        metadata={KEY: description.to_json() if description else NECK},
+    )
+    if half:
+        content = in_half(content)
+    with written_whole(out) as temporary:
+        temporary.write_bytes(content.SerializeToString())
+    return Exported(out, description, content.opset_import[0].version, tuple(graph.outputs))
+
+
+NECK = '{"format": 1, "version": "0", "family": "neck"}'
+
+
+def preprocessing_of(model: Any) -> tuple[dict[str, Any], int]:
+    """The normalisation of a detector's images, as `onnx_export.preprocessing` takes it, and their divisor.
+
+    Raises:
+        InputError: images are padded to a number that the file cannot have.
+    """
+    given = model.data_preprocessor
+    normalises = getattr(given, '_enable_normalize', False)
+    divisor = given.pad_size_divisor
+    if divisor % MULTIPLE:
+        raise InputError(
+            f'model.data_preprocessor.pad_size_divisor is {divisor}: an exported model pads to a multiple of '
+            f'{MULTIPLE}; --cfg-options model.data_preprocessor.pad_size_divisor={MULTIPLE}'
+        )
+    return dict(
+        mean=given.mean.flatten().tolist() if normalises else [0.0] * 3,
+        std=given.std.flatten().tolist() if normalises else [1.0] * 3,
+        rgb=bool(given._channel_conversion),
+        pad_value=float(given.pad_value),
+    ), divisor
+
+
+def _bgr_mean(normalisation: dict[str, Any]) -> tuple[float, float, float]:
+    mean = normalisation['mean']
+    first, second, third = mean[::-1] if normalisation['rgb'] else mean
+    return first, second, third
+
+
+def describe(
+    model: Any, graph: Any, *, shape: tuple[int, int] | None, divisor: int, mean: tuple[float, float, float]
+) -> Description:
+    """What a reader of the file needs to know.
+
+    Args:
+        model: from `load_model`.
+        graph: of `graph_of`.
+        shape: as of `export`.
+        divisor: of the padded sides.
+        mean: BGR, of the padding to a fixed shape.
+
+    Raises:
+        InputError: the test pipeline does more than to resize.
+    """
+    scale, keep_ratio = resize_of(model.cfg)
+    head = model.mask_head
+    boxed = isinstance(head, BoxedMaskHead)
+    keys = BOXED_KEYS if boxed else GRID_KEYS
+    settings: dict[str, Any] = {key: getattr(head.post_process, key) for key in keys}
+    if not boxed:
+        nms = head.post_process.nms
+        settings['nms'] = dict(type=type(nms).__name__, **vars(nms))
+    return Description(
+        family='boxed' if boxed else 'grid',
+        classes=tuple(model.dataset_meta['classes']),
+        colours=colours_of(model),
+        config=Path(getattr(model.cfg, 'filename', None) or '').name,
+        scale=scale,
+        keep_ratio=keep_ratio,
+        shape=shape,
+        mean=mean,
+        divisor=divisor,
+        mask_stride=4 if boxed else mask_stride(head),
+        candidates=graph.candidates,
+        test_cfg=settings,
+    )
+
+
+GRID_KEYS = ('score_thr', 'mask_thr', 'nms_pre', 'filter_thr', 'max_per_img')
+BOXED_KEYS = ('score_thr', 'iou_thr', 'max_per_img', 'sqrt_score', 'clip_boxes', 'mask_thr')
+
+
+def colours_of(model: Any) -> tuple[tuple[int, int, int], ...] | None:
+    """RGB of each class; None where the model has none of its own."""
+    palette = model.dataset_meta.get('palette')
+    return None if not isinstance(palette, Sequence) or isinstance(palette, str) else tuple(map(tuple, palette))
+
+
+def mask_stride(head: Any) -> int:
+    """Pixels of the network's input per pixel of the masks, which have the first level's size."""
+    return getattr(head.mask_branch, 'mask_stride', None) or head.mask_branch.strides[0] // 2
+
+
+def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
+    """The scale of the test pipeline's resizing, and whether it keeps the ratio of the sides.
+
+    Raises:
+        InputError: there is none, or the pipeline does more.
+    """
+    found = None
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if step['type'] == 'Resize' and found is None and step.get('scale') and not step.get('scale_factor'):
+            found = step
+        elif step['type'] not in IDLE:
+            raise InputError(
+                f'the test pipeline has {step["type"]}: an exported model prepares images by one Resize to a scale alone'
+            )
+    if found is None:
+        raise InputError('the test pipeline has no Resize to a scale, by which an exported model prepares images')
+    scale = found['scale']
+    first, second = (scale, scale) if isinstance(scale, int) else scale
+    return (int(first), int(second)), bool(found.get('keep_ratio', False))
+
+
+def in_half(content: Any) -> Any:
+    """The model with weights and arithmetic in float16, as ONNX Runtime's converter makes it."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    return convert_float_to_float16(content, keep_io_types=True, disable_shape_infer=True)
