@@ -26,7 +26,9 @@ class TinyDetector(nn.Module):
     def extract_feat(self, images: Tensor) -> list[Tensor]:
         """(B, 3, H, W) -> (B, C, h, w) per level."""
         maps = 3 * self.stem(images)
-        levels = [(1 + i) * F.avg_pool2d(maps, stride, ceil_mode=True) for i, stride in enumerate(self.strides)]
+        levels = [(1 + i) * F.avg_pool2d(maps, min(stride, 32)) for i, stride in enumerate(self.strides)]
+        if self.strides[-1] == 64:
+            levels[-1] = F.max_pool2d(levels[-1], 1, stride=2)  # as FPN does
         return levels if self.neck is None else list(self.neck(levels))
 
 

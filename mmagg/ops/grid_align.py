@@ -3,6 +3,7 @@
 Shape shorthand: B images, C channels, S grid side, (H, W) map size.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,7 +17,19 @@ def interpolate(x: Tensor, grid: int) -> Tensor:
 
 def adaptive_pool(x: Tensor, grid: int) -> Tensor:
     """The maximum of the pixels that each cell touches: (B, C, H, W) -> (B, C, S, S)."""
+    if torch.compiler.is_exporting():  # ONNX has no such operator
+        return maxima_of_cells(maxima_of_cells(x.transpose(2, 3), grid).transpose(2, 3), grid)
     return F.adaptive_max_pool2d(x, (grid, grid))
+
+
+def maxima_of_cells(x: Tensor, grid: int) -> Tensor:
+    """`adaptive_pool` of one axis, by gathering: (B, C, H, W) -> (B, C, H, S)."""
+    length, cell = x.shape[-1], torch.arange(grid, device=x.device)
+    first, last = cell * length // grid, ((cell + 1) * length + grid - 1) // grid - 1
+    # A cell touches at most ⌈W / S⌉ + 1 pixels; of fewer, the last one is taken again.
+    most = torch.arange((length + grid - 1) // grid + 1, device=x.device)
+    index = torch.minimum(first[:, None] + most, last[:, None])
+    return x.index_select(3, index.flatten()).unflatten(3, index.shape).amax(4)
 
 
 def region_grid(x: Tensor, grid: int) -> Tensor:

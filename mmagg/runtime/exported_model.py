@@ -93,9 +93,10 @@ class ExportedModel:
     def _run(self, images: Sequence[Prepared]) -> list[Found]:
         """The instances of images of one size."""
         batch = np.stack([image.pixels.transpose(2, 0, 1) for image in images])
+        sizes = np.array([image.img_shape for image in images], np.int64)
         if missing := (self._session.batch or len(images)) - len(images):  # of a file for several images
-            batch = np.concatenate([batch, batch[-1:].repeat(missing, axis=0)])
-        outputs = self._session.run(batch.astype(self._session.dtype, copy=False))
+            batch, sizes = (np.concatenate([x, x[-1:].repeat(missing, axis=0)]) for x in (batch, sizes))
+        outputs = self._session.run(batch.astype(self._session.dtype, copy=False), sizes)
         return [self._finished(image, {name: x[i] for name, x in outputs.items()}) for i, image in enumerate(images)]
 
     def _finished(self, image: Prepared, outputs: dict[str, np.ndarray]) -> Found:

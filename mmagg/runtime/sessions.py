@@ -15,6 +15,7 @@ from mmagg.io.errors import InputError, one_line
 from mmagg.runtime.onnx_file import onnx_metadata
 
 INPUT = 'image'
+SIZES = 'img_shape'  # an input of those files of one shape that clip boxes to the image in it
 
 
 class Session(Protocol):
@@ -32,8 +33,8 @@ class Session(Protocol):
     batch: int | None
     outputs: tuple[str, ...]
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        """Images (B, 3, H, W) of `dtype` -> the outputs by name."""
+    def run(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+        """Images (B, 3, H, W) of `dtype`, and height and width (B, 2) of each without padding -> the outputs by name."""
 
 
 def open_session(path: str | Path, *, runtime: str | None = None, threads: int | None = None) -> Session:
@@ -82,14 +83,16 @@ class OnnxRuntimeSession:
         options.log_severity_level = 4  # what fails is raised
         options.intra_op_num_threads = threads or 0
         self._session = module.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
-        (image,) = self._session.get_inputs()
+        inputs = {given.name: given for given in self._session.get_inputs()}
+        image, self._takes_sizes = inputs[INPUT], SIZES in inputs
         self.dtype = np.dtype({'tensor(uint8)': 'uint8', 'tensor(float)': 'float32'}[image.type])
         self.batch = image.shape[0] if isinstance(image.shape[0], int) else None
         self.outputs = tuple(output.name for output in self._session.get_outputs())
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """As of `Session`."""
-        return dict(zip(self.outputs, self._session.run(None, {INPUT: images}), strict=True))
+        feeds = {INPUT: images} | ({SIZES: sizes} if self._takes_sizes else {})
+        return dict(zip(self.outputs, self._session.run(None, feeds), strict=True))
 
 
 class OpenVinoSession:
@@ -104,15 +107,17 @@ class OpenVinoSession:
             options['INFERENCE_NUM_THREADS'] = str(threads)
         core = module.Core()
         self._request = core.compile_model(core.read_model(str(path)), 'CPU', options).create_infer_request()
-        (image,) = self._request.model_inputs
+        inputs = {given.any_name: given for given in self._request.model_inputs}
+        image, self._takes_sizes = inputs[INPUT], SIZES in inputs
         self.dtype = np.dtype(image.element_type.to_dtype())
         batch = image.partial_shape[0]
         self.batch = batch.get_length() if batch.is_static else None
         self.outputs = tuple(output.any_name for output in self._request.model_outputs)
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """As of `Session`."""
-        found = self._request.infer({INPUT: images}, share_inputs=True)
+        feeds = {INPUT: images} | ({SIZES: sizes} if self._takes_sizes else {})
+        found = self._request.infer(feeds, share_inputs=True)
         return {output.any_name: found[output] for output in self._request.model_outputs}
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mmagg.ops.grid_align import ALIGNMENTS
+from mmagg.ops.grid_align import ALIGNMENTS, maxima_of_cells
 
 CASES = [((1, 1), 1), ((5, 7), 3), ((3, 4), 6), ((12, 9), 4), ((10, 6), 5), ((2, 30), 7)]
 
@@ -60,3 +60,14 @@ def test_half_precision_and_the_meta_device(kind: str) -> None:
         low = ALIGNMENTS[kind](x.bfloat16(), 4)
     torch.testing.assert_close(low.float(), ALIGNMENTS[kind](x, 4), atol=0.05, rtol=0.05)
     assert ALIGNMENTS[kind](x.to('meta'), 4).shape == (1, 4, 4, 4)
+
+
+@pytest.mark.parametrize('size', [(7, 40), (12, 5), (33, 36), (1, 1)])
+@pytest.mark.parametrize('grid', [1, 5, 12])
+def test_maxima_of_cells_are_the_adaptive_pooling(size, grid):
+    """As it is exported, where there is no such operator."""
+    x = torch.randn(2, 3, *size)
+    by_columns = maxima_of_cells(x, grid)
+    assert torch.equal(
+        maxima_of_cells(by_columns.transpose(2, 3), grid).transpose(2, 3), ALIGNMENTS['adaptive_pool'](x, grid)
+    )

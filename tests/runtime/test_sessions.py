@@ -23,7 +23,7 @@ def test_inputs_and_outputs(tmp_path: Path, runtime: str) -> None:
     path = written(tmp_path / 'a.onnx', tiny())
     session = open_session(path, runtime=runtime, threads=1)
     assert (session.runtime, session.dtype, session.batch) == (runtime, np.uint8, None)
-    outputs = session.run(np.full((2, 3, 33, 40), 255, np.uint8))
+    outputs = session.run(np.full((2, 3, 33, 40), 255, np.uint8), np.full((2, 2), 30))
     assert {name: x.shape for name, x in outputs.items()} == {
         'scores': (2, 3),
         'labels': (2, 3),
@@ -32,7 +32,7 @@ def test_inputs_and_outputs(tmp_path: Path, runtime: str) -> None:
     }
     assert outputs['masks'][:, :, :8, :10].min() == 1
     assert outputs['labels'].dtype == np.int64
-    later = session.run(np.zeros((2, 3, 33, 40), np.uint8))
+    later = session.run(np.zeros((2, 3, 33, 40), np.uint8), np.full((2, 2), 30))
     assert outputs['masks'].max() == 1, 'a later run does not write into earlier results'
     assert later['masks'].max() == 0
     fixed = open_session(written(tmp_path / 'b.onnx', tiny(batch=2, dtype='float')), runtime=runtime)
