@@ -4,18 +4,21 @@ import glob
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 from PIL import ImageOps
 from PIL.Image import Image
-from torch import Tensor
 
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.images import OTHER_SUFFIXES, SUFFIXES, bgr_image, find_images, read_image, unread
 from mmagg.io.pictures import places
+from mmagg.rle.arrays import is_tensor
 
-Picture = str | Path | np.ndarray | Image | Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Picture = Union[str, Path, np.ndarray, Image, 'Tensor']
 CHANNELS = (1, 3, 4)  # of a tensor
 DEEP, UNBOUNDED = 'I;16', ('I', 'F')  # modes of PIL: of 16 bits, and without a range that is known
 
@@ -87,7 +90,7 @@ def image_sources(images: Any, *, rgb: bool = False) -> ImageSources:
             found = list(_in_folder(path) if path.is_dir() else _matching(str(images)))
             return ImageSources(iter(found), 'folder')
         find_images(path)
-    if isinstance(images, Picture):
+    if isinstance(images, str | Path | np.ndarray | Image) or is_tensor(images):
         return ImageSources(iter([_source(images, 0, rgb, {})]), 'image')
     if not isinstance(images, Iterable) or isinstance(images, bytes):
         raise InputError(
@@ -160,7 +163,7 @@ def _bgr(image: Any, rgb: bool) -> np.ndarray:
     """
     if isinstance(image, Image):
         return _of_pil(image)
-    if isinstance(image, Tensor):
+    if is_tensor(image):
         if (kind := str(image.dtype).removeprefix('torch.')) not in ('uint8', 'uint16'):  # NumPy has no bfloat16
             raise InputError(f'image: a tensor of {kind}; give uint8, with values from 0 to 255')
         image = _channels_last(image.detach().cpu()).numpy()
@@ -187,7 +190,7 @@ def _of_pil(image: Image) -> np.ndarray:
         raise InputError(f'image: cannot be read: {one_line(error)}') from error
 
 
-def _channels_last(image: Tensor) -> Tensor:
+def _channels_last(image: 'Tensor') -> 'Tensor':
     """(H, W, C) or (H, W) of a tensor, whose first or last dimension is that of the channels.
 
     Raises:

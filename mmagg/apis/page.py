@@ -19,7 +19,7 @@ from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import EXPECTED, InputError, one_line
 from mmagg.io.images import SUFFIXES, read_image
 from mmagg.io.paths import fitting
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 
 if TYPE_CHECKING:
     from mmagg.apis.segmenter import Segmenter

@@ -19,8 +19,8 @@ from mmagg.io.errors import InputError
 from mmagg.io.image_windows import opened_or_read
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
 from mmagg.io.paths import keep_apart
-from mmagg.ops.polygons import Polygon, mask_polygons
-from mmagg.ops.rle import decode_mask, decode_window, instance_boxes, masks_to_rle
+from mmagg.rle.codes import decode_mask, decode_window, instance_boxes, masks_to_rle
+from mmagg.rle.polygons import Polygon, mask_polygons
 from mmagg.visualization.picture import draw_picture
 
 FAR = 1e6  # pixels of a tolerance beyond which it is no number that somebody meant
@@ -45,7 +45,7 @@ class Result:
         boxes: (N, 4) float, x1, y1, x2, y2 in pixels.
         scores: (N,) float, from 0 to 1.
         labels: (N,) int, from 0.
-        rles: N masks as compressed RLE dicts, see `mmagg.ops.rle`; N times None where the model finds boxes alone.
+        rles: N masks as compressed RLE dicts, see `mmagg.rle.codes`; N times None where the model finds boxes alone.
         name: the image's file, with slashes below the folder that was given, or that holds all of a list; ``image_0``
             for the first one in memory.
         path: the image's file; None for one in memory.
@@ -164,7 +164,7 @@ class Result:
             tolerance: pixels by which outlines may be simplified; 0 keeps each corner.
 
         Returns:
-            Rings are (n, 2) x, y in pixels, see `mmagg.ops.polygons`.
+            Rings are (n, 2) x, y in pixels, see `mmagg.rle.polygons`.
 
         Raises:
             InputError: the model finds boxes alone, or `tolerance` is no number of pixels.

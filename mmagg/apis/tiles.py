@@ -12,9 +12,9 @@ from mmengine.structures import InstanceData
 
 from mmagg.io.errors import InputError
 from mmagg.io.image_windows import BUDGET, ImageWindows, opened
-from mmagg.ops.mask_merge import merge_pieces
-from mmagg.ops.rle import masks_to_rle, rle_boxes
-from mmagg.ops.rle_columns import MOST_PIXELS, placed_rle, resized_rle
+from mmagg.rle.codes import masks_to_rle, rle_boxes
+from mmagg.rle.columns import MOST_PIXELS, placed_rle, resized_rle
+from mmagg.rle.mask_merge import merge_pieces
 
 Predict = Callable[[list[np.ndarray]], Sequence[InstanceData]]
 SMALLEST, LARGEST_OVERLAP = 16, 0.9
@@ -59,7 +59,7 @@ def predict_tiles(
     budget: int = BUDGET,
     progress: Callable[[int, int], None] | None = None,
 ) -> InstanceData:
-    """Predict an image tile by tile, and merge what borders cut; see `mmagg.ops.mask_merge`.
+    """Predict an image tile by tile, and merge what borders cut; see `mmagg.rle.mask_merge`.
 
     One batch of tiles is in memory, and all masks as RLE; the image itself where it takes no more than the budget.
 

@@ -9,7 +9,7 @@ from mmagg.apis.result import Result
 from mmagg.apis.tracking import NO_TRACK
 from mmagg.io.errors import InputError
 from mmagg.io.video import Frame, Video
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 
 COLUMNS = 'frame', 'time', 'track', 'class', 'score', 'x1', 'y1', 'x2', 'y2', 'area'
 

@@ -26,7 +26,7 @@ from mmagg.datasets.coco_defects import (
 )
 from mmagg.datasets.coco_file import Entry, is_crowd, mask_lengths
 from mmagg.datasets.findings import Findings
-from mmagg.ops.rle import outline_to_rle, rle_boxes
+from mmagg.rle.codes import outline_to_rle, rle_boxes
 
 CHUNK = 4096  # masks that are compared with their boxes at once
 MANY = 0.5  # share of annotations that are not learnt from, from which on a word is said

@@ -22,7 +22,7 @@ from mmagg.datasets.coco_defects import (
 )
 from mmagg.io.errors import InputError
 from mmagg.io.files import read_json
-from mmagg.ops.rle_lengths import rle_lengths
+from mmagg.rle.lengths import rle_lengths
 
 Entry = dict[str, Any]
 Id = int | str

@@ -27,7 +27,7 @@ from mmagg.datasets.coco_file import (
 )
 from mmagg.datasets.coco_objects import MAX_DETECTIONS, Detections, Objects, Truth
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import outline_to_rle, rle_area
+from mmagg.rle.codes import outline_to_rle, rle_area
 
 HINTS = {'segmentation': '--iou-type bbox compares boxes', 'bbox': '--iou-type segm compares masks'}
 

@@ -3,7 +3,7 @@
 from mmdet.datasets.transforms import LoadAnnotations
 from mmdet.registry import TRANSFORMS
 
-from mmagg.ops.polygons import mask_polygons, one_ring
+from mmagg.rle.polygons import mask_polygons, one_ring
 
 
 @TRANSFORMS.register_module()

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_folder, read_json
 from mmagg.io.folders import folder_written_whole
-from mmagg.ops.rle import masks_to_rle, rle_area, rle_boxes
+from mmagg.rle.codes import masks_to_rle, rle_area, rle_boxes
 
 CLASSES = ('circle', 'square', 'triangle', 'star', 'ring')
 

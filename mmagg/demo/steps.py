@@ -28,7 +28,7 @@ from mmagg.inside.show_representations import show_representations
 from mmagg.io.errors import InputError
 from mmagg.io.images import read_image, write_image
 from mmagg.models.heads import GridMaskHead
-from mmagg.ops.rle import decode_mask
+from mmagg.rle.codes import decode_mask
 from mmagg.visualization.contact_sheet import enlarge, enlarge_image, paired_sheet
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.predictions import confident

@@ -16,7 +16,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmagg.io.errors import one_line
 from mmagg.io.images import read_image, write_image
 from mmagg.io.run_folder import SHEETS
-from mmagg.ops.rle import decode_mask, outline_to_rle
+from mmagg.rle.codes import decode_mask, outline_to_rle
 from mmagg.visualization.annotated import Annotated
 from mmagg.visualization.contact_sheet import paired_sheet
 from mmagg.visualization.overlay import draw_instances

@@ -12,7 +12,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from mmagg.datasets.coco_file import CocoFile, Entry, Id, check_annotations, in_order, is_crowd, read_coco
 from mmagg.datasets.coco_objects import MAX_DETECTIONS
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import compressed, outline_to_rle, rle_area
+from mmagg.rle.codes import compressed, outline_to_rle, rle_area
 
 KINDS = ('bbox', 'segm', 'boundary')
 # The order of COCO's summary; the names of the first six are those of mmdet's CocoMetric.

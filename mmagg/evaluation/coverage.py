@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Objects
 from mmagg.evaluation.matching import by_image
-from mmagg.ops.rle import decode_mask, rle_boxes
+from mmagg.rle.codes import decode_mask, rle_boxes
 
 NOTHING, SEVERAL = -1, -2  # where no object is, and where more than one is
 

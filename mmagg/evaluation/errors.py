@@ -25,7 +25,7 @@ from mmagg.evaluation.scope import Scope, scope_of
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.tables import percent, plain, write_table
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 from mmagg.visualization.chart import write_chart
 
 KINDS = ('classification', 'localisation', 'both', 'duplicate', 'background', 'missed')

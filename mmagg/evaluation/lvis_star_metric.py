@@ -19,7 +19,7 @@ from mmagg.datasets.cocofied_lvis import COCO_IDS, LISTS, read_cocofied
 from mmagg.evaluation.coco_scores import coco_evaluator, mean_precision
 from mmagg.evaluation.lvis_reference import reference_precision, require_lvis
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import instance_boxes, masks_to_rle
+from mmagg.rle.codes import instance_boxes, masks_to_rle
 
 KINDS = ('bbox', 'segm')
 EVALUATORS = ('faster-coco-eval', 'lvis')

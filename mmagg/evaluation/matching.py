@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mmagg.datasets.coco_objects import Detections, Objects, ranks
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import pairwise_iou
+from mmagg.rle.codes import pairwise_iou
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 SIZES = {'all': (0, 1e10), 'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 1e10)}  # pixels

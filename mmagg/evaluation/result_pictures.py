@@ -10,7 +10,7 @@ from mmagg.datasets.coco_objects import Detections, Objects, Truth
 from mmagg.evaluation.matching import evaluate, most_overlapped, overlaps
 from mmagg.io.errors import InputError
 from mmagg.io.image_windows import opened_or_read
-from mmagg.ops.rle_columns import resized_rle
+from mmagg.rle.columns import resized_rle
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.text import Colour
 from mmagg.visualization.titled_row import Titled, titled_row

@@ -16,7 +16,7 @@ from mmengine.logging import print_log
 
 from mmagg.datasets.coco_file import Id
 from mmagg.io.files import write_json, written_whole
-from mmagg.ops.rle import instance_boxes, masks_to_rle
+from mmagg.rle.codes import instance_boxes, masks_to_rle
 
 Sample = dict[str, Any]
 

@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from mmagg.datasets.coco_file import CocoFile, Entry, coco_format, is_crowd
 from mmagg.datasets.network_sizes import Size
-from mmagg.ops.rle import outline_to_rle
-from mmagg.ops.rle_mass import rle_mass
+from mmagg.rle.codes import outline_to_rle
+from mmagg.rle.mass import rle_mass
 
 
 @dataclass(frozen=True)

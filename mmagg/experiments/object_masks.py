@@ -19,7 +19,7 @@ from tqdm import tqdm
 from mmagg.datasets.coco_file import BAD, Entry, check_annotations, check_keys, coco_format, is_crowd, read_coco
 from mmagg.io.errors import InputError
 from mmagg.models.targets import box_mask_targets
-from mmagg.ops.rle import decode_mask
+from mmagg.rle.codes import decode_mask
 
 CHUNK = 64  # masks that a process draws at once; those of run-length codes are as large as their image
 LARGE = 2**28  # pixels of run-length codes, from which on masks are drawn one by one

@@ -15,7 +15,7 @@ class AnnotatedImage:
         size: (H, W) in pixels.
         classes: names of the classes, by label.
         labels: (N,) int, from 0.
-        masks: N compressed RLE dicts as of `mmagg.ops.rle`; None for an instance that has a box alone.
+        masks: N compressed RLE dicts as of `mmagg.rle.codes`; None for an instance that has a box alone.
         boxes: (N, 4) x1, y1, x2, y2 in pixels.
         scores: (N,) from 0 to 1; None where a person has drawn them.
         tracks: (N,) int, ids of objects through a video; None elsewhere.

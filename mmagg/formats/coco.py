@@ -14,7 +14,7 @@ from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.instances import Instances, check_size
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.files import read_json
-from mmagg.ops.rle import masks_to_rle, outline_to_rle
+from mmagg.rle.codes import masks_to_rle, outline_to_rle
 
 
 def looks_like_coco(path: Path) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 
 
 def coco_json(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> dict[str, list[dict]]:

@@ -17,7 +17,7 @@ from mmagg.formats.label_images import colour_ids, id_masks, paint_objects, read
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 
 YEAR = '0123456789'
 NEEDED = (

@@ -15,8 +15,8 @@ from mmagg.formats.instances import box_ring as corners_of
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.safe_xml import read_xml
-from mmagg.ops.polygons import mask_polygons, polygons_to_rle
-from mmagg.ops.rle import decode_window, mask_box, masks_to_rle
+from mmagg.rle.codes import decode_window, mask_box, masks_to_rle
+from mmagg.rle.polygons import mask_polygons, polygons_to_rle
 
 FILE = 'annotations.xml'
 WITHOUT_AREA = 'polyline', 'points', 'cuboid', 'skeleton'

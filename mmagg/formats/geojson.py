@@ -7,7 +7,7 @@ import numpy as np
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.io.errors import InputError
-from mmagg.ops.polygons import Polygon, mask_polygons
+from mmagg.rle.polygons import Polygon, mask_polygons
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

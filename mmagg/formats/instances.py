@@ -8,8 +8,8 @@ import numpy as np
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.source import Size
 from mmagg.io.errors import InputError
-from mmagg.ops.polygons import Ring, polygons_to_rle
-from mmagg.ops.rle import rle_area, rle_boxes
+from mmagg.rle.codes import rle_area, rle_boxes
+from mmagg.rle.polygons import Ring, polygons_to_rle
 
 FAR = 1e6  # pixels from the image's corner; a corner beyond is a broken number
 CORNERS = 720  # of an ellipse: its area is off by 1.3e-5

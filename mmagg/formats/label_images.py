@@ -9,7 +9,7 @@ from PIL import Image
 from mmagg.formats.source import Size
 from mmagg.io.errors import InputError
 from mmagg.io.images import check_image_file, image_header
-from mmagg.ops.rle import decode_window, mask_box
+from mmagg.rle.codes import decode_window, mask_box
 
 MOST_PIXELS = 2**30
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import decode_window, mask_box
+from mmagg.rle.codes import decode_window, mask_box
 
 WIDTHS = (3, 4, 8, 16)
 CHANNELS = 4  # RGBA

@@ -19,8 +19,8 @@ from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError, one_line
 from mmagg.io.files import read_json
 from mmagg.io.images import SUFFIXES, decode_image, image_header
-from mmagg.ops.polygons import polygons_to_rle
-from mmagg.ops.rle import decode_window, mask_box, masks_to_rle
+from mmagg.rle.codes import decode_window, mask_box, masks_to_rle
+from mmagg.rle.polygons import polygons_to_rle
 
 VERSION = '5.5.0'  # of labelme, as of which shapes are written
 WITHOUT_AREA = 'line', 'linestrip', 'point', 'points'

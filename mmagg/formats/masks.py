@@ -26,7 +26,7 @@ from mmagg.formats.label_images import id_masks, read_ids
 from mmagg.formats.source import Size, Source, SourceImage
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
-from mmagg.ops.rle import decode_mask, masks_to_rle
+from mmagg.rle.codes import decode_mask, masks_to_rle
 
 IMAGES, MASKS = 'images', 'masks'
 KINDS = '.png', '.tif', '.tiff', '.bmp'

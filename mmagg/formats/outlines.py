@@ -1,6 +1,6 @@
 """The outlines of masks, as formats of polygons have them."""
 
-from mmagg.ops.polygons import Polygon, mask_polygons
+from mmagg.rle.polygons import Polygon, mask_polygons
 
 
 def outlines(mask: dict, tolerance: float = 0.0) -> list[Polygon]:

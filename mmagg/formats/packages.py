@@ -7,7 +7,7 @@ import numpy as np
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import decode_mask, decode_window, mask_box, rle_area
+from mmagg.rle.codes import decode_mask, decode_window, mask_box, rle_area
 
 COLUMNS = ('image', 'label', 'class', 'score', 'track', 'x1', 'y1', 'x2', 'y2', 'area')
 

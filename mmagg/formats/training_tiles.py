@@ -9,7 +9,7 @@ from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.source import Size
 from mmagg.io.images import KEPT_SUFFIXES
 from mmagg.io.paths import fitting
-from mmagg.ops.rle import decode_window, masks_to_rle, rle_area, rle_boxes
+from mmagg.rle.codes import decode_window, masks_to_rle, rle_area, rle_boxes
 
 Window = tuple[int, int, int, int]
 """x, y, w, h in pixels, inside the image."""

@@ -19,7 +19,7 @@ from mmagg.formats.yolo import write_yolo_names, yolo_lines
 from mmagg.io.errors import InputError
 from mmagg.io.files import write_json
 from mmagg.io.images import decode_image, write_image
-from mmagg.ops.rle import rle_area
+from mmagg.rle.codes import rle_area
 
 COMMAND = 'mmagg convert-data'
 

@@ -24,7 +24,7 @@ from mmagg.formats.outlines import outlines
 from mmagg.formats.source import Size, Source, SourceImage, text_lines
 from mmagg.io.errors import InputError
 from mmagg.io.images import SUFFIXES
-from mmagg.ops.polygons import one_ring, polygons_to_rle
+from mmagg.rle.polygons import one_ring, polygons_to_rle
 
 DIGITS = 6  # of a share of the width or height: half a pixel is not reached below 500,000 pixels
 SLACK = 0.01  # that a share may be outside of the image, as Ultralytics lets it

@@ -33,7 +33,7 @@ from mmagg.io.errors import InputError, building, check_fraction
 from mmagg.io.images import write_image
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks import BlendMaskMasks
-from mmagg.ops.rle import decode_mask
+from mmagg.rle.codes import decode_mask
 from mmagg.visualization.heat_map import Frame, logit_limit
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.panel_sheet import COLUMN_GAP, COLUMN_WIDTH, Panel, panel_sheet

@@ -20,7 +20,7 @@ from mmagg.io.errors import InputError, check_fraction
 from mmagg.io.images import write_image
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
-from mmagg.ops.rle import decode_mask
+from mmagg.rle.codes import decode_mask
 from mmagg.visualization.heat_map import Frame, fit, outline_cell
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.panel_sheet import Panel, panel_sheet

@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: no registry, no config, no state; torch alone at import."""
+"""Tensors in, tensors out: no registry, no config, no state; torch and NumPy alone at import."""
 
 from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
 from mmagg.ops.conv_at import conv_at

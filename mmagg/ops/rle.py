@@ -1,46 +1,18 @@
-"""COCO's run-length encoding (RLE) of binary masks.
+"""Masks as tensors to and from COCO's run-length encoding, see `mmagg.rle.codes`.
 
-RLE is a dict of `size`, [H, W], and `counts`: compressed as text (JSON) or bytes (pycocotools), or uncompressed as a
-list of run lengths.
-
-Shape shorthand: N masks of (H, W) pixels, n of them as windows of (h, w) pixels.
+Shape shorthand: N masks of (H, W) pixels, n of them as windows.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
 from mmagg.ops.stage import stage
+from mmagg.rle import codes
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SHORT = 20  # pixels of an image per byte of a mask's code, from which on a window is decoded faster than the whole
-BLOCK = 2**21  # pixels turned from columns into rows at once, which stay in the processor's cache
-
-
-def masks_to_rle(masks: 'Tensor | np.ndarray | Sequence') -> list[dict]:
-    """Encode masks.
-
-    Args:
-        masks: (N, H, W) of 0 and 1, or a sequence of N masks, (H, W) or RLE already.
-
-    Returns:
-        N dicts `{'size': [H, W], 'counts': str}`, as COCO's result files hold them.
-    """
-    if isinstance(masks, Sequence):
-        return [_for_json(compressed(x)) if isinstance(x, dict) else masks_to_rle(x[None])[0] for x in masks]
-    if not isinstance(masks, Tensor):
-        import numpy as np
-
-        masks = torch.from_numpy(np.require(masks, bool, ['C', 'W']))  # what PyTorch can share
-    masks = masks.bool()
-    zeros = torch.zeros(len(masks), dtype=torch.long)
-    windows = MaskWindows(zeros, zeros, zeros, zeros + masks.shape[1], masks.flatten(0, 1))
-    return windows_to_rle(windows, (masks.shape[1], masks.shape[2]))
+masks_to_rle = stage('RLE')(codes.masks_to_rle)
 
 
 @stage('RLE')
@@ -54,39 +26,13 @@ def windows_to_rle(windows: MaskWindows, size: tuple[int, int]) -> list[dict]:
     Returns:
         n dicts as of `masks_to_rle`, in the order of the windows.
     """
-    from pycocotools import mask as coco_mask
-
     pixels = windows.rows.view(torch.uint8).cpu().numpy()
     rles = []
     stop = 0
     for left, top, height in torch.stack([windows.left, windows.top, windows.height], 1).tolist():
         start, stop = stop, stop + height
-        counts = _run_lengths(pixels[start:stop], left, top, size)
-        counts = coco_mask.frPyObjects({'size': size, 'counts': counts}, *size)['counts'].decode()
-        rles.append({'size': list(size), 'counts': counts})
+        rles.append(codes.window_to_rle(pixels[start:stop], left, top, size))
     return rles
-
-
-def _run_lengths(window: 'np.ndarray', left: int, top: int, size: tuple[int, int]) -> 'np.ndarray':
-    """Lengths of the runs of 0, 1, 0 ... of a mask, column by column, from a window (h, w) and its place.
-
-    Only the rectangle around the pixels is turned into columns: a whole image takes several times as long.
-    """
-    import cv2
-    import numpy as np
-
-    height, width = size
-    x, y, w, h = cv2.boundingRect(window) if window.size else (0, 0, 0, 0)
-    columns = np.zeros((w, h + 1), dtype=np.uint8)  # a 0 ends each column, so that no run goes on in the next
-    columns[:, :h] = window[y : y + h, x : x + w].T
-    flat = np.concatenate([[0], columns.ravel()])
-    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), h + 1)
-    ends = (column + left + x) * height + row + top + y  # where a run ends and the next one starts, in the image
-    if h == height:  # runs may meet: one ends with a column where another starts with the next
-        apart = np.diff(ends, prepend=-1, append=-1) != 0
-        ends = ends[apart[1:] & apart[:-1]]
-    lengths = np.diff(ends, prepend=0, append=height * width)
-    return lengths if len(ends) == 0 or lengths[-1] else lengths[:-1]
 
 
 def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
@@ -110,147 +56,5 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
             raise ValueError(f'RLE {i} is of size {list(rle["size"])}, not [{height}, {width}]')
     if len(rles) == 0:
         return torch.zeros(0, height, width, dtype=torch.bool)
-    columns = torch.from_numpy(coco_mask.decode([compressed(rle) for rle in rles]).T)  # (N, W, H)
+    columns = torch.from_numpy(coco_mask.decode([codes.compressed(rle) for rle in rles]).T)  # (N, W, H)
     return columns.transpose(1, 2).contiguous().bool()
-
-
-def decode_mask(mask: 'Tensor | np.ndarray | dict') -> 'np.ndarray':
-    """One mask, (H, W) bool, from any of the forms that masks have."""
-    if not isinstance(mask, dict):
-        return _array(mask).astype(bool)
-    height, width = mask['size']
-    return decode_window(mask, (0, 0, width, height)).view(bool)
-
-
-def mask_box(mask: 'Tensor | np.ndarray | dict') -> tuple[int, int, int, int]:
-    """x, y, width and height in pixels of one mask, in any of the forms that masks have; zeros for an empty one."""
-    import cv2
-    import numpy as np
-
-    if isinstance(mask, dict):
-        x, y, w, h = rle_boxes([compressed(mask)])[0].astype(int).tolist()
-    else:
-        x, y, w, h = cv2.boundingRect(_array(mask).astype(bool, copy=False).view(np.uint8))
-    return x, y, w, h
-
-
-def decode_window(mask: 'Tensor | np.ndarray | dict', window: tuple[int, int, int, int]) -> 'np.ndarray':
-    """The part of one mask, in any of the forms that masks have, in a window of its image.
-
-    Args:
-        mask: (H, W).
-        window: x, y, w, h in pixels, inside the image.
-
-    Returns:
-        (h, w) uint8 of 0 and 1.
-    """
-    import cv2
-    import numpy as np
-    from pycocotools import mask as coco_mask
-
-    from mmagg.ops.rle_lengths import run_lengths
-
-    x, y, w, h = window
-    if not isinstance(mask, dict):
-        return np.ascontiguousarray(_array(mask)[y : y + h, x : x + w]).astype(bool, copy=False).view(np.uint8)
-    rle = compressed(mask)
-    height, width = rle['size']
-    if len(rle['counts']) > height * width // SHORT:
-        return cv2.transpose(coco_mask.decode(rle).T[x : x + w, y : y + h])
-    code = rle['counts']
-    ends = np.cumsum(run_lengths(code.encode() if isinstance(code, str) else code))
-    part = np.empty((h, w), np.uint8)
-    step = max(1, BLOCK // height)
-    for left in range(x, x + w, step):
-        right = min(left + step, x + w)
-        first, last = np.searchsorted(ends, [left * height, right * height])
-        runs = np.diff(ends[first:last], prepend=left * height, append=right * height)
-        columns = np.repeat((np.arange(first, last + 1) % 2).astype(np.uint8), runs).reshape(-1, height)
-        cv2.transpose(columns[:, y : y + h], dst=part[:, left - x : right - x])
-    return part
-
-
-def compressed(rle: dict) -> dict:
-    """The same RLE with compressed `counts`, text or bytes.
-
-    Raises:
-        OverflowError: a run length is negative.
-    """
-    from pycocotools import mask as coco_mask
-
-    return coco_mask.frPyObjects(rle, *rle['size']) if isinstance(rle['counts'], list) else rle
-
-
-def outline_to_rle(outline: list | dict, height: int, width: int) -> dict:
-    """An annotated object's mask as compressed RLE.
-
-    Args:
-        outline: polygons, each a list x0, y0, x1, y1, ... in pixels, or RLE.
-        height: H, for polygons; RLE has its own.
-        width: W.
-    """
-    from pycocotools import mask as coco_mask
-
-    if isinstance(outline, dict):
-        return compressed(outline)
-    return coco_mask.merge(coco_mask.frPyObjects(outline, height, width))
-
-
-def rle_area(rle: dict) -> int:
-    """Pixels of a compressed mask."""
-    from pycocotools import mask as coco_mask
-
-    return int(coco_mask.area(rle))
-
-
-def rle_boxes(rles: Sequence[dict]) -> 'np.ndarray':
-    """(N, 4) x, y, width, height in pixels of N compressed masks; zeros for an empty one."""
-    from pycocotools import mask as coco_mask
-
-    return coco_mask.toBbox(list(rles)).reshape(-1, 4)
-
-
-def pairwise_iou(found: 'np.ndarray', objects: 'np.ndarray', crowd: 'np.ndarray') -> 'np.ndarray':
-    """COCO's IoU (N, M) of N outlines with M; the IoU with a crowd region is the share of the outline in the region.
-
-    Args:
-        found: (N,) object array of compressed RLE, or (N, 4) boxes x, y, width, height.
-        objects: (M,) or (M, 4), likewise.
-        crowd: (M,) bool.
-    """
-    from pycocotools import mask as coco_mask
-
-    outlines = (found, objects) if found.ndim == 2 else (found.tolist(), objects.tolist())
-    return coco_mask.iou(*outlines, crowd.astype('uint8'))
-
-
-def instance_boxes(
-    boxes: 'Tensor | np.ndarray | None', masks: 'Tensor | np.ndarray | Sequence | None', *, count: int
-) -> 'np.ndarray':
-    """(N, 4) boxes x1, y1, x2, y2, those around the masks in place of empty ones.
-
-    Args:
-        boxes: (N, 4), with zeros from mmdet's SOLO heads, or None.
-        masks: N masks.
-        count: N.
-    """
-    import numpy as np
-
-    given: np.ndarray = np.zeros((count, 4)) if boxes is None else _array(boxes).reshape(count, 4).astype(float)
-    empty: np.ndarray = np.all(given[:, 2:] <= given[:, :2], axis=1)
-    if masks is not None and empty.any():
-        x, y, w, h = rle_boxes(masks_to_rle(masks)).T
-        given = np.where(empty[:, None], np.stack([x, y, x + w, y + h], axis=1), given)
-    return given
-
-
-def _for_json(rle: dict) -> dict:
-    counts = rle['counts']
-    return {
-        'size': [int(side) for side in rle['size']],
-        'counts': counts if isinstance(counts, str) else counts.decode(),
-    }
-
-
-def _array(values: 'Tensor | np.ndarray') -> 'np.ndarray':
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values

@@ -4,12 +4,15 @@ Shape shorthand: (H, W) size of the picture, (h, w) size of the window.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from torch import Tensor
 
-from mmagg.ops.rle import decode_window, mask_box
+from mmagg.rle.codes import decode_window, mask_box
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILL = 0.45  # opacity of a mask
 LONG = 200_000  # a contour's pixels times its thickness, above which it is drawn otherwise
@@ -17,7 +20,7 @@ BAND = 2**18  # pixels blended at once, which stay in the processor's cache
 NEIGHBOURS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))  # of a pixel, itself included
 
 
-def lay_mask(picture: np.ndarray, mask: Tensor | np.ndarray | dict, colour: np.ndarray, *, thickness: int) -> None:
+def lay_mask(picture: np.ndarray, mask: 'Tensor | np.ndarray | dict', colour: np.ndarray, *, thickness: int) -> None:
     """Blend a mask into a picture in place, and draw its contour.
 
     The contour is a smooth line along the mask's outermost pixels. One that is too `LONG` for that, as of the masks of

@@ -4,24 +4,28 @@ Shape shorthand: N instances, (H, W) image size.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from torch import Tensor
 
-from mmagg.ops.rle import instance_boxes
+from mmagg.rle.arrays import as_array
+from mmagg.rle.codes import instance_boxes
 from mmagg.visualization.colours import instance_colours
 from mmagg.visualization.fonts import readable
 from mmagg.visualization.labels import draw_labels, font_size
 from mmagg.visualization.mask_layer import lay_mask
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 def draw_instances(
     image: np.ndarray,
-    masks: np.ndarray | Tensor | Sequence[np.ndarray | dict] | None,
-    labels: np.ndarray | Tensor,
-    scores: np.ndarray | Tensor | None = None,
-    boxes: np.ndarray | Tensor | None = None,
+    masks: 'np.ndarray | Tensor | Sequence[np.ndarray | dict] | None',
+    labels: 'np.ndarray | Tensor',
+    scores: 'np.ndarray | Tensor | None' = None,
+    boxes: 'np.ndarray | Tensor | None' = None,
     classes: Sequence[str] = (),
     colours: np.ndarray | None = None,
     font: int | None = None,
@@ -47,7 +51,7 @@ def draw_instances(
         (H, W, 3) uint8, BGR.
     """
     canvas = image.copy()
-    labels = _array(labels)
+    labels = as_array(labels)
     thickness = max(1, round(min(image.shape[:2]) / 500))
     frames = instance_boxes(boxes, masks, count=len(labels))
     size = (frames[:, 2:] - frames[:, :2]).prod(axis=1)
@@ -61,12 +65,8 @@ def draw_instances(
         cv2.rectangle(canvas, corners[:2].tolist(), corners[2:].tolist(), colours[i].tolist(), thickness)
     names = [readable(classes[i], str(i)) if i < len(classes) else str(i) for i in labels.tolist()]
     if scores is not None:
-        scores = _array(scores)
+        scores = as_array(scores)
         names = [f'{name} {100 * score:.0f}' for name, score in zip(names, scores.tolist(), strict=True)]
     importance = size if scores is None else scores
     draw_labels(canvas, names, frames, colours, importance, font=font or font_size(canvas))
     return canvas
-
-
-def _array(values: np.ndarray | Tensor) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

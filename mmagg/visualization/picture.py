@@ -5,25 +5,28 @@ Shape shorthand: N instances, (H, W) image size.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from mmagg.io.image_windows import BUDGET, opened_or_read
 from mmagg.io.images import image_header, read_image
-from mmagg.ops.rle import instance_boxes, masks_to_rle
-from mmagg.ops.rle_columns import resized_rle
+from mmagg.rle.codes import instance_boxes, masks_to_rle
+from mmagg.rle.columns import resized_rle
 from mmagg.visualization.overlay import draw_instances
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LONGEST = 4096  # pixels of the longer side of the picture of an image that is not decoded as a whole
 
 
 def draw_picture(
     image: np.ndarray | Path,
-    masks: np.ndarray | Tensor | Sequence[np.ndarray | dict] | None,
-    labels: np.ndarray | Tensor,
-    scores: np.ndarray | Tensor | None = None,
-    boxes: np.ndarray | Tensor | None = None,
+    masks: 'np.ndarray | Tensor | Sequence[np.ndarray | dict] | None',
+    labels: 'np.ndarray | Tensor',
+    scores: 'np.ndarray | Tensor | None' = None,
+    boxes: 'np.ndarray | Tensor | None' = None,
     classes: Sequence[str] = (),
     colours: np.ndarray | None = None,
     font: int | None = None,

@@ -16,7 +16,7 @@ from mmagg.apis.page import KEPT, PICTURE, check_port, chosen, gradio, is_free, 
 from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 CLASSES = 'disc', 'square'
 

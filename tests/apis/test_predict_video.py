@@ -15,7 +15,7 @@ from mmagg.apis.track_files import COLUMNS, track_file
 from mmagg.apis.tracking import NO_TRACK, Tracker
 from mmagg.apis.video import drawn, predicted
 from mmagg.io.video import Frame, Video
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 CLASSES = 'disc', 'square'
 

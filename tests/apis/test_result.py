@@ -13,8 +13,8 @@ from mmengine.structures import InstanceData
 from mmagg.apis.result import Result
 from mmagg.formats.image_files import FORMATS
 from mmagg.io.errors import InputError
-from mmagg.ops.polygons import polygons_to_rle
-from mmagg.ops.rle import decode_mask, masks_to_rle
+from mmagg.rle.codes import decode_mask, masks_to_rle
+from mmagg.rle.polygons import polygons_to_rle
 
 CLASSES = ('nut', 'nail')
 

@@ -7,7 +7,7 @@ from mmengine.structures import InstanceData
 
 from mmagg.apis.tiles import predict_tiles, tile_grid
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import decode_mask, masks_to_rle
+from mmagg.rle.codes import decode_mask, masks_to_rle
 
 
 def test_tiles_cover_an_image_and_the_last_ones_are_moved_inside() -> None:

@@ -26,7 +26,7 @@ from mmagg.experiments.crowding import crowding
 from mmagg.experiments.data_stats import data_stats
 from mmagg.experiments.object_places import assigning_head, mask_pixels, object_places
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 # The network sees images as they are, so that pixels can be counted.
 CONFIG = """

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmagg.formats.annotated_image import AnnotatedImage
-from mmagg.ops.rle import instance_boxes, masks_to_rle
+from mmagg.rle.codes import instance_boxes, masks_to_rle
 
 
 def awkward_masks(height: int = 37, width: int = 53) -> np.ndarray:

@@ -8,7 +8,7 @@ from pycocotools.coco import COCO
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.coco_json import coco_json
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 
 def test_pycocotools_reads_the_same_masks(tmp_path: Path) -> None:

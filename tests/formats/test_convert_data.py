@@ -14,7 +14,7 @@ from mmagg.formats.convert_data import convert_data
 from mmagg.formats.known import FORMATS, format_of
 from mmagg.formats.written import WRITERS
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import decode_mask, instance_boxes, masks_to_rle, outline_to_rle, rle_area
+from mmagg.rle.codes import decode_mask, instance_boxes, masks_to_rle, outline_to_rle, rle_area
 
 SHARED = Path(os.environ.get('MMAGG_SHARED', Path(__file__).resolve().parents[3] / 'shared'))
 FLAT = 'voc', 'coco-panoptic'  # an object a pixel

@@ -8,8 +8,8 @@ import pytest
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.geojson import geojson
 from mmagg.io.errors import InputError
-from mmagg.ops.polygons import polygons_to_rle, signed_area
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
+from mmagg.rle.polygons import polygons_to_rle, signed_area
 
 NORTH_UP = (0.5, 0, 600000, 0, -0.5, 5800000)  # half a metre a pixel, rows run southwards
 

@@ -6,7 +6,7 @@ import pytest
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.label_studio import brush_rle, label_studio_task
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 
 def unpacked(code: list[int]) -> np.ndarray:

@@ -9,8 +9,8 @@ from annotated import annotated, awkward_masks
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.labelme import labelme_json
-from mmagg.ops.polygons import polygons_to_rle
-from mmagg.ops.rle import decode_mask
+from mmagg.rle.codes import decode_mask
+from mmagg.rle.polygons import polygons_to_rle
 
 
 def test_shapes_are_polygons_by_group_or_masks_where_there_are_holes():

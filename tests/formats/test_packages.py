@@ -18,7 +18,7 @@ from mmagg.formats.packages import (
     table_rows,
 )
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 
 WAYS = {'supervision': supervision_detections, 'fiftyone': fiftyone_detections, 'pandas': pandas_table}
 

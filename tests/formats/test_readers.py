@@ -18,7 +18,7 @@ from mmagg.formats.known import FORMATS, format_of, source_images
 from mmagg.formats.source import Source
 from mmagg.formats.voc import colour_map
 from mmagg.io.errors import InputError
-from mmagg.ops.rle import decode_mask, rle_area
+from mmagg.rle.codes import decode_mask, rle_area
 
 HEIGHT, WIDTH = 20, 30
 SQUARE = '0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5'  # x from 3 to 15, y from 2 to 10

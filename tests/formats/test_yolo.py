@@ -5,7 +5,7 @@ from annotated import annotated, awkward_masks
 
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.yolo import yolo_lines
-from mmagg.ops.polygons import polygons_to_rle
+from mmagg.rle.polygons import polygons_to_rle
 
 
 def test_lines_hold_the_masks_of_large_images_too():

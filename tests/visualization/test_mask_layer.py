@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 from mmagg.visualization import mask_layer
 from mmagg.visualization.mask_layer import blend_inside, lay_mask, rim
 
@@ -17,7 +17,7 @@ COLOUR = np.array([30, 255, 140], np.uint8)
 MEMORY = """
 import resource
 import numpy as np
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 from mmagg.visualization.overlay import draw_instances
 
 def peak():

@@ -8,7 +8,7 @@ import pytest
 
 from mmagg.apis.result import Result
 from mmagg.io import image_windows
-from mmagg.ops.rle import masks_to_rle
+from mmagg.rle.codes import masks_to_rle
 from mmagg.visualization import picture
 from mmagg.visualization.overlay import draw_instances
 from mmagg.visualization.picture import draw_picture

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from mmagg.models.postprocess import MaskNMS
 from mmagg.ops import chunk_size, mask_voting, masks_to_rle, rle_to_masks
 from mmagg.ops.mask_voting import WEIGHTS
-from mmagg.ops.rle import decode_mask, pairwise_iou, rle_boxes
 from mmagg.ops.stage import stage
+from mmagg.rle.codes import decode_mask, pairwise_iou, rle_boxes
 
 FLIPPED = {'horizontal': (1,), 'vertical': (0,), 'diagonal': (0, 1)}  # axes of (H, W)
 SCORES = ('mean', 'max')

@@ -8,8 +8,8 @@ import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
-from mmagg.ops.rle import outline_to_rle
-from mmagg.ops.rle_lengths import run_lengths
+from mmagg.rle.codes import outline_to_rle
+from mmagg.rle.lengths import run_lengths
 
 
 def semantic_target(

@@ -7,7 +7,7 @@ from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from pycocotools import mask as coco_mask
 
 from mmagg.models.targets import semantic_target
-from mmagg.ops.rle_lengths import run_lengths
+from mmagg.rle.lengths import run_lengths
 
 SIZES = [(64, 96), (37, 51), (8, 8), (1, 9)]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmagg.ops.rle import decode_window, mask_box
+from mmagg.rle.codes import decode_window, mask_box
 
 if TYPE_CHECKING:
     from torch import Tensor

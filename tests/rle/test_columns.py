@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmagg.ops import masks_to_rle
-from mmagg.ops.rle import decode_mask
-from mmagg.ops.rle_columns import Stretches, placed_rle, resized_rle, stretches_of, stretches_to_rle
+from mmagg.rle.codes import decode_mask
+from mmagg.rle.columns import Stretches, placed_rle, resized_rle, stretches_of, stretches_to_rle
 
 SIZES = [(1, 1), (1, 7), (9, 1), (13, 17), (40, 31)]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmagg.ops.polygons import mask_polygons, one_ring, polygons_to_rle, signed_area
-from mmagg.ops.rle import decode_mask, masks_to_rle, rle_area
+from mmagg.rle.codes import decode_mask, masks_to_rle, rle_area
+from mmagg.rle.polygons import mask_polygons, one_ring, polygons_to_rle, signed_area
 
 RING_IN_CORNER = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 0]], bool)  # the hole touches the outside in a corner
 PARTS_IN_CORNER = np.array([[1, 0], [0, 1]], bool)

@@ -26,8 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.ops.rle import rle_area, rle_boxes
-from mmagg.ops.rle_columns import stretches_of, stretches_to_rle
+from mmagg.rle.codes import rle_area, rle_boxes
+from mmagg.rle.columns import stretches_of, stretches_to_rle
 
 SLACK = 8  # pixels from a tile's border within which a mask counts as cut by it: masks are upsampled, ends are coarse
 PAIRS = 2**20  # pairs of boxes looked at together

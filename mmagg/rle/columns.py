@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmagg.ops.rle import compressed
-from mmagg.ops.rle_lengths import run_lengths
+from mmagg.rle.codes import compressed
+from mmagg.rle.lengths import run_lengths
 
 MOST_PIXELS = 2**32 - 1  # of a mask whose runs pycocotools holds: it counts them in 32 bits
 

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmagg.ops.mask_merge import SLACK, merge_pieces
-from mmagg.ops.rle import decode_mask, masks_to_rle
+from mmagg.rle.codes import decode_mask, masks_to_rle
+from mmagg.rle.mask_merge import SLACK, merge_pieces
 
 SIZE = 120
 TILES = np.array([[x, y, x + 60, y + 60] for y in (0, 40, 60) for x in (0, 40, 60)] + [[0, 0, SIZE, SIZE]])
@@ -228,5 +228,5 @@ def test_classes_stay_apart_unless_told_otherwise() -> None:
 def test_no_pair_is_lost_between_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     masks, scores, labels, tiles = scene(np.random.default_rng(5))
     want = merge_pieces(masks_to_rle(masks), scores, labels, tiles, TILES)
-    monkeypatch.setattr('mmagg.ops.mask_merge.PAIRS', 3)
+    monkeypatch.setattr('mmagg.rle.mask_merge.PAIRS', 3)
     assert merge_pieces(masks_to_rle(masks), scores, labels, tiles, TILES) == want

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmagg.ops.rle import compressed
-from mmagg.ops.rle_lengths import run_lengths
+from mmagg.rle.codes import compressed
+from mmagg.rle.lengths import run_lengths
 
 
 def rle_mass(rles: Sequence[dict]) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 import pycocotools.mask as coco_mask
 import pytest
 
-from mmagg.ops.rle_lengths import rle_lengths
+from mmagg.rle.lengths import rle_lengths
 
 
 def test_lengths_are_those_of_the_images() -> None:

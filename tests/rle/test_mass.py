@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mmagg.models.targets.grid_cell_assigner import mass
-from mmagg.ops.rle_mass import rle_mass
+from mmagg.rle.mass import rle_mass
 
 
 @pytest.mark.parametrize('size', [(1, 1), (7, 5), (60, 84), (500, 3)])
