@@ -17,6 +17,7 @@ FLOORS = {
     'models': 2,
     'datasets': 2,
     'visualization': 2,
+    'runtime': 2,
     'evaluation': 3,
     'engine': 3,
     'formats': 3,
