@@ -1,0 +1,1 @@
+"""Exported models without PyTorch and MMDetection: NumPy, OpenCV, pycocotools, and ONNX Runtime or OpenVINO."""
