@@ -2,15 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmagg.runtime.description import KEY, Description
 
 CLASSES = ('blue', 'green', 'red')
+# Rows and columns of what `scene` shows of each.
+RECTANGLES = ((slice(8, 24), slice(8, 40)), (slice(32, 56), slice(4, 20)), (slice(32, 48), slice(32, 60)))
 # The masks are the channels, the scores their highest values.
 GRAPH = """
 <ir_version: 9, opset_import: ["" : 18]>
-colours (uint8[B, 3, H, W] image) => (float[B, 3] scores, int64[B, 3] labels, float[B, 3] min_areas, float[B, 3, h, w] masks)
+colours (uint8[B, 3, H, W] image)
+=> (float[B, 3] scores, int64[B, 3] labels, float[B, 3] min_areas, float[B, 3, h, w] masks)
 {
     full = Constant<value_float = 255.0>()
     values = Cast<to = 1>(image)
@@ -46,3 +50,11 @@ def colour_model(path: Path, *, classes: tuple[str, ...] = CLASSES, side: int = 
     onnx.helper.set_model_props(model, {KEY: described.to_json()})
     onnx.save(model, path)
     return path
+
+
+def scene() -> np.ndarray:
+    """(64, 64, 3) uint8 BGR: a rectangle of each colour, the blue one full, the others paler."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    for channel, (place, value) in enumerate(zip(RECTANGLES, (255, 230, 204), strict=True)):
+        image[(*place, channel)] = value
+    return image

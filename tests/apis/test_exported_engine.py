@@ -5,22 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from colour_model import CLASSES, colour_model
+from colour_model import CLASSES, RECTANGLES, colour_model, scene
 from PIL import Image
 
 from mmagg.apis.result import Result
 from mmagg.apis.segmenter import Segmenter
 from mmagg.io.errors import InputError
-
-BLUE, GREEN, RED = ((slice(8, 24), slice(8, 40)), (slice(32, 56), slice(4, 20)), (slice(32, 48), slice(32, 60)))
-
-
-def scene() -> np.ndarray:
-    """(64, 64, 3): a rectangle of each colour, the blue one full, the others paler."""
-    image = np.zeros((64, 64, 3), np.uint8)
-    for channel, (place, value) in enumerate(zip((BLUE, GREEN, RED), (255, 230, 204), strict=True)):
-        image[(*place, channel)] = value
-    return image
 
 
 @pytest.fixture(scope='module')
@@ -55,7 +45,7 @@ def test_what_is_there_is_found(segmenter: Segmenter) -> None:
     assert found.size == (64, 64)
     assert found.names == ['blue', 'green', 'red']
     np.testing.assert_allclose(found.scores, (np.array([255, 230, 204]) / 255) ** 2, atol=1e-5)
-    for mask, box, (rows, columns) in zip(found.masks(), found.boxes, (BLUE, GREEN, RED), strict=True):
+    for mask, box, (rows, columns) in zip(found.masks(), found.boxes, RECTANGLES, strict=True):
         want = np.zeros((64, 64), bool)
         want[rows, columns] = True
         assert (mask & want).sum() / (mask | want).sum() > 0.95
