@@ -233,6 +233,7 @@ class Segmenter:
             if source.fault is not None:
                 yield source, source.fault
                 continue
+            assert image is not None  # as there is no fault
             try:
                 found = found_in_tiles(
                     predict, image, tile=tile, overlap=overlap, full_image=full_image, batch_size=batch_size
