@@ -41,12 +41,20 @@ colours (uint8[B, 3, H, W] image)
 """
 
 
-def colour_model(path: Path, *, classes: tuple[str, ...] = CLASSES, side: int = 64, **test_cfg: object) -> Path:
+def colour_model(
+    path: Path,
+    *,
+    classes: tuple[str, ...] = CLASSES,
+    side: int = 64,
+    shape: tuple[int, int] | None = None,
+    **test_cfg: object,
+) -> Path:
     """Write the model; images are resized to `side` pixels. Skips the test where a package is missing."""
     onnx = pytest.importorskip('onnx', reason="pip install 'mmagg[onnx]'")
     pytest.importorskip('onnxruntime', reason="pip install 'mmagg[onnx]'")
     model = onnx.parser.parse_model(GRAPH)
-    described = Description(family='grid', classes=classes, scale=(side, side), test_cfg=test_cfg, candidates=3)
+    sizes = {'scale': (side, side), 'shape': shape}
+    described = Description(family='grid', classes=classes, test_cfg=test_cfg, candidates=3, **sizes)
     onnx.helper.set_model_props(model, {KEY: described.to_json()})
     onnx.save(model, path)
     return path

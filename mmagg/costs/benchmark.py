@@ -93,10 +93,10 @@ def benchmark(
         raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
     if threads is not None:
         torch.set_num_threads(threads)
-    place = usable_device(device)
     configs = [str(config)] + ([str(vs)] if vs else [])
     exported = list(filter(is_exported, configs))
     _check_exported(configs, exported, cfg_options, train=train, device=device, compile=compile, runtime=runtime)
+    place = usable_device(device)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     names = [name for name in configs if name not in exported]
     models = [_build(name, cfg_options, wanted=None if train else candidates) for name in names]
