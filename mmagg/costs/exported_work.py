@@ -1,5 +1,6 @@
 """Time by stage and memory of an exported model."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -33,7 +34,7 @@ class ExportedWork:
         InputError: the file cannot be used, or not for images of this size.
     """
 
-    sums = SUMS
+    sums: Mapping[str, Sequence[str]] = SUMS
 
     def __init__(self, path: str | Path, image: np.ndarray, *, runtime: str | None, threads: int | None) -> None:
         self.model = _TimedModel(path, runtime=runtime, threads=threads)
