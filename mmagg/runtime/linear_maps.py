@@ -54,7 +54,7 @@ def two_resizes(before: int, between: int, crop: int, after: int) -> LinearMap:
         crop: length after the crop, from the start.
         after: M.
 
-    Products that PyTorch adds fused, which round once, are computed in float64: the weights are its own, bit for bit.
+    Products that PyTorch adds fused, which round once, are in float64: all but a few weights are its own to the bit.
     """
     start, end, share = _neighbours(before, between)
     first = np.zeros((between, before), np.float32)
