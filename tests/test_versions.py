@@ -69,7 +69,7 @@ def test_the_lock_has_all_that_the_pinned_bring():
     assert not seen - locked.keys()
 
 
-@pytest.mark.parametrize('extra', ['geo', 'supervision', 'track'])
+@pytest.mark.parametrize('extra', ['geo', 'onnx', 'openvino', 'supervision', 'track'])
 def test_the_lock_has_extras_that_go_with_the_pinned(extra):
     assert {canonicalize_name(one.name) for one in ranges()[extra]} <= pins('constraints.txt').keys()
 

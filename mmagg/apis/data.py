@@ -261,10 +261,26 @@ def _check_annotations(
         needs = pipeline_needs(cfg[f'{stage}_dataloader'].dataset)
         sight = Sight.of(cfg) if stage == 'train' else None
         needs |= {'sight': sight, 'finds_zero': annotations not in without_zero, 'tile': tile}
-        found = check_coco(annotations, images, training=purpose == 'train', **needs)
-        if found:
-            tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
-        fatal += [finding for finding in found if finding.severity == 'fatal']
+        fatal += checked(annotations, images, training=purpose == 'train', **needs)
+    refuse(fatal, purpose)
+
+
+def checked(annotations: Path, images: Path, **needs: Any) -> list[Finding]:
+    """Check a file of annotations and its images, and print what is found; returns what is fatal of it.
+
+    Args:
+        annotations: the file.
+        images: the folder.
+        needs: others of `check_coco`.
+    """
+    found = check_coco(annotations, images, **needs)
+    if found:
+        tqdm.write(f'{annotations}:\n{report(found)}', file=sys.stderr)
+    return [finding for finding in found if finding.severity == 'fatal']
+
+
+def refuse(fatal: list[Finding], purpose: Purpose) -> None:
+    """Refuse data with something fatal, by an `InputError`."""
     if fatal:
         anyway = '' if any(one.everything for one in fatal) else f', or {purpose} anyway with --skip-check'
         raise InputError(f'{len(fatal)} fatal problem(s) in the data, see above; fix them{anyway}')

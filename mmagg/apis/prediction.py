@@ -9,14 +9,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmagg.apis.checkpoint import secure_loading
-from mmagg.apis.config import base_files
 from mmagg.apis.image_sources import matching
-from mmagg.apis.named_weights import file_of
+from mmagg.apis.model_files import model_files
+from mmagg.apis.prediction_engine import Cap
 from mmagg.apis.result import Result
 from mmagg.apis.segmenter import Segmenter
 from mmagg.apis.skipped_images import skipping
-from mmagg.engine.detection_cap import DetectionCap
 from mmagg.formats.coco_json import add_image, coco_json
 from mmagg.formats.image_files import check_tolerance, format_of, write_image_file
 from mmagg.io.errors import InputError, check_fraction
@@ -44,7 +42,7 @@ class FolderPredictions:
 
     coco: dict[str, list[dict]]
     unreadable: list[Path] = field(default_factory=list)
-    cap: DetectionCap | None = None
+    cap: Cap | None = None
     full: int = 0
     highest: float | None = None
 
@@ -71,6 +69,7 @@ def predict_folder(
     device: str | None = None,
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
+    runtime: str | None = None,
 ) -> FolderPredictions:
     """Find the instances in images, and write a picture of each and one predictions.json (COCO format).
 
@@ -80,7 +79,8 @@ def predict_folder(
     Args:
         images: an image, a folder, which is searched for images, a glob, or several of them; an image once, however
             often it is named. Names in predictions.json are below the folder, or below the deepest one that holds all.
-        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``; not needed for `weights` that have a name.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, not needed for `weights` that have a name; or the
+            file of an exported model (``model.onnx``), alone.
         checkpoint: a .pth file or a URL.
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         out_dir: a folder for the results. Below that of the images it must be of an earlier run, or have no images.
@@ -93,6 +93,7 @@ def predict_folder(
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        runtime: of an exported model, as of `Segmenter`.
 
     Raises:
         InputError: there are no images, or the folder, the config or the checkpoint cannot be used.
@@ -101,10 +102,7 @@ def predict_folder(
     given = [Path(one) for one in ([images] if isinstance(images, str | Path) else images)]
     out_dir, kinds = Path(out_dir), {name: format_of(out_dir, name) for name in dict.fromkeys(formats)}
     check_tolerance(tolerance, kinds.values())
-    secure_loading(trust=trust_checkpoint)
-    keep_apart(
-        {'--out-dir': out_dir}, [*given, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
-    )
+    keep_apart({'--out-dir': out_dir}, [*given, *model_files(config, checkpoint, weights, trust=trust_checkpoint)])
     check_folder(out_dir, '--out-dir')
     paths, skipped, root = _found(given, out_dir)
     pictures = picture_paths(paths, out_dir, root=root, flag='--out-dir')
@@ -124,6 +122,7 @@ def predict_folder(
         half=half,
         cfg_options=cfg_options,
         trust_checkpoint=trust_checkpoint,
+        runtime=runtime,
     )
     unusable: dict[Path, InputError] = {}
 

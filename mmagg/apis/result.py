@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mmagg.apis.instances import found_of, instances_of
 from mmagg.formats import coco_json, geojson, label_studio, packages
 from mmagg.formats.annotated_image import AnnotatedImage
 from mmagg.formats.image_files import check_tolerance, format_of, write_image_file
@@ -19,8 +20,9 @@ from mmagg.io.errors import InputError
 from mmagg.io.image_windows import opened_or_read
 from mmagg.io.images import KEPT_SUFFIXES, read_image, write_image
 from mmagg.io.paths import keep_apart
-from mmagg.rle.codes import decode_mask, decode_window, instance_boxes, masks_to_rle
+from mmagg.rle.codes import decode_mask, decode_window, instance_boxes
 from mmagg.rle.polygons import Polygon, mask_polygons
+from mmagg.runtime.found import Found
 from mmagg.visualization.picture import draw_picture
 
 FAR = 1e6  # pixels of a tolerance beyond which it is no number that somebody meant
@@ -74,15 +76,20 @@ class Result:
             classes: names by label.
             image: `name`, `path`, `pixels`, `tracks`.
         """
-        masks = found.get('masks')
-        labels = found.labels.cpu().numpy()
+        return cls.of_found(found_of(found, size), classes, **image)
+
+    @classmethod
+    def of_found(cls, found: Found, classes: Sequence[str], **image: Any) -> 'Result':
+        """As `of`, of predictions in NumPy."""
+        masks = None if None in found.rles else found.rles
+        boxes = instance_boxes(found.boxes, masks, count=len(found.labels)).astype(np.float32)
         return cls(
-            size=(int(size[0]), int(size[1])),
+            size=found.size,
             classes=tuple(classes),
-            boxes=instance_boxes(found.bboxes, masks, count=len(labels)).astype(np.float32),
-            scores=found.scores.float().cpu().numpy(),
-            labels=labels,
-            rles=(None,) * len(labels) if masks is None else tuple(masks_to_rle(masks)),
+            boxes=boxes,
+            scores=found.scores,
+            labels=found.labels,
+            rles=found.rles,
             **image,
         )
 
@@ -134,17 +141,7 @@ class Result:
     @property
     def pred_instances(self) -> 'InstanceData':
         """The instances as a sample of MMDetection has them: labels, scores, bboxes, and masks, a list of RLE."""
-        import torch
-        from mmengine.structures import InstanceData
-
-        found = InstanceData(
-            labels=torch.from_numpy(self.labels),
-            scores=torch.from_numpy(self.scores),
-            bboxes=torch.from_numpy(self.boxes),
-        )
-        if None not in self.rles:
-            found.masks = list(self.rles)
-        return found
+        return instances_of(Found(self.size, self.boxes, self.scores, self.labels, self.rles))
 
     def masks(self) -> np.ndarray:
         """(N, H, W) bool, decoded at each call: 400 MB for 100 instances in an image of 4 megapixels.

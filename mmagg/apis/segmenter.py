@@ -2,44 +2,29 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from mmdet.registry import MODELS
-from mmdet.structures import DetDataSample
-from mmengine.config import Config
-from mmengine.dataset import Compose
-from mmengine.model import BaseModel
-from mmengine.structures import InstanceData
 from tqdm import tqdm
 
-from mmagg.apis.batches import array_pipeline, predict_prepared, prepared_batches
-from mmagg.apis.checkpoint import secure_loading
-from mmagg.apis.compilation import compile_parts
-from mmagg.apis.config import CONFIG_SUFFIXES
-from mmagg.apis.image_sources import ImageSource, ImageSources, image_sources
-from mmagg.apis.inference import load_model
-from mmagg.apis.named_weights import chosen
+from mmagg.apis.exported_options import is_exported, refuse_exported_options, refuse_torch_options
+from mmagg.apis.image_sources import ImageSources, image_sources
+from mmagg.apis.prediction_engine import Cap, Engine, Predicted
 from mmagg.apis.result import Result
-from mmagg.apis.tta import use_tta
-from mmagg.engine.detection_cap import DetectionCap, detection_cap
-from mmagg.engine.first_step import ModelError
-from mmagg.io.errors import InputError, check_fraction, named_by, one_line
+from mmagg.apis.tiles import check_tiles, found_in_tiles
+from mmagg.io.errors import InputError, ModelError, check_fraction, named_by, one_line
 from mmagg.io.images import bgr_image
-from mmagg.visualization.predictions import confident, draw_predictions
+from mmagg.runtime.found import Found
+from mmagg.visualization.picture import draw_picture
+from mmagg.visualization.predictions import draw_predictions
+
+if TYPE_CHECKING:
+    from mmdet.structures import DetDataSample
+    from mmengine.config import Config
 
 OnError = Callable[[str, InputError], None]
-
-
-class _Way(NamedTuple):
-    """A model, the pipeline that an image goes through before it, and the config of both."""
-
-    model: BaseModel
-    pipeline: Compose
-    cfg: Config
 
 
 class Segmenter:
@@ -54,7 +39,8 @@ class Segmenter:
 
     Args:
         config_or_name: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config; or a name that
-            ``mmagg weights`` lists, which stands for weights and their config.
+            ``mmagg weights`` lists, which stands for weights and their config; or the file of an exported model
+            (``model.onnx``), alone: it runs where neither PyTorch nor MMDetection is installed.
         checkpoint: a .pth file or a URL; all of its weights must fit.
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         device: e.g. ``cpu`` or ``cuda:0``; by default the GPU where there is one.
@@ -62,17 +48,19 @@ class Segmenter:
         compile: `torch.compile` backbone, neck and towers: minutes at the first image, faster after it.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        runtime: of an exported model: 'onnxruntime' or 'openvino'; by default the first that is installed.
 
     Attributes:
-        model: the detector, in evaluation mode.
+        model: the detector, in evaluation mode, or the `mmagg.runtime.exported_model.ExportedModel`.
 
     Raises:
-        InputError: the config, the checkpoint or the device cannot be used.
+        InputError: the config, the checkpoint, the exported model or the device cannot be used; or an argument does not
+            go with an exported model.
     """
 
     def __init__(
         self,
-        config_or_name: str | Path | Config | None = None,
+        config_or_name: 'str | Path | Config | None' = None,
         checkpoint: str | Path | None = None,
         *,
         weights: str | Path | None = None,
@@ -81,32 +69,41 @@ class Segmenter:
         compile: bool = False,
         cfg_options: dict | None = None,
         trust_checkpoint: bool = False,
+        runtime: str | None = None,
     ) -> None:
-        secure_loading(trust=trust_checkpoint)
-        config = config_or_name
-        if isinstance(config, str) and checkpoint is None and weights is None and _is_name(config):
-            config, weights = None, config
-        config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
-        self.model = load_model(config, checkpoint, device, cfg_options)
-        self.half = half
-        self._options = cfg_options
-        if compile:
-            compile_parts(self.model)
-        self._plain = _Way(self.model, array_pipeline(self.model.cfg), self.model.cfg)
-        self._augmented: _Way | None = None
+        options: dict[str, Any] = {
+            'weights': weights,
+            'device': device,
+            'half': half,
+            'compile': compile,
+            'cfg_options': cfg_options,
+            'trust_checkpoint': trust_checkpoint,
+        }
+        self.engine: Engine
+        if isinstance(config_or_name, str | Path) and is_exported(config_or_name):
+            refuse_torch_options(config_or_name, {'checkpoint': checkpoint, **options})
+            self.engine = import_module('mmagg.apis.exported_engine').ExportedEngine(config_or_name, runtime=runtime)
+        else:
+            refuse_exported_options(checkpoint, weights, runtime)
+            self.engine = import_module('mmagg.apis.torch_engine').TorchEngine(config_or_name, checkpoint, **options)
+
+    @property
+    def model(self) -> Any:
+        """The detector, in evaluation mode, or the exported model."""
+        return self.engine.model
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, by label."""
-        return tuple(self.model.dataset_meta['classes'])
+        return self.engine.classes
 
-    def cap(self, *, tile: int | None = None, tta: bool = False) -> DetectionCap | None:
+    def cap(self, *, tile: int | None = None, tta: bool = False) -> Cap | None:
         """The most detections of an image by the model's config; None if it does not say, or for tiles.
 
         Args:
             tile: as of a call, as `tta`.
         """
-        return None if tile is not None else detection_cap((self._with_views() if tta else self._plain).cfg)
+        return None if tile is not None else self.engine.cap(tta=tta)
 
     def __call__(
         self,
@@ -144,7 +141,8 @@ class Segmenter:
             tta: merge the predictions for several views of each image, see `mmagg.apis.tta`.
             stream: return a generator that holds one batch in memory instead of a list.
             rgb: arrays and tensors are RGB instead of BGR. A PIL image says itself what it is.
-            workers: processes that read and prepare images; 0: this one. Each has up to two batches ready.
+            workers: processes, of an exported model threads, that read and prepare images; 0: this one. Each has up to
+                two batches ready.
             on_error: is called with the name of an image that cannot be used, and the error, and the image is left out.
                 By default, an image in a folder or of a glob is named on stderr and left out; elsewhere the error is
                 raised.
@@ -162,17 +160,19 @@ class Segmenter:
                 raise InputError(f'{name} {value}: should be at least {least}')
         sources = image_sources(images, rgb=rgb)
         if tile is None:
-            predicted = self._whole(sources, batch_size, workers, tta)
+            predicted = self.engine.found(
+                sources.images, batch_size=batch_size, workers=workers, tta=tta, score_thr=score_thr
+            )
         else:
             predicted = self._tiled(sources, tile, overlap, full_image, batch_size, score_thr)
         report = on_error or (_named_on_stderr if sources.kind == 'folder' else _raised)
-        results = self._results(predicted, report, score_thr, classes, max_detections)
+        results = self._results(predicted, report, classes, max_detections)
         if stream:
             return results
         return next(results, None) if sources.kind == 'image' else list(results)
 
-    def predict(self, images: Iterable[np.ndarray], *, batch_size: int = 1, tta: bool = False) -> list[InstanceData]:
-        """All that the model finds in arrays, without a threshold, as a sample of MMDetection has it.
+    def predict(self, images: Iterable[np.ndarray], *, batch_size: int = 1, tta: bool = False) -> list[Any]:
+        """All that the model finds in arrays, without a threshold, as the model has it.
 
         Args:
             images: arrays as of `bgr_image`.
@@ -180,26 +180,22 @@ class Segmenter:
             tta: as of a call.
 
         Returns:
-            For each image labels, scores, bboxes and, if the model has them, masks, a list of RLE.
+            For each image, as a sample of MMDetection has them, labels, scores, bboxes and, if the model has them,
+            masks, a list of RLE; of an exported model, a `mmagg.runtime.found.Found`.
 
         Raises:
             InputError: an array is no image, or cannot be resized as the model needs it.
         """
-        found = []
-        for _, one in self._whole(image_sources(list(images)), batch_size, 0, tta):
-            if isinstance(one, InputError):
-                raise one
-            found.append(one.pred_instances)
-        return found
+        return self.engine.predict(image_sources(list(images)).images, batch_size=batch_size, tta=tta)
 
     def draw(
-        self, image: str | Path | np.ndarray, prediction: Result | DetDataSample, score_thr: float = 0.3
+        self, image: str | Path | np.ndarray, prediction: 'Result | Found | DetDataSample', score_thr: float = 0.3
     ) -> np.ndarray:
         """Draw what was found in an image; `Result.plot` draws all of a result.
 
         Args:
             image: a file or an array as of `bgr_image`; it is not changed.
-            prediction: the result, or the sample as of `infer`, of this image.
+            prediction: the result, what `predict` found, or the sample as of `infer`, of this image.
             score_thr: less certain instances are not drawn; from 0 to 1.
 
         Returns:
@@ -207,34 +203,39 @@ class Segmenter:
         """
         check_fraction(score_thr, 'score_thr')
         picture = bgr_image(image) if isinstance(image, np.ndarray) else Path(image)
-        return draw_predictions(picture, prediction.pred_instances, self.classes, score_thr)
-
-    def _whole(
-        self, sources: ImageSources, batch_size: int, workers: int, tta: bool
-    ) -> Iterator[tuple[ImageSource, DetDataSample | InputError]]:
-        model, pipeline, _ = self._with_views() if tta else self._plain
-        for batch in prepared_batches(sources.images, pipeline, batch_size=batch_size, workers=workers):
-            ready = [data for _, data in batch if not isinstance(data, InputError)]
-            samples = iter(predict_prepared(model, ready, half=self.half))
-            for source, data in batch:
-                yield source, data if isinstance(data, InputError) else next(samples)
+        if not isinstance(prediction, Result | Found):
+            return draw_predictions(picture, prediction.pred_instances, self.classes, score_thr)
+        at = np.flatnonzero(prediction.scores >= score_thr)
+        masks = [rle for i in at if (rle := prediction.rles[i]) is not None]
+        return draw_picture(
+            picture,
+            masks if len(masks) == len(at) else None,
+            prediction.labels[at],
+            prediction.scores[at],
+            prediction.boxes[at],
+            self.classes,
+        )
 
     def _tiled(
         self, sources: ImageSources, tile: int, overlap: float, full_image: bool, batch_size: int, score_thr: float
-    ) -> Iterator[tuple[ImageSource, DetDataSample | InputError]]:
-        predict_tiles = import_module('mmagg.apis.tiles').predict_tiles
-
-        def predict(images: Sequence[np.ndarray]) -> list[InstanceData]:
-            found = self.predict(images, batch_size=batch_size)
-            return [confident(one, score_thr) for one in found]  # before pieces are merged, not only after it
+    ) -> Predicted:
+        def predict(tiles: list[np.ndarray]) -> list[Found]:
+            found = []  # what is less certain is left out before pieces are merged, not only after it
+            images = image_sources(tiles).images
+            for _, one in self.engine.found(images, batch_size=batch_size, workers=0, tta=False, score_thr=score_thr):
+                if isinstance(one, InputError):
+                    raise one
+                found.append(one)
+            return found
 
         for source in sources.images:
             image = source.path if source.pixels is None else source.pixels
             if source.fault is not None:
                 yield source, source.fault
                 continue
+            assert image is not None  # as there is no fault
             try:
-                found = predict_tiles(
+                found = found_in_tiles(
                     predict, image, tile=tile, overlap=overlap, full_image=full_image, batch_size=batch_size
                 )
             except ModelError:
@@ -242,32 +243,22 @@ class Segmenter:
             except InputError as error:
                 yield source, named_by(error, str(source))
             else:
-                yield source, DetDataSample(pred_instances=found, metainfo=found.metainfo)
-
-    def _with_views(self) -> _Way:
-        """With test-time augmentation; made when it is first asked for."""
-        if self._augmented is None:
-            cfg = deepcopy(self.model.cfg)
-            use_tta(cfg, self._options)
-            augmented = MODELS.build({**cfg.model, 'module': self.model})
-            self._augmented = _Way(augmented, array_pipeline(cfg), cfg)
-        return self._augmented
+                yield source, found
 
     def _results(
         self,
-        predicted: Iterator[tuple[ImageSource, DetDataSample | InputError]],
+        predicted: Predicted,
         report: OnError,
-        score_thr: float,
         classes: Sequence[str] | None,
         max_detections: int | None,
     ) -> Iterator[Result]:
         labels = None if classes is None else [self.classes.index(name) for name in classes]
-        for source, sample in predicted:
-            if isinstance(sample, InputError):
-                report(str(source), sample)
+        for source, found in predicted:
+            if isinstance(found, InputError):
+                report(str(source), found)
                 continue
-            size, found = sample.ori_shape[:2], confident(sample.pred_instances, score_thr)
-            result = Result.of(found, size, self.classes, name=source.name, path=source.path, pixels=source.pixels)
+            image = {'name': source.name, 'path': source.path, 'pixels': source.pixels}
+            result = Result.of_found(found, self.classes, **image)
             if labels is not None:
                 result = result[np.isin(result.labels, labels)]
             if max_detections is not None and len(result) > max_detections:
@@ -297,18 +288,13 @@ class Segmenter:
         if tile is not None:
             if tta:
                 raise InputError('tta: not together with tile; leave out one')
-            import_module('mmagg.apis.tiles').check_tiles(tile, overlap)
+            check_tiles(tile, overlap)
         cap = self.cap(tile=tile, tta=tta)
         if max_detections is not None and cap is not None and max_detections > cap.limit:
             raise InputError(
-                f'max_detections {max_detections}: the model returns {cap.limit} at most; --cfg-options '
-                f'{cap.key}={max_detections} raises that'
+                f'max_detections {max_detections}: the model returns {cap.limit} at most; '
+                f'{cap.raised(max_detections)} raises that'
             )
-
-
-def _is_name(text: str) -> bool:
-    """True for what is no config, nor a checkpoint: the name of weights."""
-    return '::' not in text and Path(text).suffix not in (*CONFIG_SUFFIXES, '.pth', '.pkl')
 
 
 def _raised(name: str, error: InputError) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mmagg.engine.first_step import ModelError
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import InputError, ModelError, one_line
 
 
 @contextmanager

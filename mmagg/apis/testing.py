@@ -21,6 +21,8 @@ from mmagg.apis.compilation import compile_parts
 from mmagg.apis.config import base_files, load_config, name_of, name_run, set_work_dir
 from mmagg.apis.config_options import check_options, options_kept
 from mmagg.apis.data import check_data, data_files, use_coco_folder, without_annotations
+from mmagg.apis.exported_options import is_exported, refuse_exported_options, refuse_torch_options
+from mmagg.apis.exported_testing import evaluate_exported
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.apis.inference import ask_for_rle, draw_rle, for_inference
 from mmagg.apis.launch import end_processes, is_main, start_processes
@@ -28,6 +30,7 @@ from mmagg.apis.named_weights import chosen, file_of
 from mmagg.apis.plain_model import model_without_numbers
 from mmagg.apis.report import RunReport
 from mmagg.apis.runner_settings import check_settings
+from mmagg.apis.testing_outputs import check_outputs, files_of
 from mmagg.apis.tiled_testing import tile_options, use_tiles
 from mmagg.apis.tta import detector_of, use_tta
 from mmagg.datasets.config_parts import type_name
@@ -42,9 +45,9 @@ from mmagg.engine.overlays import OverlayHook
 from mmagg.engine.progress import ProgressHook
 from mmagg.evaluation.coco_instance_metric import COCOInstanceMetric
 from mmagg.evaluation.coco_scores import check_images
-from mmagg.evaluation.results import CocoResults, PickledResults, result_files
+from mmagg.evaluation.results import CocoResults, PickledResults
 from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
-from mmagg.io.files import check_file, check_folder, write_json
+from mmagg.io.files import check_file, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
 from mmagg.models.postprocess import encode_roi_masks
@@ -81,6 +84,7 @@ def test(
     compile: bool = False,
     launcher: str = 'none',
     trust_checkpoint: bool = False,
+    runtime: str | None = None,
     on_metrics: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a model on the config's test data; the metrics are also written to metrics.json in the work dir.
@@ -88,7 +92,8 @@ def test(
     Predictions are written before they are scored, and metrics before the report: no failure loses what was there.
 
     Args:
-        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, or a loaded config, which stays as it is; or the
+            file of an exported model (``model.onnx``), alone and with `coco`, see `evaluate_exported`.
         checkpoint: a .pth file or a URL.
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         coco: a folder in COCO format to test on instead of what the config names.
@@ -109,6 +114,7 @@ def test(
         compile: compile the backbone, the neck and the towers, see `compile_parts`.
         launcher: the starter of several processes (pytorch, slurm or mpi), or none.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        runtime: of an exported model, as of `Segmenter`.
         on_metrics: is called with the metrics in the main process, before the report is written.
 
     Returns:
@@ -118,9 +124,28 @@ def test(
     Raises:
         InputError: the config, the data, the checkpoint or an option cannot be used.
     """
+    if isinstance(config, str | Path) and is_exported(config):
+        others = {'weights': weights, 'tta': tta, 'cfg_options': cfg_options, 'compile': compile, 'launcher': launcher}
+        others |= {'checkpoint': checkpoint, 'trust_checkpoint': trust_checkpoint, 'report': report}
+        refuse_torch_options(config, others)
+        return evaluate_exported(
+            config,
+            coco=coco,
+            work_dir=work_dir,
+            out=out,
+            show_dir=show_dir,
+            show_score_thr=show_score_thr,
+            tile=tile,
+            overlap=overlap,
+            full_image=full_image,
+            skip_check=skip_check,
+            runtime=runtime,
+            on_metrics=on_metrics,
+        )
+    refuse_exported_options(checkpoint, weights, runtime)
     out, show_dir, report = (None if path is None else Path(path) for path in (out, show_dir, report))
     check_fraction(show_score_thr, '--show-score-thr')
-    _check_outputs(out, show_dir, report)
+    check_outputs(out, show_dir, report)
     tiles = tile_options(tile, overlap, full_image, tta=tta)
     secure_loading(trust=trust_checkpoint)
     config, checkpoint, cfg_options = chosen(
@@ -148,7 +173,7 @@ def test(
     inputs = [name, *base_files(cfg), checkpoint, file_of(weights)]
     outputs = {'--show-dir': show_dir, '--report': report, '--work-dir': scores}
     data = data_files(cfg, coco)
-    for flag, output in (*outputs.items(), *(('--out', file) for file in _files_of(out))):
+    for flag, output in (*outputs.items(), *(('--out', file) for file in files_of(out))):
         keep_apart({flag: output}, [*inputs, *data])
     keep_apart({'--work-dir': work_dir}, data)  # config and checkpoint may lie in it
     check_data(cfg, ['test'], purpose='test', launcher=launcher, skip_check=skip_check, tile=tile)
@@ -205,13 +230,6 @@ def _split(options: dict) -> tuple[dict, dict]:
     return {key: value for key, value in options.items() if key not in unread}, unread
 
 
-def _files_of(out: Path | None) -> list[Path]:
-    """The files that ``--out`` writes, the named one first."""
-    if out is None:
-        return []
-    return [out, *(result_files(out).values() if out.suffix == '.json' else ())]
-
-
 def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, report: Path | None, main: bool) -> None:
     """Leave out the evaluators where the test images have no annotations, as those of COCO's test-dev."""
     if any(key.startswith('test_evaluator') for key in options) or (path := without_annotations(cfg)) is None:
@@ -223,21 +241,6 @@ def _score_nothing_unknown(cfg: Config, options: dict, *, asked: Path | None, re
     cfg.test_evaluator = []
     if main:
         tqdm.write(f'note: {path} has no annotations: nothing is scored', file=sys.stderr)
-
-
-def _check_outputs(out: Path | None, show_dir: Path | None, report: Path | None) -> None:
-    """Refuse files and folders that cannot be written, or of which one is in another's way."""
-    if out is not None and out.suffix not in ('.json', '.pkl', '.pickle'):
-        raise InputError(f'--out {out}: the name must end in .json or .pkl')
-    for flag, folder in (('--show-dir', show_dir), ('--report', report)):
-        if folder is not None:
-            check_folder(folder, flag)
-            if out is not None and folder.resolve().is_relative_to(out.resolve()):
-                raise InputError(f'--out {out}: is to be a folder by {flag} {folder}; name another file')
-    reported = [report / name for name in RunReport.FILES] if report else []
-    for flag, files in (('--out', _files_of(out)), ('--report', reported)):
-        for file in files:
-            check_file(file, flag)
 
 
 def _runner_for_testing(cfg: Config) -> Runner:

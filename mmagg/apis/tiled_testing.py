@@ -19,8 +19,7 @@ from mmagg.apis.tiles import check_tiles, predict_tiles
 from mmagg.datasets.coco_folder import unwrapped
 from mmagg.datasets.config_parts import type_name
 from mmagg.datasets.image_errors import FAILURES, unusable
-from mmagg.engine.first_step import ModelError
-from mmagg.io.errors import InputError, named_by
+from mmagg.io.errors import InputError, ModelError, named_by
 
 OVERLAP = 0.2
 META = ('img_id', 'img_path')  # of an image that is read by the model itself, window by window

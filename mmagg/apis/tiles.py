@@ -5,18 +5,21 @@ Shape shorthand: (H, W) image, (h, w) tile, T tiles, N pieces of objects in them
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from mmengine.structures import InstanceData
 
+from mmagg.apis.instances import found_of, instances_of
 from mmagg.io.errors import InputError
 from mmagg.io.image_windows import BUDGET, ImageWindows, opened
-from mmagg.rle.codes import masks_to_rle, rle_boxes
+from mmagg.rle.codes import rle_boxes
 from mmagg.rle.columns import MOST_PIXELS, placed_rle, resized_rle
 from mmagg.rle.mask_merge import merge_pieces
+from mmagg.runtime.found import Found
 
-Predict = Callable[[list[np.ndarray]], Sequence[InstanceData]]
+if TYPE_CHECKING:
+    from mmengine.structures import InstanceData
+
 SMALLEST, LARGEST_OVERLAP = 16, 0.9
 
 
@@ -46,7 +49,7 @@ def tile_grid(height: int, width: int, *, tile: int, overlap: float) -> np.ndarr
 
 
 def predict_tiles(
-    predict: Predict,
+    predict: 'Callable[[list[np.ndarray]], Sequence[InstanceData]]',
     image: str | Path | np.ndarray,
     *,
     tile: int = 1024,
@@ -58,7 +61,7 @@ def predict_tiles(
     max_detections: int | None = None,
     budget: int = BUDGET,
     progress: Callable[[int, int], None] | None = None,
-) -> InstanceData:
+) -> 'InstanceData':
     """Predict an image tile by tile, and merge what borders cut; see `mmagg.rle.mask_merge`.
 
     One batch of tiles is in memory, and all masks as RLE; the image itself where it takes no more than the budget.
@@ -86,6 +89,41 @@ def predict_tiles(
         InputError: the image cannot be read, or has too many pixels; `predict` gives no masks; or an argument is out of
             range.
     """
+
+    def found(tiles: list[np.ndarray]) -> list[Found]:
+        return [found_of(one, part.shape[:2]) for one, part in zip(predict(tiles), tiles, strict=True)]
+
+    objects = found_in_tiles(
+        found,
+        image,
+        tile=tile,
+        overlap=overlap,
+        full_image=full_image,
+        batch_size=batch_size,
+        class_agnostic=class_agnostic,
+        threshold=threshold,
+        max_detections=max_detections,
+        budget=budget,
+        progress=progress,
+    )
+    return instances_of(objects)
+
+
+def found_in_tiles(
+    predict: Callable[[list[np.ndarray]], Sequence[Found]],
+    image: str | Path | np.ndarray,
+    *,
+    tile: int = 1024,
+    overlap: float = 0.2,
+    full_image: bool = False,
+    batch_size: int = 1,
+    class_agnostic: bool = False,
+    threshold: float = 0.5,
+    max_detections: int | None = None,
+    budget: int = BUDGET,
+    progress: Callable[[int, int], None] | None = None,
+) -> Found:
+    """`predict_tiles` in NumPy: what is found in an image, by what a function finds in its tiles."""
     check_tiles(tile, overlap)
     if batch_size < 1:
         raise InputError(f'batch_size {batch_size}: should be at least 1')
@@ -131,25 +169,21 @@ class Pieces:
         self.masks: list[dict] = []
         self.rest: list[np.ndarray] = []  # (n, 7): box, score, label, tile
 
-    def add(self, tile: int, rectangle: np.ndarray, shape: tuple[int, int], found: InstanceData) -> None:
+    def add(self, tile: int, rectangle: np.ndarray, shape: tuple[int, int], found: Found) -> None:
         """Add what is found in a tile that the model saw as an image of (h, w) pixels."""
-        if 'masks' not in found:
-            if len(found):
-                raise InputError('the model finds no masks, by which tiles are merged')
-            return
+        masks = [rle for rle in found.rles if rle is not None]
+        if len(masks) < len(found.labels):
+            raise InputError('the model finds no masks, by which tiles are merged')
         x1, y1, x2, y2 = rectangle.tolist()
-        masks = masks_to_rle(found.masks)
         if shape != (y2 - y1, x2 - x1):
             masks = [resized_rle(rle, (y2 - y1, x2 - x1)) for rle in masks]
         self.masks += [placed_rle(rle, x1, y1, self.size) for rle in masks]
         scale = np.array([(x2 - x1) / shape[1], (y2 - y1) / shape[0]] * 2)
-        boxes = _array(found.bboxes).reshape(-1, 4) * scale + np.tile(rectangle[:2], 2)
-        rest = [_array(found.scores)[:, None], _array(found.labels)[:, None], np.full((len(masks), 1), tile)]
+        boxes = found.boxes * scale + np.tile(rectangle[:2], 2)
+        rest = [found.scores[:, None], found.labels[:, None], np.full((len(masks), 1), tile)]
         self.rest.append(np.concatenate([boxes, *rest], axis=1))
 
-    def merged(
-        self, rectangles: np.ndarray, *, threshold: float, class_agnostic: bool, most: int | None
-    ) -> InstanceData:
+    def merged(self, rectangles: np.ndarray, *, threshold: float, class_agnostic: bool, most: int | None) -> Found:
         """The objects, as of `predict_tiles`."""
         rest = np.concatenate([np.zeros((0, 7)), *self.rest])
         boxes, scores, (labels, tiles) = rest[:, :4], rest[:, 4], rest[:, 5:].astype(np.int64).T
@@ -158,18 +192,15 @@ class Pieces:
         )[:most]
         best = [one.members[0] for one in objects]
         around = [_box_of(one.mask) if one.kept is None else boxes[one.kept] for one in objects]
-        found = InstanceData(metainfo={'ori_shape': self.size})
-        found.bboxes = torch.tensor(np.array(around).reshape(-1, 4), dtype=torch.float32)
-        found.scores = torch.tensor(scores[best], dtype=torch.float32)
-        found.labels = torch.tensor(labels[best])
-        found.masks = [one.mask for one in objects]
-        return found
+        return Found(
+            size=self.size,
+            boxes=np.array(around, np.float32).reshape(-1, 4),
+            scores=scores[best].astype(np.float32),
+            labels=labels[best],
+            rles=tuple(one.mask for one in objects),
+        )
 
 
 def _box_of(rle: dict) -> np.ndarray:
     x, y, w, h = rle_boxes([rle])[0]
     return np.array([x, y, x + w, y + h])
-
-
-def _array(values: torch.Tensor | np.ndarray) -> np.ndarray:
-    return values.detach().cpu().double().numpy() if isinstance(values, torch.Tensor) else np.asarray(values, float)

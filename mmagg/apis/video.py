@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from mmagg.apis.config import base_files
-from mmagg.apis.named_weights import file_of
+from mmagg.apis.model_files import model_files
 from mmagg.apis.result import Result
 from mmagg.apis.segmenter import Segmenter
 from mmagg.apis.track_files import check_track_file, track_file
@@ -67,6 +66,7 @@ def predict_video(
     half: bool = False,
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
+    runtime: str | None = None,
     **options: Any,
 ) -> VideoPredictions:
     """Find the instances in a video's frames, and write a video in which they are drawn.
@@ -76,7 +76,8 @@ def predict_video(
 
     Args:
         video: a file that OpenCV decodes.
-        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``; not needed for `weights` that have a name.
+        config: a config file, ``mmagg::<path>`` or ``mmdet::<path>``, not needed for `weights` that have a name; or the
+            file of an exported model (``model.onnx``), alone.
         checkpoint: a .pth file or a URL.
         out: the video to write: .mp4, .mov, .mkv or .avi.
         track: number the objects, see `mmagg.apis.tracking`; needs ``mmagg[track]``.
@@ -90,6 +91,7 @@ def predict_video(
         half: as of `Segmenter`.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
+        runtime: of an exported model, as of `Segmenter`.
         options: others of a call of `Segmenter`.
 
     Raises:
@@ -103,8 +105,8 @@ def predict_video(
         if value < 1:
             raise InputError(f'{name} {value}: should be at least 1')
     check_video_file(out, '--out')
-    read = [video, config, *(base_files(config) if config else ()), checkpoint, file_of(weights)]
-    keep_apart({'--out': out, '--tracks': table}, read)
+    read = model_files(config, checkpoint, weights, trust=trust_checkpoint)
+    keep_apart({'--out': out, '--tracks': table}, [video, *read])
     check_file(out, '--out')
     if table is not None:
         check_track_file(table, '--tracks')
@@ -120,6 +122,7 @@ def predict_video(
         half=half,
         cfg_options=cfg_options,
         trust_checkpoint=trust_checkpoint,
+        runtime=runtime,
     )
     total = None if source.count is None else -(-source.count // every)
     done = VideoPredictions(tracks=None if tracker is None else 0, fps=fps, files=[out])

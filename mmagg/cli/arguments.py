@@ -10,6 +10,8 @@ from mmagg.io.errors import TRUST_FLAG, InputError
 from mmagg.io.option_values import holds_dict, read_value
 
 CONFIG = 'config file, or mmagg::<path> or mmdet::<path>'
+MODEL = f'{CONFIG}; or the file of an exported model, .onnx, without a checkpoint'
+RUNTIMES = ('onnxruntime', 'openvino')
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -101,6 +103,13 @@ def add_model_options(parser: argparse.ArgumentParser, text: str = 'change the c
     add_device(parser)
     add_cfg_options(parser, text)
     add_trust_flag(parser)
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """``--runtime``."""
+    parser.add_argument(
+        '--runtime', choices=RUNTIMES, help='what runs an exported model (default: the first that is installed)'
+    )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, text: str) -> None:

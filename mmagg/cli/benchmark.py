@@ -1,8 +1,9 @@
 """Time one model or two, stage by stage."""
 
 import argparse
+from functools import partial
 
-from mmagg.cli.arguments import add_cfg_options, add_compile_flag, add_measured_device, positive
+from mmagg.cli.arguments import MODEL, add_cfg_options, add_compile_flag, add_measured_device, add_runtime, positive
 from mmagg.cli.measuring import add_json, add_runs, add_shape, print_report
 
 
@@ -14,7 +15,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/benchmark.py configs/solo/solo_r50_fpn_1x_coco.py '
         '--vs mmdet::solo/solo_r50_fpn_1x_coco.py --train',
     )
-    parser.add_argument('config', help='config file, or mmagg::<path> or mmdet::<path>')
+    parser.add_argument('config', help=MODEL)
     parser.add_argument('--vs', metavar='CONFIG2', help='compare with this config; ratios are CONFIG / CONFIG2')
     add_shape(parser, (800, 1216), 'size of the images, multiples of 32')
     parser.add_argument(
@@ -47,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add_measured_device(parser)
     add_cfg_options(parser, 'change the configs (both of them), e.g. model.backbone.depth=18')
     add_compile_flag(parser)
+    add_runtime(parser)
     return parser
 
 
@@ -54,4 +56,4 @@ def run(args: argparse.Namespace) -> None:
     """Measure as the arguments of `parser` say."""
     from mmagg.costs.benchmark import benchmark, table
 
-    print_report(args, benchmark, table)
+    print_report(args, partial(benchmark, threads=args.threads), table)

@@ -4,11 +4,20 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, at_least, fraction, positive
+from mmagg.cli.arguments import (
+    MODEL,
+    Intermixed,
+    add_model_options,
+    add_runtime,
+    add_weights,
+    at_least,
+    fraction,
+    positive,
+)
 from mmagg.cli.video import add_video_options, run_video, video_of, without_video_options
 
 EXIT_SOME_SKIPPED = 1
-CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml')  # mmengine's
+CONFIG_SUFFIXES = ('.py', '.json', '.yaml', '.yml', '.onnx')  # mmengine's, and that of exported models
 FORMATS = ('coco', 'csv', 'geojson', 'label_studio', 'labelme', 'yolo')
 
 
@@ -19,7 +28,7 @@ class _ImagesAndModel(Intermixed):
         """As of `argparse`; the config is told from images by its name, or else by its place."""
         found = super().parse_args(args, namespace)
         given = [*found.images, *filter(None, [found.config, found.checkpoint])]
-        named = [i for i, text in enumerate(given) if i and ('::' in text or text.endswith(CONFIG_SUFFIXES))]
+        named = [i for i, text in enumerate(given) if i and ('::' in text or text.lower().endswith(CONFIG_SUFFIXES))]
         at = named[0] if named else len(given) if found.weights else max(1, len(given) - 2)
         if len(given) - at > 2:
             self.error(f'{" ".join(given[at + 2 :])}: images come first, then the config, then the checkpoint')
@@ -39,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'images', nargs='+', metavar='IMAGE|DIR|GLOB', help='images, and folders, which are searched for images'
     )
-    parser.add_argument('config', nargs='?', help=f'{CONFIG}; needless for a --weights NAME, which has its own')
+    parser.add_argument('config', nargs='?', help=f'{MODEL}; needless for a --weights NAME, which has its own')
     parser.add_argument('checkpoint', nargs='?', help='.pth file')
     add_weights(parser, 'instead of a checkpoint:')
     parser.add_argument('--out-dir', type=Path, metavar='DIR', help='where the results of images go')
@@ -82,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument('--tta', action='store_true', help='merge the predictions for six views of each image')
     parser.add_argument('--half', action='store_true', help='compute in float16 on a GPU, in bfloat16 on the CPU')
     add_model_options(parser)
+    add_runtime(parser)
     add_video_options(parser)
     return parser
 

@@ -48,9 +48,9 @@ def print_report(
     if file is not None:
         check_file(file, '--json')
         for config in filter(None, (options.get('config'), options.get('vs'))):
-            from mmagg.apis.config import base_files  # not above: commands without a config do without mmengine
+            from mmagg.apis.model_files import model_files  # not above: commands without a config do without it
 
-            keep_apart({'--json': file}, [config, *base_files(config)])
+            keep_apart({'--json': file}, model_files(config, None, None, trust=False))
         keep_apart({'--json': file}, [options.get('ann'), options.get('coco')])
     if threads is not None:
         torch.set_num_threads(threads)

@@ -3,7 +3,7 @@
 import argparse
 import threading
 
-from mmagg.cli.arguments import CONFIG, Intermixed, add_model_options, add_weights, positive
+from mmagg.cli.arguments import MODEL, Intermixed, add_model_options, add_runtime, add_weights, positive
 
 LOCAL = '127.0.0.1', 'localhost', '::1'
 
@@ -11,7 +11,7 @@ LOCAL = '127.0.0.1', 'localhost', '::1'
 def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/serve.py``."""
     parser = Intermixed(description='Serve a page on which a model is tried on images; Ctrl-C ends it.')
-    parser.add_argument('config', nargs='?', help=f'{CONFIG}; needless for a --weights NAME, which has its own')
+    parser.add_argument('config', nargs='?', help=f'{MODEL}; needless for a --weights NAME, which has its own')
     parser.add_argument('checkpoint', nargs='?', help='.pth file')
     add_weights(parser, 'instead of a checkpoint:')
     parser.add_argument(
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
         '--max-upload', type=positive, default=64, metavar='MB', help='largest file of an image (%(default)s)'
     )
     add_model_options(parser)
+    add_runtime(parser)
     return parser
 
 
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
         device=args.device,
         cfg_options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
+        runtime=args.runtime,
     )
     title = str(args.weights or args.config)
     with serving(segmenter, host=args.host, port=args.port, upload=args.max_upload, title=title) as address:

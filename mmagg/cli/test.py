@@ -4,10 +4,11 @@ import argparse
 from pathlib import Path
 
 from mmagg.cli.arguments import (
-    CONFIG,
+    MODEL,
     Intermixed,
     add_coco,
     add_run_arguments,
+    add_runtime,
     add_skip_check,
     add_weights,
     fraction,
@@ -19,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     parser = Intermixed(
         description='Evaluate a model; the metrics are printed and written to metrics.json in the work dir.'
     )
-    parser.add_argument('config', help=CONFIG)
+    parser.add_argument('config', help=f'{MODEL} and with --coco')
     parser.add_argument('checkpoint', nargs='?', help='.pth file')
     add_weights(parser, 'instead of a checkpoint:')
     add_coco(parser, 'test')
@@ -67,17 +68,22 @@ def parser() -> argparse.ArgumentParser:
     )
     add_skip_check(parser)
     add_run_arguments(parser)
+    add_runtime(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Test as the arguments say."""
     from mmagg.apis.config import load_config, set_work_dir
+    from mmagg.apis.exported_options import is_exported
     from mmagg.apis.launch import is_main
     from mmagg.apis.testing import test
     from mmagg.io.tables import score
 
-    work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
+    if is_exported(args.config):
+        work_dir = args.work_dir or Path('work_dirs') / Path(args.config).stem
+    else:
+        work_dir = set_work_dir(load_config(args.config, args.cfg_options), args.config, args.work_dir)
 
     def show(metrics: dict) -> None:
         width = max((len(name) for name in metrics), default=0)

@@ -138,13 +138,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
             f'{annotation_file(folder, "val")} must list the categories of instances_train.json, '
             f'in the same order: {reason}'
         )
-    if 'train' in (used.get('val'), used.get('test')):
-        print_log(
-            f'{annotation_file(folder, "val")} is missing: {"validation" if "val" in used else "testing"} uses the '
-            'training images, its figures say nothing about new images',
-            logger='current',
-            level=logging.WARNING,
-        )
+    warn_of_training_images(folder, used)
 
     metainfo = {'classes': tuple(classes), 'palette': palette(len(classes))}
     for stage, split in used.items():
@@ -163,6 +157,17 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
     for _, head in heads:
         head['num_classes'] = len(classes)
+
+
+def warn_of_training_images(folder: Path, used: dict[str, str]) -> None:
+    """Say where the training images stand in for others; ``used`` is of `splits`."""
+    if 'train' in (used.get('val'), used.get('test')):
+        print_log(
+            f'{annotation_file(folder, "val")} is missing: {"validation" if "val" in used else "testing"} uses the '
+            'training images, its figures say nothing about new images',
+            logger='current',
+            level=logging.WARNING,
+        )
 
 
 def _difference(train: Sequence[str], val: Sequence[str]) -> str:

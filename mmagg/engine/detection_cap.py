@@ -28,9 +28,13 @@ class DetectionCap(NamedTuple):
     key: str
     earlier: Mapping[str, int]
 
+    def raised(self, number: int | str) -> str:
+        """The option that allows so many."""
+        return f'--cfg-options {self.key}={number}'
+
     def reached(self, count: int, images: int, *, training: bool = False) -> str:
         """The line that says in how many images it was reached; a training has a flag that raises it."""
-        way = '--max-detections N' if training else f'--cfg-options {self.key}=N'
+        way = '--max-detections N' if training else self.raised('N')
         return f'the cap of {self.limit} detections an image was reached in {count} of {images} images; {way} raises it'
 
     def too_low(self, counts: Sequence[int], *, training: bool = False) -> str | None:

@@ -12,13 +12,9 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmagg.datasets.image_errors import FAILURES
-from mmagg.io.errors import InputError, one_line
+from mmagg.io.errors import InputError, ModelError, one_line
 
 OF_LOADERS, OF_OPTIMISERS = 'torch.utils.data.', 'torch.optim.'
-
-
-class ModelError(InputError):
-    """A model, or a data pipeline, that does not run on the first images that it sees."""
 
 
 class FirstStepHook(Hook):

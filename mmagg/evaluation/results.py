@@ -21,7 +21,7 @@ from mmagg.rle.codes import instance_boxes, masks_to_rle
 Sample = dict[str, Any]
 
 
-def coco_records(predictions: Any, category_ids: Sequence[int]) -> list[dict]:
+def coco_records(predictions: Any, category_ids: Sequence[Id]) -> list[dict]:
     """COCO result records of one image, without the image's id.
 
     Args:
@@ -83,7 +83,7 @@ class CocoResults(BaseMetric):
 
     default_prefix = 'results'
 
-    def __init__(self, *, path: Path, category_ids: Sequence[int]) -> None:
+    def __init__(self, *, path: Path, category_ids: Sequence[Id]) -> None:
         super().__init__(collect_device='cpu')
         self.path, self.category_ids, self.written = path, category_ids, False
         self.image_ids: list[Id] = []

@@ -38,6 +38,10 @@ class InputError(ValueError):
         return '\n'.join(map(str, self.args))
 
 
+class ModelError(InputError):
+    """A model, or a data pipeline, that does not run on the first images that it sees."""
+
+
 def named_by(error: InputError, image: str) -> InputError:
     """The error of an image with the image's name before it, unless it is there; a tile is called ``image_0``, …."""
     text = OF_TILE.sub('a tile of ', str(error))

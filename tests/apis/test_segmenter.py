@@ -129,12 +129,12 @@ def test_thresholds_classes_and_the_most_detections(segmenter: Segmenter, folder
 def test_half_precision_and_views(segmenter: Segmenter, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / '000000.png'
     want = segmenter(path, score_thr=0)
-    monkeypatch.setattr(segmenter, 'half', True)
+    monkeypatch.setattr(segmenter.engine, 'half', True)
     found = segmenter(path, score_thr=0)
     assert found.scores.dtype == np.float32
     assert not np.array_equal(found.scores, want.scores)
     np.testing.assert_allclose(found.scores.max(), want.scores.max(), atol=0.02)
-    monkeypatch.setattr(segmenter, 'half', False)
+    monkeypatch.setattr(segmenter.engine, 'half', False)
     views = segmenter([path, folder / 'deep/wide.png', path], score_thr=0, tta=True, batch_size=3)
     assert same(views[0], views[2])
     assert not np.array_equal(views[0].scores, want.scores)

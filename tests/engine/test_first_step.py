@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mmagg.engine.first_step import FirstStepHook, ModelError, running
-from mmagg.io.errors import InputError
+from mmagg.engine.first_step import FirstStepHook, running
+from mmagg.io.errors import InputError, ModelError
 
 
 @pytest.mark.parametrize('error', [RuntimeError('shapes'), NotImplementedError('shapes'), ZeroDivisionError('shapes')])
