@@ -18,6 +18,7 @@ FLOORS = {
     'datasets': 2,
     'visualization': 2,
     'runtime': 2,
+    'export': 3,
     'evaluation': 3,
     'engine': 3,
     'formats': 3,

@@ -93,7 +93,7 @@ def export(
     if missing := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f"{missing[0]} is not installed, which writes ONNX files: pip install 'mmagg[onnx]'")
     secure_loading(trust=trust_checkpoint)
-    read = [name_of(config), *base_files(config)] if config is not None else []
+    read = [] if config is None else [Path(name_of(config)), *base_files(config)]
     keep_apart({'--out': out}, [*read, checkpoint, file_of(weights)])
     check_file(out)
     config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)

@@ -86,9 +86,9 @@ class _TimedSession:
             session.outputs,
         )
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
         """As of `Session`."""
         start = perf_counter()
-        outputs = self._session.run(images)
+        outputs = self._session.run(images, sizes)
         self.seconds = perf_counter() - start
         return outputs

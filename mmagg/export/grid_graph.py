@@ -31,7 +31,7 @@ class GridGraph(nn.Module):
         self.model, self.candidates = model, candidates
         head: GridMaskHead = model.mask_head
         sizes = torch.tensor([side**2 for side in head.grids])
-        self.register_buffer('min_areas', torch.tensor(head.strides).float().repeat_interleave(sizes), persistent=False)
+        self.min_areas = torch.tensor(head.strides).float().repeat_interleave(sizes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, H, W) -> `scores` (B, N), `labels` (B, N), `min_areas` (B, N), `masks` (B, N, h, w) probabilities."""

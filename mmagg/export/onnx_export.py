@@ -77,6 +77,7 @@ def onnx_model(
             external_data=False,
             verbose=False,
         )
+    assert program is not None  # as it is of `dynamo=True`
     network = program.model_proto
     names = [batch or 'batch', *(shape or ('height', 'width'))]
     before = preprocessing(

@@ -48,6 +48,11 @@ class ExportedModel:
             raise InputError(f'{path}: the model has no output {", ".join(sorted(missing))}: {AGAIN} anew')
 
     @property
+    def has_masks(self) -> bool:
+        """Whether it finds masks, not boxes alone."""
+        return 'masks' in self._session.outputs
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, by label."""
         return self.description.classes
