@@ -218,7 +218,7 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
             found = step
         elif step['type'] not in IDLE:
             raise InputError(
-                f'the test pipeline has {step["type"]}: an exported model prepares images by one Resize to a scale alone'
+                f'the test pipeline has {step["type"]}: an exported model prepares images by one Resize alone'
             )
     if found is None:
         raise InputError('the test pipeline has no Resize to a scale, by which an exported model prepares images')

@@ -20,7 +20,7 @@ from mmagg.models.targets import boxes_around, location_points
 class BoxedGraph(nn.Module):
     """From normalised, padded images (B, 3, H, W) to the candidates of a `BoxedMaskHead` and their masks.
 
-    Boxes are suppressed by one another outside, after the masks are there: so there are more candidates than detections.
+    Boxes are suppressed outside, when the masks are there: so there are more candidates than detections.
 
     Args:
         model: the detector, with modules of `exportable`.
@@ -34,9 +34,15 @@ class BoxedGraph(nn.Module):
         self.most = min(head.post_process.nms_pre, candidates)
         self.candidates = min(candidates, self.most * len(head.boxes.strides))
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if head.masks is not None else ())
+        self.inputs = ('images', 'limits') if head.post_process.clip_boxes else ('images',)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) -> `boxes` (B, N, 4), `scores` (B, N), `labels` (B, N), `masks` (B, N, R, R) logits."""
+    def forward(self, images: Tensor, limits: Tensor | None = None) -> tuple[Tensor, ...]:
+        """(B, 3, H, W) -> `boxes` (B, N, 4), `scores` (B, N), `labels` (B, N), `masks` (B, N, R, R) logits.
+
+        Args:
+            images: normalised and padded.
+            limits: (B, 4) or (1, 4) width, height, width, height without the padding, where boxes are clipped to them.
+        """
         head: BoxedMaskHead = self.model.mask_head
         feats = self.model.extract_feat(images)
         maps, features = head.find(feats)
@@ -54,6 +60,8 @@ class BoxedGraph(nn.Module):
             for at, stride, x in zip(points, strides, maps.distances, strict=True)
         ]
         boxes = rows_of(torch.cat(around, dim=1), best.places)
+        if limits is not None:
+            boxes = boxes.clamp(min=0).minimum(limits[:, None])
         found = boxes, best.scores, best.labels
         if head.masks is None:
             return found

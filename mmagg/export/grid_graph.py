@@ -23,6 +23,7 @@ class GridGraph(nn.Module):
         candidates: N, at most the number of cells times classes.
     """
 
+    inputs = ('images',)
     outputs = ('scores', 'labels', 'min_areas', 'masks')
 
     def __init__(self, model: Any, *, candidates: int) -> None:

@@ -13,6 +13,8 @@ class NeckGraph(nn.Module):
         levels: their number.
     """
 
+    inputs = ('images',)
+
     def __init__(self, model: Any, *, levels: int) -> None:
         super().__init__()
         self.model = model

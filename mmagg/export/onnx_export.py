@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmagg.export import plain_ops
 from mmagg.export.preprocessing import preprocessing
 
 OPSET, DEFORMABLE_OPSET = 18, 19
@@ -32,6 +31,9 @@ def onnx_model(
     metadata: Mapping[str, str],
 ) -> Any:
     """An ONNX model from `image` (B, 3, H, W) to the graph's outputs.
+
+    Where boxes are clipped to the image before their masks are there, an input of one shape has `img_shape` beside it,
+    (B, 2) height and width of the image at its top left.
 
     Args:
         graph: module of (B, 3, H, W) normalised, padded images, with the names of its `outputs`.
@@ -54,15 +56,23 @@ def onnx_model(
         # A multiple of 32 is all that the halvings of a pyramid need to be exact: with any size, the sizes of its
         # levels are terms of roundings, which take the exporter minutes to compare.
         dims |= {2: divisor * torch.export.Dim('rows', max=1024), 3: divisor * torch.export.Dim('columns', max=1024)}
+    inputs: list[Tensor] = [example]
+    shapes = [dims]
+    limits = None
+    if 'limits' in graph.inputs:
+        # In an input of any size there is nothing beside the image.
+        limits = 'image' if shape is None else 'img_shape'
+        inputs.append(example.new_zeros(len(example) if limits == 'img_shape' else 1, 4))
+        shapes.append({0: dims[0]} if limits == 'img_shape' and batch is None else {})
     with quiet():
         program = torch.onnx.export(
             graph,
-            (example,),
-            input_names=['images'],
+            tuple(inputs),
+            input_names=list(graph.inputs),
             output_names=list(graph.outputs),
             opset_version=opset,
             dynamo=True,
-            dynamic_shapes=(dims,) if dims else None,
+            dynamic_shapes=tuple(shapes) if dims else None,
             custom_translation_table=translations(opset),
             external_data=False,
             verbose=False,
@@ -70,9 +80,15 @@ def onnx_model(
     network = program.model_proto
     names = [batch or 'batch', *(shape or ('height', 'width'))]
     before = preprocessing(
-        **normalisation, divisor=divisor, uint8=uint8, opset=opset, ir_version=network.ir_version, sizes=names
+        **normalisation,
+        divisor=divisor,
+        uint8=uint8,
+        opset=opset,
+        ir_version=network.ir_version,
+        sizes=names,
+        limits=limits,
     )
-    whole = onnx.compose.merge_models(before, network, io_map=[('images', 'images')])
+    whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in graph.inputs])
     whole.producer_name = 'mmagg'
     del whole.metadata_props[:]
     onnx.helper.set_model_props(whole, dict(metadata))

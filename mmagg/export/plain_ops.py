@@ -12,7 +12,6 @@ from mmcv.ops import deform_conv2d, modulated_deform_conv2d
 from mmcv.ops import roi_align as mmcv_roi_align
 from torch import Tensor
 
-
 CHANNELS = 32  # of a map whose neighbourhoods are gathered at once: 25 times as large as the map
 
 

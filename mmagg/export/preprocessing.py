@@ -17,6 +17,7 @@ def preprocessing(
     opset: int,
     ir_version: int,
     sizes: Sequence[int | str],
+    limits: str | None = None,
 ) -> Any:
     """An ONNX model from `image` (B, 3, H, W), BGR, to `images`, padded at the bottom and right.
 
@@ -30,6 +31,8 @@ def preprocessing(
         opset: version of the operators.
         ir_version: of the model that it is put before.
         sizes: B, H and W, numbers or names.
+        limits: there is an output `limits` as well, (B, 4) width, height, width, height of the image in the input: with
+            'image', the input's; with 'img_shape', those that an input of this name says, (B, 2) height and width.
     """
     from onnx import TensorProto, helper, numpy_helper
 
@@ -61,11 +64,17 @@ def preprocessing(
         helper.make_node('Concat', ['pre_zeros', 'pre_missing'], ['pre_pads'], axis=0),
         helper.make_node('Pad', ['pre_normalised', 'pre_pads', 'pre_pad_value'], ['images']),
     ]
-    graph = helper.make_graph(
-        nodes,
-        'preprocessing',
-        [helper.make_tensor_value_info('image', given, [batch, 3, height, width])],
-        [helper.make_tensor_value_info('images', TensorProto.FLOAT, None)],
-        constants,
-    )
+    inputs = [helper.make_tensor_value_info('image', given, [batch, 3, height, width])]
+    outputs = [helper.make_tensor_value_info('images', TensorProto.FLOAT, None)]
+    if limits is not None:
+        outputs.append(helper.make_tensor_value_info('limits', TensorProto.FLOAT, None))
+        nodes.append(helper.make_node('Cast', ['pre_sides'], ['limits'], to=TensorProto.FLOAT))
+    if limits == 'image':
+        constants.append(constant('pre_axes', [[3, 2, 3, 2]], np.int64))
+        nodes.insert(-1, helper.make_node('Gather', ['pre_shape', 'pre_axes'], ['pre_sides'], axis=0))
+    elif limits == 'img_shape':
+        inputs.append(helper.make_tensor_value_info('img_shape', TensorProto.INT64, [batch, 2]))
+        constants.append(constant('pre_axes', [1, 0, 1, 0], np.int64))
+        nodes.insert(-1, helper.make_node('Gather', ['img_shape', 'pre_axes'], ['pre_sides'], axis=1))
+    graph = helper.make_graph(nodes, 'preprocessing', inputs, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid('', opset)], ir_version=ir_version)

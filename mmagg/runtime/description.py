@@ -56,16 +56,19 @@ class Description:
         """Refuse what no model can be described by.
 
         Raises:
-            LookupError: an unknown family or NMS.
             TypeError: a value of a wrong type.
             ValueError: a value out of its range.
         """
+        if self.family not in POST_PROCESSORS:
+            raise ValueError(f'family {self.family!r}')
         POST_PROCESSORS[self.family](**self.test_cfg)
         sides = (*self.scale, *(self.shape or ()), self.divisor, self.mask_stride)
         if len(self.scale) != 2 or (self.shape is not None and len(self.shape) != 2) or min(sides) < 1:
             raise ValueError('sizes are two sides of at least a pixel')
         if not self.classes or not all(isinstance(name, str) for name in self.classes):
             raise ValueError('classes are names')
+        if len(self.mean) != 3:
+            raise ValueError('a mean of three channels')
 
     @property
     def post_process(self) -> GridPostProcessor | BoxedPostProcessor:
@@ -117,7 +120,7 @@ class Description:
             )
         except KeyError as error:
             raise InputError(f'{path}: the description of the model has no {error}: {AGAIN} anew') from error
-        except (ValueError, LookupError, TypeError, OverflowError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             line = one_line(error)
             raise InputError(f'{path}: the description of the model is corrupt ({line}): {AGAIN} anew') from error
 

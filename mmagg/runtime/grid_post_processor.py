@@ -29,7 +29,6 @@ class GridPostProcessor:
         nms: `type`, MatrixNMS or MaskNMS, and their arguments; None for Matrix NMS with its defaults.
 
     Raises:
-        KeyError: an unknown type of NMS.
         TypeError: an unknown key, or a value of another type.
         ValueError: a value out of its range.
     """
@@ -44,19 +43,20 @@ class GridPostProcessor:
         max_per_img: int = 100,
         nms: Mapping[str, Any] | None = None,
     ) -> None:
+        options = {'type': 'MatrixNMS', **(nms or {})}
         for name, good in (
             ('score_thr', 0 <= score_thr < 1),
             ('mask_thr', 0 < mask_thr < 1),
             ('nms_pre', nms_pre >= 1),
             ('filter_thr', 0 <= filter_thr <= 1),
             ('max_per_img', max_per_img >= 1),
+            ('nms.type', options['type'] in NMS),
         ):
             if not good:
                 raise ValueError(f'{name} is out of its range')
         self.score_thr, self.mask_thr, self.filter_thr = score_thr, mask_thr, filter_thr
         self.nms_pre, self.max_per_img = int(nms_pre), int(max_per_img)
-        options = dict(nms or {})
-        self.nms = NMS[options.pop('type', 'MatrixNMS')](**options)
+        self.nms = NMS[options.pop('type')](**options)
 
     def __call__(
         self,
@@ -132,10 +132,10 @@ class GridPostProcessor:
             if y1 < y2 and x1 < x2:
                 (top, bottom), (left, right) = rows.sources(y1, y2), columns.sources(x1, x2)
                 part = masks[mask, top:bottom, left:right]
-                where = int(y1), int(y2), int(x1), int(x2)
+                where = y1, y2, x1, x2
                 window = above(part, (top, left), rows, columns, where, threshold=self.mask_thr, inclusive=False)
                 x, y, w, h = cv2.boundingRect(window.view(np.uint8))
                 if w:
                     boxes[i] = x1 + x, y1 + y, x1 + x + w, y1 + y + h
-            rles.append(window_to_rle(window, int(x1), int(y1), sizes[-1]))
+            rles.append(window_to_rle(window, x1, y1, sizes[-1]))
         return boxes, tuple(rles)

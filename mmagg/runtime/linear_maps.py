@@ -24,10 +24,10 @@ class LinearMap(NamedTuple):
     num: int
     """K."""
 
-    def reached(self, low: np.ndarray, stop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The first output that depends on inputs from `low` up to `stop` (n,), and the one behind the last."""
-        first = np.searchsorted(self.start + self.num, low, side='right')
-        return first, np.maximum(np.searchsorted(self.start, stop), first)
+    def reached(self, low: int, stop: int) -> tuple[int, int]:
+        """The first output that depends on inputs from `low` up to `stop`, and the one behind the last."""
+        first = int(np.searchsorted(self.start + self.num, low, side='right'))
+        return first, max(first, int(np.searchsorted(self.start, stop)))
 
     def sources(self, first: int, stop: int) -> tuple[int, int]:
         """The first input on which outputs from `first` up to `stop` depend, and the one behind the last."""

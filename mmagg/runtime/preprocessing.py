@@ -44,7 +44,8 @@ def prepared(image: np.ndarray, description: Description) -> Prepared:
     pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     if description.shape is not None:
         bottom, right = description.shape[0] - h, description.shape[1] - w
-        pixels = cv2.copyMakeBorder(pixels, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=np.round(description.mean))
+        mean = [round(value) for value in description.mean]
+        pixels = cv2.copyMakeBorder(pixels, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=mean)
     return Prepared(pixels, (h, w), (height, width))
 
 

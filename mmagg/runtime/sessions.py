@@ -3,6 +3,7 @@
 Shape shorthand: B images of (H, W) pixels.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -115,5 +116,8 @@ class OpenVinoSession:
         return {output.any_name: found[output] for output in self._request.model_outputs}
 
 
-RUNTIMES = {'onnxruntime': OnnxRuntimeSession, 'openvino': OpenVinoSession}
+RUNTIMES: dict[str, Callable[[Any, Path, int | None], Session]] = {
+    'onnxruntime': OnnxRuntimeSession,
+    'openvino': OpenVinoSession,
+}
 EXTRAS = {'onnxruntime': 'mmagg[onnx]', 'openvino': 'mmagg[openvino]'}

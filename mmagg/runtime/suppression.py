@@ -126,7 +126,7 @@ def box_nms(boxes: np.ndarray, labels: np.ndarray, *, iou_thr: float, most: int)
     boxes = boxes + (labels.astype(np.float32) * (boxes.max() + np.float32(1)))[:, None]
     x1, y1, x2, y2 = np.ascontiguousarray(boxes.T)
     areas = (x2 - x1) * (y2 - y1)
-    left = np.arange(len(boxes))
+    left: np.ndarray = np.arange(len(boxes))
     kept: list[int] = []
     while len(left) and len(kept) < most:
         best, left = left[0], left[1:]

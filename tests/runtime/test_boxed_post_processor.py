@@ -43,8 +43,8 @@ def test_as_torch(seed: int, ties: bool) -> None:
     pixels = differing = instances = 0
     for case in range(20):
         rng = np.random.default_rng([seed, case])
-        img_shape, out_size = (tuple(rng.integers(1, 300, 2).tolist()) for _ in range(2))
-        found = candidates(rng, int(rng.integers(0, 60)), int(rng.choice([1, 7, 14, 28])), img_shape, ties=ties)
+        img_shape, out_size = (tuple(rng.integers(1, 130, 2).tolist()) for _ in range(2))
+        found = candidates(rng, int(rng.integers(0, 50)), int(rng.choice([1, 7, 14, 28])), img_shape, ties=ties)
         options = dict(
             iou_thr=float(rng.choice([0.3, 0.6])),
             max_per_img=int(rng.choice([4, 100])),
