@@ -106,7 +106,7 @@ def export(
         if value is not None and value < 1:
             raise InputError(f'--{name} {value}: should be at least 1')
     refuse_together(part=part, half=half, int8=int8, calibrate=calibrate, check=check)
-    needed = (*NEEDED, 'onnxruntime') if half or int8 else NEEDED
+    needed = (*NEEDED, 'onnxruntime') if int8 else NEEDED
     if missing := [name for name in needed if find_spec(name) is None]:
         raise InputError(f"{missing[0]} is not installed, which writes ONNX files: pip install 'mmagg[onnx]'")
     calibration = [] if calibrate is None else some_of(calibrate, export_calibration.MOST, '--calibrate')

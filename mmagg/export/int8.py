@@ -17,6 +17,7 @@ from mmagg.runtime.sessions import INPUT
 
 SCOPES = 'pkg.torch.onnx.name_scopes'  # of a node, by PyTorch's exporter: the modules that it is in, as a list
 PREPARED = 'onnx.quant.pre_process', 'onnxruntime.quant'  # by which the tool knows that a model needs no preparation
+KINDS = ('Conv', 'Add')
 # Modules whose convolutions stay in float32.
 FLOAT = (
     'model.backbone.stem.*',
@@ -51,7 +52,7 @@ def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            op_types_to_quantize=['Conv'],
+            op_types_to_quantize=list(KINDS),
             nodes_to_quantize=[node.name for node in content.graph.node if in_int8(node)],
         )
         found = onnx.load(result)
@@ -75,7 +76,13 @@ class Feeds:
 
 def in_int8(node: Any) -> bool:
     """Whether a node is a convolution of a module that is computed in int8."""
-    return node.op_type == 'Conv' and not any(fnmatchcase(module_of(node), pattern) for pattern in FLOAT)
+    module = module_of(node)
+    return (
+        node.op_type in KINDS
+        and module.startswith('model.')
+        and (node.op_type == 'Conv' or module.startswith(('model.backbone', 'model.neck')))
+        and not any(fnmatchcase(module, pattern) for pattern in FLOAT)
+    )
 
 
 def module_of(node: Any) -> str:
