@@ -6,14 +6,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 
+from mmagg.apis import export_calibration, export_check
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import base_files, name_of
+from mmagg.apis.export_calibration import some_of
 from mmagg.apis.inference import load_model
 from mmagg.apis.named_weights import chosen, file_of
 from mmagg.export.graphs import graph_of, images_at_once
-from mmagg.export.onnx_export import onnx_model
+from mmagg.export.half import in_half
+from mmagg.export.int8 import quantised
+from mmagg.export.onnx_export import onnx_model, without_source
 from mmagg.io.errors import InputError
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
@@ -42,12 +47,14 @@ class Exported:
         description: of the model; None of a part that predicts nothing.
         opset: version of ONNX's operators.
         outputs: names of its outputs.
+        checks: how it compares with the detector in each runtime, if that was asked for.
     """
 
     path: Path
     description: Description | None
     opset: int
     outputs: tuple[str, ...]
+    checks: tuple[export_check.Checked, ...] = ()
 
 
 def export(
@@ -62,6 +69,9 @@ def export(
     part: str = 'all',
     float_image: bool = False,
     half: bool = False,
+    int8: bool = False,
+    calibrate: str | Path | None = None,
+    check: str | Path | None = None,
     cfg_options: dict | None = None,
     trust_checkpoint: bool = False,
 ) -> Exported:
@@ -78,11 +88,16 @@ def export(
         part: 'all', or 'neck' for the pyramid alone, which takes any head.
         float_image: the input is float32 with values from 0 to 255 instead of uint8.
         half: weights and arithmetic in float16, for GPUs; input and outputs stay as they are.
+        int8: convolutions of backbone, neck and towers in int8, for CPUs; with `calibrate`.
+        calibrate: a folder, a glob or a file of images such as the model will see, whose activations give the ranges of
+            int8; of many, 100 evenly from all, in the order of their names.
+        check: a folder, a glob or a file of images, of many 50, which are predicted by the detector and by the file in
+            each runtime that is installed. A float32 file whose results are others is not written.
         cfg_options: changes to the config, dotted keys.
         trust_checkpoint: read a checkpoint that holds code; see `secure_loading`, which decides for the whole process.
 
     Raises:
-        InputError: the config, the checkpoint or an option cannot be used, or a package is missing.
+        InputError: the config, the checkpoint or an option cannot be used, a package is missing, or the check failed.
     """
     out = Path(out)
     if out.suffix != '.onnx':
@@ -90,11 +105,17 @@ def export(
     for name, value in (('batch', batch), ('candidates', candidates), *(('shape', side) for side in shape or ())):
         if value is not None and value < 1:
             raise InputError(f'--{name} {value}: should be at least 1')
-    if missing := [name for name in NEEDED if find_spec(name) is None]:
+    refuse_together(part=part, half=half, int8=int8, calibrate=calibrate, check=check)
+    needed = (*NEEDED, 'onnxruntime') if int8 else NEEDED
+    if missing := [name for name in needed if find_spec(name) is None]:
         raise InputError(f"{missing[0]} is not installed, which writes ONNX files: pip install 'mmagg[onnx]'")
+    calibration = [] if calibrate is None else some_of(calibrate, export_calibration.MOST, '--calibrate')
+    checked = [] if check is None else some_of(check, export_check.MOST, '--check')
+    if checked:
+        export_check.installed_runtimes()
     secure_loading(trust=trust_checkpoint)
     read = [] if config is None else [Path(name_of(config)), *base_files(config)]
-    keep_apart({'--out': out}, [*read, checkpoint, file_of(weights)])
+    keep_apart({'--out': out}, [*read, checkpoint, file_of(weights), calibrate, check])
     check_file(out)
     config, checkpoint, cfg_options = chosen(config, checkpoint, weights, cfg_options, trust=trust_checkpoint)
     model = load_model(config, checkpoint, 'cpu', cfg_options)
@@ -116,9 +137,40 @@ def export(
     )
     if half:
         content = in_half(content)
+    if int8:
+        assert description is not None
+        dtype = np.float32 if float_image else np.uint8
+        content = quantised(content, export_calibration.inputs(calibration, description, batch=batch, dtype=dtype))
+    checks: tuple[export_check.Checked, ...] = ()
     with written_whole(out) as temporary:
-        temporary.write_bytes(content.SerializeToString())
-    return Exported(out, description, content.opset_import[0].version, tuple(graph.outputs))
+        temporary.write_bytes(without_source(content).SerializeToString())
+        if checked:
+            try:
+                checks = export_check.compared(model, temporary, checked)
+            except InputError as error:
+                raise InputError(str(error).replace(str(temporary), str(out))) from error
+            if not half and not int8:
+                export_check.require_close(checks, out)
+    return Exported(out, description, content.opset_import[0].version, tuple(graph.outputs), checks)
+
+
+def refuse_together(
+    *, part: str, half: bool, int8: bool, calibrate: str | Path | None, check: str | Path | None
+) -> None:
+    """Refuse arguments of `export` that do not go together.
+
+    Raises:
+        InputError: names them.
+    """
+    if int8 and calibrate is None:
+        raise InputError('--int8: takes --calibrate FOLDER, images such as the model will see')
+    if calibrate is not None and not int8:
+        raise InputError('--calibrate: is of --int8 alone; add that, or leave this out')
+    if int8 and half:
+        raise InputError('--int8: not together with --half; leave out one')
+    for flag, given in (('--int8', int8), ('--check', check is not None)):
+        if given and part != 'all':
+            raise InputError(f'{flag}: not with --part {part}, which has no test settings by which images are prepared')
 
 
 NECK = '{"format": 1, "version": "0", "family": "neck"}'
@@ -225,10 +277,3 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
     scale = found['scale']
     first, second = (scale, scale) if isinstance(scale, int) else scale
     return (int(first), int(second)), bool(found.get('keep_ratio', False))
-
-
-def in_half(content: Any) -> Any:
-    """The model with weights and arithmetic in float16, as ONNX Runtime's converter makes it."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    return convert_float_to_float16(content, keep_io_types=True, disable_shape_infer=True)

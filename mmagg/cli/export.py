@@ -41,6 +41,20 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--float-image', action='store_true', help='take float32 from 0 to 255 instead of uint8')
     parser.add_argument('--half', action='store_true', help='compute in float16, for GPUs')
+    parser.add_argument(
+        '--int8', action='store_true', help='compute most convolutions in int8, for CPUs; with --calibrate'
+    )
+    parser.add_argument(
+        '--calibrate',
+        metavar='IMAGES',
+        help='folder, glob or file of images such as the model will see, which give the ranges of int8 (at most 100)',
+    )
+    parser.add_argument(
+        '--check',
+        metavar='IMAGES',
+        help='folder, glob or file of images (at most 50) to predict with PyTorch and with the file in each runtime '
+        'that is installed; a float32 file that finds something else is not written',
+    )
     add_cfg_options(parser, 'change the config, e.g. model.test_cfg.max_per_img=300')
     add_trust_flag(parser, 'read a checkpoint that holds code')
     return parser
@@ -62,7 +76,12 @@ def run(args: argparse.Namespace) -> None:
         part=args.part,
         float_image=args.float_image,
         half=args.half,
+        int8=args.int8,
+        calibrate=args.calibrate,
+        check=args.check,
         cfg_options=args.cfg_options,
         trust_checkpoint=args.trust_checkpoint,
     )
     print(f'{done.path}: {done.path.stat().st_size / 1e6:.1f} MB, opset {done.opset}, {", ".join(done.outputs)}')
+    for check in done.checks:
+        print(check)

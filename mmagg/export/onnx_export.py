@@ -91,10 +91,20 @@ def onnx_model(
     )
     whole = onnx.compose.merge_models(before, network, io_map=[(name, name) for name in graph.inputs])
     whole.producer_name = 'mmagg'
+    del whole.opset_import[:]  # one of each part: ONNX Runtime's tools refuse two
+    whole.opset_import.append(onnx.helper.make_opsetid('', opset))
     del whole.metadata_props[:]
     onnx.helper.set_model_props(whole, dict(metadata))
     onnx.checker.check_model(whole)
     return whole
+
+
+def without_source(model: Any) -> Any:
+    """The model without what the exporter notes of each part: lines of this package, by their paths on a machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ''
+    return model
 
 
 def deformable(graph: nn.Module) -> bool:

@@ -151,7 +151,9 @@ def with_neck():
         (lambda: grid_detector(mmagg_head('solo')), dict(part='neck'), 'has no neck'),
         (lambda: grid_detector(torch.nn.Identity()), {}, '--part neck exports its backbone and neck'),
         (
-            lambda: grid_detector(mmagg_head('solo', test_cfg=dict(voting=dict(type='MaskVoting', weight='score', iou_thr=0.5)))),
+            lambda: grid_detector(
+                mmagg_head('solo', test_cfg=dict(voting=dict(type='MaskVoting', weight='score', iou_thr=0.5)))
+            ),
             {},
             'mask voting is no part of an exported model',
         ),

@@ -1,0 +1,91 @@
+"""Convolutions of an exported model in int8: static quantisation by ONNX Runtime's tool, with ranges seen in images.
+
+Weights are int8 with a scale for each channel, activations uint8 with the range from their least to their greatest
+value (QDQ: pairs of QuantizeLinear and DequantizeLinear, which ONNX Runtime and OpenVINO merge into the operators).
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from mmagg.runtime.sessions import INPUT
+
+SCOPES = 'pkg.torch.onnx.name_scopes'  # of a node, by PyTorch's exporter: the modules that it is in, as a list
+PREPARED = 'onnx.quant.pre_process', 'onnxruntime.quant'  # by which the tool knows that a model needs no preparation
+KINDS = ('Conv', 'Add')
+# Modules whose convolutions stay in float32.
+FLOAT = (
+    'model.backbone.stem.*',
+    'model.mask_head.conv_cls',
+)
+
+
+def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
+    """An exported model with convolutions in int8.
+
+    Args:
+        content: the ONNX model in float32, whose nodes have the names of their modules.
+        images: inputs (B, 3, H, W) of the model's type, one after the other; the ranges of activations are theirs.
+
+    Returns:
+        the ONNX model.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    with TemporaryDirectory(prefix='mmagg-int8-') as folder:
+        plain, result = Path(folder) / 'float.onnx', Path(folder) / 'int8.onnx'
+        given = onnx.ModelProto()
+        given.CopyFrom(content)
+        onnx.helper.set_model_props(given, dict([PREPARED]))
+        onnx.save(given, plain)
+        quantize_static(
+            plain,
+            result,
+            Feeds(images),
+            quant_format=QuantFormat.QDQ,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            op_types_to_quantize=list(KINDS),
+            nodes_to_quantize=[node.name for node in content.graph.node if in_int8(node)],
+        )
+        found = onnx.load(result)
+    found.producer_name = content.producer_name
+    del found.metadata_props[:]
+    found.metadata_props.extend(content.metadata_props)
+    return found
+
+
+class Feeds:
+    """Inputs, one at a time, as ONNX Runtime's tool asks for them."""
+
+    def __init__(self, images: Iterable[np.ndarray]) -> None:
+        self._images: Iterator[np.ndarray] = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next one; None at the end."""
+        image = next(self._images, None)
+        return None if image is None else {INPUT: image}
+
+
+def in_int8(node: Any) -> bool:
+    """Whether a node is a convolution of a module that is computed in int8."""
+    module = module_of(node)
+    return (
+        node.op_type in KINDS
+        and module.startswith('model.')
+        and (node.op_type == 'Conv' or module.startswith(('model.backbone', 'model.neck')))
+        and not any(fnmatchcase(module, pattern) for pattern in FLOAT)
+    )
+
+
+def module_of(node: Any) -> str:
+    """The name of the module that a node is in, such as `model.mask_head.conv_cls`; empty outside of modules."""
+    scopes = next((entry.value for entry in node.metadata_props if entry.key == SCOPES), '[]')
+    return next(iter(ast.literal_eval(scopes)[-2:-1]), '')
