@@ -103,7 +103,8 @@ def evaluate_exported(
         full += cap is not None and len(result) >= cap.limit
         if pictures:
             write_image(result[result.scores >= show_score_thr].plot(), pictures[str(path)])
-    metrics = _scored(samples, annotations, names, out)
+    kinds = ['bbox', 'segm'] if segmenter.model.has_masks else ['bbox']
+    metrics = _scored(samples, annotations, names, out, kinds)
     if cap is not None and full:
         tqdm.write(f'note: {cap.reached(full, len(samples))}', file=sys.stderr)
     write_json(metrics, scores)
@@ -139,9 +140,10 @@ def _sample(image_id: Any, result: Result, order: np.ndarray) -> dict[str, Any]:
     return {'img_id': image_id, 'pred_instances': found}
 
 
-def _scored(samples: list[dict], annotations: Path, names: Sequence[str], out: Path | None) -> dict[str, Any]:
-    """Write the predictions, then score them: masks as well, unless the model finds boxes alone."""
-    kinds = ['bbox', 'segm'] if all('masks' in sample['pred_instances'] for sample in samples) else ['bbox']
+def _scored(
+    samples: list[dict], annotations: Path, names: Sequence[str], out: Path | None, kinds: list[str]
+) -> dict[str, Any]:
+    """Write the predictions, then score them: boxes ('bbox'), masks ('segm')."""
     metric = COCOInstanceMetric(ann_file=annotations, metric=kinds)
     ids = metric.annotations.category_ids(names)
     writers = [] if out is None else [CocoResults(path=out, category_ids=ids)]

@@ -34,7 +34,7 @@ class Session(Protocol):
     outputs: tuple[str, ...]
 
     def run(self, images: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
-        """Images (B, 3, H, W) of `dtype`, and height and width (B, 2) of each without padding -> the outputs by name."""
+        """The outputs by name of images (B, 3, H, W) of `dtype`, whose height and width without padding are (B, 2)."""
 
 
 def open_session(path: str | Path, *, runtime: str | None = None, threads: int | None = None) -> Session:
