@@ -17,12 +17,19 @@ from mmagg.runtime.sessions import INPUT
 
 SCOPES = 'pkg.torch.onnx.name_scopes'  # of a node, by PyTorch's exporter: the modules that it is in, as a list
 PREPARED = 'onnx.quant.pre_process', 'onnxruntime.quant'  # by which the tool knows that a model needs no preparation
-KINDS = ('Conv', 'Add')
-# Modules whose convolutions stay in float32.
+# Modules that stay in float32: the first layers, whose channels differ most in range, and those that return a score, a
+# distance or the weights of a convolution.
 FLOAT = (
-    'model.backbone.stem.*',
-    'model.mask_head.conv_cls',
+    'model.backbone.conv1',
+    'model.backbone.stem*',
+    'model.backbone.stages.0*',
+    'model.backbone.stages.1.0*',
+    '*.conv_cls',
+    '*.conv_box',
+    '*.conv_centerness',
+    '*.conv_kernel',
 )
+SUMMED = 'model.backbone*', 'model.neck*'  # modules whose sums are in int8 as well, so that no map is in float between
 
 
 def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
@@ -52,7 +59,7 @@ def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            op_types_to_quantize=list(KINDS),
+            op_types_to_quantize=['Conv', 'Add'],
             nodes_to_quantize=[node.name for node in content.graph.node if in_int8(node)],
         )
         found = onnx.load(result)
@@ -75,14 +82,15 @@ class Feeds:
 
 
 def in_int8(node: Any) -> bool:
-    """Whether a node is a convolution of a module that is computed in int8."""
+    """Whether a node is computed in int8."""
     module = module_of(node)
-    return (
-        node.op_type in KINDS
-        and module.startswith('model.')
-        and (node.op_type == 'Conv' or module.startswith(('model.backbone', 'model.neck')))
-        and not any(fnmatchcase(module, pattern) for pattern in FLOAT)
-    )
+    if node.op_type == 'Add':
+        return _like(module, SUMMED) and not _like(module, FLOAT)
+    return node.op_type == 'Conv' and module.startswith('model.') and not _like(module, FLOAT)
+
+
+def _like(module: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(module, pattern) for pattern in patterns)
 
 
 def module_of(node: Any) -> str:
