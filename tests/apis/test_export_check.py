@@ -50,13 +50,14 @@ def test_no_images_are_refused_with_the_flag(tmp_path: Path) -> None:
 
 def test_calibration_has_the_pixels_that_the_runtime_makes(folder: Path) -> None:
     images = some_of(folder, 2, '--calibrate')
-    first, second = inputs(images, DESCRIPTION, batch=None, dtype=np.uint8)
+    first, second = (feed['image'] for feed in inputs(images, DESCRIPTION, batch=None, dtype=np.uint8))
     assert first.shape == (1, 3, 64, 96)
     assert (first.dtype, first.flags['C_CONTIGUOUS']) == (np.uint8, True)
     assert (first.max(), second.min()) == (0, 4)
     fixed = replace(DESCRIPTION, shape=(80, 80))
     (padded, _) = inputs(images, fixed, batch=2, dtype=np.float32)
-    assert (padded.shape, padded.dtype) == ((2, 3, 80, 80), np.float32)
+    assert (padded['image'].shape, padded['image'].dtype) == ((2, 3, 80, 80), np.float32)
+    assert padded['img_shape'].tolist() == [[53, 80]] * 2
 
 
 def test_a_broken_image_is_named(folder: Path) -> None:
