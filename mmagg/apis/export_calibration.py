@@ -10,6 +10,7 @@ from mmagg.apis.image_sources import ImageSource, image_sources
 from mmagg.io.errors import InputError, named_by
 from mmagg.runtime.description import Description
 from mmagg.runtime.preprocessing import prepared
+from mmagg.runtime.sessions import INPUT, SIZES
 
 MOST = 100  # images whose activations are looked at
 
@@ -34,8 +35,8 @@ def some_of(images: str | Path, most: int, flag: str) -> list[ImageSource]:
 
 def inputs(
     images: Sequence[ImageSource], description: Description, *, batch: int | None, dtype: type[np.generic]
-) -> Iterator[np.ndarray]:
-    """(B, 3, H, W) of each image, repeated where the model takes several.
+) -> Iterator[dict[str, np.ndarray]]:
+    """What a runtime gives to a model for each image, (B, 3, H, W) and (B, 2), repeated where it takes several.
 
     Args:
         images: of `some_of`.
@@ -48,7 +49,11 @@ def inputs(
     """
     for image in tqdm(images, 'calibration', unit='image', delay=2, leave=False):
         try:
-            pixels = prepared(image.read(), description).pixels
+            ready = prepared(image.read(), description)
         except InputError as error:
             raise named_by(error, str(image)) from error
-        yield np.ascontiguousarray(pixels.transpose(2, 0, 1)[None].repeat(batch or 1, axis=0), dtype)
+        feed = {
+            INPUT: np.ascontiguousarray(ready.pixels.transpose(2, 0, 1)[None], dtype),
+            SIZES: np.array([ready.img_shape], np.int64),
+        }
+        yield {name: x.repeat(batch or 1, axis=0) for name, x in feed.items()}

@@ -5,7 +5,7 @@ value (QDQ: pairs of QuantizeLinear and DequantizeLinear, which ONNX Runtime and
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,31 +13,43 @@ from typing import Any
 
 import numpy as np
 
-from mmagg.runtime.sessions import INPUT
-
 SCOPES = 'pkg.torch.onnx.name_scopes'  # of a node, by PyTorch's exporter: the modules that it is in, as a list
 PREPARED = 'onnx.quant.pre_process', 'onnxruntime.quant'  # by which the tool knows that a model needs no preparation
-KINDS = ('Conv', 'Add')
-# Modules whose convolutions stay in float32.
+# Modules that stay in float32: the first layers, whose channels differ most in range, and those that return a score, a
+# distance or the weights of a convolution.
 FLOAT = (
-    'model.backbone.stem.*',
-    'model.mask_head.conv_cls',
+    'model.backbone.conv1',
+    'model.backbone.stem*',
+    'model.backbone.stages.0*',
+    'model.backbone.stages.1.0*',
+    '*.conv_cls',
+    '*.conv_box',
+    '*.conv_centerness',
+    '*.conv_kernel',
 )
+SUMMED = 'model.backbone*', 'model.neck*'  # modules whose sums are in int8 as well, so that no map is in float between
 
 
-def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
+def quantised(content: Any, feeds: Iterable[Mapping[str, np.ndarray]]) -> Any:
     """An exported model with convolutions in int8.
 
     Args:
         content: the ONNX model in float32, whose nodes have the names of their modules.
-        images: inputs (B, 3, H, W) of the model's type, one after the other; the ranges of activations are theirs.
+        feeds: images as the model takes them, one batch after the other, by the names of its inputs; others are left
+            out. The ranges of activations are theirs.
 
     Returns:
         the ONNX model.
+
+    Raises:
+        ValueError: nothing of the model would be in int8.
     """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
+    names = [node.name for node in content.graph.node if in_int8(node)]
+    if not names:  # of which the tool would make: all
+        raise ValueError('no node has the name of a module whose convolutions are computed in int8')
     with TemporaryDirectory(prefix='mmagg-int8-') as folder:
         plain, result = Path(folder) / 'float.onnx', Path(folder) / 'int8.onnx'
         given = onnx.ModelProto()
@@ -47,13 +59,13 @@ def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
         quantize_static(
             plain,
             result,
-            Feeds(images),
+            Feeds(feeds, {x.name for x in content.graph.input}),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
-            op_types_to_quantize=list(KINDS),
-            nodes_to_quantize=[node.name for node in content.graph.node if in_int8(node)],
+            op_types_to_quantize=['Conv', 'Add'],
+            nodes_to_quantize=names,
         )
         found = onnx.load(result)
     found.producer_name = content.producer_name
@@ -63,26 +75,31 @@ def quantised(content: Any, images: Iterable[np.ndarray]) -> Any:
 
 
 class Feeds:
-    """Inputs, one at a time, as ONNX Runtime's tool asks for them."""
+    """The inputs of a model, one batch at a time, as ONNX Runtime's tool asks for them.
 
-    def __init__(self, images: Iterable[np.ndarray]) -> None:
-        self._images: Iterator[np.ndarray] = iter(images)
+    Args:
+        feeds: as of `quantised`.
+        names: of the inputs.
+    """
+
+    def __init__(self, feeds: Iterable[Mapping[str, np.ndarray]], names: Container[str]) -> None:
+        self._feeds = ({name: x for name, x in feed.items() if name in names} for feed in feeds)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next one; None at the end."""
-        image = next(self._images, None)
-        return None if image is None else {INPUT: image}
+        """The next ones; None at the end."""
+        return next(self._feeds, None)
 
 
 def in_int8(node: Any) -> bool:
-    """Whether a node is a convolution of a module that is computed in int8."""
+    """Whether a node is computed in int8."""
     module = module_of(node)
-    return (
-        node.op_type in KINDS
-        and module.startswith('model.')
-        and (node.op_type == 'Conv' or module.startswith(('model.backbone', 'model.neck')))
-        and not any(fnmatchcase(module, pattern) for pattern in FLOAT)
-    )
+    if node.op_type == 'Add':
+        return _like(module, SUMMED) and not _like(module, FLOAT)
+    return node.op_type == 'Conv' and module.startswith('model.') and not _like(module, FLOAT)
+
+
+def _like(module: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(module, pattern) for pattern in patterns)
 
 
 def module_of(node: Any) -> str:

@@ -90,11 +90,12 @@ def overlaps(one: Found, other: Found) -> np.ndarray:
 
     if not len(one) or not len(other):
         return np.zeros((len(one), len(other)))
-    masks = None not in one.rles and None not in other.rles
-    sides = [list(x.rles) if masks else corner_and_size(x.boxes) for x in (one, other)]
+    rles = [[rle for rle in x.rles if rle is not None] for x in (one, other)]
+    masks = all(rles)
+    sides = rles if masks else [corner_and_size(x.boxes) for x in (one, other)]
     iou = np.asarray(coco_mask.iou(*sides, [0] * len(other)))
     if masks:
-        iou[np.ix_(*(np.array([rle_area(rle) == 0 for rle in side]) for side in sides))] = 1
+        iou[np.ix_(*(np.array([rle_area(rle) == 0 for rle in side]) for side in rles))] = 1
     return iou * (one.labels[:, None] == other.labels)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from mmagg.apis import export_check
+from mmagg.apis import export_check, exporting
 from mmagg.apis.export_calibration import inputs, some_of
 from mmagg.apis.export_check import Checked, compared, in_torch, require_close
 from mmagg.apis.exporting import refuse_together
@@ -50,13 +50,14 @@ def test_no_images_are_refused_with_the_flag(tmp_path: Path) -> None:
 
 def test_calibration_has_the_pixels_that_the_runtime_makes(folder: Path) -> None:
     images = some_of(folder, 2, '--calibrate')
-    first, second = inputs(images, DESCRIPTION, batch=None, dtype=np.uint8)
+    first, second = (feed['image'] for feed in inputs(images, DESCRIPTION, batch=None, dtype=np.uint8))
     assert first.shape == (1, 3, 64, 96)
     assert (first.dtype, first.flags['C_CONTIGUOUS']) == (np.uint8, True)
     assert (first.max(), second.min()) == (0, 4)
     fixed = replace(DESCRIPTION, shape=(80, 80))
     (padded, _) = inputs(images, fixed, batch=2, dtype=np.float32)
-    assert (padded.shape, padded.dtype) == ((2, 3, 80, 80), np.float32)
+    assert (padded['image'].shape, padded['image'].dtype) == ((2, 3, 80, 80), np.float32)
+    assert padded['img_shape'].tolist() == [[53, 80]] * 2
 
 
 def test_a_broken_image_is_named(folder: Path) -> None:
@@ -136,3 +137,51 @@ def test_a_detector_gets_the_pixels_of_a_fixed_shape() -> None:
     assert sample.metainfo['ori_shape'] == (32, 48)
     assert (image[:, :53] == 9).all()
     assert (image[:, 53:] == torch.tensor(np.round(DESCRIPTION.mean))[:, None, None]).all()
+
+
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of an export up to the graph is there already; the check finds the score that differs."""
+    onnx = pytest.importorskip('onnx', reason='the tests of exports need the package onnx')
+    pytest.importorskip('onnxscript', reason='the tests of exports need the package onnxscript')
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 18]> g (float[B] a) => (float[B] b) {b = Abs(a)}'
+    )
+    for name, result in dict(
+        chosen=('config', 'checkpoint', None),
+        load_model=None,
+        graph_of=SimpleNamespace(outputs=('b',), candidates=1),
+        preprocessing_of=(dict(mean=[0.0] * 3, rgb=False), 32),
+        images_at_once=None,
+        describe=DESCRIPTION,
+        onnx_model=model,
+    ).items():
+        monkeypatch.setattr(exporting, name, lambda *_, result=result, **__: result)
+
+    def compared(model: Any, file: Path, images: Any) -> tuple[Checked, ...]:
+        assert file.stat().st_size
+        return (Checked('onnxruntime', parity([found(0.5)], [found(0.6)]), (0.2, 0.1)),)
+
+    monkeypatch.setattr(export_check, 'compared', compared)
+    monkeypatch.setattr(export_check, 'installed_runtimes', lambda: ['onnxruntime'])
+
+
+def test_a_float32_file_that_differs_is_not_written(traced: None, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out' / 'a.onnx'
+    with pytest.raises(InputError, match='not written'):
+        exporting.export(out=out, check=folder)
+    assert list(out.parent.iterdir()) == []
+    done = exporting.export(out=out)
+    assert (done.checks, out.stat().st_size > 0) == ((), True)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match='not written'):
+        exporting.export(out=out, check=folder)
+    assert list(out.parent.iterdir()) == [out]
+    assert out.read_bytes() == before
+
+
+def test_a_float16_file_that_differs_is_written_and_reported(traced: None, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'out' / 'a.onnx'
+    (check,) = exporting.export(out=out, half=True, check=folder).checks
+    assert check.parity.score == pytest.approx(0.1)
+    assert out.stat().st_size > 0

@@ -10,6 +10,10 @@ from named_network import MODULES, images, network, onnx, run
 from mmagg.export.int8 import in_int8, module_of, quantised
 
 
+def feeds() -> list[dict[str, np.ndarray]]:
+    return [{'image': image, 'no_input': image} for image in images()]
+
+
 def weight_types(model: 'onnx.ModelProto') -> dict[str, str]:
     """The type of the weight behind each convolution, by the name of its node."""
     made = {name: node for node in model.graph.node for name in node.output}
@@ -28,7 +32,7 @@ def test_first_and_last_layers_stay_in_float() -> None:
     model = network()
     assert [node.name for node in model.graph.node if in_int8(node)] == ['conv1', 'conv2']
     before = model.SerializeToString()
-    found = quantised(model, images())
+    found = quantised(model, feeds())
     assert weight_types(found) == {'conv0': 'FLOAT', 'conv1': 'INT8', 'conv2': 'INT8', 'conv3': 'FLOAT'}
     assert model.SerializeToString() == before
     onnx.checker.check_model(found, full_check=True)
@@ -36,7 +40,7 @@ def test_first_and_last_layers_stay_in_float() -> None:
 
 def test_results_are_near_and_the_file_is_still_ours() -> None:
     model = network()
-    found = quantised(model, iter(images()))
+    found = quantised(model, iter(feeds()))
     want, got = (run(x, images()[1]) for x in (model, found))
     assert got.shape == want.shape
     error = np.abs(got - want).max() / np.abs(want).max()
@@ -53,7 +57,7 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
     weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
     scales = [
         onnx.numpy_helper.to_array(x)
-        for x in quantised(model, images()).graph.initializer
+        for x in quantised(model, feeds()).graph.initializer
         if 'layer.weight' in x.name and x.name.endswith('_scale')
     ]
     assert scales[0].shape == (16,)
@@ -62,21 +66,29 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
 
 def test_ranges_are_those_of_all_images() -> None:
     model, (dark, *_) = network(), images()
-    narrow = run(quantised(model, [dark // 16]), dark)
-    wide = run(quantised(model, [dark // 16, dark]), dark)
+    narrow = run(quantised(model, [{'image': dark // 16}]), dark)
+    wide = run(quantised(model, [{'image': dark // 16}, {'image': dark}]), dark)
     want = run(model, dark)
     assert np.abs(wide - want).max() < 0.1 * np.abs(narrow - want).max()
 
 
 def test_nothing_is_left_of_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
-    quantised(network(), images())
+    quantised(network(), feeds())
     assert list(tmp_path.iterdir()) == []
 
     def broken() -> 'object':
-        yield images()[0]
+        yield feeds()[0]
         raise ValueError('no image')
 
     with pytest.raises(ValueError, match='no image'):
         quantised(network(), broken())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_whose_modules_have_no_names_is_refused() -> None:
+    model = network()
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    with pytest.raises(ValueError, match='no node'):
+        quantised(model, feeds())
