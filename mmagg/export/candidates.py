@@ -29,10 +29,10 @@ def best_pairs(scores: Tensor, number: int) -> Candidates:
     return Candidates(values, index // classes, index % classes)
 
 
-def by_place(candidates: Candidates) -> Candidates:
-    """The same candidates, ordered by their places."""
-    places, order = candidates.places.sort(dim=1)
-    return Candidates(candidates.scores.gather(1, order), places, candidates.labels.gather(1, order))
+def by_place(candidates: Candidates, classes: int) -> Candidates:
+    """The same candidates, ordered by their places, and by their classes where those are equal."""
+    index, order = (candidates.places * classes + candidates.labels).sort(dim=1)
+    return Candidates(candidates.scores.gather(1, order), index // classes, index % classes)
 
 
 def best_pairs_by_level(scores: Sequence[Tensor], most: int, number: int) -> Candidates:

@@ -40,6 +40,6 @@ class GridGraph(nn.Module):
         scores = [x.float().sigmoid() for x in cls_logits]
         if head.post_process.points_nms:
             scores = [points_nms(x) for x in scores]
-        best = by_place(best_pairs(cells_first(scores), self.candidates))
+        best = by_place(best_pairs(cells_first(scores), self.candidates), head.num_classes)
         probs = candidate_probs(masks, head.grids, head.mask_branch.grids, best.places)
         return best.scores, best.labels, self.min_areas[best.places], probs

@@ -41,12 +41,16 @@ class CandidateMasks(ABC):
     features: Tensor
 
     @abstractmethod
-    def small(self, cells: Tensor) -> Tensor:
-        """(B, N) cells -> (B, N, h', w') logits, before the bilinear upsampling to (h, w), if any."""
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        """(B, N) cells -> (B, N, h, w) logits; (h, w) is the size of the group's masks."""
 
     def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
-        """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`."""
-        return resized(resized(self.small(cells), size).sigmoid(), full_size)
+        """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`.
+
+        The two sizes are one object where they are the same: in an If, nothing else is known of them.
+        """
+        probs = self.logits(cells, size).sigmoid()
+        return probs if size is full_size else resized(probs, full_size)
 
 
 class SOLOCandidates(CandidateMasks):
@@ -58,8 +62,9 @@ class SOLOCandidates(CandidateMasks):
         self.weight = torch.block_diag(*(x.conv.weight.flatten(1) for x in levels))
         self.bias = torch.cat([x.conv.get_parameter('bias') for x in levels])
 
-    def small(self, cells: Tensor) -> Tensor:
-        return products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        small = products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+        return resized(small, size)
 
 
 class DecoupledSOLOCandidates(CandidateMasks):
@@ -78,7 +83,7 @@ class DecoupledSOLOCandidates(CandidateMasks):
         """(B, ΣS, h, w) logits of all maps of an axis."""
         return torch.cat([x.conv(x.features.value) for x in levels], dim=1)
 
-    def small(self, cells: Tensor) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
         x, y = (-maps_of(self.maps[name], index[cells]) for name, index in (('x', self.column), ('y', self.row)))
         # The logit of σ(-x) · σ(-y) as in `product_logit`: -log(e^x + e^y + e^(x + y)).
         most = torch.maximum(torch.maximum(x, y), x + y)
@@ -96,7 +101,7 @@ class SOLOv2Candidates(CandidateMasks):
         self.features, self.conv = levels[0].mask_features, levels[0].conv_kernel
         self.windows = Windows([x.kernel_features.value for x in levels], grids, self.conv.kernel_size[0])
 
-    def small(self, cells: Tensor) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
         return products(conv_of_windows(self.windows.at(cells), self.conv.weight, self.conv.bias), self.features)
 
 
@@ -109,12 +114,12 @@ class AggMaskCandidates(CandidateMasks):
 
     def __init__(self, levels: Sequence[AggMaskMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> None:
         first = levels[0]
-        self.size, self.spec, self.sigmoid = first.size, first.spec, first.sigmoid
+        self.spec, self.sigmoid = first.spec, first.sigmoid
         self.source = group_of([x.representations for x in levels], mask_grids, mask_grids)
         self.features = self.source.features
         starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
         self.neighbours = torch.cat([x.neighbours + start for x, start in zip(levels, starts, strict=True)])
-        self.context = None if first.context is None else first.context.resized(self.size)
+        self.context = None if first.context is None else first.context.resized(first.size)
         self.predictor = first.parameters
         if isinstance(first.parameters, PredictedParameters):
             towers = [x.parameters.features.value for x in levels]  # type: ignore[attr-defined]
@@ -127,15 +132,14 @@ class AggMaskCandidates(CandidateMasks):
             return given.at(0, cells[0]).expand(cells.shape[0], -1, -1)
         return given.activation(conv_of_windows(self.windows.at(cells), given.conv.weight, given.conv.bias))
 
-    def small(self, cells: Tensor) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
         params, index = self.parameters(cells), self.neighbours[cells]
         blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
         masks = []
         for near, values in blocks:  # (B, n, K), (B, n, P)
             maps = None
             if near.shape[2]:
-                small = self.source.small(near.flatten(1))
-                maps = resized(small, self.size)
+                maps = self.source.logits(near.flatten(1), size)
                 maps = maps.sigmoid() if self.sigmoid else maps  # (B, n · K, h, w)
             of_images = [
                 aggregated(
@@ -212,22 +216,25 @@ def candidate_probs(
     for _, levels in groupby(range(len(masks)), key=lambda level: masks[level].stride):
         part = slice((index := list(levels))[0], index[-1] + 1)
         behind = before + sum(side**2 for side in grids[part])
-        groups.append((group_of(masks[part], grids[part], mask_grids[part]), masks[part][0].size, before, behind))
+        size = masks[part][0].size if groups else None  # of the first group's, which is that of the result
+        groups.append((group_of(masks[part], grids[part], mask_grids[part]), size, before, behind))
         before = behind
-    size = masks[0].size
+    full_size = masks[0].size
     if len(groups) == 1:
-        return groups[0][0].probs(cells, size, size)
+        return groups[0][0].probs(cells, full_size, full_size)
     chunks = []
     for some in cells.split(CHUNK, dim=1):
-        probs = groups[0][0].features.new_zeros(*some.shape, *size)
+        probs = groups[0][0].features.new_zeros(*some.shape, *full_size)
         for group, group_size, before, behind in groups:
 
             def own(
                 some: Tensor, probs: Tensor, group=group, group_size=group_size, before=before, behind=behind
             ) -> Tensor:
+                # Sizes of what is given: others would be numbers of their own in an If.
+                size = probs.shape[2:]
                 local = (some - before).clamp(0, behind - before - 1)
                 within = (some >= before) & (some < behind)
-                return torch.where(within[..., None, None], group.probs(local, group_size, size), probs)
+                return torch.where(within[..., None, None], group.probs(local, group_size or size, size), probs)
 
             probs = if_any((some >= before) & (some < behind), own, some, probs)
         chunks.append(probs)
@@ -236,9 +243,16 @@ def candidate_probs(
 
 def if_any(condition: Tensor, change: Callable[..., Tensor], some: Tensor, probs: Tensor) -> Tensor:
     """`change(some, probs)` where the condition holds anywhere, else `probs`: an If of the file."""
-    if torch.compiler.is_exporting():
-        return torch.cond(condition.any(), change, lambda some, probs: probs.clone(), (some, probs))
-    return change(some, probs) if condition.any() else probs
+    if not torch.compiler.is_exporting():
+        return change(some, probs) if condition.any() else probs
+    # Flat, so that both branches have the same strides whatever the sizes are.
+    found = torch.cond(
+        condition.any(),
+        lambda some, probs: change(some, probs).flatten(),
+        lambda some, probs: probs.flatten().clone(),
+        (some, probs),
+    )
+    return found.view(probs.shape)
 
 
 def products(weight: Tensor, features: Tensor) -> Tensor:
@@ -252,7 +266,5 @@ def maps_of(maps: Tensor, index: Tensor) -> Tensor:
 
 
 def resized(maps: Tensor, size: Sequence[Any]) -> Tensor:
-    """(B, N, h, w) -> (B, N, H, W), bilinearly (align_corners=False); the maps themselves, if they have the size."""
-    if maps.shape[2:] == tuple(size):
-        return maps
+    """(B, N, h, w) -> (B, N, H, W), bilinearly (align_corners=False)."""
     return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)
