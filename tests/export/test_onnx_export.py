@@ -98,10 +98,12 @@ def images(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (shape[0], 3, *shape[1:]), dtype=np.uint8)
 
 
-SLOW = [pytest.param(name, marks=[] if name == 'SOLO' else pytest.mark.slow) for name in DETECTORS]
+def some(*quick):
+    """All detectors, of which only these are quick: most take ten seconds to a minute."""
+    return [pytest.param(name, marks=[] if name in quick else pytest.mark.slow) for name in DETECTORS]
 
 
-@pytest.mark.parametrize('name', SLOW)
+@pytest.mark.parametrize('name', some('SOLOv2'))
 def test_any_size(name):
     graph = graph_of(DETECTORS[name](), candidates=20)
     session = exported(graph)
@@ -111,7 +113,7 @@ def test_any_size(name):
         check(session, graph, images(*shape))
 
 
-@pytest.mark.parametrize('name', [name for name in DETECTORS if name != 'SOLO'])
+@pytest.mark.parametrize('name', some('SOLO', 'BlendMask', 'MEInst', 'deformable', 'A2-FPN'))
 def test_one_size(name):
     graph = graph_of(DETECTORS[name](), candidates=20)
     session = exported(graph, shape=(100, 130), batch=2)
@@ -120,15 +122,14 @@ def test_one_size(name):
 
 
 def test_float_images_and_metadata():
-    graph = graph_of(DETECTORS['SOLO'](), candidates=5)
+    graph = graph_of(DETECTORS['MEInst'](), candidates=5)
     session = exported(graph, shape=(64, 64), batch=1, uint8=False)
     assert session.get_inputs()[0].type == 'tensor(float)'
     assert session.get_modelmeta().custom_metadata_map == {'a': 'b'}
     byte = exported(graph, shape=(64, 64), batch=1)
-    image = images(1, 64, 64)
-    for a, b in zip(
-        session.run(None, {'image': image.astype(np.float32)}), byte.run(None, {'image': image}), strict=True
-    ):
+    image, sizes = images(1, 64, 64), np.array([[64, 64]])
+    as_float = session.run(None, {'image': image.astype(np.float32), 'img_shape': sizes})
+    for a, b in zip(as_float, byte.run(None, {'image': image, 'img_shape': sizes}), strict=True):
         assert np.array_equal(a, b)
 
 
