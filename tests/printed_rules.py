@@ -86,6 +86,13 @@ LAST_OF_50 = {
 # Of photographs, whose commands name the best one.
 BEST = 'best_coco_segm_mAP_epoch_80.pth'
 LAST_OF_PHOTOGRAPHS = {'default_hooks.checkpoint.filename_tmpl': BEST}
+# Trained models that are exported, and what stands for them.
+TRAINED = {
+    'work_dirs/blendmask_lite0_fpn_320/blendmask_lite0_fpn_320.py': BOXED,
+    f'work_dirs/blendmask_lite0_fpn_320/{BEST}': 'random_boxed.pth',
+    'work_dirs/mine/mine.py': BOXED,
+    'work_dirs/mine/epoch_12.pth': 'random_boxed.pth',
+}
 RULES = {
     'make': Rule(),  # as make -n
     'CUDA_VISIBLE_DEVICES=-1 make': Rule(why='it compiles for a machine with a GPU'),
@@ -180,6 +187,9 @@ RULES = {
     'demo video.mp4 CONFIG CHECKPOINT --out out.mp4 --track': Rule(
         why='it takes a package; tests/cli/test_demo_video.py runs it where that is installed'
     ),
+    'export': Rule(TRAINED, '--candidates 20', slow=True),
+    'mmagg export': Rule(more='--candidates 20', slow=True),
+    'test model.onnx': Rule(),
     'serve': Rule(why='it runs until it is stopped; tests/cli/test_serve.py looks at it in a browser'),
     'mmagg serve': Rule(why='the same'),
     'browse_dataset': Rule(SMALL, '--number 2'),

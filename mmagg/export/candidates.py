@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 class Candidates(NamedTuple):
-    """Pairs of a place and a class, in descending order of their scores."""
+    """Pairs of a place and a class, in descending order of their scores unless it is said otherwise."""
 
     scores: Tensor
     """(B, N); 0 where there are fewer."""
@@ -27,6 +27,12 @@ def best_pairs(scores: Tensor, number: int) -> Candidates:
     classes = scores.shape[2]
     values, index = scores.flatten(1).topk(number, dim=1)
     return Candidates(values, index // classes, index % classes)
+
+
+def by_place(candidates: Candidates, classes: int) -> Candidates:
+    """The same candidates, ordered by their places, and by their classes where those are equal."""
+    index, order = (candidates.places * classes + candidates.labels).sort(dim=1)
+    return Candidates(candidates.scores.gather(1, order), index // classes, index % classes)
 
 
 def best_pairs_by_level(scores: Sequence[Tensor], most: int, number: int) -> Candidates:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmagg.export.candidates import best_pairs
+from mmagg.export.candidates import best_pairs, by_place
 from mmagg.export.grid_masks import candidate_probs
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.heads.grid_mask_head import cells_first
@@ -40,6 +40,6 @@ class GridGraph(nn.Module):
         scores = [x.float().sigmoid() for x in cls_logits]
         if head.post_process.points_nms:
             scores = [points_nms(x) for x in scores]
-        best = best_pairs(cells_first(scores), self.candidates)
+        best = by_place(best_pairs(cells_first(scores), self.candidates), head.num_classes)
         probs = candidate_probs(masks, head.grids, head.mask_branch.grids, best.places)
         return best.scores, best.labels, self.min_areas[best.places], probs

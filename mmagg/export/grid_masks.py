@@ -1,15 +1,15 @@
 """The masks of a fixed number of candidate cells, whose levels are known only when the file runs.
 
-Levels with masks of one size are a group. The candidates' masks are computed in each group, as if all were of its
-levels, and each candidate's is chosen: with SOLO's strides that is 1.3 times the pixels. One size for all (SOLOv2) is
-one group.
+Levels with masks of one size are a group. In chunks of candidates, ordered by their cells, the masks are computed in
+each group that any of them is of, as if all were, and each candidate's is chosen. One size for all (SOLOv2) is one
+group.
 
 Shape shorthand: B images, N candidates, Q cells over all levels, C channels, D of the mask features, S grid side, K
 neighbours, (h, w) size of a group's masks, (H, W) size of the first level's, P parameters.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmagg.export.plain_ops import Places, conv_of_windows, rows_of
+from mmagg.export.plain_ops import Windows, conv_of_windows, rows_of
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
 from mmagg.models.masks.grid.aggmask_parameters import PredictedParameters
 from mmagg.models.masks.grid.decoupled_solo import AxisMaps, DecoupledSOLOMasks
@@ -27,19 +27,30 @@ from mmagg.models.masks.grid.solo import SOLOMasks
 from mmagg.models.masks.grid.solov2 import SOLOv2Masks
 from mmagg.ops import DynamicConvSpec
 
+CHUNK = 64  # candidates that are computed in a group, or are not: an If each
 BLOCK = 16  # candidates whose aggregation nets are one grouped convolution: more fill the memory with their inputs
 
 
 class CandidateMasks(ABC):
-    """The masks of the levels of a group, by cells counted over them."""
+    """The masks of the levels of a group, by cells counted over them.
+
+    Attributes:
+        features: a map that they are made from.
+    """
+
+    features: Tensor
 
     @abstractmethod
-    def small(self, cells: Tensor) -> Tensor:
-        """(B, N) cells -> (B, N, h', w') logits, before the bilinear upsampling to (h, w), if any."""
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        """(B, N) cells -> (B, N, h, w) logits; (h, w) is the size of the group's masks."""
 
     def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
-        """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`."""
-        return resized(resized(self.small(cells), size).sigmoid(), full_size)
+        """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`.
+
+        The two sizes are one object where they are the same: in an If, nothing else is known of them.
+        """
+        probs = self.logits(cells, size).sigmoid()
+        return probs if size is full_size else resized(probs, full_size)
 
 
 class SOLOCandidates(CandidateMasks):
@@ -51,33 +62,35 @@ class SOLOCandidates(CandidateMasks):
         self.weight = torch.block_diag(*(x.conv.weight.flatten(1) for x in levels))
         self.bias = torch.cat([x.conv.get_parameter('bias') for x in levels])
 
-    def small(self, cells: Tensor) -> Tensor:
-        return products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        small = products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+        return resized(small, size)
 
 
 class DecoupledSOLOCandidates(CandidateMasks):
     """Decoupled SOLO's: all S column maps and S row maps of each level, of which the candidates take theirs."""
 
     def __init__(self, levels: Sequence[DecoupledSOLOMasks], grids: Sequence[int]) -> None:
-        self.levels = levels
+        self.maps = {name: self.axis([getattr(x, name) for x in levels]) for name in 'xy'}
+        self.features = self.maps['x']
         cell = [torch.arange(grid**2) for grid in grids]
         starts = [sum(grids[:i]) for i in range(len(grids))]
         self.column = torch.cat([x % grid + start for x, grid, start in zip(cell, grids, starts, strict=True)])
         self.row = torch.cat([x // grid + start for x, grid, start in zip(cell, grids, starts, strict=True)])
 
-    def axis(self, name: str) -> Tensor:
+    @staticmethod
+    def axis(levels: Sequence[AxisMaps]) -> Tensor:
         """(B, ΣS, h, w) logits of all maps of an axis."""
-        maps: list[AxisMaps] = [getattr(x, name) for x in self.levels]
-        return torch.cat([x.conv(x.features.value) for x in maps], dim=1)
+        return torch.cat([x.conv(x.features.value) for x in levels], dim=1)
 
-    def small(self, cells: Tensor) -> Tensor:
-        x, y = (-maps_of(self.axis(name), index[cells]) for name, index in (('x', self.column), ('y', self.row)))
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        x, y = (-maps_of(self.maps[name], index[cells]) for name, index in (('x', self.column), ('y', self.row)))
         # The logit of σ(-x) · σ(-y) as in `product_logit`: -log(e^x + e^y + e^(x + y)).
         most = torch.maximum(torch.maximum(x, y), x + y)
         return -(most + ((x - most).exp() + (y - most).exp() + (x + y - most).exp()).log())
 
     def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
-        x, y = (resized(self.axis(name).sigmoid(), full_size) for name in 'xy')
+        x, y = (resized(self.maps[name].sigmoid(), full_size) for name in 'xy')
         return maps_of(x, self.column[cells]) * maps_of(y, self.row[cells])
 
 
@@ -86,12 +99,10 @@ class SOLOv2Candidates(CandidateMasks):
 
     def __init__(self, levels: Sequence[SOLOv2Masks], grids: Sequence[int]) -> None:
         self.features, self.conv = levels[0].mask_features, levels[0].conv_kernel
-        self.towers = [x.kernel_features.value for x in levels]
-        self.places = Places(grids, self.conv.kernel_size[0])
+        self.windows = Windows([x.kernel_features.value for x in levels], grids, self.conv.kernel_size[0])
 
-    def small(self, cells: Tensor) -> Tensor:
-        windows = self.places.values(self.towers, cells)
-        return products(conv_of_windows(windows, self.conv.weight, self.conv.bias), self.features)
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+        return products(conv_of_windows(self.windows.at(cells), self.conv.weight, self.conv.bias), self.features)
 
 
 class AggMaskCandidates(CandidateMasks):
@@ -102,36 +113,38 @@ class AggMaskCandidates(CandidateMasks):
     """
 
     def __init__(self, levels: Sequence[AggMaskMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> None:
-        self.levels, self.spec, self.sigmoid = levels, levels[0].spec, levels[0].sigmoid
-        self.source = group_of([x.representations for x in levels], mask_grids)
+        first = levels[0]
+        self.spec, self.sigmoid = first.spec, first.sigmoid
+        self.source = group_of([x.representations for x in levels], mask_grids, mask_grids)
+        self.features = self.source.features
         starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
         self.neighbours = torch.cat([x.neighbours + start for x, start in zip(levels, starts, strict=True)])
-        self.grids, self.size = grids, levels[0].size
+        self.context = None if first.context is None else first.context.resized(first.size)
+        self.predictor = first.parameters
+        if isinstance(first.parameters, PredictedParameters):
+            towers = [x.parameters.features.value for x in levels]  # type: ignore[attr-defined]
+            self.windows = Windows(towers, grids, first.parameters.conv.kernel_size[0])
 
     def parameters(self, cells: Tensor) -> Tensor:
         """(B, N) -> (B, N, P)."""
-        first = self.levels[0].parameters
-        if not isinstance(first, PredictedParameters):
-            return first.at(0, cells[0]).expand(len(cells), -1, -1)
-        towers = [x.parameters.features.value for x in self.levels]  # type: ignore[attr-defined]
-        windows = Places(self.grids, first.conv.kernel_size[0]).values(towers, cells)
-        return first.activation(conv_of_windows(windows, first.conv.weight, first.conv.bias))
+        given = self.predictor
+        if not isinstance(given, PredictedParameters):
+            return given.at(0, cells[0]).expand(cells.shape[0], -1, -1)
+        return given.activation(conv_of_windows(self.windows.at(cells), given.conv.weight, given.conv.bias))
 
-    def small(self, cells: Tensor) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
         params, index = self.parameters(cells), self.neighbours[cells]
-        context = None if self.levels[0].context is None else self.levels[0].context.resized(self.size)
         blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
         masks = []
         for near, values in blocks:  # (B, n, K), (B, n, P)
             maps = None
             if near.shape[2]:
-                small = self.source.small(near.flatten(1))
-                maps = resized(small, self.size)
+                maps = self.source.logits(near.flatten(1), size)
                 maps = maps.sigmoid() if self.sigmoid else maps  # (B, n · K, h, w)
             of_images = [
                 aggregated(
                     None if maps is None else maps[image : image + 1],
-                    None if context is None else context[image : image + 1],
+                    None if self.context is None else self.context[image : image + 1],
                     values[image],
                     self.spec,
                 )
@@ -167,13 +180,15 @@ def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec
     return x[0]
 
 
-def group_of(levels: Sequence[LocalMasks], grids: Sequence[int]) -> CandidateMasks:
-    """The masks of levels of one size.
+def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> CandidateMasks:
+    """The masks of levels of one size; arguments as of `candidate_probs`.
 
     Raises:
         TypeError: their kind is not known here.
     """
     first, several = levels[0], list[Any](levels)
+    if isinstance(first, AggMaskMasks):
+        return AggMaskCandidates(several, grids, mask_grids)
     if isinstance(first, SOLOMasks):
         return SOLOCandidates(several)
     if isinstance(first, DecoupledSOLOMasks):
@@ -192,28 +207,52 @@ def candidate_probs(
         masks: one per level.
         grids: sides of their grids.
         mask_grids: sides of the grids of representations (AggMask), else the same.
-        cells: (B, N) long, counted over all levels.
+        cells: (B, N) long, counted over all levels, ascending.
 
     Returns:
         (B, N, H, W), at the first level's size.
     """
-    total: Tensor | None = None
-    before, full_size = 0, masks[0].size
+    groups, before = [], 0
     for _, levels in groupby(range(len(masks)), key=lambda level: masks[level].stride):
         part = slice((index := list(levels))[0], index[-1] + 1)
-        members, sides, mask_sides = masks[part], grids[part], mask_grids[part]
-        here = sum(side**2 for side in sides)
-        local = (cells - before).clamp(0, here - 1)
-        if isinstance(members[0], AggMaskMasks):
-            group: CandidateMasks = AggMaskCandidates(list[Any](members), sides, mask_sides)
-        else:
-            group = group_of(members, sides)
-        probs = group.probs(local, members[0].size, full_size)
-        within = (cells >= before)[..., None, None]
-        total = probs if total is None else torch.where(within, probs, total)
-        before += here
-    assert total is not None
-    return total
+        behind = before + sum(side**2 for side in grids[part])
+        size = masks[part][0].size if groups else None  # of the first group's, which is that of the result
+        groups.append((group_of(masks[part], grids[part], mask_grids[part]), size, before, behind))
+        before = behind
+    full_size = masks[0].size
+    if len(groups) == 1:
+        return groups[0][0].probs(cells, full_size, full_size)
+    chunks = []
+    for some in cells.split(CHUNK, dim=1):
+        probs = groups[0][0].features.new_zeros(*some.shape, *full_size)
+        for group, group_size, before, behind in groups:
+
+            def own(
+                some: Tensor, probs: Tensor, group=group, group_size=group_size, before=before, behind=behind
+            ) -> Tensor:
+                # Sizes of what is given: others would be numbers of their own in an If.
+                size = probs.shape[2:]
+                local = (some - before).clamp(0, behind - before - 1)
+                within = (some >= before) & (some < behind)
+                return torch.where(within[..., None, None], group.probs(local, group_size or size, size), probs)
+
+            probs = if_any((some >= before) & (some < behind), own, some, probs)
+        chunks.append(probs)
+    return torch.cat(chunks, dim=1)
+
+
+def if_any(condition: Tensor, change: Callable[..., Tensor], some: Tensor, probs: Tensor) -> Tensor:
+    """`change(some, probs)` where the condition holds anywhere, else `probs`: an If of the file."""
+    if not torch.compiler.is_exporting():
+        return change(some, probs) if condition.any() else probs
+    # Flat, so that both branches have the same strides whatever the sizes are.
+    found = torch.cond(
+        condition.any(),
+        lambda some, probs: change(some, probs).flatten(),
+        lambda some, probs: probs.flatten().clone(),
+        (some, probs),
+    )
+    return found.view(probs.shape)
 
 
 def products(weight: Tensor, features: Tensor) -> Tensor:
@@ -227,7 +266,5 @@ def maps_of(maps: Tensor, index: Tensor) -> Tensor:
 
 
 def resized(maps: Tensor, size: Sequence[Any]) -> Tensor:
-    """(B, N, h, w) -> (B, N, H, W), bilinearly (align_corners=False); the maps themselves, if they have the size."""
-    if maps.shape[2:] == tuple(size):
-        return maps
+    """(B, N, h, w) -> (B, N, H, W), bilinearly (align_corners=False)."""
     return F.interpolate(maps, size=tuple(size), mode='bilinear', align_corners=False)

@@ -1,7 +1,7 @@
 """From a function of an image to an ONNX file.
 
-Opset 18: the first whose Resize is PyTorch's in all modes that are used, and what TensorRT 8.6, OpenVINO 2023 and ONNX
-Runtime 1.14 know. Deformable convolutions are of opset 19.
+Opset 18: the first whose Resize is PyTorch's in all modes that are used. ONNX Runtime knows it since 1.14; TensorRT 8.6
+ends at 17, TensorRT 10.15 at 24, by their documentation. Deformable convolutions are of opset 19.
 """
 
 import logging

@@ -15,40 +15,33 @@ from torch import Tensor
 CHANNELS = 32  # of a map whose neighbourhoods are gathered at once: 25 times as large as the map
 
 
-class Places:
-    """Windows of k x k pixels around cells of square grids, one after the other, as places in their padded maps.
+class Windows:
+    """Windows of k x k pixels around the cells of square grids, one grid after the other.
 
     Args:
-        grids: side of each grid.
+        maps: (B, C, S, S) per grid.
+        grids: side S of each.
         kernel_size: k, odd.
     """
 
-    def __init__(self, grids: Sequence[int], kernel_size: int) -> None:
-        self.padding = kernel_size // 2
+    def __init__(self, maps: Sequence[Tensor], grids: Sequence[int], kernel_size: int) -> None:
+        padding = kernel_size // 2
+        # Pixels of all padded maps, (B, Q, C).
+        self.pixels = torch.cat([F.pad(x, [padding] * 4).flatten(2) for x in maps], dim=2).transpose(1, 2)
         tables, before = [], 0
         near = torch.arange(kernel_size)
         for grid in grids:
-            side = grid + 2 * self.padding
+            side = grid + 2 * padding
             cell = torch.arange(grid)
             rows = cell[:, None, None, None] + near[:, None]
             columns = cell[:, None, None] + near
             tables.append((rows * side + columns).flatten(2).flatten(0, 1) + before)
             before += side**2
-        self.table = torch.cat(tables)
-        """(Q, k²) long."""
+        self.table = torch.cat(tables)  # (cells, k²)
 
-    def values(self, maps: Sequence[Tensor], cells: Tensor) -> Tensor:
-        """The pixels around cells.
-
-        Args:
-            maps: (B, C, S, S) per grid.
-            cells: (B, N) long, counted over all grids.
-
-        Returns:
-            (B, N, k² · C), the pixels first.
-        """
-        padded = torch.cat([F.pad(x, [self.padding] * 4).flatten(2) for x in maps], dim=2).transpose(1, 2)
-        return rows_of(padded, self.table[cells].flatten(1)).unflatten(1, (-1, self.table.shape[1])).flatten(2)
+    def at(self, cells: Tensor) -> Tensor:
+        """(B, N) long, counted over all grids -> (B, N, k² · C), the pixels first."""
+        return rows_of(self.pixels, self.table[cells].flatten(1)).unflatten(1, (-1, self.table.shape[1])).flatten(2)
 
 
 def rows_of(table: Tensor, index: Tensor) -> Tensor:
@@ -60,7 +53,7 @@ def rows_of(table: Tensor, index: Tensor) -> Tensor:
 
 
 def conv_of_windows(windows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A convolution at some places: `Places.values` (B, N, k² · C) and weight (O, C, k, k) -> (B, N, O)."""
+    """A convolution at some places: `Windows.at` (B, N, k² · C) and weight (O, C, k, k) -> (B, N, O)."""
     return F.linear(windows, weight.permute(0, 2, 3, 1).flatten(1), bias)
 
 
