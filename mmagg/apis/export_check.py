@@ -16,7 +16,7 @@ from tqdm import tqdm
 from mmagg.apis.image_sources import ImageSource
 from mmagg.apis.inference import infer
 from mmagg.apis.result import Result
-from mmagg.export.parity import IOU, SCORE, Parity, parity
+from mmagg.export.parity import IOU, LEAP, SCORE, SHARE, Parity, parity
 from mmagg.io.errors import InputError, named_by
 from mmagg.runtime.description import Description
 from mmagg.runtime.exported_model import ExportedModel
@@ -102,8 +102,9 @@ def require_close(checks: Sequence[Checked], out: Path) -> None:
         if not one.parity.close:
             raise InputError(
                 f'{out}: not written, its results are not those of PyTorch: {one.runtime}: {one.parity}; float32 may '
-                f'have |Δscore| ≤ {SCORE:g} and IoU ≥ {IOU:g}, or one pixel, whose probability is the threshold to '
-                'rounding; without --check it is written as it is'
+                f'have |Δscore| ≤ {SCORE:g} and IoU ≥ {IOU:g}, but for single pixels, whose probability is the '
+                f'threshold to rounding: {SHARE:.0%} of the scores may leap by {LEAP:g}; without --check it is written '
+                'as it is'
             )
 
 

@@ -115,7 +115,7 @@ def test_each_runtime_is_compared_and_timed(folder: Path, monkeypatch: pytest.Mo
     assert second.runtime == 'openvino'
     assert second.parity.score == pytest.approx(0.06)
     assert min(first.seconds) > 0
-    assert str(second).startswith('openvino: 7 and 7 instances in 7 images, 0 unmatched, |Δscore| ≤ 6.0e-02, ')
+    assert str(second).startswith('openvino: 7 and 7 instances in 7 images, 0 unmatched, |Δscore| ≤ 6.0e-02 ')
 
 
 def test_a_detector_gets_the_pixels_of_a_fixed_shape() -> None:

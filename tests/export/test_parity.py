@@ -33,7 +33,7 @@ FIRST, SECOND = square(0, 0, 20), square(40, 30, 25)
 def test_of_a_result_with_itself() -> None:
     one = found((FIRST, 0.9, 0), (SECOND, 0.8, 1))
     assert parity([one], [one]) == Parity(
-        images=1, instances=(2, 2), unmatched=0, score=0.0, iou=1.0, pixels=0, strays=0
+        images=1, instances=(2, 2), unmatched=0, score=0.0, apart=0, iou=1.0, pixels=0, strays=0
     )
     assert parity([one], [one]).close
 
@@ -53,7 +53,20 @@ def test_the_order_does_not_matter_but_the_class_does() -> None:
 def test_a_score_beyond_rounding_is_not_close() -> None:
     apart = parity([found((FIRST, 0.9, 0))], [found((FIRST, 0.8998, 0))])
     assert apart.score == pytest.approx(2e-4, abs=1e-6)
+    assert apart.apart == 1
     assert not apart.close
+
+
+def test_a_leap_of_few_scores_is_that_of_a_pixel_at_the_threshold() -> None:
+    same, leap, far = (found((FIRST, score, 0)) for score in (0.9, 0.895, 0.88))
+
+    def close(*others: Found, of: int) -> bool:
+        return parity([same] * of, [*others, *[same] * (of - len(others))]).close
+
+    assert close(leap, of=100)
+    assert not close(leap, of=99)
+    assert not close(leap, leap, of=199)
+    assert not close(far, of=100)
 
 
 def test_pixels_are_counted_and_one_of_a_small_mask_is_rounding() -> None:
