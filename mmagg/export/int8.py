@@ -26,6 +26,7 @@ FLOAT = (
     '*.conv_box',
     '*.conv_centerness',
     '*.conv_kernel',
+    '*.parameter_branch.conv',
 )
 SUMMED = 'model.backbone*', 'model.neck*'  # modules whose sums are in int8 as well, so that no map is in float between
 
@@ -47,7 +48,9 @@ def quantised(content: Any, feeds: Iterable[Mapping[str, np.ndarray]]) -> Any:
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    names = [node.name for node in content.graph.node if in_int8(node)]
+    constants = {x.name for x in content.graph.initializer}
+    nodes = [node for node in content.graph.node if in_int8(node)]
+    names = [node.name for node in nodes if node.op_type != 'Conv' or node.input[1] in constants]
     if not names:  # of which the tool would make: all
         raise ValueError('no node has the name of a module whose convolutions are computed in int8')
     with TemporaryDirectory(prefix='mmagg-int8-') as folder:

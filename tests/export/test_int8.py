@@ -92,3 +92,13 @@ def test_a_model_whose_modules_have_no_names_is_refused() -> None:
         del node.metadata_props[:]
     with pytest.raises(ValueError, match='no node'):
         quantised(model, feeds())
+
+
+def test_a_convolution_with_computed_weights_stays_in_float() -> None:
+    model = network()
+    conv = next(node for node in model.graph.node if node.name == 'conv2')
+    computed = onnx.helper.make_node('Abs', [conv.input[1]], ['kernels'], name='abs')
+    conv.input[1] = 'kernels'
+    model.graph.node.insert(0, computed)
+    found = quantised(model, feeds())
+    assert next(node for node in found.graph.node if node.name == 'conv2').input[1] == 'kernels'
