@@ -4,7 +4,7 @@ What stands between the modules stays in float32: boxes, whose corners float16 r
 candidates, and the normalisation of the image. So do operators whose arguments are sizes or numbers of float32.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ FLOAT_ONLY = {
     'Constant',
     'ConstantOfShape',
     'CumSum',
+    'If',
+    'Loop',
     'NonMaxSuppression',
     'Range',
     'RoiAlign',
@@ -39,7 +41,8 @@ def in_half(content: Any) -> Any:
     graph = model.graph
     floats = set(_floats(graph))
     constants = {x.name: x for x in graph.initializer if x.name in floats}
-    needed = {x.name for x in graph.output}
+    captured = set(_captured(graph.node))
+    needed = {x.name for x in graph.output} | captured
     halves: set[str] = set()  # tensors that have a copy in float16
     nodes: list[Any] = []
 
@@ -74,7 +77,7 @@ def in_half(content: Any) -> Any:
                     nodes.append(onnx.helper.make_node('Cast', [f'{name}_half'], [name], to=onnx.TensorProto.FLOAT))
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
-    used = {name for node in nodes for name in node.input}
+    used = captured.union(*(node.input for node in nodes))
     for constant in [x for x in graph.initializer if x.name not in used]:
         graph.initializer.remove(constant)
     onnx.checker.check_model(model)
@@ -90,6 +93,15 @@ def _maps(node: Any, floats: set[str]) -> list[int]:
     """The places of the inputs that become float16; none, if nothing of the node is of floats."""
     most = MAPS.get(node.op_type, len(node.input))
     return [place for place, name in enumerate(node.input[:most]) if name in floats]
+
+
+def _captured(nodes: Iterable[Any]) -> Iterator[str]:
+    """The names of the tensors that the branches of nodes read; they stay in float32, as all in the branches."""
+    for node in nodes:
+        for branch in (attribute.g for attribute in node.attribute):
+            yield from (name for inner in branch.node for name in inner.input)
+            yield from (output.name for output in branch.output)
+            yield from _captured(branch.node)
 
 
 def _floats(graph: Any) -> Iterator[str]:

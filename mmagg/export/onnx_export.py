@@ -101,9 +101,12 @@ def onnx_model(
 
 def without_source(model: Any) -> Any:
     """The model without what the exporter notes of each part: lines of this package, by their paths on a machine."""
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ''
+    graphs = [model.graph]
+    for graph in graphs:  # which grows by the branches of its nodes
+        for part in (graph, *graph.node, *graph.value_info, *graph.initializer):
+            del part.metadata_props[:]
+            part.doc_string = ''
+        graphs += [attribute.g for node in graph.node for attribute in node.attribute if attribute.HasField('g')]
     return model
 
 

@@ -49,3 +49,24 @@ def test_a_map_that_float32_needs_as_well_is_cast_once() -> None:
     assert casts.count('x2') <= 1
     onnx.checker.check_model(found, full_check=True)
     assert run(found, images()[0]).shape == (1, 4, 16, 16)
+
+
+def test_what_a_branch_reads_is_there_in_float32() -> None:
+    model = network()
+    floats = onnx.TensorProto.FLOAT
+    branches = {
+        f'{name}_branch': onnx.helper.make_graph(
+            [onnx.helper.make_node(kind, ['x3'], [name])],
+            name,
+            [],
+            [onnx.helper.make_tensor_value_info(name, floats, None)],
+        )
+        for name, kind in (('then', 'Neg'), ('else', 'Abs'))
+    }
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), 'yes'))
+    model.graph.node.append(onnx.helper.make_node('If', ['yes'], ['chosen'], name='if', **branches))
+    shape = ['B', 16, 'H', 'W']
+    model.graph.output.insert(0, onnx.helper.make_tensor_value_info('chosen', floats, shape))
+    want, got = (run(x, images()[0]) for x in (model, in_half(model)))
+    assert want.min() < 0
+    assert 0 < np.abs(got - want).max() < 5e-3 * np.abs(want).max()
