@@ -212,7 +212,8 @@ def candidate_probs(
     Returns:
         (B, N, H, W), at the first level's size.
     """
-    groups, before = [], 0
+    groups: list[tuple[CandidateMasks, Any, int, int]] = []
+    before = 0
     for _, levels in groupby(range(len(masks)), key=lambda level: masks[level].stride):
         part = slice((index := list(levels))[0], index[-1] + 1)
         behind = before + sum(side**2 for side in grids[part])
