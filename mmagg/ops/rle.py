@@ -4,15 +4,23 @@ Shape shorthand: N masks of (H, W) pixels, n of them as windows.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
 from mmagg.ops.stage import stage
-from mmagg.rle import codes
 
-masks_to_rle = stage('RLE')(codes.masks_to_rle)
+# `mmagg.rle` needs NumPy, which operators do without: it is imported where masks are encoded.
+
+
+@stage('RLE')
+def masks_to_rle(masks: Any) -> list[dict]:
+    """Encode masks, see `mmagg.rle.codes.masks_to_rle`."""
+    from mmagg.rle import codes
+
+    return codes.masks_to_rle(masks)
 
 
 @stage('RLE')
@@ -26,6 +34,8 @@ def windows_to_rle(windows: MaskWindows, size: tuple[int, int]) -> list[dict]:
     Returns:
         n dicts as of `masks_to_rle`, in the order of the windows.
     """
+    from mmagg.rle import codes
+
     pixels = windows.rows.view(torch.uint8).cpu().numpy()
     rles = []
     stop = 0
@@ -50,6 +60,8 @@ def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:
         ValueError: an RLE has another size.
     """
     from pycocotools import mask as coco_mask
+
+    from mmagg.rle import codes
 
     for i, rle in enumerate(rles):
         if list(rle['size']) != [height, width]:

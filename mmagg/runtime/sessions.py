@@ -13,6 +13,7 @@ import numpy as np
 
 from mmagg.io.errors import InputError, one_line
 from mmagg.runtime.onnx_file import onnx_metadata
+from mmagg.runtime.signal_stack import kept_signal_stack
 
 INPUT = 'image'
 SIZES = 'img_shape'  # an input of those files of one shape that clip boxes to the image in it
@@ -105,8 +106,9 @@ class OpenVinoSession:
         options = {'INFERENCE_PRECISION_HINT': 'f32', 'PERFORMANCE_HINT': 'LATENCY'}
         if threads is not None:
             options['INFERENCE_NUM_THREADS'] = str(threads)
-        core = module.Core()
-        self._request = core.compile_model(core.read_model(str(path)), 'CPU', options).create_infer_request()
+        with kept_signal_stack():
+            core = module.Core()
+            self._request = core.compile_model(core.read_model(str(path)), 'CPU', options).create_infer_request()
         inputs = {given.any_name: given for given in self._request.model_inputs}
         image, self._takes_sizes = inputs[INPUT], SIZES in inputs
         self.dtype = np.dtype(image.element_type.to_dtype())

@@ -144,7 +144,8 @@ def test_a_converted_detector_gives_the_authors_detections(name, image, shared, 
     assert found.labels.tolist() == theirs['labels'].tolist()
     torch.testing.assert_close(found.scores, theirs['scores'], rtol=0, atol=1e-5)
     for ours, wanted in zip(found.masks, masks, strict=True):
-        assert np.array_equal(coco_mask.decode(ours), wanted)
+        # A pixel may be at the threshold to rounding, which is not the same on all processors.
+        assert (coco_mask.decode(ours) != wanted).sum() <= 1
 
 
 # Config, what the checkpoint has instead, and the lines that say so.

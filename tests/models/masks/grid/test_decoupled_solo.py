@@ -81,6 +81,6 @@ def test_no_cells_and_gradients(shared_tower: bool) -> None:
 
 def test_a_map_is_computed_once_for_all_cells_of_its_column() -> None:
     (masks, *_) = branch(False)([], levels())
-    maps, place = masks._x.at(0, torch.tensor([3, 1, 3, 3]))
+    maps, place = masks.x.at(0, torch.tensor([3, 1, 3, 3]))
     assert len(maps) == 2
     assert place.tolist() == [1, 0, 1, 1]
