@@ -9,7 +9,7 @@ from tqdm import tqdm
 from mmagg.apis.image_sources import ImageSource, image_sources
 from mmagg.io.errors import InputError, named_by
 from mmagg.runtime.description import Description
-from mmagg.runtime.preprocessing import prepared
+from mmagg.runtime.preprocessing import Prepared, prepared
 from mmagg.runtime.sessions import INPUT, SIZES
 
 MOST = 100  # images whose activations are looked at
@@ -33,6 +33,24 @@ def some_of(images: str | Path, most: int, flag: str) -> list[ImageSource]:
     return found[:: -(-len(found) // most)]
 
 
+def ready_for(image: ImageSource, description: Description) -> Prepared:
+    """An image as the model takes it.
+
+    Raises:
+        InputError: it cannot be read or prepared; names it.
+    """
+    try:
+        return prepared(image.read(), description)
+    except InputError as error:
+        raise named_by(error, str(image)) from error
+
+
+def require_usable(images: Sequence[ImageSource], description: Description) -> None:
+    """Refuse images that cannot be read or prepared, before the minutes that an export takes."""
+    for image in images:
+        ready_for(image, description)
+
+
 def inputs(
     images: Sequence[ImageSource], description: Description, *, batch: int | None, dtype: type[np.generic]
 ) -> Iterator[dict[str, np.ndarray]]:
@@ -48,10 +66,7 @@ def inputs(
         InputError: an image cannot be read or prepared.
     """
     for image in tqdm(images, 'calibration', unit='image', delay=2, leave=False):
-        try:
-            ready = prepared(image.read(), description)
-        except InputError as error:
-            raise named_by(error, str(image)) from error
+        ready = ready_for(image, description)
         feed = {
             INPUT: np.ascontiguousarray(ready.pixels.transpose(2, 0, 1)[None], dtype),
             SIZES: np.array([ready.img_shape], np.int64),

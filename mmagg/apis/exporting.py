@@ -1,6 +1,5 @@
 """Export: a config and a checkpoint as one ONNX file, which runs without PyTorch and MMDetection."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +11,7 @@ from mmengine.config import Config
 from mmagg.apis import export_calibration, export_check
 from mmagg.apis.checkpoint import secure_loading
 from mmagg.apis.config import base_files, name_of
-from mmagg.apis.export_calibration import some_of
+from mmagg.apis.export_calibration import require_usable, some_of
 from mmagg.apis.inference import load_model
 from mmagg.apis.named_weights import chosen, file_of
 from mmagg.export.graphs import graph_of, images_at_once
@@ -23,7 +22,8 @@ from mmagg.io.errors import InputError
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.runtime.description import KEY, Description
+from mmagg.runtime.description import KEY, Description, part_to_json
+from mmagg.visualization.colours import class_colour
 
 NEEDED = ('onnx', 'onnxscript')
 # Transforms that leave the pixels of a test image as they are.
@@ -105,7 +105,7 @@ def export(
     for name, value in (('batch', batch), ('candidates', candidates), *(('shape', side) for side in shape or ())):
         if value is not None and value < 1:
             raise InputError(f'--{name} {value}: should be at least 1')
-    refuse_together(part=part, half=half, int8=int8, calibrate=calibrate, check=check)
+    refuse_together(part=part, candidates=candidates, half=half, int8=int8, calibrate=calibrate, check=check)
     needed = (*NEEDED, 'onnxruntime') if int8 else NEEDED
     if missing := [name for name in needed if find_spec(name) is None]:
         raise InputError(f"{missing[0]} is not installed, which writes ONNX files: pip install 'mmagg[onnx]'")
@@ -126,6 +126,7 @@ def export(
     description = None
     if part == 'all':
         description = describe(model, graph, shape=shape, divisor=divisor, mean=_bgr_mean(normalisation))
+        require_usable([*calibration, *checked], description)
     content = onnx_model(
         graph,
         batch=batch,
@@ -133,7 +134,7 @@ def export(
         divisor=divisor,
         normalisation=normalisation,
         uint8=not float_image,
-        metadata={KEY: description.to_json() if description else NECK},
+        metadata={KEY: description.to_json() if description else part_to_json(part)},
     )
     if half:
         content = in_half(content)
@@ -155,7 +156,13 @@ def export(
 
 
 def refuse_together(
-    *, part: str, half: bool, int8: bool, calibrate: str | Path | None, check: str | Path | None
+    *,
+    part: str,
+    candidates: int | None,
+    half: bool,
+    int8: bool,
+    calibrate: str | Path | None,
+    check: str | Path | None,
 ) -> None:
     """Refuse arguments of `export` that do not go together.
 
@@ -171,9 +178,8 @@ def refuse_together(
     for flag, given in (('--int8', int8), ('--check', check is not None)):
         if given and part != 'all':
             raise InputError(f'{flag}: not with --part {part}, which has no test settings by which images are prepared')
-
-
-NECK = '{"format": 1, "version": "0", "family": "neck"}'
+    if candidates is not None and part != 'all':
+        raise InputError(f'--candidates {candidates}: not with --part {part}, which chooses none; leave it out')
 
 
 def preprocessing_of(model: Any) -> tuple[dict[str, Any], int]:
@@ -230,7 +236,7 @@ def describe(
     return Description(
         family='boxed' if boxed else 'grid',
         classes=tuple(model.dataset_meta['classes']),
-        colours=colours_of(model),
+        colours=tuple(class_colour(label)[::-1] for label in range(len(model.dataset_meta['classes']))),
         config=Path(getattr(model.cfg, 'filename', None) or '').name,
         scale=scale,
         keep_ratio=keep_ratio,
@@ -244,13 +250,8 @@ def describe(
 
 
 GRID_KEYS = ('score_thr', 'mask_thr', 'nms_pre', 'filter_thr', 'max_per_img')
-BOXED_KEYS = ('score_thr', 'iou_thr', 'max_per_img', 'sqrt_score', 'clip_boxes', 'mask_thr')
-
-
-def colours_of(model: Any) -> tuple[tuple[int, int, int], ...] | None:
-    """RGB of each class; None where the model has none of its own."""
-    palette = model.dataset_meta.get('palette')
-    return None if not isinstance(palette, Sequence) or isinstance(palette, str) else tuple(map(tuple, palette))
+# A boxed model's thresholds of scores are in the graph.
+BOXED_KEYS = ('iou_thr', 'max_per_img', 'sqrt_score', 'clip_boxes', 'mask_thr')
 
 
 def mask_stride(head: Any) -> int:

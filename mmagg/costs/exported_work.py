@@ -37,7 +37,8 @@ class ExportedWork:
     sums: Mapping[str, Sequence[str]] = SUMS
 
     def __init__(self, path: str | Path, image: np.ndarray, *, runtime: str | None, threads: int | None) -> None:
-        self.model = _TimedModel(path, runtime=runtime, threads=threads)
+        self.model = ExportedModel(path, runtime=runtime, threads=threads)
+        self.model.session = self.timed = _TimedSession(self.model.session)
         described, self.image = self.model.description, image
         height, width = image.shape[:2]
         if described.shape is not None and tuple(described.shape) != (height, width):
@@ -62,16 +63,8 @@ class ExportedWork:
         (found,) = self.model.predict([ready])
         end = perf_counter()
         self.entry['instances'] = len(found.labels)
-        network = self.model.timed.seconds
+        network = self.timed.seconds
         return dict(zip(STAGES, (begun - start, network, end - begun - network), strict=True))
-
-
-class _TimedModel(ExportedModel):
-    """One that keeps the time of its network."""
-
-    def __init__(self, path: str | Path, *, runtime: str | None, threads: int | None) -> None:
-        super().__init__(path, runtime=runtime, threads=threads)
-        self._session = self.timed = _TimedSession(self._session)
 
 
 class _TimedSession:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmagg.export.candidates import best_pairs_by_level
-from mmagg.export.plain_ops import conv_of_windows, roi_align, rows_of
+from mmagg.export.plain_ops import Windows, conv_of_windows, roi_align, rows_of
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
 from mmagg.models.masks.boxed.boxed_masks import Regions
@@ -84,19 +84,7 @@ def coefficients_at(module: Coefficients, features: Any, places: Tensor) -> Tens
         everywhere = torch.cat([x.flatten(2) for x in features], dim=2).transpose(1, 2)
         return rows_of(everywhere, places)
     weight = module.conv.get_parameter('weight')
-    k = weight.shape[-1]
-    padding, near = k // 2, torch.arange(k)
-    tables, padded, before = [], [], 0
-    for x in features:
-        height, width = x.shape[2:]
-        rows, columns = (torch.arange(n)[:, None] + near for n in (height, width))  # (h, k), (w, k)
-        table = rows[:, None, :, None] * (width + 2 * padding) + columns[None, :, None, :]
-        tables.append(table.flatten(2).flatten(0, 1) + before)
-        padded.append(torch.nn.functional.pad(x, [padding] * 4).flatten(2))
-        before = before + (height + 2 * padding) * (width + 2 * padding)
-    index = torch.cat(tables)[places].flatten(1)
-    windows = rows_of(torch.cat(padded, dim=2).transpose(1, 2), index).unflatten(1, (-1, k * k)).flatten(2)
-    return conv_of_windows(windows, weight, module.conv.get_parameter('bias'))
+    return conv_of_windows(Windows(features, weight.shape[-1]).at(places), weight, module.conv.get_parameter('bias'))
 
 
 def decoded(masks: Any, coefficients: Tensor | None, regions: Regions) -> Tensor:

@@ -32,13 +32,7 @@ BLOCK = 16  # candidates whose aggregation nets are one grouped convolution: mor
 
 
 class CandidateMasks(ABC):
-    """The masks of the levels of a group, by cells counted over them.
-
-    Attributes:
-        features: a map that they are made from.
-    """
-
-    features: Tensor
+    """The masks of the levels of a group, by cells counted over them."""
 
     @abstractmethod
     def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
@@ -72,7 +66,6 @@ class DecoupledSOLOCandidates(CandidateMasks):
 
     def __init__(self, levels: Sequence[DecoupledSOLOMasks], grids: Sequence[int]) -> None:
         self.maps = {name: self.axis([getattr(x, name) for x in levels]) for name in 'xy'}
-        self.features = self.maps['x']
         cell = [torch.arange(grid**2) for grid in grids]
         starts = [sum(grids[:i]) for i in range(len(grids))]
         self.column = torch.cat([x % grid + start for x, grid, start in zip(cell, grids, starts, strict=True)])
@@ -90,16 +83,17 @@ class DecoupledSOLOCandidates(CandidateMasks):
         return -(most + ((x - most).exp() + (y - most).exp() + (x + y - most).exp()).log())
 
     def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
-        x, y = (resized(self.maps[name].sigmoid(), full_size) for name in 'xy')
-        return maps_of(x, self.column[cells]) * maps_of(y, self.row[cells])
+        index = {'x': self.column, 'y': self.row}
+        x, y = (resized(maps_of(self.maps[name], index[name][cells]).sigmoid(), full_size) for name in 'xy')
+        return x * y
 
 
 class SOLOv2Candidates(CandidateMasks):
     """SOLOv2's: the kernels that the candidates' cells predict, times the mask features."""
 
-    def __init__(self, levels: Sequence[SOLOv2Masks], grids: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[SOLOv2Masks]) -> None:
         self.features, self.conv = levels[0].mask_features, levels[0].conv_kernel
-        self.windows = Windows([x.kernel_features.value for x in levels], grids, self.conv.kernel_size[0])
+        self.windows = Windows([x.kernel_features.value for x in levels], self.conv.kernel_size[0])
 
     def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
         return products(conv_of_windows(self.windows.at(cells), self.conv.weight, self.conv.bias), self.features)
@@ -112,18 +106,17 @@ class AggMaskCandidates(CandidateMasks):
     image.
     """
 
-    def __init__(self, levels: Sequence[AggMaskMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[AggMaskMasks], mask_grids: Sequence[int]) -> None:
         first = levels[0]
         self.spec, self.sigmoid = first.spec, first.sigmoid
         self.source = group_of([x.representations for x in levels], mask_grids, mask_grids)
-        self.features = self.source.features
         starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
         self.neighbours = torch.cat([x.neighbours + start for x, start in zip(levels, starts, strict=True)])
         self.context = None if first.context is None else first.context.resized(first.size)
         self.predictor = first.parameters
         if isinstance(first.parameters, PredictedParameters):
             towers = [x.parameters.features.value for x in levels]  # type: ignore[attr-defined]
-            self.windows = Windows(towers, grids, first.parameters.conv.kernel_size[0])
+            self.windows = Windows(towers, first.parameters.conv.kernel_size[0])
 
     def parameters(self, cells: Tensor) -> Tensor:
         """(B, N) -> (B, N, P)."""
@@ -170,11 +163,12 @@ def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec
     conv = partial(F.conv2d, padding=spec.kernel_size // 2)
     near = 0 if maps is None else maps.shape[1] // number
     # What candidates share is convolved by all nets at once, what is their own in groups.
-    x = bias.flatten()[None, :, None, None]
-    if maps is not None:
-        x = x + conv(maps, first[:, :, :near].flatten(0, 1), groups=number)
-    if context is not None:
-        x = x + conv(context, first[:, :, near:].flatten(0, 1))
+    if maps is None:
+        x = conv(context, first.flatten(0, 1), bias.flatten())
+    else:
+        x = conv(maps, first[:, :, :near].flatten(0, 1), bias.flatten(), groups=number)
+        if context is not None:
+            x = x + conv(context, first[:, :, near:].flatten(0, 1))
     for weight, bias in others:
         x = conv(x.relu(), weight.flatten(0, 1), bias.flatten(), groups=number)
     return x[0]
@@ -188,13 +182,13 @@ def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Seq
     """
     first, several = levels[0], list[Any](levels)
     if isinstance(first, AggMaskMasks):
-        return AggMaskCandidates(several, grids, mask_grids)
+        return AggMaskCandidates(several, mask_grids)
     if isinstance(first, SOLOMasks):
         return SOLOCandidates(several)
     if isinstance(first, DecoupledSOLOMasks):
         return DecoupledSOLOCandidates(several, grids)
     if isinstance(first, SOLOv2Masks):
-        return SOLOv2Candidates(several, grids)
+        return SOLOv2Candidates(several)
     raise TypeError(f'masks of {type(first).__name__} have no exported form')
 
 
@@ -225,7 +219,7 @@ def candidate_probs(
         return groups[0][0].probs(cells, full_size, full_size)
     chunks = []
     for some in cells.split(CHUNK, dim=1):
-        probs = groups[0][0].features.new_zeros(*some.shape, *full_size)
+        probs = torch.zeros(*some.shape, *full_size)
         for group, group_size, before, behind in groups:
 
             def own(

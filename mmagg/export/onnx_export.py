@@ -168,9 +168,3 @@ def quiet() -> Any:
             yield
     finally:
         logger.setLevel(level)
-
-
-def traced(graph: nn.Module, image: Tensor) -> tuple[Tensor, ...]:
-    """The graph's outputs in PyTorch."""
-    with torch.no_grad():
-        return graph(image)

@@ -16,32 +16,30 @@ CHANNELS = 32  # of a map whose neighbourhoods are gathered at once: 25 times as
 
 
 class Windows:
-    """Windows of k x k pixels around the cells of square grids, one grid after the other.
+    """Windows of k x k pixels around the pixels of several maps, one map after the other.
 
     Args:
-        maps: (B, C, S, S) per grid.
-        grids: side S of each.
+        maps: (B, C, h, w) each.
         kernel_size: k, odd.
     """
 
-    def __init__(self, maps: Sequence[Tensor], grids: Sequence[int], kernel_size: int) -> None:
-        padding = kernel_size // 2
+    def __init__(self, maps: Sequence[Tensor], kernel_size: int) -> None:
+        padding, near = kernel_size // 2, torch.arange(kernel_size)
         # Pixels of all padded maps, (B, Q, C).
         self.pixels = torch.cat([F.pad(x, [padding] * 4).flatten(2) for x in maps], dim=2).transpose(1, 2)
-        tables, before = [], 0
-        near = torch.arange(kernel_size)
-        for grid in grids:
-            side = grid + 2 * padding
-            cell = torch.arange(grid)
-            rows = cell[:, None, None, None] + near[:, None]
-            columns = cell[:, None, None] + near
-            tables.append((rows * side + columns).flatten(2).flatten(0, 1) + before)
-            before += side**2
-        self.table = torch.cat(tables)  # (cells, k²)
+        tables: list[Tensor] = []
+        before = 0
+        for x in maps:
+            height, width = x.shape[2:]
+            rows, columns = (torch.arange(n)[:, None] + near for n in (height, width))  # (h, k), (w, k)
+            table = rows[:, None, :, None] * (width + 2 * padding) + columns[None, :, None, :]
+            tables.append(table.flatten(2).flatten(0, 1) + before)
+            before = before + (height + 2 * padding) * (width + 2 * padding)
+        self.table = torch.cat(tables)  # (pixels without the padding, k²)
 
-    def at(self, cells: Tensor) -> Tensor:
-        """(B, N) long, counted over all grids -> (B, N, k² · C), the pixels first."""
-        return rows_of(self.pixels, self.table[cells].flatten(1)).unflatten(1, (-1, self.table.shape[1])).flatten(2)
+    def at(self, places: Tensor) -> Tensor:
+        """(B, N) long, counted over all maps -> (B, N, k² · C), the pixels first."""
+        return rows_of(self.pixels, self.table[places].flatten(1)).unflatten(1, (-1, self.table.shape[1])).flatten(2)
 
 
 def rows_of(table: Tensor, index: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ class BoxedPostProcessor:
     """NMS of boxes, and pasting of their masks; the arguments are those of `BoxedMaskPostProcessor`.
 
     Args:
-        score_thr: threshold of a candidate's score, exclusive; the graph has applied it already.
         iou_thr: IoU above which a box is suppressed by a better one of its class, in (0, 1].
         max_per_img: most instances per image.
         sqrt_score: score = √(class probability · centerness).
@@ -30,7 +29,6 @@ class BoxedPostProcessor:
     def __init__(
         self,
         *,
-        score_thr: float = 0.05,
         iou_thr: float = 0.6,
         max_per_img: int = 100,
         sqrt_score: bool = True,
@@ -38,7 +36,6 @@ class BoxedPostProcessor:
         mask_thr: float = 0.5,
     ) -> None:
         for name, good in (
-            ('score_thr', 0 <= score_thr < 1),
             ('iou_thr', 0 < iou_thr <= 1),
             ('max_per_img', max_per_img >= 1),
             ('mask_thr', 0 < mask_thr < 1),

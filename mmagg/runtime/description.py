@@ -102,6 +102,10 @@ class Description:
                 f'{path}: written by mmagg {version}, in a newer format than mmagg {__version__} knows: pip install -U '
                 'mmagg, or export it again with this one'
             )
+        if content.get('family') == 'neck':
+            raise InputError(
+                f'{path}: the backbone and neck alone, which predict nothing: export it without --part neck'
+            )
         try:
             return cls(
                 family=content['family'],
@@ -129,6 +133,11 @@ POST_PROCESSORS: Mapping[str, type[GridPostProcessor] | type[BoxedPostProcessor]
     'grid': GridPostProcessor,
     'boxed': BoxedPostProcessor,
 }
+
+
+def part_to_json(part: str) -> str:
+    """The description of a file that holds a part of a model, which predicts nothing."""
+    return json.dumps({'format': FORMAT, 'version': __version__, 'family': part})
 
 
 def described(metadata: Mapping[str, str], path: Path) -> Description:

@@ -32,6 +32,7 @@ class ExportedModel:
 
     Attributes:
         description: of the model.
+        session: what runs the network.
         runtime: which one it is.
 
     Raises:
@@ -41,16 +42,16 @@ class ExportedModel:
     def __init__(self, path: str | Path, *, runtime: str | None = None, threads: int | None = None) -> None:
         path = Path(path)
         self.description = described(onnx_metadata(path), path)
-        self._session = open_session(path, runtime=runtime, threads=threads)
-        self.runtime = self._session.runtime
+        self.session = open_session(path, runtime=runtime, threads=threads)
+        self.runtime = self.session.runtime
         self._post_process = self.description.post_process
-        if missing := OUTPUTS[self.description.family].difference(self._session.outputs):
+        if missing := OUTPUTS[self.description.family].difference(self.session.outputs):
             raise InputError(f'{path}: the model has no output {", ".join(sorted(missing))}: {AGAIN} anew')
 
     @property
     def has_masks(self) -> bool:
         """Whether it finds masks, not boxes alone."""
-        return 'masks' in self._session.outputs
+        return 'masks' in self.session.outputs
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,7 +90,7 @@ class ExportedModel:
             groups.setdefault(image.pixels.shape, []).append(i)
         found: dict[int, Found] = {}
         for members in groups.values():
-            step = self._session.batch or len(members)
+            step = self.session.batch or len(members)
             for start in range(0, len(members), step):
                 some = members[start : start + step]
                 found.update(zip(some, self._run([images[i] for i in some]), strict=True))
@@ -99,9 +100,9 @@ class ExportedModel:
         """The instances of images of one size."""
         batch = np.stack([image.pixels.transpose(2, 0, 1) for image in images])
         sizes = np.array([image.img_shape for image in images], np.int64)
-        if missing := (self._session.batch or len(images)) - len(images):  # of a file for several images
+        if missing := (self.session.batch or len(images)) - len(images):  # of a file for several images
             batch, sizes = (np.concatenate([x, x[-1:].repeat(missing, axis=0)]) for x in (batch, sizes))
-        outputs = self._session.run(batch.astype(self._session.dtype, copy=False), sizes)
+        outputs = self.session.run(batch.astype(self.session.dtype, copy=False), sizes)
         return [self._finished(image, {name: x[i] for name, x in outputs.items()}) for i, image in enumerate(images)]
 
     def _finished(self, image: Prepared, outputs: dict[str, np.ndarray]) -> Found:

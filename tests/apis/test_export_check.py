@@ -78,7 +78,7 @@ def test_a_broken_image_is_named(folder: Path) -> None:
 )
 def test_what_does_not_go_together_is_refused(given: dict[str, Any], line: str) -> None:
     with pytest.raises(InputError, match=f'^{line}'):
-        refuse_together(**dict(part='all', half=False, int8=False, calibrate=None, check=None) | given)
+        refuse_together(**dict(part='all', candidates=None, half=False, int8=False, calibrate=None, check=None) | given)
 
 
 def found(score: float) -> Found:

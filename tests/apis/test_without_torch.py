@@ -3,17 +3,11 @@
 import subprocess
 import sys
 
-SCRIPT = """
-import sys
+from hidden_packages import HIDE
 
-HIDDEN = 'torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in HIDDEN:
-            raise ImportError(f'{name} is hidden')
-
-sys.meta_path.insert(0, Absent())
+SCRIPT = (
+    HIDE
+    + """
 
 from pathlib import Path
 
@@ -46,6 +40,7 @@ for name in FORMATS:
     result.save(folder / name, name)
 assert not {*HIDDEN} & {*sys.modules}
 """
+)
 
 
 def test_results_are_drawn_and_written(root, tmp_path):

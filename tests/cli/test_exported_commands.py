@@ -8,28 +8,22 @@ from pathlib import Path
 import cv2
 import pytest
 from colour_model import CLASSES, RECTANGLES, colour_model, scene
+from hidden_packages import HIDE
 from video_files import write_video
 
 from mmagg.apis import test as evaluate
 from mmagg.cli.main import main
 from mmagg.io.errors import InputError
 
-WITHOUT_TORCH = """
-import sys
-
-HIDDEN = 'torch', 'torchvision', 'mmcv', 'mmengine', 'mmdet'
-
-class Absent:
-    def find_spec(self, name, path=None, target=None):
-        if name.split('.')[0] in HIDDEN:
-            raise ImportError(f'{name} is hidden')
-
-sys.meta_path.insert(0, Absent())
+WITHOUT_TORCH = (
+    HIDE
+    + """
 from mmagg.cli.main import main
 code = main(sys.argv[1:])
 assert not {*HIDDEN} & {*sys.modules}
 sys.exit(code)
 """
+)
 
 
 @pytest.fixture(scope='module')

@@ -93,7 +93,6 @@ def test_no_masks_and_no_candidates() -> None:
 @pytest.mark.parametrize(
     'options, error',
     [
-        ({'score_thr': -1}, ValueError),
         ({'iou_thr': 0}, ValueError),
         ({'max_per_img': 0}, ValueError),
         ({'mask_thr': '0.5'}, TypeError),

@@ -8,7 +8,7 @@ import pytest
 
 from mmagg import __version__
 from mmagg.io.errors import InputError
-from mmagg.runtime.description import KEY, Description, described
+from mmagg.runtime.description import KEY, Description, described, part_to_json
 
 PATH = Path('model.onnx')
 GRID = Description(
@@ -111,3 +111,8 @@ def test_what_is_missing_is_named(name: str) -> None:
     del content[name]
     with pytest.raises(InputError, match=f'the description of the model has no .{name}.: mmagg export'):
         Description.from_json(json.dumps(content), PATH)
+
+
+def test_a_part_says_that_it_predicts_nothing() -> None:
+    with pytest.raises(InputError, match='the backbone and neck alone, which predict nothing'):
+        Description.from_json(part_to_json('neck'), Path('a.onnx'))
