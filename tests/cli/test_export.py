@@ -1,4 +1,4 @@
-"""`mmagg export`: from a config and a checkpoint to a file that predicts the same, and what is refused before the work."""
+"""`mmagg export`: a file that predicts what its checkpoint does, and what is refused before the work."""
 
 from pathlib import Path
 
