@@ -35,16 +35,23 @@ class CandidateMasks(ABC):
     """The masks of the levels of a group, by cells counted over them."""
 
     @abstractmethod
-    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
-        """(B, N) cells -> (B, N, h, w) logits; (h, w) is the size of the group's masks."""
+    def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
+        """(B, N) cells -> (B, N, h, w) logits.
 
-    def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
+        Args:
+            cells: counted over the levels.
+            size: h and w, where the caller knows them: in an If, sizes of other tensors are numbers of their own.
+        """
+
+    def probs(self, cells: Tensor, size: Sequence[Any], *, first: bool) -> Tensor:
         """(B, N) cells -> (B, N, H, W) probabilities, resized after the sigmoid, as `LocalMasks.probs_at`.
 
-        The two sizes are one object where they are the same: in an If, nothing else is known of them.
+        Args:
+            cells: counted over the levels.
+            size: H and W.
+            first: whether this is the first group, whose masks have that size.
         """
-        probs = self.logits(cells, size).sigmoid()
-        return probs if size is full_size else resized(probs, full_size)
+        return self.logits(cells, size).sigmoid() if first else resized(self.logits(cells, None).sigmoid(), size)
 
 
 class SOLOCandidates(CandidateMasks):
@@ -56,8 +63,10 @@ class SOLOCandidates(CandidateMasks):
         self.weight = torch.block_diag(*(x.conv.weight.flatten(1) for x in levels))
         self.bias = torch.cat([x.conv.get_parameter('bias') for x in levels])
 
-    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         small = products(self.weight[cells], self.features) + self.bias[cells][..., None, None]
+        if size is None:
+            return F.interpolate(small, scale_factor=2, mode='bilinear', align_corners=False)
         return resized(small, size)
 
 
@@ -76,15 +85,15 @@ class DecoupledSOLOCandidates(CandidateMasks):
         """(B, ΣS, h, w) logits of all maps of an axis."""
         return torch.cat([x.conv(x.features.value) for x in levels], dim=1)
 
-    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         x, y = (-maps_of(self.maps[name], index[cells]) for name, index in (('x', self.column), ('y', self.row)))
         # The logit of σ(-x) · σ(-y) as in `product_logit`: -log(e^x + e^y + e^(x + y)).
         most = torch.maximum(torch.maximum(x, y), x + y)
         return -(most + ((x - most).exp() + (y - most).exp() + (x + y - most).exp()).log())
 
-    def probs(self, cells: Tensor, size: Sequence[Any], full_size: Sequence[Any]) -> Tensor:
+    def probs(self, cells: Tensor, size: Sequence[Any], *, first: bool) -> Tensor:
         index = {'x': self.column, 'y': self.row}
-        x, y = (resized(maps_of(self.maps[name], index[name][cells]).sigmoid(), full_size) for name in 'xy')
+        x, y = (resized(maps_of(self.maps[name], index[name][cells]).sigmoid(), size) for name in 'xy')
         return x * y
 
 
@@ -95,7 +104,7 @@ class SOLOv2Candidates(CandidateMasks):
         self.features, self.conv = levels[0].mask_features, levels[0].conv_kernel
         self.windows = Windows([x.kernel_features.value for x in levels], self.conv.kernel_size[0])
 
-    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         return products(conv_of_windows(self.windows.at(cells), self.conv.weight, self.conv.bias), self.features)
 
 
@@ -125,7 +134,7 @@ class AggMaskCandidates(CandidateMasks):
             return given.at(0, cells[0]).expand(cells.shape[0], -1, -1)
         return given.activation(conv_of_windows(self.windows.at(cells), given.conv.weight, given.conv.bias))
 
-    def logits(self, cells: Tensor, size: Sequence[Any]) -> Tensor:
+    def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         params, index = self.parameters(cells), self.neighbours[cells]
         blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
         masks = []
@@ -206,30 +215,26 @@ def candidate_probs(
     Returns:
         (B, N, H, W), at the first level's size.
     """
-    groups: list[tuple[CandidateMasks, Any, int, int]] = []
+    groups: list[tuple[CandidateMasks, int, int]] = []
     before = 0
     for _, levels in groupby(range(len(masks)), key=lambda level: masks[level].stride):
         part = slice((index := list(levels))[0], index[-1] + 1)
         behind = before + sum(side**2 for side in grids[part])
-        size = masks[part][0].size if groups else None  # of the first group's, which is that of the result
-        groups.append((group_of(masks[part], grids[part], mask_grids[part]), size, before, behind))
+        groups.append((group_of(masks[part], grids[part], mask_grids[part]), before, behind))
         before = behind
-    full_size = masks[0].size
+    size = masks[0].size
     if len(groups) == 1:
-        return groups[0][0].probs(cells, full_size, full_size)
+        return groups[0][0].probs(cells, size, first=True)
     chunks = []
     for some in cells.split(CHUNK, dim=1):
-        probs = torch.zeros(*some.shape, *full_size)
-        for group, group_size, before, behind in groups:
+        probs = torch.zeros(*some.shape, *size)
+        for group, before, behind in groups:
 
-            def own(
-                some: Tensor, probs: Tensor, group=group, group_size=group_size, before=before, behind=behind
-            ) -> Tensor:
-                # Sizes of what is given: others would be numbers of their own in an If.
-                size = probs.shape[2:]
+            def own(some: Tensor, probs: Tensor, group=group, before=before, behind=behind) -> Tensor:
                 local = (some - before).clamp(0, behind - before - 1)
                 within = (some >= before) & (some < behind)
-                return torch.where(within[..., None, None], group.probs(local, group_size or size, size), probs)
+                values = group.probs(local, probs.shape[2:], first=before == 0)
+                return torch.where(within[..., None, None], values, probs)
 
             probs = if_any((some >= before) & (some < behind), own, some, probs)
         chunks.append(probs)

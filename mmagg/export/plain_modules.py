@@ -93,7 +93,7 @@ class PlainAdaptivePadding(Conv2dAdaptivePadding):
 
 
 class PlainDeformableConvModule(DeformableConvModule):
-    """`DeformableConvModule` for maps that are at least as large as the kernel."""
+    """`DeformableConvModule`, whose convolution takes maps of any size."""
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)

@@ -114,10 +114,17 @@ def deform_conv(
         numbers: stride, padding, dilation, groups, g.
     """
     stride, padding, dilation, groups, deform_groups = numbers
+    (height, width), (rows, columns) = x.shape[2:], weight.shape[2:]
+    # mmcv refuses maps that are smaller than the kernel.
+    missing = 0, max(0, columns - width), 0, max(0, rows - height)
+    x, offset = F.pad(x, missing), F.pad(offset, missing)
     if mask is None:
         assert bias is None
-        return deform_conv2d(x, offset, weight, stride, padding, dilation, groups, deform_groups)
-    return modulated_deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation, groups, deform_groups)
+        found = deform_conv2d(x, offset, weight, stride, padding, dilation, groups, deform_groups)
+    else:
+        mask = F.pad(mask, missing)
+        found = modulated_deform_conv2d(x, offset, mask, weight, bias, stride, padding, dilation, groups, deform_groups)
+    return found[..., :height, :width].contiguous()
 
 
 @deform_conv.register_fake

@@ -43,11 +43,22 @@ def with_a2fpn():
     return detector
 
 
+def without_context():
+    parameters = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS)
+    aggregator = dict(type='DynamicAggregator', context=None, parameters=parameters, num_layers=2)
+    return mmagg_head('solo', aggregator=aggregator)
+
+
 DETECTORS = {
     'SOLO': lambda: grid_detector(mmagg_head('solo')),
     'Decoupled SOLO': lambda: grid_detector(mmagg_head('decoupled')),
     'SOLOv2': lambda: grid_detector(mmagg_head('solov2')),
     'AggMask': lambda: grid_detector(aggmask_head('solo')),
+    'AggMask, static': lambda: grid_detector(aggmask_head('static')),
+    'AggMask, coarse masks': lambda: grid_detector(aggmask_head('solo-mask')),
+    'AggMask on Decoupled SOLO': lambda: grid_detector(aggmask_head('decoupled')),
+    'AggMask on SOLOv2': lambda: grid_detector(aggmask_head('solov2')),
+    'AggMask without context': lambda: grid_detector(without_context()),
     'BlendMask': lambda: boxed_detector(boxed_head('blend')),
     'MEInst': lambda: boxed_detector(coded_head('codes')),
     'deformable': lambda: boxed_detector(coded_head('deformable')),
@@ -90,7 +101,12 @@ def check(session, graph, image: np.ndarray, limits: np.ndarray | None = None) -
         wanted = graph(normalised(image), *([sides] if 'limits' in graph.inputs else []))
     found = session.run(None, feeds)
     assert [output.name for output in session.get_outputs()] == list(graph.outputs)
+    # What stands in places without a candidate is nobody's.
+    there = dict(zip(graph.outputs, wanted, strict=True)).get('scores', torch.ones(1)).numpy() > 0
+    assert there.any()
     for name, a, b in zip(graph.outputs, found, wanted, strict=True):
+        if 'scores' in graph.outputs:
+            a, b = a[there], b[torch.from_numpy(there)]
         np.testing.assert_allclose(a, b.numpy(), atol=2e-3 if name == 'boxes' else 3e-4, rtol=1e-4, err_msg=name)
 
 
@@ -105,11 +121,11 @@ def some(*quick):
 
 @pytest.mark.parametrize('name', some('MEInst'))
 def test_any_size(name):
-    graph = graph_of(DETECTORS[name](), candidates=20)
+    graph = graph_of(DETECTORS[name](), candidates=70)  # two chunks
     session = exported(graph)
     at_once = images_at_once(graph) or 4
-    assert at_once == (1 if name == 'AggMask' else 4)
-    for shape in ((1, 96, 128), (at_once, 65, 157), (1, 160, 64)):
+    assert at_once == (1 if 'AggMask' in name else 4)
+    for shape in ((1, 96, 128), (at_once, 65, 157), (1, 160, 64), (1, 20, 30)):
         check(session, graph, images(*shape))
 
 
