@@ -1,7 +1,7 @@
 """A bound of a kernel's speed from its machine code: the instructions that it issues, against the bytes that move.
 
-A scheduler issues an instruction a cycle, a multiprocessor one access to memory. What is left out makes a kernel slower, not
-faster: latencies, bank conflicts, programs that do not fill the last wave.
+A scheduler issues an instruction a cycle, a multiprocessor an access to memory. What is left out makes a kernel slower:
+latencies, bank conflicts, programs that do not fill the last wave.
 """
 
 import re

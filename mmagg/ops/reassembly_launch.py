@@ -86,11 +86,13 @@ class Launch:
         """
         h, w = self.kernels.shape[2:]
         self.channels, self.warps = gcd(self.width, channels), warps
-        self.tx = min(lanes, points, power_of_2(w / columns, round_up=not inside))
-        self.ty = points // self.tx
-        if inside:
-            self.ty = min(self.ty, power_of_2(h / rows, round_up=False))
-        self.tiles = ceil(h / (self.ty * rows)) * ceil(w / (self.tx * columns))
+        most = min(lanes, points, power_of_2(w / columns, round_up=not inside))
+        tiles = {}
+        for tx in {most, max(1, most // 2)} if inside else {most}:
+            ty = min(points // tx, power_of_2(h / rows, round_up=False)) if inside else points // tx
+            tiles[tx, ty] = ceil(h / (ty * rows)) * ceil(w / (tx * columns))
+        self.tx, self.ty = min(sorted(tiles, reverse=True), key=tiles.__getitem__)  # what overlaps is computed twice
+        self.tiles = tiles[self.tx, self.ty]
         wanted = power_of_2(split * PROGRAMS / (self.tiles * self.groups * len(self.x)), round_up=True)
         self.parts = min(self.width // self.channels, wanted)
 

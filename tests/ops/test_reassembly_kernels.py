@@ -1,5 +1,6 @@
 """The Triton kernels of reassembly, compiled for GPUs that need not be there: registers, stack, speed at most."""
 
+import sys
 from itertools import product
 
 import pytest
@@ -68,4 +69,4 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
         )
         assert 0 < found.share <= 1
     with capsys.disabled():
-        print('', *lines, sep='\n')
+        sys.stdout.write('\n'.join(['', *lines, '']))
