@@ -24,6 +24,7 @@ CANDIDATES = 300  # of heads of the SOLO family
 DETECTIONS = 100  # of those whose boxes come from FCOS
 AMP = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 LINES = 12  # of a table of places
+SHAPE = 800, 1344
 
 
 def count_launches(config: str, **options: Any) -> dict[str, Any]:
@@ -32,12 +33,19 @@ def count_launches(config: str, **options: Any) -> dict[str, Any]:
     Arguments and result are those of `counted`.
 
     Raises:
-        InputError: the config cannot be used, or a model of it does not run on CUDA; or there is no C++ compiler.
+        InputError: the config or another argument cannot be used, or there is no C++ compiler.
     """
+    check_shape(options.get('shape', SHAPE))
     with tempfile.TemporaryDirectory(prefix='mmagg-') as folder:
         file = Path(folder, 'report.json')
         command = [sys.executable, '-c', 'from mmagg.costs.launches import main; main()', str(file)]
-        done = subprocess.run(command, input=json.dumps({'config': str(config), **options}), text=True, env=guarded())
+        done = subprocess.run(
+            command,
+            input=json.dumps({'config': str(config), **options}),
+            text=True,
+            stdout=subprocess.DEVNULL,
+            env=guarded(),
+        )
         if not file.exists():
             raise RuntimeError(f'the process of the pretended GPU ended with {done.returncode}')
         report = json.loads(file.read_text())
@@ -49,7 +57,6 @@ def count_launches(config: str, **options: Any) -> dict[str, Any]:
 def main() -> None:
     """The process's own part: options from stdin, the report to a file."""
     enter_guarded()
-    sys.stdout = sys.stderr
     try:
         report = counted(**json.load(sys.stdin))
     except InputError as error:
@@ -61,7 +68,7 @@ def counted(
     config: str,
     *,
     train: bool = False,
-    shape: tuple[int, int] = (800, 1344),
+    shape: tuple[int, int] = SHAPE,
     candidates: int | None = None,
     batch_size: int = 2,
     objects: int = 10,
@@ -84,8 +91,7 @@ def counted(
         the arguments, `launches`, `waits`; `parts`, the launches of backbone, neck and the rest; and in `places` for
         each of 'launches' and 'waits' [number, operators or reasons, place], the most frequent first.
     """
-    if any(side % 32 for side in shape):
-        raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
+    check_shape(shape)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     model = random_model(config, cfg_options).train(train)
     try:
@@ -115,6 +121,12 @@ def counted(
             'parts': parts | {'rest': cuda.num_launches - sum(parts.values())},
             'places': {'launches': by_place(cuda.launches), 'waits': by_place(cuda.waits)},
         }
+
+
+def check_shape(shape: tuple[int, int]) -> None:
+    """Raises InputError for sides that are no multiples of 32."""
+    if any(side % 32 for side in shape):
+        raise InputError(f'--shape {shape[0]} {shape[1]}: both must be multiples of 32')
 
 
 def make_ready(model: BaseDetector, shape: tuple[int, int], *, wanted: int | None = None) -> None:
