@@ -20,8 +20,8 @@ GRID = {
     'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 720), (2, 1430)),
 }
 BOXED = {
-    'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 589), (3, 1277)),
-    'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 494), (3, 1047)),
-    'meinst': Family('meinst/meinst_r50_fpn_1x_coco.py', (9, 622), (3, 1416)),
+    'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 589), (3, 1073)),
+    'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 494), (3, 947)),
+    'meinst': Family('meinst/meinst_r50_fpn_1x_coco.py', (9, 622), (3, 1212)),
     'a2fpn': Family('a2fpn/solo_r50_a2fpn_3x_coco.py', (7, 911), (2, 2117)),
 }

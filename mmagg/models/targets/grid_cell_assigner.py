@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
@@ -88,9 +89,10 @@ class GridCellAssigner:
         self.grids, self.scale_ranges = tuple(grids), tuple(scale_ranges)
         self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
         self.rounding = rounding
-        cells = [torch.cartesian_prod(*map(torch.arange, (grid, grid))) for grid in self.grids]
-        levels = torch.arange(len(grids)).repeat_interleave(torch.tensor([len(x) for x in cells]))
-        self.places = torch.cat([levels[:, None], torch.cat(cells)], dim=1).t().contiguous()  # (3, Q)
+        cells = [np.indices((1, grid, grid)).reshape(3, -1) for grid in grids]
+        for level, own in enumerate(cells):
+            own[0] = level
+        self.places = np.concatenate(cells, axis=1)  # (3, Q) level, row and column of each cell
 
     @property
     def dtype(self) -> torch.dtype:

@@ -60,28 +60,25 @@ class LocationAssigner:
         Returns:
             (Q,) long, index of the object, -1 where there is none.
         """
+        counts = [len(x) for x in points]
         if len(boxes) == 0:
-            return torch.full((sum(map(len, points)),), -1, device=boxes.device)
-        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-        return torch.cat(
-            [
-                self._assign_level(level_points, boxes, areas, stride, range_)
-                for level_points, stride, range_ in zip(points, self.strides, self.ranges, strict=True)
-            ]
-        )
-
-    def _assign_level(
-        self, points: Tensor, boxes: Tensor, areas: Tensor, stride: int, range_: tuple[float, float]
-    ) -> Tensor:
-        """(q,) objects of one level's locations."""
-        region = boxes
+            return torch.full((sum(counts),), -1, device=boxes.device)
+        rows = [
+            ((self.radius or 0) * stride, *range_) for stride, range_ in zip(self.strides, self.ranges, strict=True)
+        ]
+        limits = torch.tensor(rows, dtype=boxes.dtype).repeat_interleave(torch.tensor(counts), 0)
+        reach, low, high = upload(limits, boxes.device)[:, None].unbind(2)  # (Q, 1) each
+        at = torch.cat(list(points))[:, None]
+        to_box = distances_to_sides(at, boxes)  # (Q, G, 4)
+        within = to_box.amin(-1) > 0
         if self.radius is not None:
-            centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-            reach = self.radius * stride
-            region = torch.cat([boxes[:, :2].maximum(centre - reach), boxes[:, 2:].minimum(centre + reach)], dim=1)
-        within = distances_to_sides(points[:, None], region).amin(-1) > 0  # (q, G)
-        farthest = distances_to_sides(points[:, None], boxes).amax(-1)
-        fits = within & (farthest >= range_[0]) & (farthest <= range_[1])
+            # Nearer to the centre than the region reaches, on both axes.
+            centre, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, reach[..., None]
+            to_region = distances_to_sides(at, torch.cat([centre - reach, centre + reach], dim=-1))
+            within &= to_region.amin(-1) > 0
+        farthest = to_box.amax(-1)
+        fits = within & (farthest >= low) & (farthest <= high)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         smallest, gts = torch.where(fits, areas, torch.inf).min(1)
         return torch.where(smallest.isinf(), -1, gts)
 
