@@ -78,7 +78,7 @@ class AbsentGPU:
 def launches(architecture: int) -> Iterator[list[Launched]]:
     """Within it, starts of Triton kernels are compiled for an architecture (80, 90, ...), and noted here instead."""
     found: list[Launched] = []
-    run, active = JITFunction.run, driver._active
+    run, before = JITFunction.run, dict(vars(driver))
 
     def note(self: JITFunction, *arguments: Any, grid: tuple[int, ...], warmup: bool, **options: Any) -> Any:
         kernel = run(self, *arguments, grid=grid, warmup=True, **options)
@@ -92,4 +92,4 @@ def launches(architecture: int) -> Iterator[list[Launched]]:
         yield found
     finally:
         JITFunction.run = run
-        driver._active = active  # `reset_active` asks for a driver, which is not there
+        vars(driver).update(before)  # `reset_active` asks for a driver, which is not there

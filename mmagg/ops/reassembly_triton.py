@@ -14,14 +14,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-try:
-    import triton
-    import triton.language as tl
-except ImportError as error:
-    raise ImportError('the kernels for GPUs need Triton: pip install triton') from error
-if tuple(map(int, triton.__version__.split('.')[:2])) < (3, 4):
-    raise ImportError(f'the kernels for GPUs need Triton 3.4 (of PyTorch 2.8) or newer, not {triton.__version__}')
-
 from mmagg.ops.reassembly_launch import Launch, together
 from mmagg.ops.triton_pixels import (
     load_points,
@@ -31,8 +23,10 @@ from mmagg.ops.triton_pixels import (
     row_of,
     store_points,
     store_row,
+    tl,
+    triton,
     with_item,
-)  # fmt: skip
+)
 
 # Sizes differ from image to image: kernels are not to be compiled anew for them. A stride is 1 or it is not.
 SIZES = ['fine_b', 'fine_h', 'x_b', 'x_h', 'k_b', 'k_h', 'k_part', 'H', 'W', 'h', 'w', 'width', 'parts']

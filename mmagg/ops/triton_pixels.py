@@ -6,8 +6,13 @@ thread holds all pixels of its points, one tensor each, so that what neighbours 
 Shape shorthand: M channels of a program, P = TY * TX points, N pixels of a point in a row.
 """
 
-import triton
-import triton.language as tl
+try:
+    import triton
+    import triton.language as tl
+except ImportError as error:
+    raise ImportError('the kernels for GPUs need Triton: pip install triton') from error
+if tuple(map(int, triton.__version__.split('.')[:2])) < (3, 4):
+    raise ImportError(f'the kernels for GPUs need Triton 3.4 (of PyTorch 2.8) or newer, not {triton.__version__}')
 
 
 @triton.jit
@@ -24,26 +29,27 @@ def multiple(step, of: tl.constexpr):
 
 @triton.jit
 def unzipped(vector, N: tl.constexpr):
-    """N tensors [M, P], of neighbours in [M, P * N]; N is a power of 2. No data move between threads."""
-    if N == 1:
-        items = (vector,)
-    else:
-        even, odd = tl.split(tl.reshape(vector, (vector.shape[0], vector.shape[1] // 2, 2)))
-        evens, odds = unzipped(even, N // 2), unzipped(odd, N // 2)
-        items = ()
-        for i in tl.static_range(N // 2):
-            items = items + (evens[i], odds[i])  # noqa: RUF005
+    """N tensors [M, P], of neighbours in [M, P * N]; N is 1, 2, 4 or 8. No data move between threads."""
+    items = (vector,)
+    for level in tl.static_range((N > 1) + (N > 2) + (N > 4)):  # Triton 3.4 knows no recursion
+        evens, odds = (), ()
+        for i in tl.static_range(2**level):
+            pairs = tl.reshape(items[i], (items[i].shape[0], items[i].shape[1] // 2, 2))
+            even, odd = tl.split(pairs)
+            evens, odds = evens + (even,), odds + (odd,)  # noqa: RUF005
+        items = evens + odds
     return items
 
 
 @triton.jit
 def zipped(items, N: tl.constexpr):
-    """[M, P * N] of N tensors [M, P], as neighbours."""
-    if N == 1:
-        vector = items[0]
-    else:
-        vector = tl.interleave(zipped(items[0::2], N // 2), zipped(items[1::2], N // 2))
-    return vector
+    """[M, P * N] of N tensors [M, P], as neighbours; N is 1, 2, 4 or 8."""
+    for level in tl.static_range((N > 1) + (N > 2) + (N > 4)):
+        halves = ()
+        for i in tl.static_range(N // 2 ** (level + 1)):
+            halves = halves + (tl.interleave(items[i], items[i + N // 2 ** (level + 1)]),)  # noqa: RUF005
+        items = halves
+    return items[0]
 
 
 @triton.jit

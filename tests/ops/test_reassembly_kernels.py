@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 import torch
 
-pytest.importorskip('triton', minversion='3.4')
+pytest.importorskip('triton', minversion='3.7')  # older ones choose other registers
 from issue_bound import GPUS, bound
 from reassembly_kernels import KERNELS, STEPS, start
 
