@@ -1,7 +1,7 @@
 """A bound of a kernel's speed from its machine code: the instructions that it issues, against the bytes that move.
 
-A scheduler issues an instruction a cycle, a multiprocessor an access to memory. What is left out makes a kernel slower:
-latencies, bank conflicts, programs that do not fill the last wave.
+A scheduler issues an instruction a cycle, a multiprocessor an access to memory and some products of tensor cores. What
+is left out makes a kernel slower: latencies, bank conflicts, programs that do not fill the last wave.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from offline_kernels import Launched
 
 ACCESSES = ('LDG', 'STG', 'LDL', 'STL', 'LDS', 'STS')
-PRODUCTS = ('FFMA', 'FMUL')
+PRODUCTS = {'FFMA': 32, 'FMUL': 32, 'HMMA.16816': 16 * 8 * 16}  # of a warp's instruction
 SCHEDULERS = 4  # of a multiprocessor
 
 
@@ -23,15 +23,17 @@ class GPU:
         processors: streaming multiprocessors.
         clock: in Hz.
         copy: bytes/s that a copy reads and writes.
+        matrix: multiply-adds of 16-bit numbers that a processor's tensor cores do in a cycle.
     """
 
     name: str
     processors: int
     clock: float
     copy: float
+    matrix: int
 
 
-GPUS = {80: GPU('A100', 108, 1.41e9, 1.40e12), 90: GPU('H200', 132, 1.85e9, 4.3e12)}  # by architecture
+GPUS = {80: GPU('A100', 108, 1.41e9, 1.40e12, 1024), 90: GPU('H200', 132, 1.85e9, 4.3e12, 2048)}  # by architecture
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,22 @@ def bound(launched: Launched, *, trips: tuple[int, ...], moved: int, gpu: GPU) -
         gpu: the GPU.
     """
     loops = loops_of(launched.instructions)
-    issued = accesses = products = 0
+    issued = accesses = multiplying = products = on_matrices = 0
     for number, line in enumerate(launched.instructions):
         times = 1
         for depth in range(sum(first <= number <= last for first, last in loops)):
             times *= trips[depth]
         operation = re.sub(r'^@!?U?P\w+\s+', '', line)
+        several = next((n for name, n in PRODUCTS.items() if operation.startswith(name)), 0)
         issued += times * (not line.endswith(':'))
         accesses += times * operation.startswith(ACCESSES)
-        products += times * operation.startswith(PRODUCTS)
+        multiplying += times * (several > 0)
+        products += times * several
+        on_matrices += times * several * operation.startswith('HMMA')
     warps = launched.blocks * launched.warps
-    copying = moved / gpu.copy
-    issuing = warps * issued / (gpu.processors * SCHEDULERS * gpu.clock)
-    accessing = warps * accesses / (gpu.processors * gpu.clock)
-    return Bound(copying / max(copying, issuing, accessing), 32 * warps * products, issued / products)
+    cycles = max(issued / SCHEDULERS, accesses, on_matrices / gpu.matrix)  # of a processor, for a warp
+    copying, working = moved / gpu.copy, warps * cycles / (gpu.processors * gpu.clock)
+    return Bound(copying / max(copying, working), warps * products, issued / multiplying)
 
 
 def loops_of(instructions: list[str]) -> list[tuple[int, int]]:

@@ -70,8 +70,8 @@ class Launch:
         return next(fitting, None)
 
     def share(
-        self, *, channels: int, points: int, warps: int, lanes: int = 32, rows: int = 1, columns: int = 1,
-        inside: bool = False, split: int = 1,
+        self, *, channels: int, points: int, warps: int, lanes: tuple[int, ...] = (32,), rows: int = 1,
+        columns: int = 1, inside: bool = False, split: int = 1,
     ) -> None:  # fmt: skip
         """Choose tiles.
 
@@ -79,19 +79,19 @@ class Launch:
             channels: of a program at a time, at most; it takes a power of 2 that divides those of a group.
             points: of a tile, as its threads see them.
             warps: of a program.
-            lanes: points side by side, at most.
+            lanes: points side by side, at most; of several numbers the one with the fewest tiles, which overlap.
             rows, columns: of points that a thread takes.
             inside: whether tiles must not stick out of the grid, which is at least `rows` by `columns`.
             split: so many times `PROGRAMS` are wanted.
         """
         h, w = self.kernels.shape[2:]
         self.channels, self.warps = gcd(self.width, channels), warps
-        most = min(lanes, points, power_of_2(w / columns, round_up=not inside))
         tiles = {}
-        for tx in {most, max(1, most // 2)} if inside else {most}:
+        for most in lanes:
+            tx = min(most, points, power_of_2(w / columns, round_up=not inside))
             ty = min(points // tx, power_of_2(h / rows, round_up=False)) if inside else points // tx
             tiles[tx, ty] = ceil(h / (ty * rows)) * ceil(w / (tx * columns))
-        self.tx, self.ty = min(sorted(tiles, reverse=True), key=tiles.__getitem__)  # what overlaps is computed twice
+        self.tx, self.ty = min(tiles, key=tiles.__getitem__)
         self.tiles = tiles[self.tx, self.ty]
         wanted = power_of_2(split * PROGRAMS / (self.tiles * self.groups * len(self.x)), round_up=True)
         self.parts = min(self.width // self.channels, wanted)

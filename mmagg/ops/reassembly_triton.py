@@ -1,4 +1,6 @@
-"""Content-aware reassembly as fused Triton kernels: forward, and backward for the features and for the kernels.
+"""Content-aware reassembly as fused Triton kernels: backward for the features and for the kernels, and launching.
+
+`reassembly_forward` has those of the forward pass.
 
 The map is that of `reassembly`, with its output called `fine`. A point (y, x) of the grid of kernels stands for
 scale x scale pixels (i, j) of the fine map and for stride x stride pixels (p, q) of x. Every program has a tile of
@@ -14,89 +16,17 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from mmagg.ops.reassembly_launch import Launch, together
+from mmagg.ops.reassembly_forward import INTERPRETED, compiled, forward
+from mmagg.ops.reassembly_launch import Launch
 from mmagg.ops.triton_pixels import (
-    load_points,
     load_row,
-    load_window,
     multiple,
     row_of,
-    store_points,
     store_row,
     tl,
     triton,
     with_item,
 )
-
-# Sizes differ from image to image: kernels are not to be compiled anew for them. A stride is 1 or it is not.
-SIZES = ['fine_b', 'fine_h', 'x_b', 'x_h', 'k_b', 'k_h', 'k_part', 'H', 'W', 'h', 'w', 'width', 'parts']
-STRIDES = ['fine_c', 'fine_w', 'x_c', 'x_w', 'k_c', 'k_w']
-compiled = triton.jit(do_not_specialize=SIZES, do_not_specialize_on_alignment=STRIDES)
-
-
-@compiled
-def forward_kernel(
-    fine, x, kernels, fine_b, fine_c, fine_h, fine_w, x_b, x_c, x_h, x_w, k_b, k_c, k_h, k_w, H, W, h, w, width, parts,
-    K: tl.constexpr, STRIDE: tl.constexpr, SCALE: tl.constexpr, TY: tl.constexpr, TX: tl.constexpr,
-    CHANNELS: tl.constexpr, VEC: tl.constexpr, WIDE: tl.constexpr,
-    Q: tl.constexpr, VECTORS: tl.constexpr, K_VECTORS: tl.constexpr,
-):  # fmt: skip
-    """Program (tile, group and part of its channels, image). A thread takes Q points of a row.
-
-    Tiles lie inside the grid: the last ones overlap those before them, and write the same values again.
-    """
-    S: tl.constexpr = STRIDE * Q  # pixels of x and of the fine map that a thread's points stand for, in a row
-    N: tl.constexpr = SCALE * Q
-    KN: tl.constexpr = Q if K_VECTORS else 1
-    if VECTORS:
-        x_b, x_c, x_h, W = multiple(x_b, S), multiple(x_c, S), multiple(x_h, S), multiple(W, S)
-        fine_b, fine_c, fine_h = multiple(fine_b, N), multiple(fine_c, N), multiple(fine_h, N)
-    elif VEC > 1:
-        x_b, x_h, x_w, width = multiple(x_b, VEC), multiple(x_h, VEC), multiple(x_w, VEC), multiple(width, VEC)
-        fine_b, fine_h, fine_w = multiple(fine_b, VEC), multiple(fine_h, VEC), multiple(fine_w, VEC)
-    if K_VECTORS:
-        k_b, k_c, k_h = multiple(k_b, Q), multiple(k_c, Q), multiple(k_h, Q)
-    group, part = tl.program_id(1) // parts, tl.program_id(1) % parts
-    image = tl.program_id(2).to(tl.int64)
-    zero = image * 0 if WIDE else tl.program_id(2) * 0  # of the type of offsets
-    across = tl.cdiv(w, TX * Q)
-    tile_y = zero + tl.minimum(tl.program_id(0) // across * TY, h - TY)
-    tile_x = zero + multiple(tl.minimum(tl.program_id(0) % across * (TX * Q), w - TX * Q), Q if K_VECTORS else 1)
-    point = tl.arange(0, TY * TX * KN)[None, :]
-    y, x_ = tile_y + point // (TX * KN), tile_x + point % (TX * KN) * (Q // KN)
-    weights = kernels + image * k_b + (zero + group * (K * K * SCALE * SCALE)) * k_c + y * k_h + x_ * k_w
-    if VECTORS:
-        point = tl.arange(0, TY * TX * S)[None, :]
-        row, column = (tile_y + point // (TX * S)) * STRIDE - K // 2, tile_x * STRIDE + point % (TX * S)
-    else:  # lanes are to lie side by side: no thread is to take several points only because they could be read at once
-        point = tl.arange(0, TY * TX)[None, :]
-        row = (tile_y + point // TX) * STRIDE - K // 2
-        column = tl.max_contiguous((tile_x + point % TX * Q) * STRIDE, (1, 1))
-    corner = x + image * x_b + row * x_h + column * x_w
-    for start in range(part * CHANNELS, width, parts * CHANNELS):
-        channel = (group * width + start + tl.arange(0, CHANNELS)[:, None]).to(tl.int64)
-        total = (tl.zeros((CHANNELS, TY * TX), tl.float32),) * (SCALE * SCALE * Q)
-        for dy in range(K):
-            in_row = (row + dy >= 0) & (row + dy < H)
-            source = corner + channel * x_c + (zero + dy) * x_h
-            window = load_window(source, in_row, column, W, x_w, -(K // 2), K + (Q - 1) * STRIDE, S, VECTORS)
-            for dx in tl.static_range(K):
-                for near in tl.static_range(SCALE * SCALE):
-                    place = weights + (zero + ((dy * K + dx) * SCALE * SCALE + near)) * k_c
-                    weight = load_points(place, k_w, Q, K_VECTORS)
-                    for q in tl.static_range(Q):
-                        total = with_item(
-                            total, near * Q + q, total[near * Q + q] + window[q * STRIDE + dx] * weight[q]
-                        )
-        maps = fine + image * fine_b + channel * fine_c
-        for i in tl.static_range(SCALE):
-            pixels = ()
-            for n in tl.static_range(N):  # as they lie side by side
-                pixel = total[(i * SCALE + n % SCALE) * Q + n // SCALE]
-                pixels = pixels + (pixel.to(fine.dtype.element_ty),)  # noqa: RUF005
-            store_points(
-                maps, pixels, tile_y * SCALE + i, tile_x * SCALE, fine_h, fine_w, SCALE, N, TY, TX, VECTORS
-            )  # fmt: skip
 
 
 @compiled
@@ -207,8 +137,6 @@ def grad_kernels_kernel(
 
 # Launching
 
-INTERPRETED = not isinstance(forward_kernel, triton.JITFunction)  # TRITON_INTERPRET=1: on the CPU as well, slowly
-
 
 def objection(device: torch.device) -> str | None:
     """The reason why these kernels cannot run on a device, and what to do; None if they can."""
@@ -229,31 +157,6 @@ def _problem(index: int | None) -> str | None:
     except Exception as error:  # no C compiler, no Python headers, a GPU or a Triton that is too old, ...
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())
         return f'its kernels do not run ({reason}); they need a C compiler and Triton 3.4 or newer'
-
-
-def forward(fine: Tensor, x: Tensor, kernels: Tensor, stride: int, scale: int, groups: int) -> None:
-    """As `reassembly_torch.forward`."""
-    launch = Launch(fine, x, kernels, stride, scale, groups)
-    sums = 64 if x.element_size() == 4 else 128  # of a thread: 16-bit values cost an instruction more each
-    columns = None if launch.by_channel else launch.columns()
-    vectors = columns is not None
-    if columns is not None:
-        channels = max(1, min(8, sums // (columns * scale**2)))
-        launch.share(channels=channels, points=32, warps=1, lanes=8, columns=columns, inside=True, split=4)
-    elif launch.by_channel:
-        columns = next(n for n in (4, 2, 1) if n <= kernels.shape[3] and (n == 1 or n * launch.vec * scale**2 <= sums))
-        launch.share(channels=32 * launch.vec, points=4, warps=4, lanes=2, columns=columns, inside=True)
-    else:
-        columns = 1
-        launch.share(channels=8, points=128, warps=4, inside=True)
-    launch(
-        forward_kernel,
-        CHANNELS=launch.channels,
-        VEC=launch.vec,
-        Q=columns,
-        VECTORS=vectors,
-        K_VECTORS=together(kernels, columns),
-    )
 
 
 def grad_x(out: Tensor, grad: Tensor, kernels: Tensor, stride: int, scale: int, groups: int) -> None:

@@ -18,17 +18,9 @@ CASES = [  # architecture, op, kernel, layout, dtype
     if case[2:4] != ('grad_kernels', 'channels_last')  # which makes its inputs contiguous
 ]
 QUICK = (80, torch.float32), (90, torch.bfloat16)  # the others in the slow tests
-# Least share of a copy's bandwidth, forward, by architecture, op and dtype.
-LEAST = {
-    (80, 'up', torch.float32): 0.9,
-    (80, 'up', torch.bfloat16): 0.55,
-    (80, 'down', torch.float32): 0.9,
-    (80, 'down', torch.bfloat16): 0.55,
-    (90, 'up', torch.float32): 0.9,
-    (90, 'up', torch.bfloat16): 0.35,  # multiply-adds in float32 alone allow 0.78
-    (90, 'down', torch.float32): 0.9,
-    (90, 'down', torch.bfloat16): 0.55,
-}
+LEAST = {torch.float32: 0.9, torch.bfloat16: 0.55}  # share of a copy's bandwidth, forward
+# Products that are computed for each that is needed: pixels that a tap does not reach, and tiles that overlap.
+COMPUTED = {'forward_kernel': (1, 1.2), 'forward_product_kernel': (3.2, 3.3)}
 
 
 def marked(cases: list[tuple]) -> list:
@@ -51,14 +43,15 @@ def test_no_kernel_has_a_stack(architecture, op, kernel, layout, dtype) -> None:
 def test_forward_is_not_bound_by_what_it_issues(architecture, op, kernel, layout, dtype) -> None:
     one = start(op, kernel, layout, dtype, architecture)
     found = bound(one.launched, trips=one.trips, moved=one.moved, gpu=GPUS[architecture])
-    assert 1 <= found.products / one.products < 1.2  # the loops are understood; tiles overlap a little
-    assert found.share >= LEAST[architecture, op, dtype], found
+    least, most = COMPUTED[one.launched.name]
+    assert least <= found.products / one.products < most  # the loops are understood
+    assert found.share >= LEAST[dtype], found
 
 
 @pytest.mark.slow
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     """All bounds, for reading: `python -m pytest -m slow tests/ops/test_reassembly_kernels.py -k table -s`."""
-    lines = ['| GPU | op | kernel | layout | dtype | registers | instructions a multiply-add | of a copy, at most |']
+    lines = ['| GPU | op | kernel | layout | dtype | registers | overhead | of a copy, at most |']
     lines.append('|---|---|---|---|---|---:|---:|---:|')
     for architecture, *case in CASES:
         one = start(*case[:3], case[3], architecture)

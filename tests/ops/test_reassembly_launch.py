@@ -60,7 +60,7 @@ def test_tiles_cover_the_grid(inside: bool) -> None:
         if rows > size[0]:
             continue
         one = launch(size)
-        one.share(channels=8, points=points, warps=1, lanes=8, rows=rows, columns=columns, inside=inside)
+        one.share(channels=8, points=points, warps=1, lanes=(8,), rows=rows, columns=columns, inside=inside)
         down, across = one.ty * rows, one.tx * columns
         assert one.tiles == -(-size[0] // down) * -(-size[1] // across)
         assert one.ty * one.tx <= points

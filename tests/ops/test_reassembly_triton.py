@@ -10,7 +10,7 @@ import sys
 
 import pytest
 import torch
-from reassembly_cases import DOWN, LAYOUTS, UP, agrees, inputs, reassemble
+from reassembly_cases import DOWN, LAYOUTS, UP, agrees, inputs, naive, reassemble
 
 pytest.importorskip('triton', minversion='3.4')
 from mmagg.ops import reassembly_launch
@@ -103,10 +103,23 @@ class TestOnDevice:
         """Points side by side, and channels side by side, that a thread reads at once."""
         check(case, (dtype, dtype), layout, channels=2 if layout == 'contiguous' else 8)
 
+    @pytest.mark.parametrize('layout', LAYOUTS)
+    @pytest.mark.parametrize('case', [(5, UP, 1, (3, 8)), (3, UP, 2, (2, 9)), (1, (1, 4), 1, (1, 16))], ids=str)
+    @pytest.mark.parametrize('dtypes', [(torch.float16,) * 2, (torch.float16, torch.float32), (torch.bfloat16,) * 2])
+    def test_products(self, dtypes: tuple[torch.dtype, torch.dtype], case: tuple, layout: str) -> None:
+        """Forward, on tensor cores."""
+        x, kernels = prepared(case, dtypes, layout, channels=16 * case[2])
+        with torch.no_grad():
+            out, want = reassemble(x, kernels, *case[1:3], 'triton'), naive(x, kernels, *case[:3])
+        tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
+        torch.testing.assert_close(out.double(), want, rtol=tolerance, atol=tolerance)
+
     @pytest.mark.parametrize('case', [(3, UP, 1, (2, 4)), (3, DOWN, 2, (3, 5))], ids=str)
     def test_offsets_of_64_bits(self, case: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reassembly_launch, 'LARGEST', 0)
         check(case, (torch.float32, torch.float32), 'contiguous')
+        if case[1] == UP:
+            self.test_products((torch.float16, torch.float16), (3, UP, 1, (2, 8)), 'contiguous')
 
     def test_more_channels_than_a_program_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reassembly_launch, 'PROGRAMS', 3)
