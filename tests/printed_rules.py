@@ -114,6 +114,7 @@ RULES = {
     'tools/dist_train.sh': Rule(why='it takes many processes; tests/cli/test_train.py has two'),
     'NNODES=2': Rule(why='it takes two machines'),
     'tools/dist_test.sh': Rule(why='it takes many processes; tests/cli/test_test_tta.py has two'),
+    'tools/gpu_check.sh': Rule(why='it takes a GPU; tests/costs/test_gpu_check.py rehearses it'),
     'tools/slurm_train.sh': Rule(why='it takes a cluster'),
     'PORT=29501': Rule(why='it takes many processes'),
     'PYTHONPATH=.': Rule(why='tests/test_docs_extending.py tries what it trains'),

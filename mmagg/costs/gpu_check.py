@@ -216,7 +216,7 @@ def measure_model(*, config: str, device: str, shape: tuple[int, int], candidate
         with autocast(amp):
             losses = model.loss(*two)
         parts = [x for values in losses.values() for x in (values if isinstance(values, list) else [values])]
-        sum(parts).backward()  # type: ignore[union-attr]
+        sum(parts).backward()
         return [x.detach() for x in parts]
 
     one, two = (random_batch(images, shape, num_classes=classes, objects=10, device=place, seed=0) for images in (1, 2))
@@ -227,7 +227,7 @@ def measure_model(*, config: str, device: str, shape: tuple[int, int], candidate
         with waits(place) as places:
             run()
         times = measure({part: run}, place, RUNS)[part]
-        amp = {}
+        amp: dict[str, bool | str] = {}
         for name in AMP if place.type == 'cuda' else ():
             try:
                 amp[name] = all(bool(x.isfinite().all()) for x in run(name))

@@ -68,6 +68,5 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     """Indices of boxes (N, 4) that are kept, by descending score (N,)."""
     if offset:
         raise RuntimeError('the stand-in for mmcv has no NMS of boxes whose sides count one pixel more')
-    from torchvision.ops import nms as of_torchvision
-
-    return of_torchvision(boxes.float(), scores.float(), iou_threshold)
+    torchvision = import_module('torchvision.ops')  # not imported above: the package does without it
+    return torchvision.nms(boxes.float(), scores.float(), iou_threshold)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mmagg.ops.reassembly_launch import Launch, together
 from mmagg.ops.triton_pixels import (
+    appended,
     load_points,
     load_window,
     multiple,
@@ -89,7 +90,7 @@ def forward_kernel(
             pixels = ()
             for n in tl.static_range(N):  # as they lie side by side
                 pixel = total[(i * SCALE + n % SCALE) * Q + n // SCALE]
-                pixels = pixels + (pixel.to(fine.dtype.element_ty),)  # noqa: RUF005
+                pixels = appended(pixels, pixel.to(fine.dtype.element_ty))
             store_points(
                 maps, pixels, tile_y * SCALE + i, tile_x * SCALE, fine_h, fine_w, SCALE, N, TY, TX, VECTORS
             )  # fmt: skip

@@ -22,6 +22,12 @@ def with_item(items, index: tl.constexpr, item):
 
 
 @triton.jit
+def appended(items, item):
+    """A tuple with another item at its end."""
+    return items + (item,)  # noqa: RUF005, Triton has no stars
+
+
+@triton.jit
 def multiple(step, of: tl.constexpr):
     """The same number, which is a multiple: the compiler sees it by this, and reads vectors."""
     return step // of * of
@@ -30,13 +36,13 @@ def multiple(step, of: tl.constexpr):
 @triton.jit
 def unzipped(vector, N: tl.constexpr):
     """N tensors [M, P], of neighbours in [M, P * N]; N is 1, 2, 4 or 8. No data move between threads."""
-    items = (vector,)
+    items = appended((), vector)
     for level in tl.static_range((N > 1) + (N > 2) + (N > 4)):  # Triton 3.4 knows no recursion
         evens, odds = (), ()
         for i in tl.static_range(2**level):
             pairs = tl.reshape(items[i], (items[i].shape[0], items[i].shape[1] // 2, 2))
             even, odd = tl.split(pairs)
-            evens, odds = evens + (even,), odds + (odd,)  # noqa: RUF005
+            evens, odds = appended(evens, even), appended(odds, odd)
         items = evens + odds
     return items
 
@@ -47,7 +53,7 @@ def zipped(items, N: tl.constexpr):
     for level in tl.static_range((N > 1) + (N > 2) + (N > 4)):
         halves = ()
         for i in tl.static_range(N // 2 ** (level + 1)):
-            halves = halves + (tl.interleave(items[i], items[i + N // 2 ** (level + 1)]),)  # noqa: RUF005
+            halves = appended(halves, tl.interleave(items[i], items[i + N // 2 ** (level + 1)]))
         items = halves
     return items[0]
 
@@ -77,12 +83,12 @@ def load_window(
             pixels = unzipped(tl.load(pointers + v * N, mask=inside, other=0).to(tl.float32), N)
             for i in tl.static_range(N):
                 if v * N + i >= START and v * N + i < START + COUNT:
-                    window = window + (pixels[i],)  # noqa: RUF005
+                    window = appended(window, pixels[i])
     else:
         for i in tl.static_range(COUNT):
             inside = in_row & (column + START + i >= 0) & (column + START + i < width)
             pixel = tl.load(pointers + (START + i) * step, mask=inside, other=0).to(tl.float32)
-            window = window + (pixel,)  # noqa: RUF005
+            window = appended(window, pixel)
     return window
 
 
@@ -94,7 +100,7 @@ def load_points(pointers, step, N: tl.constexpr, VECTORS: tl.constexpr):
         pixels = unzipped(tl.load(pointers).to(tl.float32), N)
     else:
         for i in tl.static_range(N):
-            pixels = pixels + (tl.load(pointers + i * step).to(tl.float32),)  # noqa: RUF005
+            pixels = appended(pixels, tl.load(pointers + i * step).to(tl.float32))
     return pixels
 
 
@@ -167,7 +173,7 @@ def load_row(pointers, inside, step, shift: tl.constexpr, S: tl.constexpr, PAIRE
         pixels = ()
         for q in tl.static_range(S):
             pixel = tl.load(pointers + (shift * S + q) * step, mask=inside, other=0).to(tl.float32)
-            pixels = pixels + (pixel,)  # noqa: RUF005
+            pixels = appended(pixels, pixel)
     return pixels
 
 

@@ -10,7 +10,7 @@ import triton
 import triton.language as tl
 from offline_kernels import Launched, launches
 
-from mmagg.ops.triton_pixels import load_points, load_window, multiple, store_points
+from mmagg.ops.triton_pixels import appended, load_points, load_window, multiple, store_points
 
 
 @triton.jit(do_not_specialize=['width', 'step'])
@@ -25,7 +25,7 @@ def moved_right(out, x, width, step, N: tl.constexpr, VECTORS: tl.constexpr):
     same = load_points(row + column, 1, N, VECTORS)
     pixels = ()
     for n in tl.static_range(N):
-        pixels = pixels + (window[n] + 0 * same[n],)  # noqa: RUF005
+        pixels = appended(pixels, window[n] + 0 * same[n])
     store_points(out + tl.program_id(0) * step, pixels, 0, 0, step, 1, 1, N, 1, 32, VECTORS)
 
 
