@@ -1,8 +1,8 @@
 """The masks of a fixed number of candidate cells, whose levels are known only when the file runs.
 
-Levels with masks of one size are a group. In chunks of candidates, ordered by their cells, the masks are computed in
-each group that any of them is of, as if all were, and each candidate's is chosen. One size for all (SOLOv2) is one
-group.
+Levels with masks of one size are a group; one size for all (SOLOv2) is one group. In chunks of candidates, ordered by
+their cells, the masks are computed in each group that any of them is of, as if all were, and each candidate's is
+chosen. Behind those that passed the threshold, nothing is computed.
 
 Shape shorthand: B images, N candidates, Q cells over all levels, C channels, D of the mask features, S grid side, K
 neighbours, (h, w) size of a group's masks, (H, W) size of the first level's, P parameters.
@@ -202,7 +202,7 @@ def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Seq
 
 
 def candidate_probs(
-    masks: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int], cells: Tensor
+    masks: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int], cells: Tensor, asked: Tensor
 ) -> Tensor:
     """Mask probabilities of candidates.
 
@@ -210,10 +210,11 @@ def candidate_probs(
         masks: one per level.
         grids: sides of their grids.
         mask_grids: sides of the grids of representations (AggMask), else the same.
-        cells: (B, N) long, counted over all levels, ascending.
+        cells: (B, N) long, counted over all levels; ascending, but for those that are not asked for.
+        asked: (B, N) bool, the first ones of each image.
 
     Returns:
-        (B, N, H, W), at the first level's size.
+        (B, N, H, W), at the first level's size; of those that are not asked for, whatever costs nothing.
     """
     groups: list[tuple[CandidateMasks, int, int]] = []
     before = 0
@@ -222,35 +223,33 @@ def candidate_probs(
         behind = before + sum(side**2 for side in grids[part])
         groups.append((group_of(masks[part], grids[part], mask_grids[part]), before, behind))
         before = behind
-    size = masks[0].size
-    if len(groups) == 1:
-        return groups[0][0].probs(cells, size, first=True)
+    if len(groups) == 1 and isinstance(first := groups[0][0], SOLOv2Candidates):  # a product, which costs less than Ifs
+        return first.probs(cells, masks[0].size, first=True)
     chunks = []
-    for some in cells.split(CHUNK, dim=1):
-        probs = torch.zeros(*some.shape, *size)
+    for some, there in zip(cells.split(CHUNK, dim=1), asked.split(CHUNK, dim=1), strict=True):
+        probs = torch.zeros(*some.shape, *masks[0].size)
         for group, before, behind in groups:
 
-            def own(some: Tensor, probs: Tensor, group=group, before=before, behind=behind) -> Tensor:
+            def own(some: Tensor, within: Tensor, probs: Tensor, group=group, before=before, behind=behind) -> Tensor:
                 local = (some - before).clamp(0, behind - before - 1)
-                within = (some >= before) & (some < behind)
                 values = group.probs(local, probs.shape[2:], first=before == 0)
                 return torch.where(within[..., None, None], values, probs)
 
-            probs = if_any((some >= before) & (some < behind), own, some, probs)
+            probs = if_any(own, some, there & (some >= before) & (some < behind), probs)
         chunks.append(probs)
     return torch.cat(chunks, dim=1)
 
 
-def if_any(condition: Tensor, change: Callable[..., Tensor], some: Tensor, probs: Tensor) -> Tensor:
-    """`change(some, probs)` where the condition holds anywhere, else `probs`: an If of the file."""
+def if_any(change: Callable[..., Tensor], some: Tensor, within: Tensor, probs: Tensor) -> Tensor:
+    """`change(some, within, probs)` where any is `within`, else `probs`: an If of the file."""
     if not torch.compiler.is_exporting():
-        return change(some, probs) if condition.any() else probs
+        return change(some, within, probs) if within.any() else probs
     # Flat, so that both branches have the same strides whatever the sizes are.
     found = torch.cond(
-        condition.any(),
-        lambda some, probs: change(some, probs).flatten(),
-        lambda some, probs: probs.flatten().clone(),
-        (some, probs),
+        within.any(),
+        lambda some, within, probs: change(some, within, probs).flatten(),
+        lambda some, within, probs: probs.flatten().clone(),
+        (some, within, probs),
     )
     return found.view(probs.shape)
 

@@ -137,6 +137,13 @@ def translations(opset: int) -> dict[Any, Any]:
             spatial_scale=scale,
         )
 
+    def nms(boxes: Any, scores: Any, iou_thr: float) -> Any:
+        most = op.Gather(op.Shape(boxes), [1])
+        found = op.NonMaxSuppression(boxes, scores, most, [iou_thr], [0.0])  # of each: image, class, place
+        ones = op.Expand([1.0], op.Slice(op.Shape(found), [0], [1]))
+        none = op.Mul(op.ReduceMax(scores, [1], keepdims=0), [0.0])
+        return op.ScatterND(none, op.Gather(found, [0, 2], axis=1), ones)
+
     def deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any, numbers: Any) -> Any:
         stride, padding, dilation, groups, offset_groups = numbers
         return op.DeformConv(
@@ -153,7 +160,7 @@ def translations(opset: int) -> dict[Any, Any]:
         )
 
     own = torch.ops.mmagg_export
-    return {own.roi_align.default: roi_align, own.deform_conv.default: deform_conv}
+    return {own.roi_align.default: roi_align, own.nms.default: nms, own.deform_conv.default: deform_conv}
 
 
 @contextmanager
