@@ -84,7 +84,7 @@ def export(
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         shape: height and width of the only input, into which images are fitted; None: any.
         batch: number of images at once; None: any, but 1 with AggMask.
-        candidates: of an image, whose masks are computed; by default 300, with boxes 1000, before their NMS.
+        candidates: of an image, whose masks are computed; by default 300, with boxes as many as it may find.
         part: 'all', or 'neck' for the pyramid alone, which takes any head.
         float_image: the input is float32 with values from 0 to 255 instead of uint8.
         half: weights and arithmetic in float16, for GPUs; input and outputs stay as they are.

@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         '--candidates',
         type=positive,
         metavar='N',
-        help='instances whose masks are computed (default: 300; 1000 where boxes are suppressed after it)',
+        help='the most instances of an image whose masks are computed (default: 300; with boxes, as many as the config '
+        'lets it find)',
     )
     parser.add_argument(
         '--part', choices=('all', 'neck'), default='all', help='neck: the pyramid alone, of any detector (default: all)'
