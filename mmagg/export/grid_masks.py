@@ -136,7 +136,9 @@ class AggMaskCandidates(CandidateMasks):
 
     def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         params, index = self.parameters(cells), self.neighbours[cells]
-        blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
+        number = index.shape[1]
+        sizes = [min(BLOCK, number - start) for start in range(0, number, BLOCK)]
+        blocks = zip(parts_of(index, sizes, dim=1), parts_of(params, sizes, dim=1), strict=True)
         masks = []
         for near, values in blocks:  # (B, n, K), (B, n, P)
             maps = None
@@ -168,19 +170,36 @@ def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec
     Returns:
         (n, h, w) logits.
     """
-    number, (first, bias), *others = params.shape[0], *spec.split(params)
+    number, (first, bias), *others = params.shape[0], *layers_of(params, spec)
     conv = partial(F.conv2d, padding=spec.kernel_size // 2)
     near = 0 if maps is None else maps.shape[1] // number
     # What candidates share is convolved by all nets at once, what is their own in groups.
     if maps is None:
         x = conv(context, first.flatten(0, 1), bias.flatten())
     else:
-        x = conv(maps, first[:, :, :near].flatten(0, 1), bias.flatten(), groups=number)
+        own, shared = parts_of(first, (near, first.shape[2] - near), dim=2)
+        x = conv(maps, own.flatten(0, 1), bias.flatten(), groups=number)
         if context is not None:
-            x = x + conv(context, first[:, :, near:].flatten(0, 1))
+            x = x + conv(context, shared.flatten(0, 1))
     for weight, bias in others:
         x = conv(x.relu(), weight.flatten(0, 1), bias.flatten(), groups=number)
     return x[0]
+
+
+def layers_of(params: Tensor, spec: DynamicConvSpec) -> list[tuple[Tensor, Tensor]]:
+    """`DynamicConvSpec.split`."""
+    k = spec.kernel_size
+    parts = parts_of(params, [size for o, i in spec.layers for size in (o * i * k * k, o)], dim=1)
+    return [
+        (weight.unflatten(1, (o, i, k, k)), bias)
+        for (o, i), weight, bias in zip(spec.layers, parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def parts_of(x: Tensor, sizes: Sequence[int], *, dim: int) -> list[Tensor]:
+    """`torch.split`, gathered: OpenVINO cannot copy a Split in an If, which it does in models with int8."""
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [x.index_select(dim, torch.arange(a, a + size)) for a, size in zip(starts, sizes, strict=True)]
 
 
 def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> CandidateMasks:

@@ -91,7 +91,7 @@ CASES = {
     'demo of a video': Case(
         'demo', '{i}/video.mp4 {i}/model.py {i}/model.pth --out {o}/out.mp4 --score-thr 0 --batch-size 2', aimed=2
     ),
-    'export': Case('export', MODEL + ' --out {o}/model.onnx --shape 64 96 --candidates 5', aimed=2),
+    'export': Case('export', '{i}/model.py {i}/model.pth --out {o}/neck.onnx --part neck --shape 64 96', aimed=2),
     'browse': Case('browse', '{i}/tiny.py --coco {i}/data --out {o}/b'),
     'make-shapes': Case('make-shapes', SHAPES),
     'make-shapes --overwrite': Case('make-shapes', f'{SHAPES} --seed 1 --overwrite', before=SHAPES, aimed=6),
