@@ -22,7 +22,7 @@ from mmagg.io.errors import InputError
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.runtime.description import KEY, Description, part_to_json
+from mmagg.runtime.description import BACKENDS, KEY, Description, part_to_json
 from mmagg.visualization.colours import class_colour
 
 NEEDED = ('onnx', 'onnxscript')
@@ -225,7 +225,6 @@ def describe(
     Raises:
         InputError: the test pipeline does more than to resize.
     """
-    scale, keep_ratio = resize_of(model.cfg)
     head = model.mask_head
     boxed = isinstance(head, BoxedMaskHead)
     keys = BOXED_KEYS if boxed else GRID_KEYS
@@ -238,8 +237,7 @@ def describe(
         classes=tuple(model.dataset_meta['classes']),
         colours=tuple(class_colour(label)[::-1] for label in range(len(model.dataset_meta['classes']))),
         config=Path(getattr(model.cfg, 'filename', None) or '').name,
-        scale=scale,
-        keep_ratio=keep_ratio,
+        **resize_of(model.cfg),
         shape=shape,
         mean=mean,
         divisor=divisor,
@@ -259,8 +257,8 @@ def mask_stride(head: Any) -> int:
     return getattr(head.mask_branch, 'mask_stride', None) or head.mask_branch.strides[0] // 2
 
 
-def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
-    """The scale of the test pipeline's resizing, and whether it keeps the ratio of the sides.
+def resize_of(cfg: Config) -> dict[str, Any]:
+    """`scale`, `keep_ratio` and `backend` of the test pipeline's resizing, as in `Description`.
 
     Raises:
         InputError: there is none, or the pipeline does more.
@@ -275,6 +273,12 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
             )
     if found is None:
         raise InputError('the test pipeline has no Resize to a scale, by which an exported model prepares images')
+    backend, interpolation = found.get('backend') or 'cv2', found.get('interpolation') or 'bilinear'
+    if backend not in BACKENDS or interpolation != 'bilinear':
+        raise InputError(
+            f"the test pipeline's Resize is by {backend}, {interpolation}: an exported model resizes bilinearly by "
+            f'{" or ".join(BACKENDS)}'
+        )
     scale = found['scale']
     first, second = (scale, scale) if isinstance(scale, int) else scale
-    return (int(first), int(second)), bool(found.get('keep_ratio', False))
+    return dict(scale=(int(first), int(second)), keep_ratio=bool(found.get('keep_ratio', False)), backend=backend)

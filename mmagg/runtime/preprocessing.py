@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from mmagg.io.errors import InputError
 from mmagg.io.images import bgr_image
@@ -41,7 +42,10 @@ def prepared(image: np.ndarray, description: Description) -> Prepared:
         raise InputError(
             f'{width} × {height} pixels, cannot be transformed: too narrow, it would have {w} × {h} pixels'
         )
-    pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+    if description.backend == 'pillow':
+        pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
+    else:
+        pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     if description.shape is not None:
         bottom, right = description.shape[0] - h, description.shape[1] - w
         mean = [round(value) for value in description.mean]
