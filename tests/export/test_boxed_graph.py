@@ -79,6 +79,14 @@ def test_no_more_candidates_than_detections():
 
 
 @torch.no_grad()
+def test_no_more_candidates_than_enter_nms():
+    head = boxed_head('blend', test_cfg=dict(nms_pre=5, clip_boxes=False))
+    graph = BoxedGraph(exportable(boxed_detector(head)), candidates=100)
+    assert graph.candidates == 5 * 3
+    assert graph(torch.randn(1, 3, 64, 64))[1].shape == (1, 15)
+
+
+@torch.no_grad()
 def test_candidates_are_what_nms_leaves():
     """The post-processor's own NMS finds nothing more to suppress."""
     graph = BoxedGraph(exportable(boxed_detector(boxed_head('blend', test_cfg=dict(clip_boxes=False)))), candidates=100)
