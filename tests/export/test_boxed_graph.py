@@ -75,7 +75,9 @@ def test_an_image_with_fewer_boxes_than_candidates():
 
 
 def test_no_more_candidates_than_detections():
-    assert BoxedGraph(exportable(boxed_detector(boxed_head('blend'))), candidates=300).candidates == 100
+    assert graph_of(boxed_detector(boxed_head('blend')), candidates=300).candidates == 100
+    many = boxed_head('blend', test_cfg=dict(max_per_img=400))
+    assert graph_of(boxed_detector(many)).candidates == 400
 
 
 @torch.no_grad()
