@@ -23,6 +23,7 @@ from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.runtime.description import KEY, Description, part_to_json
+from mmagg.runtime.grid_post_processor import NMS
 from mmagg.visualization.colours import class_colour
 
 NEEDED = ('onnx', 'onnxscript')
@@ -35,6 +36,8 @@ IDLE = (
     'LoadPolygonAnnotations',
     'PackDetInputs',
 )
+# What a Resize may say besides: all that an exported model does.
+RESIZING = {'interpolation': 'bilinear', 'backend': 'cv2'}
 MULTIPLE = 32  # of the padded sides: the coarsest stride of backbones
 
 
@@ -223,7 +226,7 @@ def describe(
         mean: BGR, of the padding to a fixed shape.
 
     Raises:
-        InputError: the test pipeline does more than to resize.
+        InputError: the test pipeline does more than to resize, or the NMS is another than ours.
     """
     scale, keep_ratio = resize_of(model.cfg)
     head = model.mask_head
@@ -232,6 +235,10 @@ def describe(
     settings: dict[str, Any] = {key: getattr(head.post_process, key) for key in keys}
     if not boxed:
         nms = head.post_process.nms
+        if type(nms).__name__ not in NMS:
+            raise InputError(
+                f'model.test_cfg.nms is of the type {type(nms).__name__}: an exported model has {" or ".join(NMS)}'
+            )
         settings['nms'] = dict(type=type(nms).__name__, **vars(nms))
     return Description(
         family='boxed' if boxed else 'grid',
@@ -263,7 +270,7 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
     """The scale of the test pipeline's resizing, and whether it keeps the ratio of the sides.
 
     Raises:
-        InputError: there is none, or the pipeline does more.
+        InputError: there is none, or it is of another kind, or the pipeline does more.
     """
     found = None
     for step in cfg.test_dataloader.dataset.pipeline:
@@ -275,6 +282,11 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
             )
     if found is None:
         raise InputError('the test pipeline has no Resize to a scale, by which an exported model prepares images')
+    for key, ours in RESIZING.items():
+        if found.get(key, ours) != ours:
+            raise InputError(
+                f"the test pipeline's Resize has {key}={found[key]!r}: an exported model resizes with {ours!r} alone"
+            )
     scale = found['scale']
     first, second = (scale, scale) if isinstance(scale, int) else scale
     return (int(first), int(second)), bool(found.get('keep_ratio', False))

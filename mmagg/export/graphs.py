@@ -23,7 +23,7 @@ def graph_of(model: nn.Module, *, part: str = 'all', candidates: int | None = No
     Args:
         model: the detector.
         part: 'all', or 'neck' for the pyramid alone.
-        candidates: of an image, whose masks are computed; by default 300, with boxes as many as detections, and no more.
+        candidates: of an image, whose masks are computed; by default 300; with boxes as many as detections, or fewer.
 
     Raises:
         InputError: the model, or an option of it, has no exported form.
