@@ -23,6 +23,7 @@ from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.runtime.description import BACKENDS, KEY, Description, part_to_json
+from mmagg.runtime.grid_post_processor import NMS
 from mmagg.visualization.colours import class_colour
 
 NEEDED = ('onnx', 'onnxscript')
@@ -223,7 +224,7 @@ def describe(
         mean: BGR, of the padding to a fixed shape.
 
     Raises:
-        InputError: the test pipeline does more than to resize.
+        InputError: the test pipeline does more than to resize, or the NMS is another than ours.
     """
     head = model.mask_head
     boxed = isinstance(head, BoxedMaskHead)
@@ -231,6 +232,10 @@ def describe(
     settings: dict[str, Any] = {key: getattr(head.post_process, key) for key in keys}
     if not boxed:
         nms = head.post_process.nms
+        if type(nms).__name__ not in NMS:
+            raise InputError(
+                f'model.test_cfg.nms is of the type {type(nms).__name__}: an exported model has {" or ".join(NMS)}'
+            )
         settings['nms'] = dict(type=type(nms).__name__, **vars(nms))
     return Description(
         family='boxed' if boxed else 'grid',
@@ -261,7 +266,7 @@ def resize_of(cfg: Config) -> dict[str, Any]:
     """`scale`, `keep_ratio` and `backend` of the test pipeline's resizing, as in `Description`.
 
     Raises:
-        InputError: there is none, or the pipeline does more.
+        InputError: there is none, or it is of another kind, or the pipeline does more.
     """
     found = None
     for step in cfg.test_dataloader.dataset.pipeline:

@@ -24,14 +24,15 @@ class BoxedGraph(nn.Module):
 
     Args:
         model: the detector, with modules of `exportable`.
-        candidates: N; more than the detections of an image are of no use.
+        candidates: N; more than the detections of an image, or than all levels have, are of no use.
     """
 
     def __init__(self, model: Any, *, candidates: int) -> None:
         super().__init__()
         head: BoxedMaskHead = model.mask_head
         self.model = model
-        self.candidates = min(candidates, head.post_process.max_per_img)
+        most = len(head.boxes.strides) * head.post_process.nms_pre
+        self.candidates = min(candidates, head.post_process.max_per_img, most)
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if head.masks is not None else ())
         self.inputs = ('images', 'limits') if head.post_process.clip_boxes else ('images',)
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from mmagg.io.errors import InputError
 from mmagg.io.images import bgr_image
@@ -43,6 +42,8 @@ def prepared(image: np.ndarray, description: Description) -> Prepared:
             f'{width} × {height} pixels, cannot be transformed: too narrow, it would have {w} × {h} pixels'
         )
     if description.backend == 'pillow':
+        from PIL import Image
+
         pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
     else:
         pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)

@@ -75,7 +75,17 @@ def test_an_image_with_fewer_boxes_than_candidates():
 
 
 def test_no_more_candidates_than_detections():
-    assert BoxedGraph(exportable(boxed_detector(boxed_head('blend'))), candidates=300).candidates == 100
+    assert graph_of(boxed_detector(boxed_head('blend')), candidates=300).candidates == 100
+    many = boxed_head('blend', test_cfg=dict(max_per_img=400))
+    assert graph_of(boxed_detector(many)).candidates == 400
+
+
+@torch.no_grad()
+def test_no_more_candidates_than_enter_nms():
+    head = boxed_head('blend', test_cfg=dict(nms_pre=5, clip_boxes=False))
+    graph = BoxedGraph(exportable(boxed_detector(head)), candidates=100)
+    assert graph.candidates == 5 * 3
+    assert graph(torch.randn(1, 3, 64, 64))[1].shape == (1, 15)
 
 
 @torch.no_grad()

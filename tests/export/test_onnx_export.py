@@ -1,5 +1,6 @@
 """Exported files in ONNX Runtime against the graphs in PyTorch, at several sizes and numbers of images."""
 
+import logging
 from functools import partial
 
 import numpy as np
@@ -13,7 +14,7 @@ from mmdet.registry import MODELS
 
 from mmagg.export.graphs import graph_of, images_at_once
 from mmagg.export.int8 import quantised
-from mmagg.export.onnx_export import onnx_model
+from mmagg.export.onnx_export import onnx_model, quiet
 from mmagg.io.errors import InputError
 
 onnx = pytest.importorskip('onnx', reason="pip install 'mmagg[onnx]' to run the exported files")
@@ -148,6 +149,13 @@ def test_float_images_and_metadata():
     as_float = session.run(None, {'image': image.astype(np.float32), 'img_shape': sizes})
     for a, b in zip(as_float, byte.run(None, {'image': image, 'img_shape': sizes}), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_the_exporters_remarks_are_not_printed():
+    names = 'torch.onnx', 'onnxscript.optimizer._constant_folding'
+    with quiet():
+        assert not any(logging.getLogger(name).isEnabledFor(logging.WARNING) for name in names)
+    assert all(logging.getLogger(name).isEnabledFor(logging.WARNING) for name in names)
 
 
 @pytest.mark.slow
