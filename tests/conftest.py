@@ -32,6 +32,13 @@ log_processor = dict(by_epoch=False)
 """
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m gpu` alone, leave the files without such tests: most of them need MMDetection, which may be absent."""
+    if config.option.markexpr == 'gpu' and collection_path.suffix == '.py':
+        return 'mark.gpu' not in collection_path.read_text() or None
+    return None
+
+
 @pytest.fixture(scope='session')
 def root() -> Path:
     """The repository's root."""

@@ -75,9 +75,14 @@ def test_the_lock_has_extras_that_go_with_the_pinned(extra):
 
 
 def test_triton_is_the_one_that_torch_brings():
-    """torch's wheels for public Linux want one version; the lock is resolved with them."""
-    (triton,) = pins('constraints.txt')['triton']
-    assert pins('requirements.txt')['triton'] == {triton}
+    """torch's wheels for public Linux want one version; the lock is resolved with them (`test_pins_resolve`)."""
+    locked = pins('constraints.txt')
+    assert pins('requirements.txt')['triton'] == locked['triton']
+    assert any(name.startswith('nvidia-') for name in locked)  # else it was resolved with a CPU build
+    brought = [Requirement(text) for text in metadata.requires('torch') or []]
+    if metadata.version('torch').partition('+')[0] in locked['torch']:
+        wanted = [one.specifier for one in brought if one.name == 'triton']  # none in a CPU build
+        assert all(specifier.contains(version) for specifier in wanted for version in locked['triton'])
 
 
 def test_the_tested_versions_are_in_the_ranges():

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
+pytest.importorskip('mmengine')
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
-from torch import Tensor, nn
 
 from mmagg.apis.checkpoint import load_from_local
 from mmagg.engine.random_numbers import RandomNumbersHook, seed_all

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from golden_blendmask import assert_relative, bits
 from torch import Tensor
+
+pytest.importorskip('mmdet')
+from golden_blendmask import assert_relative, bits
 
 from mmagg.models.masks import DCTMaskCodec, PCAMaskCodec
 from mmagg.models.masks.boxed.pca_codec import Dictionary
