@@ -236,6 +236,7 @@ RULES = {
     'data_stats mine --config': Rule(),
     'check': Rule(),
     'paper_tables': Rule(slow=True),
+    'count_launches': Rule(more='--shape 64 96 --candidates 10', slow=True),
     'get_flops': Rule(slow=True),
     'get_flops CONFIG': Rule(),
     'get_flops CONFIG --ann': Rule(slow=True),

@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
+from slim_configs import slim
 
 from mmagg.models.masks import assume_dictionaries
 
@@ -23,42 +24,8 @@ METAFILES = [yaml.safe_load(path.read_text()) for path in (ROOT / 'configs').glo
 EPOCHS = {model['Name']: model['Metadata']['Epochs'] for content in METAFILES for model in content['Models']}
 
 
-WIDTHS = {
-    'in_channels',
-    'out_channels',
-    'channels',
-    'feature_channels',
-    'hidden_channels',
-    'conv_out_channels',
-    'fc_out_channels',
-    'feat_channels',
-    'num_contexts',
-}
-DEPTHS = {'num_convs', 'stacked_convs', 'coordinates'}  # of these, how many layers see them
 SMALL = {'demo', 'own'}  # their models are small, and are not papers'
 TRIED: set[str] = set()  # configs whose models differ in depth alone are one model when slim
-
-
-def slim(node) -> None:
-    """Cut a model config down so that a step takes a second: an eighth of the channels, fewer layers."""
-    if isinstance(node, dict):
-        if node.get('type') in ('ResNet', 'ResNeXt', 'ResNetDCNInterval'):
-            node.update(init_cfg=None, depth=min(node['depth'], 50), base_channels=8, stem_channels=8)
-            if 'groups' in node:
-                node['groups'] //= 8
-        if node.get('type') == 'MultiLevelGlobalContext':  # its defaults
-            for key, value in dict(channels=256, num_contexts=(256, 192, 128, 64)).items():
-                node.setdefault(key, value)
-        for key, value in node.items():
-            if key in DEPTHS:
-                node[key] = min(value, 2)
-            elif key in WIDTHS and value is not None:
-                several = isinstance(value, list | tuple)
-                node[key] = [x // 8 for x in value] if several else min(value, max(32, value // 8))
-            slim(value)
-    elif isinstance(node, list | tuple):
-        for value in node:
-            slim(value)
 
 
 def sample(size: int) -> DetDataSample:

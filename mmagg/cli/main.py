@@ -39,6 +39,7 @@ from mmagg.cli import (
     convert_lvis,
     convert_mmdet,
     count_flops,
+    count_launches,
     data_stats,
     demo,
     doctor,
@@ -85,6 +86,7 @@ GROUPS = {
     'Experiments': (mask_voting, boxes_to_masks, fit_mask_codec, object_statistics, compare_learning),
     'Costs': (
         count_flops,
+        count_launches,
         paper_tables,
         benchmark,
         benchmark_evaluation,

@@ -34,7 +34,11 @@ def random_model(config: str, cfg_options: dict | None) -> BaseDetector:
     Raises:
         InputError: the config cannot be used, or its model is no detector.
     """
-    cfg = load_config(config, cfg_options, reads={'model'}).model
+    return detector_of(load_config(config, cfg_options, reads={'model'}).model, config)
+
+
+def detector_of(cfg: ConfigDict, config: str) -> BaseDetector:
+    """`random_model` of a model's config, which errors call ``config``."""
     _forget_pretrained(cfg)
     torch.manual_seed(SEED)
     logger = MMLogger.get_current_instance()

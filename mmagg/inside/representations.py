@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
-from mmagg.ops import chunk_size, grid_neighbours
+from mmagg.ops import budget_on, chunk_size, grid_neighbours
 
 PLAIN_PATTERN = '4'  # neighbours to show of heads without an aggregator
 
@@ -92,7 +92,8 @@ class MaskInspector:
         """The masks of all S² cells of a level, row by row, in chunks (n, h, w) under the head's byte budget."""
         masks = self.masks[level]
         # A pixel has its logit and its probability.
-        chunk = chunk_size(2 * 4 * masks.size[0] * masks.size[1], self.head.post_process.byte_budget)
+        budget = budget_on(self.head.conv_cls.weight.device, self.head.post_process.byte_budget)
+        chunk = chunk_size(2 * 4 * masks.size[0] * masks.size[1], budget)
         for cells in torch.arange(self.head.grids[level] ** 2).split(chunk):
             yield masks.probs_at(0, cells, masks.size)
 

@@ -1,6 +1,7 @@
 """Tensors in, tensors out: no registry, no config, no state; torch and NumPy alone at import."""
 
 from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
+from mmagg.ops.byte_budget import budget_on, chunk_size
 from mmagg.ops.conv_at import conv_at
 from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from mmagg.ops.dynamic_conv import backends as dynamic_conv_backends
@@ -12,7 +13,6 @@ from mmagg.ops.mask_paste import paste_masks, pasted_windows
 from mmagg.ops.mask_resize import (
     areas_and_sums,
     boxes_from_masks,
-    chunk_size,
     full_size_masks,
     full_size_windows,
     resize_masks,
@@ -21,8 +21,9 @@ from mmagg.ops.mask_voting import mask_voting
 from mmagg.ops.mask_windows import MaskWindows, write_windows
 from mmagg.ops.reassembly import reassemble_down, reassemble_up
 from mmagg.ops.reassembly_choice import backends as reassembly_backends
-from mmagg.ops.rle import masks_to_rle, rle_to_masks, windows_to_rle
+from mmagg.ops.rle import all_windows_to_rle, masks_to_rle, rle_to_masks, windows_to_rle
 from mmagg.ops.roi_pool import roi_pool
+from mmagg.ops.upload import upload
 
 # The backend of each op that has several, in words.
 BACKENDS = {
@@ -35,9 +36,11 @@ __all__ = [
     'BACKENDS',
     'DynamicConvSpec',
     'MaskWindows',
+    'all_windows_to_rle',
     'append_coordinates',
     'areas_and_sums',
     'boxes_from_masks',
+    'budget_on',
     'chunk_size',
     'conv_at',
     'dynamic_conv',
@@ -60,6 +63,7 @@ __all__ = [
     'resize_masks',
     'rle_to_masks',
     'roi_pool',
+    'upload',
     'upsampling_adjoint',
     'windows_to_rle',
     'write_windows',

@@ -18,6 +18,8 @@ class Taps(NamedTuple):
     """(M,) long, ascending, on the CPU: index of the first neighbour."""
     weight: Tensor
     """(M, K) float32."""
+    neighbours: Tensor
+    """(M, K) long, where the weights are: the neighbours' indices."""
 
 
 def interpolation_matrix(before: int, after: int, *, align_corners: bool, like: Tensor) -> Tensor:
@@ -46,7 +48,7 @@ def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device
         between: length after the first resize.
         crop: length after the crop, from the start.
         after: length after the second resize.
-        device: of `weight`, computed with that device's rounding.
+        device: of `weight`, computed with that device's rounding, and of `neighbours`.
     """
     x = interpolation_matrix(
         before, between, align_corners=False, like=torch.empty(0, dtype=torch.float32, device=device)
@@ -56,7 +58,8 @@ def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device
     first, last = inside.argmax(1), before - 1 - inside.flip(1).argmax(1)
     num = int((last - first).max()) + 1
     start = first.clamp(max=before - num)
-    return Taps(before, start, x.gather(1, (start[:, None] + torch.arange(num)).to(device)))
+    neighbours = (start[:, None] + torch.arange(num)).to(device)
+    return Taps(before, start, x.gather(1, neighbours), neighbours)
 
 
 def upsampling_adjoint(x: Tensor, size: Sequence[int]) -> Tensor:

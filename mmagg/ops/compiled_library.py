@@ -51,6 +51,26 @@ def compiled_library(source: Path, flags: Sequence[str], symbol: str) -> ctypes.
     Raises:
         NoLibraryError: no compiler, or one that fails, takes too long or writes something else.
     """
+    # A library that is loaded needs its file no longer.
+    with tempfile.TemporaryDirectory(prefix='mmagg-', ignore_cleanup_errors=True) as place:
+        return _found_or_compiled(source, flags, symbol, Path(place))[1]
+
+
+def library_file(source: Path, flags: Sequence[str], symbol: str) -> Path:
+    """The file of such a library, in the cache; arguments and errors as of `compiled_library`.
+
+    Raises:
+        NoLibraryError: also where nothing can be kept in the cache.
+    """
+    with tempfile.TemporaryDirectory(prefix='mmagg-', ignore_cleanup_errors=True) as place:
+        file = _found_or_compiled(source, flags, symbol, Path(place))[0]
+    if file is None:
+        raise NoLibraryError('it cannot be kept: there is no cache folder that only this user and root can change')
+    return file
+
+
+def _found_or_compiled(source: Path, flags: Sequence[str], symbol: str, place: Path) -> tuple[Path | None, ctypes.CDLL]:
+    """The library's file in the cache, where it could be kept, and the library; it is compiled in a folder."""
     try:
         wanted = os.environ.get('CXX', '')
         parts = [source.read_text(encoding='utf-8'), wanted, *flags, platform.machine(), processor()]
@@ -58,20 +78,18 @@ def compiled_library(source: Path, flags: Sequence[str], symbol: str) -> ctypes.
         folder, name = cache_folder(), f'{source.stem}_{key}'
         for path in () if folder is None else kept(folder, name):
             with suppress(OSError):  # such as what a bad compiler wrote
-                return loaded(path, symbol)
-        # A library that is loaded needs its file no longer.
-        with tempfile.TemporaryDirectory(prefix='mmagg-', ignore_cleanup_errors=True) as place:
-            new, command = Path(place, f'{name}.so'), compiler(wanted)
-            note = None if folder is None else folder / f'{name}_late_{identity(command)}'
-            with nullcontext() if note is None else tried_once_a_day(note):
-                compile_source([*command, *flags, str(source), '-o', str(new)], Path(place))
-            stays = None if folder is None else keep(new, folder, name)
-            try:
-                return loaded(new, symbol)
-            except OSError:  # /tmp may be mounted noexec
-                if stays is None:
-                    raise
-                return loaded(stays, symbol)
+                return path, loaded(path, symbol)
+        new, command = place / f'{name}.so', compiler(wanted)
+        note = None if folder is None else folder / f'{name}_late_{identity(command)}'
+        with nullcontext() if note is None else tried_once_a_day(note):
+            compile_source([*command, *flags, str(source), '-o', str(new)], place)
+        stays = None if folder is None else keep(new, folder, name)
+        try:
+            return stays, loaded(new, symbol)
+        except OSError:  # /tmp may be mounted noexec
+            if stays is None:
+                raise
+            return stays, loaded(stays, symbol)
     except (OSError, ValueError) as error:  # ValueError: a quotation mark in CXX that stands alone
         raise NoLibraryError(f'{type(error).__name__}: {error}') from error
 

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.ops.upload import upload
+
 
 def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """A convolution with zero padding k // 2, at the pixels asked for only.
@@ -22,13 +24,13 @@ def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor | None) -> T
     """
     k = weight.shape[-1]
     height, width = x.shape[2:]
-    places = places.to(x.device)
-    near = torch.arange(k, device=x.device) - k // 2
+    near = torch.arange(k, device=places.device) - k // 2
     rows = (places // width % height)[:, None, None] + near[:, None]  # (N, k, 1)
     columns = (places % width)[:, None, None] + near  # (N, 1, k)
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, k, k)
     # Clamped, and then set to zero: a padded copy of the maps would take more memory than the windows.
     images = (places // (height * width))[:, None, None]
-    windows = x.permute(0, 2, 3, 1)[images, rows.clamp(0, height - 1), columns.clamp(0, width - 1)]  # (N, k, k, C)
-    windows = windows * inside[..., None]
+    index = (images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
+    windows = x.permute(0, 2, 3, 1)[tuple(upload(i, x.device) for i in index)]  # (N, k, k, C)
+    windows = windows * upload(inside, x.device)[..., None]
     return F.linear(windows.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)

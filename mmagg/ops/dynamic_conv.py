@@ -14,11 +14,13 @@ from torch import Tensor
 from mmagg.ops import dynamic_conv_native
 from mmagg.ops.dynamic_conv_spec import DynamicConvSpec
 from mmagg.ops.stage import stage
+from mmagg.ops.upload import upload
 
 VARIABLE = 'MMAGG_DYNAMIC_CONV'
 NAMES = ('native', 'torch')
 MIN_BLOCK, MAX_BLOCK = 4, 16
 BLOCK_PIXELS = 2**16
+GPU_BLOCK = 32  # calls cost more than multiplications
 
 
 def dynamic_conv(x: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
@@ -118,7 +120,7 @@ def backends() -> str:
 
 def plainly(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:
     """The plain form of `dynamic_conv_of_gathered` for one instance: index (K,), params (P,) -> (H, W)."""
-    own = maps[index.to(maps.device)][None]
+    own = maps[upload(index, maps.device)][None]
     if own.shape[2:] != shared.shape[1:] and own.shape[1]:
         own = F.interpolate(own, size=shared.shape[1:], mode='bilinear', align_corners=False)
     own = own.reshape(1, -1, *shared.shape[1:])
@@ -135,17 +137,23 @@ def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: T
     # Larger blocks waste multiplications on zeros, smaller ones leave vector registers empty (4 instances of 4 channels
     # fill 16 lanes). On small maps, calls cost more than multiplications.
     block = min(MAX_BLOCK, max(MIN_BLOCK, BLOCK_PIXELS // size.numel()))
+    if maps.device.type == 'cuda':
+        block = GPU_BLOCK
     # A copy, also of a channels_last map: `[None]` gives its batch dimension an unusual stride, which sends oneDNN on a
     # path that is several times slower.
     shared = shared[None].clone(memory_format=torch.channels_last)
 
+    parts = [part.unique(return_inverse=True) for part in index.split(block)]
+    sizes = [x.numel() for part in parts for x in part]
+    there = iter(upload(torch.cat([x.flatten() for part in parts for x in part]), maps.device).split(sizes))
+
     def blocks() -> Iterator[Tensor]:
-        for part_index, part_params in zip(index.split(block), params.split(block), strict=True):
-            used, place = part_index.unique(return_inverse=True)
-            gathered = maps[used.to(maps.device)][None].contiguous(memory_format=torch.channels_last)
+        for (_, on_host), part_params in zip(parts, params.split(block), strict=True):
+            used, place = next(there), next(there).view_as(on_host)
+            gathered = maps[used][None].contiguous(memory_format=torch.channels_last)
             if gathered.shape[2:] != size and len(used):
                 gathered = F.interpolate(gathered, size=size, mode='bilinear', align_corners=False)
-            yield run_block(gathered, place.to(maps.device), shared, spec.split(part_params))
+            yield run_block(gathered, place, shared, spec.split(part_params))
 
     if torch.is_grad_enabled():
         return torch.cat(list(blocks()))
@@ -203,6 +211,6 @@ def scatter_inputs(weight: Tensor, place: Tensor, used: int) -> Tensor:
 
     `place` (N, K) long in [0, used) are the gathered ones; a map that is gathered twice has the sum of both weights.
     """
-    n, o, _, k, _ = weight.shape
-    dense = weight.new_zeros(n, o, used, k, k)
-    return dense.scatter_add(2, place[:, None, :, None, None].expand_as(weight), weight).flatten(0, 1)
+    # A product: scatter_add would sum up in any order on CUDA, and be refused among deterministic algorithms.
+    chosen = (place[:, :, None] == torch.arange(used, device=place.device)).to(weight.dtype)  # (N, K, used)
+    return torch.einsum('noKyx,nKu->nouyx', weight, chosen).flatten(0, 1)

@@ -6,7 +6,7 @@ Shape shorthand: N masks of (H, W) pixels, P = H·W.
 import torch
 from torch import Tensor
 
-from mmagg.ops.mask_resize import cached_budget, chunk_size
+from mmagg.ops.byte_budget import cached_budget, chunk_size
 
 
 def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:

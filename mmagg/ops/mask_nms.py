@@ -8,6 +8,8 @@ Shape shorthand: N masks, in descending order of their scores.
 import torch
 from torch import Tensor
 
+from mmagg.ops.upload import upload
+
 KERNELS = ('gaussian', 'linear')
 
 
@@ -76,7 +78,7 @@ def mask_nms(
     for i in range(len(scores)):
         if not dropped[i]:
             dropped |= suppresses[i]
-    return ~dropped.to(iou.device)
+    return ~upload(dropped, iou.device)
 
 
 def _may_suppress(labels: Tensor, class_agnostic: bool) -> Tensor:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmagg.ops.mask_resize import cached_budget
+from mmagg.ops.byte_budget import cached_budget
+from mmagg.ops.mask_resize import CPU_SIZES, GPU_SIZES
 from mmagg.ops.mask_windows import MaskWindows, places_of_rows, write_pixels, write_windows, writer
 
 ROW_BYTES = 2 * 4  # a pixel of a window: in the two rows that it lies between
@@ -26,6 +27,8 @@ MASK_BYTES = 2  # a pixel of the binary window, and what encodes it
 class Chunk(NamedTuple):
     """Masks with windows of similar width. A window is the part of the image that a mask covers."""
 
+    on_host: Tensor
+    """(4, n) `indices`, `left`, `top` and `height`, on the CPU."""
     indices: Tensor
     """(n,) indices of the masks."""
     boxes: Tensor
@@ -81,8 +84,10 @@ def pasted_windows(
         chunks of windows, not in the order of the masks, each of which is in one chunk.
     """
     for chunk in _chunks(probs, boxes, out_size, mask_thr, byte_budget=byte_budget):
-        left = chunk.left.clamp(max=out_size[1] - chunk.width)
-        yield MaskWindows(chunk.indices, left, chunk.top, chunk.height, _rows(probs, chunk, left, mask_thr))
+        most = out_size[1] - chunk.width
+        indices, left, top, height = chunk.on_host
+        rows = _rows(probs, chunk, chunk.left.clamp(max=most), mask_thr)
+        yield MaskWindows(indices, left.clamp(max=most), top, height, rows)
 
 
 def _chunks(
@@ -99,7 +104,8 @@ def _chunks(
     key = width + (out_size[1] + 1) * ties  # those with ties come first
     order = key.argsort(descending=True)
     boxes, left, top, height = (x[order] for x in (boxes, left, top, height))
-    widths, heights, keys = torch.stack([width[order], height, key[order]]).tolist()
+    on_host = torch.stack([order, left, top, height, width[order], key[order]]).cpu()
+    heights, widths, keys = on_host[3:].tolist()
     tied = [k > out_size[1] for k in keys]
     rows_before = list(accumulate(heights, initial=0))
     pixel_bytes = MASK_BYTES + PLACE_BYTES * (writer(boxes.device) is write_pixels)
@@ -109,6 +115,7 @@ def _chunks(
     )
     bytes_before = list(accumulate(column_bytes, initial=0))
     budget = cached_budget(byte_budget, boxes.device)
+    idle = 1 - 1 / (CPU_SIZES if boxes.device.type == 'cpu' else GPU_SIZES)  # share of a window's columns
     start = 0
     while start < len(widths):
 
@@ -116,10 +123,11 @@ def _chunks(
             return widths[start] * (bytes_before[stop] - bytes_before[start])
 
         within_budget = start + bisect_right(range(start + 1, len(widths) + 1), budget, key=num_bytes)
-        similar = bisect_right(keys, widths[start] / 2 - keys[start], key=neg)  # few idle columns; ties apart
+        similar = bisect_right(keys, widths[start] * idle - keys[start], key=neg)  # ties are apart
         part = slice(start, max(start + 1, min(within_budget, similar)))
         rows = rows_before[part.stop] - rows_before[start]
-        yield Chunk(order[part], boxes[part], left[part], top[part], height[part], widths[start], rows, tied[start])
+        there = order[part], boxes[part], left[part], top[part], height[part]
+        yield Chunk(on_host[:4, part], *there, widths[start], rows, tied[start])
         start = part.stop
 
 

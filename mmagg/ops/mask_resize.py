@@ -12,23 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmagg.ops.bilinear import Taps, taps_of_two_resizes
+from mmagg.ops.byte_budget import cached_budget, chunk_size
 from mmagg.ops.mask_windows import MaskWindows, write_windows
+from mmagg.ops.upload import upload
 
-CACHE_BYTES = 8 * 2**20
 CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes of windows in a chunk; on a GPU, calls cost more than pixels
-
-
-def chunk_size(bytes_per_item: int, byte_budget: int) -> int:
-    """Number of items of `bytes_per_item` bytes within `byte_budget` bytes; at least one."""
-    return max(1, byte_budget // max(1, bytes_per_item))
-
-
-def cached_budget(byte_budget: int, device: torch.device) -> int:
-    """The part of a byte budget that element-wise passes should use: on the CPU what stays in its caches.
-
-    Passes over cached memory are two to three times as fast.
-    """
-    return min(byte_budget, CACHE_BYTES) if torch.device(device).type == 'cpu' else byte_budget
 
 
 def resize_masks(probs: Tensor, *, size: tuple[int, int]) -> Tensor:
@@ -79,7 +67,7 @@ def full_size_masks(
     sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
     for windows, around in full_size_windows(probs, **sizes, mask_thr=mask_thr, byte_budget=byte_budget):
         write_windows(masks, windows)
-        boxes[windows.indices] = around
+        boxes[upload(windows.indices, boxes.device)] = around
     return masks, boxes
 
 
@@ -114,23 +102,26 @@ def full_size_windows(
     # The windows of a chunk are computed in one size: their heights round up to the same power of a base, as do widths.
     base = CPU_SIZES if probs.device.type == 'cpu' else GPU_SIZES
     powers = (torch.stack([height, width], 1).log() / math.log(base)).ceil()
+    groups = []
     for power in powers.unique(dim=0):
         index = (powers == power).all(1).nonzero().squeeze(1)
         a, b = int(height[index].max()), int(width[index].max())
         y, x = top[index].clamp(max=out_size[0] - a), left[index].clamp(max=out_size[1] - b)
         below, p = _source(rows, y, a)
         right, q = _source(columns, x, b)
+        groups.append((torch.stack([index, y, x, below, right]), a, b, p, q))
+    uploaded = upload(torch.cat([places for places, *_ in groups], 1), probs.device)
+    for (places, a, b, p, q), there in zip(groups, uploaded.split([x[0].shape[1] for x in groups], 1), strict=True):
         # Values, pixels and what encodes them; the maps, interpolated to columns, with a transpose; the maps, indexed.
-        bytes_per_mask = (4 + 2) * a * b + 2 * 4 * b * p + (8 + 4) * p * q
-        for part in torch.stack([index, y, x, below, right], 1).split(chunk_size(bytes_per_mask, budget)):
-            index, y, x, below, right = part.T
-            values = _cut_out(probs, index, below, p, right, q)
-            values = _interpolated(_interpolated(values, columns, right, x, b).mT, rows, below, y, a)
+        chunk = chunk_size((4 + 2) * a * b + 2 * 4 * b * p + (8 + 4) * p * q, budget)
+        for (index, y, x, *_), part in zip(places.split(chunk, 1), there.split(chunk, 1), strict=True):
+            values = _cut_out(probs, part[0], part[3], p, part[4], q)
+            values = _interpolated(values, columns, part[4], part[2], b).mT
+            values = _interpolated(values, rows, part[3], part[1], a)
             # In place and then to bool: four times as fast on the CPU as a comparison that changes the type.
             masks = values.gt_(mask_thr).bool()
-            index, y, x = part[:, :3].to(probs.device).T
             boxes = boxes_from_masks(masks)
-            boxes += torch.stack([x, y, x, y], 1) * (boxes[:, 2:3] > 0)
+            boxes += torch.stack([part[2], part[1], part[2], part[1]], 1) * (boxes[:, 2:3] > 0)
             yield MaskWindows(index, x, y, torch.full_like(x, a), masks.flatten(0, 1)), boxes
 
 
@@ -149,20 +140,20 @@ def _source(taps: Taps, first: Tensor, num: int) -> tuple[Tensor, int]:
 
 def _cut_out(probs: Tensor, index: Tensor, below: Tensor, p: int, right: Tensor, q: int) -> Tensor:
     """Transposed maps (n, q, p) float32 of the masks `index` (n,), from the pixels `below` and `right` (n,) on."""
-    y, x = below[:, None] + torch.arange(p), right[:, None] + torch.arange(q)
+    y, x = (first[:, None] + torch.arange(num, device=probs.device) for first, num in ((below, p), (right, q)))
     place = (index[:, None, None] * probs.shape[1] + y[:, None]) * probs.shape[2] + x[..., None]
-    return probs.flatten()[place.to(probs.device)].float()
+    return probs.flatten()[place].float()
 
 
 def _interpolated(x: Tensor, taps: Taps, start: Tensor, first: Tensor, num: int) -> Tensor:
     """Maps (n, p, d), cut out from `start` (n,) on -> (n, num, d), the pixels from `first` (n,) on."""
     n, p, d = x.shape
-    pixel = (first[:, None] + torch.arange(num)).flatten()
-    neighbour = taps.start[pixel] + (torch.arange(n) * p - start).repeat_interleave(num)
-    neighbours = neighbour[:, None] + torch.arange(taps.weight.shape[1])
-    weight = taps.weight[pixel.to(x.device)]
+    pixel = first[:, None] + torch.arange(num, device=x.device)
+    behind = torch.arange(0, n * p, p, device=x.device) - start
+    neighbours = taps.neighbours[pixel] + behind[:, None, None]
     table = x.contiguous().view(n * p, d)  # ten times as fast as with a transposed table
-    x = F.embedding_bag(neighbours.to(x.device), table, per_sample_weights=weight, mode='sum')
+    weight = taps.weight[pixel].flatten(0, 1)
+    x = F.embedding_bag(neighbours.flatten(0, 1), table, per_sample_weights=weight, mode='sum')
     return x.unflatten(0, (n, num))
 
 

@@ -9,9 +9,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from mmagg.ops.upload import upload
+
 
 class MaskWindows(NamedTuple):
-    """Masks that are empty outside a window each; windows are at least a pixel wide and inside the image."""
+    """Masks that are empty outside a window each; windows are at least a pixel wide and inside the image.
+
+    Their places are on the CPU, their pixels where they were computed.
+    """
 
     indices: Tensor
     """(n,) long, the masks' indices among all."""
@@ -48,8 +53,9 @@ def write_windows(masks: Tensor, windows: MaskWindows) -> None:
         masks: (N, H, W) bool, contiguous.
         windows: of masks with `indices` in [0, N).
     """
-    which, y = places_of_rows(windows.top, windows.height, len(windows.rows))
-    start = (windows.indices[which] * masks.shape[1] + y) * masks.shape[2] + windows.left[which]
+    indices, left, top, height = upload(torch.stack(windows[:4]), masks.device)
+    which, y = places_of_rows(top, height, len(windows.rows))
+    start = (indices[which] * masks.shape[1] + y) * masks.shape[2] + left[which]
     writer(masks.device)(masks.view(-1), start, windows.rows)
 
 

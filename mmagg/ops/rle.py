@@ -3,14 +3,17 @@
 Shape shorthand: N masks of (H, W) pixels, n of them as windows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
+from mmagg.ops.run_ends import run_ends
 from mmagg.ops.stage import stage
+
+HELD_BYTES = 2**30  # of windows on a GPU that are not encoded yet
 
 # `mmagg.rle` needs NumPy, which operators do without: it is imported where masks are encoded.
 
@@ -39,10 +42,47 @@ def windows_to_rle(windows: MaskWindows, size: tuple[int, int]) -> list[dict]:
     pixels = windows.rows.view(torch.uint8).cpu().numpy()
     rles = []
     stop = 0
-    for left, top, height in torch.stack([windows.left, windows.top, windows.height], 1).tolist():
+    for left, top, height in torch.stack(windows[1:4], 1).tolist():
         start, stop = stop, stop + height
         rles.append(codes.window_to_rle(pixels[start:stop], left, top, size))
     return rles
+
+
+def all_windows_to_rle(chunks: Iterable[MaskWindows], size: tuple[int, int]) -> list[dict]:
+    """Encode masks given as chunks of windows that are being computed.
+
+    On the CPU each chunk is encoded while it is in the caches. On a GPU chunks wait until they have `HELD_BYTES`, and
+    are waited for together.
+
+    Args:
+        chunks: N masks with `indices` from 0 to N - 1, each in one chunk.
+        size: (H, W) of the image.
+
+    Returns:
+        N dicts as of `masks_to_rle`, in the order of the indices.
+    """
+    found: dict[int, dict] = {}
+    held: list[MaskWindows] = []
+    for windows in chunks:
+        if windows.rows.device.type == 'cpu':
+            found |= zip(windows.indices.tolist(), windows_to_rle(windows, size), strict=True)
+            continue
+        if sum(x.rows.numel() for x in held) + windows.rows.numel() > HELD_BYTES:
+            found |= _held_to_rle(held, size)
+            held = []
+        held.append(windows)
+    found |= _held_to_rle(held, size)
+    return [found[i] for i in range(len(found))]
+
+
+@stage('RLE')
+def _held_to_rle(chunks: Sequence[MaskWindows], size: tuple[int, int]) -> dict[int, dict]:
+    """The masks of some chunks by their indices."""
+    from mmagg.rle import codes
+
+    indices = [i for windows in chunks for i in windows.indices.tolist()]
+    ends = run_ends(chunks, size)
+    return {i: codes.ends_to_rle(own.numpy(), size) for i, own in zip(indices, ends, strict=True)}
 
 
 def rle_to_masks(rles: Sequence[dict], height: int, width: int) -> Tensor:

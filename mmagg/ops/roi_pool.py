@@ -7,7 +7,7 @@ with D features each, of which N × S ranges are asked for.
 import torch
 from torch import Tensor
 
-from mmagg.ops.mask_resize import cached_budget, chunk_size
+from mmagg.ops.byte_budget import cached_budget, chunk_size
 
 
 def roi_pool(x: Tensor, rois: Tensor, *, size: int, scale: float, byte_budget: int = 64 * 2**20) -> Tensor:

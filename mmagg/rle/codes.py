@@ -46,9 +46,15 @@ def window_to_rle(window: np.ndarray, left: int, top: int, size: tuple[int, int]
     Returns:
         A dict as of `masks_to_rle`.
     """
+    return ends_to_rle(_run_ends(window.view(np.uint8), left, top, size), size)
+
+
+def ends_to_rle(ends: np.ndarray, size: tuple[int, int]) -> dict:
+    """Encode a mask of (H, W) pixels, given by the x · H + y at which a run of 0, 1, 0 ... ends, ascending."""
     from pycocotools import mask as coco_mask
 
-    counts = _run_lengths(window.view(np.uint8), left, top, size)
+    lengths = np.diff(ends, prepend=0, append=size[0] * size[1])
+    counts = lengths if len(ends) == 0 or lengths[-1] else lengths[:-1]
     counts = coco_mask.frPyObjects({'size': size, 'counts': counts}, *size)['counts'].decode()
     return {'size': list(size), 'counts': counts}
 
@@ -58,14 +64,14 @@ def _encoded(mask: np.ndarray) -> dict:
     return window_to_rle(np.ascontiguousarray(mask, bool), 0, 0, (mask.shape[0], mask.shape[1]))
 
 
-def _run_lengths(window: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.ndarray:
-    """Lengths of the runs of 0, 1, 0 ... of a mask, column by column, from a window (h, w) and its place.
+def _run_ends(window: np.ndarray, left: int, top: int, size: tuple[int, int]) -> np.ndarray:
+    """Where the runs of 0, 1, 0 ... of a mask end, column by column, from a window (h, w) and its place.
 
     Only the rectangle around the pixels is turned into columns: a whole image takes several times as long.
     """
     import cv2
 
-    height, width = size
+    height = size[0]
     x, y, w, h = cv2.boundingRect(window) if window.size else (0, 0, 0, 0)
     columns = np.zeros((w, h + 1), dtype=np.uint8)  # a 0 ends each column, so that no run goes on in the next
     columns[:, :h] = window[y : y + h, x : x + w].T
@@ -75,8 +81,7 @@ def _run_lengths(window: np.ndarray, left: int, top: int, size: tuple[int, int])
     if h == height:  # runs may meet: one ends with a column where another starts with the next
         apart = np.diff(ends, prepend=-1, append=-1) != 0
         ends = ends[apart[1:] & apart[:-1]]
-    lengths = np.diff(ends, prepend=0, append=height * width)
-    return lengths if len(ends) == 0 or lengths[-1] else lengths[:-1]
+    return ends
 
 
 def decode_mask(mask: 'Tensor | np.ndarray | dict') -> np.ndarray:

@@ -7,14 +7,12 @@ import torch.nn.functional as F
 from mmagg.ops import (
     areas_and_sums,
     boxes_from_masks,
-    chunk_size,
     full_size_masks,
     full_size_windows,
     mask_resize,
     resize_masks,
     write_windows,
 )
-from mmagg.ops.mask_resize import CACHE_BYTES, cached_budget
 
 SIZES = [
     # map, upsampled, crop, out
@@ -139,17 +137,6 @@ def test_resize_masks() -> None:
     want = F.interpolate(probs[:, None], size=(9, 7), mode='bilinear', align_corners=False)[:, 0]
     torch.testing.assert_close(resize_masks(probs, size=(9, 7)), want)
     assert resize_masks(probs[:0], size=(9, 7)).shape == (0, 9, 7)
-
-
-@pytest.mark.parametrize(('item', 'budget', 'want'), [(10, 100, 10), (10, 99, 9), (10, 3, 1), (0, 5, 5)])
-def test_chunk_size(item: int, budget: int, want: int) -> None:
-    assert chunk_size(item, budget) == want
-
-
-def test_element_wise_work_stays_in_the_caches_of_a_cpu() -> None:
-    assert cached_budget(2**40, torch.device('cpu')) == CACHE_BYTES
-    assert cached_budget(2**40, torch.device('cuda')) == 2**40
-    assert cached_budget(5, torch.device('cpu')) == 5
 
 
 @pytest.mark.parametrize('budget', [1, 2**30])

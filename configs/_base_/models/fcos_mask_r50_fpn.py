@@ -64,6 +64,5 @@ model = dict(
         clip_boxes=True,
         mask_thr=0.5,
         mask_format='bitmap',
-        byte_budget=64 * 2**20,
     ),
 )

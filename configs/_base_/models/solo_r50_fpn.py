@@ -50,6 +50,5 @@ model = dict(
         max_per_img=100,
         voting=None,
         mask_format='bitmap',
-        byte_budget=64 * 2**20,
     ),
 )

@@ -10,13 +10,14 @@ Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the level
 """
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import accumulate
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from mmdet.models.utils import unpack_gt_instances
 from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from mmdet.utils import reduce_mean
 from mmengine.dist import get_world_size
 from mmengine.model import BaseModule, bias_init_with_prob, normal_init
@@ -28,9 +29,10 @@ from mmagg.models.losses import per_mask
 from mmagg.models.masks import LocalMasks
 from mmagg.models.postprocess import CandidateMasks, MaskPostProcessor
 from mmagg.models.targets import GridTargets, downsample_masks
-from mmagg.ops import points_nms
+from mmagg.ops import points_nms, upload
 from mmagg.ops.grid_align import ALIGNMENTS
 from mmagg.ops.stage import stage
+from mmagg.ops.zero_gradients import ZeroGradients
 
 
 @MODELS.register_module()
@@ -149,57 +151,57 @@ class GridMaskHead(BaseModule):
             run has the losses of one process on the same batch.
         """
         instances, _, metas = unpack_gt_instances(batch_data_samples)
-        gt_masks = [x.masks.to_tensor(dtype=torch.uint8, device=feats[0].device) for x in instances]
-        targets = [
-            self.assigner.assign(x.bboxes, masks, meta['batch_input_shape'])
-            for x, masks, meta in zip(instances, gt_masks, metas, strict=True)
-        ]
+        size, counts = metas[0]['batch_input_shape'], [len(x) for x in instances]
+        gt_masks = upload(stacked_masks([x.masks for x in instances], size), feats[0].device)
+        # The only waits for the GPU, before the towers are queued on it.
+        targets = self.assigner.assign_batch(torch.cat([x.bboxes for x in instances]), gt_masks, size, counts)
         labels = torch.stack(
             [target.labels(x.labels, self.num_classes) for target, x in zip(targets, instances, strict=True)]
         )
         if self.max_positives is not None:
             targets = [target.sample(self.max_positives) for target in targets]
-        # The only wait for the GPU, before the towers are queued on it.
-        cells = [target.cells.cpu().numpy() for target in targets]
         cls_logits, masks = self(feats)
 
         world = get_world_size()
         num_positives = (labels != self.num_classes).sum()
-        num_masks = num_positives.new_tensor(sum(len(np.unique(x)) for x in cells))
+        num_masks = torch.full_like(num_positives, sum(len(target.cells.unique()) for target in targets))
         num_positives, num_masks = reduce_mean(torch.stack([num_positives, num_masks]).float())
+        # In float32 also under autocast: mmcv's focal loss has no bfloat16, and in float16 it overflows.
+        logits = cells_first(cls_logits).flatten(0, 1).float()
         return dict(
-            loss_cls=self.loss_cls(
-                cells_first(cls_logits).flatten(0, 1), labels.flatten(), avg_factor=num_positives + 1 / world
-            ),
-            loss_mask=self.sum_mask_losses(masks, cells, targets, gt_masks) / num_masks.clamp(min=1 / world),
+            loss_cls=self.loss_cls(logits, labels.flatten(), avg_factor=num_positives + 1 / world),
+            loss_mask=self.sum_mask_losses(masks, targets, gt_masks.split(counts)) / num_masks.clamp(min=1 / world),
         )
 
     def sum_mask_losses(
-        self, masks: list[LocalMasks], cells: list[np.ndarray], targets: list[GridTargets], gt_masks: list[Tensor]
+        self, masks: list[LocalMasks], targets: Sequence[GridTargets], gt_masks: Sequence[Tensor]
     ) -> Tensor:
         """The sum of the mask losses of all positive cells (SOLO, Eq. 2).
 
         Args:
             masks: one per level.
-            cells: per image its positive cells (P,), ascending.
             targets: per image.
             gt_masks: per image (G, H, W) uint8.
         """
-        total: Any = 0
-        for image, (host, target, full) in enumerate(zip(cells, targets, gt_masks, strict=True)):
-            downsampled = {}  # levels of the same stride share their targets
-            for level, part, local in self.by_level(host):
+        # Masks of one size are compared at once, whatever image and level they are of.
+        logits: dict[tuple, list[Tensor]] = {}
+        objects: dict[tuple, list[Tensor]] = {}
+        before = accumulate(map(len, gt_masks), initial=0)
+        for image, (target, first) in enumerate(zip(targets, before, strict=False)):
+            for level, part, local in self.by_level(target.cells.numpy()):
                 source = masks[level]
-                if (source.stride, source.size) not in downsampled:
-                    small = downsample_masks(full, stride=source.stride, size=source.size)
-                    downsampled[source.stride, source.size] = small
-                wanted = downsampled[source.stride, source.size][target.gts[part]]
-                logits = source.at(image, torch.from_numpy(local))
-                loss = self.loss_mask(logits, wanted, reduction_override='none')
-                total = total + per_mask(loss).sum()
-        # DistributedDataParallel waits for the gradient of every parameter, also of those that no positive cell used.
+                key = source.stride, source.size
+                logits.setdefault(key, []).append(source.at(image, torch.from_numpy(local)))
+                objects.setdefault(key, []).append(target.gts[part] + first)
+        total = gt_masks[0].new_zeros((), dtype=torch.float32)
+        for (stride, size), parts in logits.items():
+            gts = upload(torch.cat(objects[stride, size]), parts[0].device)
+            wanted = downsample_masks(torch.cat(list(gt_masks)), stride=stride, size=size)[gts]
+            total = total + per_mask(self.loss_mask(torch.cat(parts), wanted, reduction_override='none')).sum()
+        # Also for those that no positive cell used.
         branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])
-        return total + 0 * sum(p.sum() for branch in branches for p in branch.parameters() if p.requires_grad)
+        parameters = [p for branch in branches for p in branch.parameters() if p.requires_grad]
+        return ZeroGradients.apply(total, *parameters)
 
     def by_level(self, cells: np.ndarray) -> list[tuple[int, slice, np.ndarray]]:
         """(N,) ascending cells over all levels -> per level with cells: its index, their slice, their indices in it."""
@@ -243,7 +245,7 @@ class GridMaskHead(BaseModule):
     ) -> InstanceData:
         """Detections of one image from its cells' class scores (Q, C)."""
         cells, labels = (scores > self.post_process.score_thr).nonzero(as_tuple=True)
-        min_areas = scores.new_tensor(np.repeat(self.strides, np.square(self.grids)))
+        min_areas = upload(np.repeat(self.strides, np.square(self.grids)), scores.device)
         height, width = masks[0].size
         instances = self.post_process(
             CellMasks(self, masks, image, cells),
@@ -274,7 +276,7 @@ class GridMaskHead(BaseModule):
                 for level, _, local in self.by_level(distinct)
             ]
         )
-        return probs if np.array_equal(distinct, cells) else probs[torch.from_numpy(place).to(device)]
+        return probs if np.array_equal(distinct, cells) else probs[upload(place, device)]
 
 
 class CellMasks(CandidateMasks):
@@ -287,6 +289,14 @@ class CellMasks(CandidateMasks):
 
     def probs(self, index: Tensor) -> Tensor:
         return self._head.decode(self._masks, self._image, self._cells[index.numpy()], self._device)
+
+
+def stacked_masks(masks: Sequence[BitmapMasks | PolygonMasks], size: tuple[int, int]) -> np.ndarray:
+    """The masks of several images, of which some may be smaller than (H, W), as (G, H, W) uint8."""
+    stacked = np.zeros((sum(map(len, masks)), *size), np.uint8)
+    for part, own in zip(np.split(stacked, np.cumsum([len(x) for x in masks])[:-1]), masks, strict=True):
+        part[:, : own.height, : own.width] = own.to_ndarray()
+    return stacked
 
 
 def cells_first(maps: list[Tensor]) -> Tensor:

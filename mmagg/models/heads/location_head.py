@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from mmcv.cnn import Scale
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.utils import reduce_mean
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LevelTower
 from mmagg.models.targets import boxes_around, distances_to_sides, location_points
+from mmagg.ops import upload
 from mmagg.ops.stage import stage
 
 
@@ -158,15 +160,15 @@ class LocationHead(BaseModule):
             objects_before += len(image_boxes)
         counts = [len(x) for x in points]
         gts = torch.cat([x.flatten() for x in torch.stack(by_image).split(counts, dim=1)])  # (Q,)
-        background = labels[0].new_tensor([self.num_classes])
-        classes = torch.cat([*labels, background])[gts]  # -1 picks the last
+        classes = F.pad(torch.cat(list(labels)), (0, 1), value=self.num_classes)[gts]  # -1 picks the last
 
         places = (gts >= 0).nonzero().squeeze(1)
         host_places = places.cpu()
         gts = gts[places]
         at = torch.cat([x.repeat(len(boxes), 1) for x in points])[places]
         repeats = torch.tensor(counts) * len(boxes)
-        strides = torch.tensor(self.strides, dtype=at.dtype).repeat_interleave(repeats).to(at.device)[places]
+        strides = torch.tensor(self.strides, dtype=at.dtype).repeat_interleave(repeats)[host_places]
+        strides = upload(strides, at.device)
         distances = distances_to_sides(at, torch.cat(list(boxes))[gts]) / strides[:, None]
         centerness = centerness_of(distances)
         denominator = reduce_mean(centerness.sum()).clamp(min=1e-6)
@@ -183,12 +185,14 @@ class LocationHead(BaseModule):
             `loss_cls` and `loss_centerness`, divided by the number of positives, and `loss_bbox`, divided by their
             summed centerness; both averaged over the processes.
         """
-        places = targets.places.to(targets.gts.device, non_blocking=True)
-        positives = reduce_mean(targets.denominator.new_tensor(len(places))).clamp(min=1)
+        places = upload(targets.places, targets.gts.device)
+        positives = reduce_mean(torch.full_like(targets.denominator, len(places))).clamp(min=1)
         distances = locations_first(maps.distances)[places]
         centerness = locations_first(maps.centerness)[places].squeeze(1)
+        # In float32 also under autocast: mmcv's focal loss has no bfloat16, and in float16 it overflows.
+        logits = locations_first(maps.cls_logits).float()
         return dict(
-            loss_cls=self.loss_cls(locations_first(maps.cls_logits), targets.labels, avg_factor=positives),
+            loss_cls=self.loss_cls(logits, targets.labels, avg_factor=positives),
             loss_bbox=self.loss_box(distances, targets.distances, targets.centerness) / targets.denominator,
             loss_centerness=self.loss_centerness(centerness, targets.centerness, avg_factor=positives)
             if len(places)

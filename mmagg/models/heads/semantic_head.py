@@ -58,4 +58,5 @@ class SemanticHead(BaseModule):
 
     def loss(self, feats: Sequence[Tensor], targets: Tensor) -> Tensor:
         """Cross-entropy, averaged over all pixels; `targets` (B, h, w) long, see `targets.semantic_target`."""
-        return self.loss_weight * F.cross_entropy(self(feats).float(), targets)
+        logits = self(feats).float().movedim(1, 3).flatten(0, 2)  # of maps, CUDA has no deterministic form of it
+        return self.loss_weight * F.cross_entropy(logits, targets.flatten())

@@ -26,7 +26,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagg.ops import chunk_size
+from mmagg.ops import budget_on, chunk_size
 
 EPS = 1e-6
 CHUNK_BYTES = 2**26  # of the tensors of a chunk of contexts or of pixels
@@ -62,9 +62,12 @@ def cosine_attention(queries: Tensor, keys: Tensor, values: Tensor, *, norm_quer
     return attended[:, 0]
 
 
-def even_parts(number: int, bytes_per_item: int) -> list[slice]:
-    """Slices of `number` items within CHUNK_BYTES each, of equal size, since small matrix products are slow."""
-    size = chunk_size(bytes_per_item, CHUNK_BYTES)
+def even_parts(number: int, bytes_per_item: int, device: torch.device) -> list[slice]:
+    """Slices of `number` items of equal size, since small matrix products are slow, within CHUNK_BYTES each.
+
+    On a GPU, where calls cost more than memory, within its own budget.
+    """
+    size = chunk_size(bytes_per_item, budget_on(device, None) if device.type == 'cuda' else CHUNK_BYTES)
     size = -(-number // -(-number // size))
     return [slice(start, start + size) for start in range(0, number, size)]
 
@@ -169,7 +172,7 @@ class MultiLevelGlobalContext(BaseModule):
             return pixels.transpose(1, 2) @ logits.softmax(dim=1).to(x.dtype)
 
         # φ after pooling: both are linear, and a context's weights sum to one, so that the bias stays.
-        parts = even_parts(len(bias), 3 * 4 * len(x) * pixels.shape[1])
+        parts = even_parts(len(bias), 3 * 4 * len(x) * pixels.shape[1], x.device)
         pooled = torch.cat([pool(part) for part in parts], dim=2)
         return F.conv1d(pooled, embed.weight.flatten(2), embed.bias)
 
@@ -189,7 +192,7 @@ class MultiLevelGlobalContext(BaseModule):
         values = keys if widens else F.linear(keys, *out)
         pixels = x.flatten(2).transpose(1, 2)  # (B, H W, c_i)
         sums = result.view(*result.shape[:2], -1).transpose(1, 2)
-        for part in even_parts(pixels.shape[1], 3 * 4 * len(x) * result.shape[1]):
+        for part in even_parts(pixels.shape[1], 3 * 4 * len(x) * result.shape[1], x.device):
             queries = F.linear(pixels[:, part], *query)
             attended = cosine_attention(queries, keys, values, norm_query=self.norm_query)
             sums[:, part] += F.linear(attended, *out) if widens else attended

@@ -5,6 +5,7 @@ image.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.ops import paste_masks, pasted_windows, windows_to_rle
+from mmagg.ops import all_windows_to_rle, budget_on, paste_masks, pasted_windows, upload
 from mmagg.ops.stage import stage
 
 FILTERS = ('score', 'class')
@@ -47,7 +48,8 @@ class BoxedMaskPostProcessor:
             paste them into clipped ones.
         mask_thr: threshold of a pixel's probability, inclusive, in (0, 1).
         mask_format: 'bitmap', one bool tensor, or 'rle', COCO's compressed RLE, one dict per mask.
-        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one. None: 64 MiB on the CPU, a part
+            of a GPU's memory (`mmagg.ops.budget_on`).
 
     Raises:
         TypeError: an unknown key in the model's `test_cfg`.
@@ -66,7 +68,7 @@ class BoxedMaskPostProcessor:
         clip_boxes: bool = True,
         mask_thr: float = 0.5,
         mask_format: str = 'bitmap',
-        byte_budget: int = 64 * 2**20,
+        byte_budget: int | None = None,
     ) -> None:
         for name, value, good, range_ in (
             ('score_thr', score_thr, 0 <= score_thr < 1, 'a number in [0, 1)'),
@@ -76,7 +78,7 @@ class BoxedMaskPostProcessor:
             ('max_per_img', max_per_img, max_per_img >= 1, 'at least 1'),
             ('mask_thr', mask_thr, 0 < mask_thr < 1, 'a number in (0, 1)'),
             ('mask_format', mask_format, mask_format in MASK_FORMATS, f'one of {MASK_FORMATS}'),
-            ('byte_budget', byte_budget, byte_budget >= 1, 'at least 1'),
+            ('byte_budget', byte_budget, byte_budget is None or byte_budget >= 1, 'at least 1'),
         ):
             if not good:
                 raise ValueError(f'BoxedMaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
@@ -100,18 +102,19 @@ class BoxedMaskPostProcessor:
             boxes: per level (q, 4) in pixels of the network's input.
             img_shape: (height, width) of the image in the network's input, without the padding.
         """
-        found: list[list[Tensor]] = [[], [], [], []]
-        before = 0
-        for cls, ctr, level_boxes in zip(probs, centerness, boxes, strict=True):
-            product = cls * ctr[:, None]
-            passed = (product if self.filter_by == 'score' else cls) > self.score_thr
-            places, labels = passed.nonzero(as_tuple=True)
-            scores, best = product[places, labels].topk(min(self.nms_pre, len(places)))
-            places, labels = places[best], labels[best]
-            for whole, part in zip(found, (level_boxes[places], scores, labels, places + before), strict=True):
-                whole.append(part)
-            before += len(cls)
-        corners, scores, labels, places = map(torch.cat, found)
+        products = [cls * ctr[:, None] for cls, ctr in zip(probs, centerness, strict=True)]
+        compared = products if self.filter_by == 'score' else probs
+        places, labels = torch.cat([x > self.score_thr for x in compared]).nonzero(as_tuple=True)
+        starts = list(accumulate(map(len, products), initial=0))
+        bounds = torch.searchsorted(places, upload(starts, places.device)).tolist()
+        best = []
+        for product, start, first, last in zip(products, starts[:-1], bounds[:-1], bounds[1:], strict=True):
+            part = slice(first, last)
+            best.append(product[places[part] - start, labels[part]].topk(min(self.nms_pre, last - first)))
+        scores = torch.cat([values for values, _ in best])
+        chosen = torch.cat([index + first for (_, index), first in zip(best, bounds[:-1], strict=True)])
+        places, labels = places[chosen], labels[chosen]
+        corners = torch.cat(list(boxes))[places]
         if self.sqrt_score:
             scores = scores.sqrt()
         if self.clip_boxes:
@@ -141,7 +144,7 @@ class BoxedMaskPostProcessor:
             that overlap the image.
         """
         boxes, scores, labels, places = detections
-        factor = boxes.new_tensor([out_size[1] / img_shape[1], out_size[0] / img_shape[0]]).repeat(2)
+        factor = upload(2 * [out_size[1] / img_shape[1], out_size[0] / img_shape[0]], boxes.device, dtype=boxes.dtype)
         boxes = clipped(boxes * factor, out_size)
         kept = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().squeeze(1)
         boxes = boxes[kept]
@@ -149,19 +152,17 @@ class BoxedMaskPostProcessor:
         if logits is None:
             return found
         probs = logits[kept].sigmoid()
-        options: dict[str, Any] = dict(out_size=out_size, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        options: dict[str, Any] = dict(
+            out_size=out_size, mask_thr=self.mask_thr, byte_budget=budget_on(boxes.device, self.byte_budget)
+        )
         if self.mask_format == 'bitmap':
             found.masks = paste_masks(probs, boxes, **options)
         else:
-            masks: list[dict] = [{}] * len(boxes)
-            for windows in pasted_windows(probs, boxes, **options):
-                for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):
-                    masks[i] = rle
-            found.masks = masks
+            found.masks = all_windows_to_rle(pasted_windows(probs, boxes, **options), out_size)
         return found
 
 
 def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """(M, 4) boxes clipped to an image of (height, width)."""
-    most = boxes.new_tensor([size[1], size[0]]).repeat(2)
+    most = upload(2 * [size[1], size[0]], boxes.device, dtype=boxes.dtype)
     return boxes.clamp(min=0).minimum(most)

@@ -12,7 +12,17 @@ from mmdet.registry import TASK_UTILS
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmagg.ops import areas_and_sums, chunk_size, full_size_masks, full_size_windows, mask_iou, windows_to_rle
+from mmagg.ops import (
+    MaskWindows,
+    all_windows_to_rle,
+    areas_and_sums,
+    budget_on,
+    chunk_size,
+    full_size_masks,
+    full_size_windows,
+    mask_iou,
+    upload,
+)
 
 MASK_FORMATS = ('bitmap', 'rle')
 
@@ -77,7 +87,8 @@ class MaskPostProcessor:
         nms: config of an NMS, `(iou, scores, labels) -> scores`; None for Matrix NMS with its defaults.
         voting: config of a voting, `(probs, iou, scores, labels, kept) -> probs`; None for none.
         mask_format: 'bitmap', one bool tensor, or 'rle', COCO's compressed RLE, one dict per mask.
-        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one. None: 64 MiB on the CPU, a part
+            of a GPU's memory (`mmagg.ops.budget_on`).
 
     Raises:
         TypeError: an unknown key in the head's `test_cfg`.
@@ -96,7 +107,7 @@ class MaskPostProcessor:
         nms: dict | None = None,
         voting: dict | None = None,
         mask_format: str = 'bitmap',
-        byte_budget: int = 64 * 2**20,
+        byte_budget: int | None = None,
     ) -> None:
         for name, value, good, range_ in (
             ('score_thr', score_thr, 0 <= score_thr < 1, 'a number in [0, 1)'),
@@ -105,7 +116,7 @@ class MaskPostProcessor:
             ('filter_thr', filter_thr, 0 <= filter_thr <= 1, 'a number in [0, 1]'),
             ('max_per_img', max_per_img, max_per_img >= 1, 'at least 1'),
             ('mask_format', mask_format, mask_format in MASK_FORMATS, f'one of {MASK_FORMATS}'),
-            ('byte_budget', byte_budget, byte_budget >= 1, 'at least 1'),
+            ('byte_budget', byte_budget, byte_budget is None or byte_budget >= 1, 'at least 1'),
         ):
             if not good:
                 raise ValueError(f'MaskPostProcessor (test_cfg): {name} is {value!r}, expected {range_}')
@@ -163,7 +174,7 @@ class MaskPostProcessor:
         labels = labels[index].long()
         probs = self._decode(masks, index) if probs is None else probs[index]
 
-        iou = mask_iou(probs > self.mask_thr, byte_budget=self.byte_budget)
+        iou = mask_iou(probs > self.mask_thr, byte_budget=budget_on(probs.device, self.byte_budget))
         decayed = self.nms(iou, scores, labels)
         kept = ((decayed >= self.filter_thr) & (decayed > 0)).nonzero().squeeze(1)
         final_scores, order = torch.sort(decayed[kept], descending=True)
@@ -192,25 +203,32 @@ class MaskPostProcessor:
         probs, iou, scores, labels, kept, final_scores, index = suppressed
         probs = probs[kept] if voting is None else voting(probs, iou, scores, labels, kept)
         sizes = dict(upsampled_size=upsampled_size, crop=img_shape, out_size=out_size)
-        options: dict[str, Any] = sizes | dict(mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        options: dict[str, Any] = sizes | dict(
+            mask_thr=self.mask_thr, byte_budget=budget_on(probs.device, self.byte_budget)
+        )
         masks: Tensor | list[dict]
         if self.mask_format == 'bitmap':
             masks, boxes = full_size_masks(probs, **options)
         else:
-            masks, boxes = [{}] * len(probs), torch.zeros(len(probs), 4, device=probs.device)
-            for windows, around in full_size_windows(probs, **options):
-                boxes[windows.indices] = around
-                for i, rle in zip(windows.indices.tolist(), windows_to_rle(windows, out_size), strict=True):
-                    masks[i] = rle
+            boxes = torch.zeros(len(probs), 4, device=probs.device)
+
+            def chunks() -> Iterable[MaskWindows]:
+                for windows, around in full_size_windows(probs, **options):
+                    boxes[upload(windows.indices, boxes.device)] = around
+                    yield windows
+
+            masks = all_windows_to_rle(chunks(), out_size)
         return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
     def _measure(self, masks: CandidateMasks, num: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
         """Areas (N,), sums of the probabilities inside (N,); soft masks (N, h, w) if there are at most `nms_pre`."""
         area, inside = torch.zeros(2, num, device=device)
         probs = torch.empty(num, *masks.size, device=device) if num <= self.nms_pre else None
-        for part in self._chunks(torch.arange(num), masks.size):
-            soft = masks.probs(part).float()
-            area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=self.byte_budget)
+        budget = budget_on(device, self.byte_budget)
+        for index in self._chunks(torch.arange(num), masks.size, budget):
+            soft = masks.probs(index).float()
+            part = slice(int(index[0]), int(index[-1]) + 1)
+            area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=budget)
             if probs is not None:
                 probs[part] = soft
         return area, inside, probs
@@ -219,13 +237,14 @@ class MaskPostProcessor:
         """(n,) candidates -> (n, h, w) soft masks."""
         probs = torch.empty(len(index), *masks.size, device=index.device)
         start = 0
-        for part in self._chunks(index.cpu(), masks.size):
+        for part in self._chunks(index.cpu(), masks.size, budget_on(index.device, self.byte_budget)):
             probs[start : start + len(part)] = masks.probs(part)
             start += len(part)
         return probs
 
-    def _chunks(self, index: Tensor, size: tuple[int, int]) -> Iterable[Tensor]:
+    @staticmethod
+    def _chunks(index: Tensor, size: tuple[int, int], byte_budget: int) -> Iterable[Tensor]:
         """Split candidates into chunks that are decoded at once; without candidates there is none."""
         # Per pixel: logit, probability, probability inside the mask, binary mask.
-        chunk = chunk_size((3 * 4 + 1) * size[0] * size[1], self.byte_budget)
+        chunk = chunk_size((3 * 4 + 1) * size[0] * size[1], byte_budget)
         return index.split(chunk) if len(index) else ()

@@ -10,6 +10,8 @@ import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
+from mmagg.ops import upload
+
 
 def box_mask_targets(masks: Sequence[BitmapMasks | PolygonMasks], boxes: Sequence[Tensor], *, size: int) -> Tensor:
     """Masks cropped to the boxes and resized.
@@ -26,9 +28,10 @@ def box_mask_targets(masks: Sequence[BitmapMasks | PolygonMasks], boxes: Sequenc
     """
     device = boxes[0].device
     cropped = [torch.zeros(0, size, size, dtype=torch.uint8)]
-    for image_masks, image_boxes in zip(masks, boxes, strict=True):
+    on_host = torch.cat(list(boxes)).cpu().split([len(x) for x in boxes])
+    for image_masks, image_boxes in zip(masks, on_host, strict=True):
         if len(image_boxes):
             own = np.arange(len(image_boxes))
-            small = image_masks.crop_and_resize(image_boxes.cpu().numpy(), (size, size), own, device='cpu')
+            small = image_masks.crop_and_resize(image_boxes.numpy(), (size, size), own, device='cpu')
             cropped.append(torch.from_numpy(small.to_ndarray()))
-    return torch.cat(cropped).to(device, torch.uint8)
+    return upload(torch.cat(cropped), device, dtype=torch.uint8)

@@ -6,12 +6,15 @@ A cell's index runs over all levels, row-major within each.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
+
+from mmagg.ops import upload
 
 CONFLICTS = ('last', 'duplicate')
 ROUNDINGS = ('floor', 'trunc')
@@ -23,8 +26,8 @@ class GridTargets:
 
     Attributes:
         gt_of_cell: (Q,) long, the object of each cell, -1 for background.
-        cells: (P,) long, the cell of each positive pair, ascending.
-        gts: (P,) long, its object.
+        cells: (P,) long, the cell of each positive pair, ascending; on the CPU.
+        gts: (P,) long, its object; on the CPU.
     """
 
     gt_of_cell: Tensor
@@ -33,14 +36,13 @@ class GridTargets:
 
     def labels(self, gt_labels: Tensor, background: int) -> Tensor:
         """(G,) class of each object -> (Q,) class of each cell, `background` where there is none."""
-        padded = torch.cat([gt_labels, gt_labels.new_tensor([background])])
-        return padded[self.gt_of_cell]  # -1 picks the last
+        return F.pad(gt_labels, (0, 1), value=background)[self.gt_of_cell]  # -1 picks the last
 
     def sample(self, most: int) -> 'GridTargets':
         """At most `most` of the positive pairs, chosen at random; the cells' objects stay."""
         if len(self.cells) <= most:
             return self
-        chosen = torch.randperm(len(self.cells), device=self.cells.device)[:most].sort().values
+        chosen = torch.randperm(len(self.cells))[:most].sort().values
         return GridTargets(self.gt_of_cell, self.cells[chosen], self.gts[chosen])
 
 
@@ -86,6 +88,9 @@ class GridCellAssigner:
         self.grids, self.scale_ranges = tuple(grids), tuple(scale_ranges)
         self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
         self.rounding = rounding
+        cells = [torch.cartesian_prod(*map(torch.arange, (grid, grid))) for grid in self.grids]
+        levels = torch.arange(len(grids)).repeat_interleave(torch.tensor([len(x) for x in cells]))
+        self.places = torch.cat([levels[:, None], torch.cat(cells)], dim=1).t().contiguous()  # (3, Q)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -100,19 +105,36 @@ class GridCellAssigner:
             masks: (G, H, W) uint8 or bool; may be smaller than `image_size`, from the top left.
             image_size: (height, width) that the grid covers: the padded input of the network.
         """
-        return self.settle(self.claims(boxes, masks, image_size))
+        return self.assign_batch(boxes, masks, image_size, [len(boxes)])[0]
+
+    def assign_batch(
+        self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int], counts: Sequence[int]
+    ) -> list[GridTargets]:
+        """Find the positive cells of several images, given the objects of all; `counts` are how many each has."""
+        return self.settle_batch(self.claims(boxes, masks, image_size), counts)
 
     def settle(self, claims: Tensor) -> GridTargets:
         """Decide whose a cell is that several objects claim: (G, Q) bool, as of `claims`, -> the targets."""
+        return self.settle_batch(claims, [len(claims)])[0]
+
+    def settle_batch(self, claims: Tensor, counts: Sequence[int]) -> list[GridTargets]:
+        """`settle` of several images, with the claims of the objects of all; a GPU is waited for twice."""
+        before = list(accumulate(counts, initial=0))
         order = torch.arange(1, len(claims) + 1, device=claims.device)[:, None]
-        # The last claimant wins. A further row of zeros gives a maximum without objects too.
-        gt_of_cell = F.pad(claims * order, (0, 0, 0, 1)).amax(dim=0) - 1
+        ranks = claims * order
+        # The last claimant wins.
+        winners = [x.amax(0) if len(x) else x.new_zeros(x.shape[1]) for x in ranks.split(list(counts))]
         if self.conflicts == 'duplicate':
-            cells, gts = claims.t().nonzero(as_tuple=True)
+            chosen = claims
         else:
-            cells = (gt_of_cell >= 0).nonzero(as_tuple=True)[0]
-            gts = gt_of_cell[cells]
-        return GridTargets(gt_of_cell, cells, gts)
+            of_image = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+            chosen = claims & (ranks == torch.stack(winners)[upload(of_image, claims.device)])
+        pairs = chosen.t().nonzero().cpu()  # ascending cells, then objects
+        targets = []
+        for first, last, winner in zip(before[:-1], before[1:], winners, strict=True):
+            cells, gts = pairs[(pairs[:, 1] >= first) & (pairs[:, 1] < last)].t().contiguous()
+            targets.append(GridTargets((winner - 1 - first).clamp(min=-1), cells, gts - first))
+        return targets
 
     def claims(self, boxes: Tensor, masks: Tensor, image_size: tuple[int, int]) -> Tensor:
         """(G, 4) boxes, (G, H, W) masks -> (G, Q) bool, whether an object claims a cell."""
@@ -121,25 +143,25 @@ class GridCellAssigner:
     def cells_around(self, boxes: Tensor, area: Tensor, centre: Tensor, image_size: tuple[int, int]) -> Tensor:
         """`claims` of objects whose area (G,) and centre of mass (G, 2), x and y in `dtype`, are known already."""
         sides = boxes[:, 2:] - boxes[:, :2]
-        scale = sides.prod(dim=1).sqrt()
+        scale = sides.prod(dim=1).sqrt()[:, None]
         half = 0.5 * sides * self.centre_scale  # (G, 2), x and y
-        extent = centre.new_tensor([image_size[1], image_size[0]])
+        extent = upload([image_size[1], image_size[0]], boxes.device, dtype=centre.dtype)
+        rows = [(1 / grid, grid - 1, *limits) for grid, limits in zip(self.grids, self.scale_ranges, strict=True)]
+        step, most, low, high = upload(rows, boxes.device, dtype=centre.dtype).unbind(1)  # (L,) each
 
-        levels = []
-        for grid, (low, high) in zip(self.grids, self.scale_ranges, strict=True):
+        def cell(point: Tensor) -> Tensor:
+            """(G, 2) -> (G, L, 2)."""
+            # This order of operations has the cell borders of the releases, or of mmdet, to the last bit.
+            return torch.div((point / extent)[:, None], step[:, None], rounding_mode=self.rounding)
 
-            def cell(point: Tensor, grid: int = grid) -> Tensor:
-                # This order of operations has the cell borders of the releases, or of mmdet, to the last bit.
-                return torch.div(point / extent, 1 / grid, rounding_mode=self.rounding)
-
-            own = cell(centre)
-            first = torch.maximum(cell(centre - half).clamp(min=0), own - 1)
-            last = torch.minimum(cell(centre + half).clamp(max=grid - 1), own + 1)
-            line = torch.arange(grid, device=boxes.device)[None, :, None]
-            inside = (line >= first[:, None]) & (line <= last[:, None])  # (G, S, 2), columns and rows
-            here = (scale >= low) & (scale <= high) & (area >= self.min_area)
-            levels.append((inside[:, :, None, 1] & inside[:, None, :, 0] & here[:, None, None]).flatten(1))
-        return torch.cat(levels, dim=1)
+        own = cell(centre)
+        first = torch.maximum(cell(centre - half).clamp(min=0), own - 1)
+        last = torch.minimum(cell(centre + half).minimum(most[:, None]), own + 1)
+        line = torch.arange(max(self.grids), device=boxes.device)[:, None]
+        inside = (line >= first[:, :, None]) & (line <= last[:, :, None])  # (G, L, most S, 2), columns and rows
+        here = (scale >= low) & (scale <= high) & (area >= self.min_area)[:, None]  # (G, L)
+        level, row, column = upload(self.places, boxes.device)
+        return (inside[..., 1] & here[..., None])[:, level, row] & inside[..., 0][:, level, column]
 
 
 def mass(masks: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

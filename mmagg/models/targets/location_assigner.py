@@ -9,6 +9,8 @@ import torch
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
+from mmagg.ops import upload
+
 
 def location_points(sizes: Sequence[Sequence[int]], strides: Sequence[int], device: torch.device) -> list[Tensor]:
     """Centres of the cells of every level.
@@ -23,8 +25,8 @@ def location_points(sizes: Sequence[Sequence[int]], strides: Sequence[int], devi
     """
     points = []
     for (height, width), stride in zip(sizes, strides, strict=True):
-        y, x = torch.meshgrid(torch.arange(height, device=device), torch.arange(width, device=device), indexing='ij')
-        points.append((torch.stack([x, y], dim=-1).flatten(0, 1) + 0.5) * stride)
+        y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
+        points.append(upload((torch.stack([x, y], dim=-1).flatten(0, 1) + 0.5) * stride, device))
     return points
 
 

@@ -8,6 +8,7 @@ import torch
 from mmdet.structures.mask import BitmapMasks, PolygonMasks
 from torch import Tensor
 
+from mmagg.ops import upload
 from mmagg.rle.codes import outline_to_rle
 from mmagg.rle.lengths import run_lengths
 
@@ -49,7 +50,7 @@ def semantic_target(
         part = last[: inside.shape[1], : inside.shape[2]]
         np.maximum(part, (inside * order).max(0, initial=0), out=part)
         count += len(inside)
-    return torch.cat(numbers)[torch.from_numpy(last).to(labels.device)]
+    return torch.cat(numbers)[upload(last, labels.device)]
 
 
 def every_nth(masks: BitmapMasks | PolygonMasks, stride: int) -> np.ndarray:

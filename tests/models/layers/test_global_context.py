@@ -114,7 +114,7 @@ def test_batch_equals_one_by_one_in_parts_of_any_size(gcn: bool, monkeypatch: py
 def test_parts_are_even_and_have_every_item_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(global_context, 'CHUNK_BYTES', 100)
     for number in (1, 9, 10, 11, 25, 31):
-        parts = [list(range(number))[part] for part in even_parts(number, 10)]
+        parts = [list(range(number))[part] for part in even_parts(number, 10, torch.device('cpu'))]
         assert [i for part in parts for i in part] == list(range(number))
         assert max(map(len, parts)) <= 10
         assert len(parts) == math.ceil(number / 10)

@@ -10,7 +10,7 @@ from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LargeKernelConv
-from mmagg.ops import conv_at
+from mmagg.ops import conv_at, upload
 from mmagg.ops.stage import stage
 
 
@@ -77,7 +77,7 @@ class Coefficients(BaseModule):
         """
         if not isinstance(self.conv, nn.Conv2d):
             everywhere = torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])
-            return everywhere[places.to(everywhere.device)]
+            return everywhere[upload(places, everywhere.device)]
         ascending, order = places.cpu().sort()
         starts = torch.tensor([0] + [x[:, 0].numel() for x in features]).cumsum(0)
         bounds = torch.searchsorted(ascending, starts).tolist()
@@ -87,4 +87,4 @@ class Coefficients(BaseModule):
                 for x, start, begin, end in zip(features, starts[:-1], bounds[:-1], bounds[1:], strict=True)
             ]
         )
-        return found[order.argsort().to(found.device)]
+        return found[upload(order.argsort(), found.device)]

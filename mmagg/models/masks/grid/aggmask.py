@@ -20,7 +20,7 @@ from torch import Tensor
 from mmagg.models.masks.grid.aggmask_context import Context
 from mmagg.models.masks.grid.aggmask_parameters import CellParameters
 from mmagg.models.masks.grid.local_masks import LocalMasks
-from mmagg.ops import DynamicConvSpec, chunk_size, dynamic_conv_of_gathered, grid_neighbours, num_neighbours
+from mmagg.ops import DynamicConvSpec, budget_on, chunk_size, dynamic_conv_of_gathered, grid_neighbours, num_neighbours
 
 MASK_ACTIVATIONS = ('none', 'sigmoid')
 
@@ -47,7 +47,7 @@ class AggMaskMasks(LocalMasks):
         spec: DynamicConvSpec,
         *,
         sigmoid: bool,
-        byte_budget: int,
+        byte_budget: int | None,
     ) -> None:
         self.size, self.stride = representations.size, representations.stride
         self.representations, self.neighbours = representations, neighbours
@@ -56,7 +56,9 @@ class AggMaskMasks(LocalMasks):
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         params = self.parameters.at(image, cells)
-        chunk = chunk_size(4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], self.byte_budget)
+        chunk = chunk_size(
+            4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], budget_on(params.device, self.byte_budget)
+        )
         masks = [
             self.aggregate(image, self.neighbours[part], part_params)
             for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
@@ -96,7 +98,8 @@ class AggMaskAggregator(BaseModule):
         num_layers: its layers.
         kernel_size: its kernels' side.
         mask_activation: 'none' aggregates logits, as the paper and the release; 'sigmoid' aggregates probabilities.
-        byte_budget: bytes of the representations of a chunk of cells; a chunk has at least one.
+        byte_budget: bytes of the representations of a chunk of cells; a chunk has at least one. None: as of
+            `MaskPostProcessor`.
 
     Raises:
         ValueError: an unknown option, or nothing to aggregate.
@@ -115,7 +118,7 @@ class AggMaskAggregator(BaseModule):
         num_layers: int = 3,
         kernel_size: int = 3,
         mask_activation: str = 'none',
-        byte_budget: int = 64 * 2**20,
+        byte_budget: int | None = None,
     ) -> None:
         super().__init__()
         self.pattern = str(neighbours)  # --cfg-options makes a number of '4'

@@ -136,5 +136,7 @@ def add_upsampled(total: Tensor, maps: Sequence[Tensor]) -> Tensor:
     rows = [interpolation_matrix(x.shape[2], height, align_corners=True, like=x) for x in maps]
     stacked = torch.cat(wide, dim=2).permute(0, 2, 3, 1)  # (B, all rows, W, C)
     lines = total.permute(0, 2, 3, 1)  # in a channels_last model, as they lie in memory
-    summed = lines.flatten(2).baddbmm_(torch.cat(rows, dim=1).expand(len(total), -1, -1), stacked.flatten(2))
+    # CUDA's autocast interpolates in float32, also what was convolved in half precision.
+    matrix, stacked = torch.cat(rows, dim=1).to(total.dtype), stacked.to(total.dtype)
+    summed = lines.flatten(2).baddbmm_(matrix.expand(len(total), -1, -1), stacked.flatten(2))
     return summed.view_as(lines).permute(0, 3, 1, 2)

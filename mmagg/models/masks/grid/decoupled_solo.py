@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mmagg.models.layers import ConvTower
 from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, some_outputs
 from mmagg.models.masks.grid.solo import double, init_mask_convs
-from mmagg.ops import append_coordinates, resize_masks
+from mmagg.ops import append_coordinates, resize_masks, upload
 
 
 class AxisMaps:
@@ -31,6 +31,7 @@ class AxisMaps:
         """(N,) columns or rows -> logits of the U distinct maps (U, 2h, 2w), and (N,) the index of each among them."""
         distinct, place = torch.unique(index, return_inverse=True)
         features = self.features.value[image, None]
+        place = upload(place, features.device)
         if len(distinct) == 0:  # F.conv2d refuses
             return features.new_zeros(0, *features.shape[2:]), place
         return F.conv2d(features, *some_outputs(self.conv, distinct), padding=1)[0], place

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from mmagg.ops import resize_masks
+from mmagg.ops import resize_masks, upload
 from mmagg.ops.stage import stage
 
 
@@ -68,6 +68,7 @@ class Lazy:
 
 def some_outputs(conv: nn.Conv2d, index: Tensor) -> tuple[Tensor, Tensor | None]:
     """Weight (N, C, k, k) and bias (N,) of some output channels (N,) of a convolution."""
+    index = upload(index, conv.weight.device)
     return conv.weight[index], None if conv.bias is None else conv.bias[index]
 
 
