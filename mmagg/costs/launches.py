@@ -162,7 +162,7 @@ def training_step(
     """The losses of a batch on the device; the parameters have its gradients."""
     model.zero_grad(set_to_none=True)
     # Anomaly detection remembers where an operator of the graph was called.
-    with warnings.catch_warnings(action='ignore'), torch.autograd.detect_anomaly(check_nan=False):
+    with torch.autograd.set_detect_anomaly(True, check_nan=False):
         with autocast(amp):
             losses = model.loss(inputs, samples)
         total = sum(x for values in losses.values() for x in (values if isinstance(values, list) else [values]))

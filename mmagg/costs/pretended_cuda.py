@@ -49,10 +49,10 @@ NONDETERMINISTIC |= {'scatter_add', 'scatter_add_', 'replication_pad2d_backward'
 
 
 class PretendedTensor(torch.Tensor):
-    """A tensor that says it is on `DEVICE`; `values` are on the CPU."""
+    """A tensor that says it is on `DEVICE`; its values are `on_host`."""
 
-    values: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    on_host: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]  # as PyTorch's own do
 
     @staticmethod
     def __new__(cls, values: Tensor) -> 'PretendedTensor':
@@ -65,14 +65,16 @@ class PretendedTensor(torch.Tensor):
             layout=values.layout,
             device=DEVICE,
         )
-        out.values = values
+        out.on_host = values
         return out
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return f'PretendedTensor({self.values})'
+    def __repr__(self) -> str:  # type: ignore[override]  # the device's contents are no argument
+        return f'PretendedTensor({self.on_host})'
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # of which the stubs know no arguments
+        cls, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         return _active[-1].call(func, args, kwargs or {})  # autograd's threads are in no mode
 
 
@@ -205,7 +207,7 @@ class PretendedFunctions(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Sequence[type], args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        first = args[0] if args else None
+        first: Any = args[0] if args else None
         pretended = isinstance(first, PretendedTensor)
         if func in (torch.tensor, torch.as_tensor, Tensor.new_tensor):
             return self.made(func, args, kwargs)
@@ -215,7 +217,7 @@ class PretendedFunctions(TorchFunctionMode):
             return first
         if pretended and func is Tensor.tolist:
             self.cuda.wait('copy to the host')
-            return first.values.tolist()
+            return first.on_host.tolist()
         if pretended and func in (Tensor.numpy, Tensor.__array__):
             raise TypeError("can't convert cuda:0 device type tensor to numpy")
         if pretended and func in (Tensor.__getitem__, Tensor.__setitem__):
@@ -246,7 +248,7 @@ class PretendedFunctions(TorchFunctionMode):
 def pretended_cuda() -> Iterator[PretendedCUDA]:
     """Within the block ``cuda`` is the pretended device, of which the counts are yielded."""
     cuda = PretendedCUDA()
-    properties = {
+    properties: dict[str, Any] = {
         'is_available': lambda: True,
         '_lazy_init': lambda: None,
         'current_device': lambda: 0,
@@ -296,7 +298,7 @@ def on_cuda(device: Any) -> bool:
 
 def values_of(tree: Any) -> Any:
     """Arguments with their values in place of the pretended tensors."""
-    return tree_map(lambda x: x.values if isinstance(x, PretendedTensor) else x, tree)
+    return tree_map(lambda x: x.on_host if isinstance(x, PretendedTensor) else x, tree)
 
 
 def carried_out(name: str, func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
