@@ -174,7 +174,7 @@ def test_parts_of_boxed_masks_are_in_their_stages(root, monkeypatch):
     slow(head.masks, 'merge', 10000)
     slow(head.post_process, 'detect', 0.1)
     slow(head.post_process, 'paste', 0.2)
-    slow(codes, '_run_lengths', 1e5)
+    slow(codes, '_run_ends', 1e5)
     seconds, _ = measure.time_inference(model, inputs, samples)
     assert seconds.pop('RLE') > 9e4
     assert {k: v for k, v in seconds.items() if v} == pytest.approx({'head': 5, 'decode': 11100, 'post': 0.3})

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
@@ -88,9 +89,8 @@ class GridCellAssigner:
         self.grids, self.scale_ranges = tuple(grids), tuple(scale_ranges)
         self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
         self.rounding = rounding
-        cells = [torch.cartesian_prod(*map(torch.arange, (grid, grid))) for grid in self.grids]
-        levels = torch.arange(len(grids)).repeat_interleave(torch.tensor([len(x) for x in cells]))
-        self.places = torch.cat([levels[:, None], torch.cat(cells)], dim=1).t().contiguous()  # (3, Q)
+        cells = [(level, *np.divmod(np.arange(grid**2), grid)) for level, grid in enumerate(self.grids)]
+        self.places = np.concatenate([np.stack(np.broadcast_arrays(*one)) for one in cells], axis=1)  # (3, Q)
 
     @property
     def dtype(self) -> torch.dtype:
