@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mmagg.export.preprocessing import preprocessing
 
 OPSET, DEFORMABLE_OPSET = 18, 19
-# Traced at a size of which no part is equal to another: equal numbers would be taken for the same.
-EXAMPLE = (2, 3, 224, 352)
+# Traced with images, and sides in multiples of the divisor, that are all different: equal ones are taken for the same.
+EXAMPLE = (2, 7, 11)
 
 
 def onnx_model(
@@ -47,7 +47,8 @@ def onnx_model(
     import onnx
 
     opset = DEFORMABLE_OPSET if deformable(graph) else OPSET
-    sides = EXAMPLE[2:] if shape is None else tuple(-(-side // divisor) * divisor for side in shape)
+    parts = EXAMPLE[1:] if shape is None else [-(-side // divisor) for side in shape]
+    sides = [divisor * part for part in parts]
     example = torch.zeros(EXAMPLE[0] if batch is None else batch, 3, *sides)
     dims: dict[int, Any] = {}
     if batch is None:

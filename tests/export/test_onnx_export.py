@@ -131,6 +131,14 @@ def test_any_size(name):
         check(session, graph, images(*shape))
 
 
+@pytest.mark.slow
+def test_any_multiple_of_64():
+    graph = graph_of(DETECTORS['MEInst'](), candidates=70)
+    session = exported(graph, divisor=64)
+    for shape in ((1, 128, 64), (2, 64, 192)):
+        check(session, graph, images(*shape))
+
+
 @pytest.mark.parametrize('name', some('SOLO', 'BlendMask', 'deformable'))
 def test_one_size(name):
     graph = graph_of(DETECTORS[name](), candidates=20)
