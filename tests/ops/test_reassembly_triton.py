@@ -1,4 +1,4 @@
-"""The Triton kernels of reassembly: on a GPU, in Triton's interpreter, and compiled for a GPU that need not be there.
+"""The Triton kernels of reassembly: on a GPU, and in Triton's interpreter. `test_reassembly_kernels` compiles them.
 
 The interpreter has to be chosen before Triton is imported, so a process of its own runs this file with
 TRITON_INTERPRET=1.
@@ -13,7 +13,7 @@ import torch
 from reassembly_cases import DOWN, LAYOUTS, UP, agrees, inputs, reassemble
 
 pytest.importorskip('triton', minversion='3.4')
-from mmagg.ops import reassembly_triton
+from mmagg.ops import reassembly_launch
 
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICE = 'cpu' if INTERPRETED else 'cuda'
@@ -88,8 +88,28 @@ class TestOnDevice:
             ):
                 torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
+    @pytest.mark.parametrize('layout', LAYOUTS)
+    @pytest.mark.parametrize(
+        'case',
+        [
+            (3, UP, 1, (2, 8)),  # a thread takes 2 points in float32, 4 in float16
+            (3, DOWN, 1, (3, 16)),
+            (5, (1, 1), 1, (1, 8)),  # 4, 8
+        ],
+        ids=str,
+    )
+    @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+    def test_vectors(self, dtype: torch.dtype, case: tuple, layout: str) -> None:
+        """Points side by side, and channels side by side, that a thread reads at once."""
+        check(case, (dtype, dtype), layout, channels=2 if layout == 'contiguous' else 8)
+
+    @pytest.mark.parametrize('case', [(3, UP, 1, (2, 4)), (3, DOWN, 2, (3, 5))], ids=str)
+    def test_offsets_of_64_bits(self, case: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reassembly_launch, 'LARGEST', 0)
+        check(case, (torch.float32, torch.float32), 'contiguous')
+
     def test_more_channels_than_a_program_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reassembly_triton, 'PROGRAMS', 3)
+        monkeypatch.setattr(reassembly_launch, 'PROGRAMS', 3)
         check((1, DOWN, 2, (3, 4)), (torch.float32, torch.float32), 'contiguous', channels=48)
 
 
@@ -132,28 +152,3 @@ def test_in_the_interpreter() -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert 'passed' in done.stdout
-
-
-@pytest.mark.skipif(INTERPRETED, reason='the interpreter compiles nothing')
-@pytest.mark.parametrize('steps', [UP, DOWN])
-@pytest.mark.parametrize('kernel', ['forward_kernel', 'grad_x_kernel', 'grad_kernels_kernel'])
-def test_compiles_for_a_gpu(kernel: str, steps: tuple[int, int]) -> None:
-    """The compiler refuses what the interpreter does not mind; pairs of pixels must be read at once."""
-    from triton import compile
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource
-
-    function, (stride, scale) = getattr(reassembly_triton, kernel), steps
-    constants = dict(K=3, STRIDE=stride, SCALE=scale, TY=4, TX=32, fine_w=1, x_w=1, k_w=1)
-    constants |= dict(CHANNELS=8, R=2, PAIRED=scale == 2, TAPS=16)
-    constants = {name: value for name, value in constants.items() if name in function.arg_names}
-    pointers = {'fine': '*bf16', 'x': '*bf16', 'kernels': '*bf16'}
-    signature = {name: 'constexpr' if name in constants else pointers.get(name, 'i32') for name in function.arg_names}
-    aligned = {(function.arg_names.index(name),): [['tt.divisibility', 16]] for name in pointers}
-    compiled = compile(
-        ASTSource(function, signature, constants, aligned),
-        target=GPUTarget('cuda', 90, 32),
-        options=dict(num_warps=4, enable_fp_fusion=True),
-    )
-    assert compiled.asm['cubin']
-    assert ('ld.global.b32' in compiled.asm['ptx']) == constants.get('PAIRED', False)  # two of bfloat16
