@@ -22,7 +22,7 @@ from mmagg.runtime.description import Description
 from mmagg.runtime.exported_model import ExportedModel
 from mmagg.runtime.found import Found
 from mmagg.runtime.preprocessing import prepared
-from mmagg.runtime.sessions import EXTRAS, RUNTIMES
+from mmagg.runtime.sessions import RUNTIMES
 
 MOST = 50  # images that are predicted
 
@@ -54,7 +54,7 @@ def installed_runtimes() -> list[str]:
     """
     if found := [name for name in RUNTIMES if find_spec(name) is not None]:
         return found
-    raise InputError(f"--check: no runtime is installed: pip install '{EXTRAS['onnxruntime']}'")
+    raise InputError('--check: no runtime is installed: pip install onnxruntime')
 
 
 def compared(model: Any, file: Path, images: Sequence[ImageSource]) -> tuple[Checked, ...]:

@@ -25,13 +25,17 @@ class ExportedCap(NamedTuple):
 
     Attributes:
         limit: their number.
+        candidates: of an image, whose masks are computed.
     """
 
     limit: int
+    candidates: int
 
     def raised(self, number: int | str) -> str:
-        """The option that allows so many."""
-        return f'exporting it again with --cfg-options model.test_cfg.max_per_img={number}'
+        """The options that allow so many."""
+        few = self.candidates <= (self.limit if isinstance(number, str) else number - 1)
+        more = f'--candidates {number} ' if few else ''
+        return f'exporting it again with {more}--cfg-options model.test_cfg.max_per_img={number}'
 
     def reached(self, count: int, images: int) -> str:
         """The line that says in how many images it was reached."""
@@ -68,7 +72,8 @@ class ExportedEngine:
             InputError: views are wanted.
         """
         refuse_torch_options(self.path, {'tta': tta})
-        return ExportedCap(self.model.description.post_process.max_per_img)
+        candidates = self.model.description.candidates
+        return ExportedCap(min(candidates, self.model.description.post_process.max_per_img), candidates)
 
     def found(
         self, images: Iterable[ImageSource], *, batch_size: int, workers: int, tta: bool, score_thr: float

@@ -22,7 +22,8 @@ from mmagg.io.errors import InputError
 from mmagg.io.files import check_file, written_whole
 from mmagg.io.paths import keep_apart
 from mmagg.models.heads import BoxedMaskHead
-from mmagg.runtime.description import KEY, Description, part_to_json
+from mmagg.runtime.description import BACKENDS, KEY, Description, part_to_json
+from mmagg.runtime.grid_post_processor import NMS
 from mmagg.visualization.colours import class_colour
 
 NEEDED = ('onnx', 'onnxscript')
@@ -84,7 +85,7 @@ def export(
         weights: instead of a checkpoint: a name that ``mmagg weights`` lists, a file or a URL; others' are converted.
         shape: height and width of the only input, into which images are fitted; None: any.
         batch: number of images at once; None: any, but 1 with AggMask.
-        candidates: of an image, whose masks are computed; by default 300, with boxes 1000, before their NMS.
+        candidates: of an image, whose masks are computed; by default 300, with boxes as many as it may find.
         part: 'all', or 'neck' for the pyramid alone, which takes any head.
         float_image: the input is float32 with values from 0 to 255 instead of uint8.
         half: weights and arithmetic in float16, for GPUs; input and outputs stay as they are.
@@ -223,23 +224,25 @@ def describe(
         mean: BGR, of the padding to a fixed shape.
 
     Raises:
-        InputError: the test pipeline does more than to resize.
+        InputError: the test pipeline does more than to resize, or the NMS is another than ours.
     """
-    scale, keep_ratio = resize_of(model.cfg)
     head = model.mask_head
     boxed = isinstance(head, BoxedMaskHead)
     keys = BOXED_KEYS if boxed else GRID_KEYS
     settings: dict[str, Any] = {key: getattr(head.post_process, key) for key in keys}
     if not boxed:
         nms = head.post_process.nms
+        if type(nms).__name__ not in NMS:
+            raise InputError(
+                f'model.test_cfg.nms is of the type {type(nms).__name__}: an exported model has {" or ".join(NMS)}'
+            )
         settings['nms'] = dict(type=type(nms).__name__, **vars(nms))
     return Description(
         family='boxed' if boxed else 'grid',
         classes=tuple(model.dataset_meta['classes']),
         colours=tuple(class_colour(label)[::-1] for label in range(len(model.dataset_meta['classes']))),
         config=Path(getattr(model.cfg, 'filename', None) or '').name,
-        scale=scale,
-        keep_ratio=keep_ratio,
+        **resize_of(model.cfg),
         shape=shape,
         mean=mean,
         divisor=divisor,
@@ -259,11 +262,11 @@ def mask_stride(head: Any) -> int:
     return getattr(head.mask_branch, 'mask_stride', None) or head.mask_branch.strides[0] // 2
 
 
-def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
-    """The scale of the test pipeline's resizing, and whether it keeps the ratio of the sides.
+def resize_of(cfg: Config) -> dict[str, Any]:
+    """`scale`, `keep_ratio` and `backend` of the test pipeline's resizing, as in `Description`.
 
     Raises:
-        InputError: there is none, or the pipeline does more.
+        InputError: there is none, or it is of another kind, or the pipeline does more.
     """
     found = None
     for step in cfg.test_dataloader.dataset.pipeline:
@@ -275,6 +278,12 @@ def resize_of(cfg: Config) -> tuple[tuple[int, int], bool]:
             )
     if found is None:
         raise InputError('the test pipeline has no Resize to a scale, by which an exported model prepares images')
+    backend, interpolation = found.get('backend') or 'cv2', found.get('interpolation') or 'bilinear'
+    if backend not in BACKENDS or interpolation != 'bilinear':
+        raise InputError(
+            f"the test pipeline's Resize is by {backend}, {interpolation}: an exported model resizes bilinearly by "
+            f'{" or ".join(BACKENDS)}'
+        )
     scale = found['scale']
     first, second = (scale, scale) if isinstance(scale, int) else scale
-    return (int(first), int(second)), bool(found.get('keep_ratio', False))
+    return dict(scale=(int(first), int(second)), keep_ratio=bool(found.get('keep_ratio', False)), backend=backend)

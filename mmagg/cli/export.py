@@ -10,8 +10,8 @@ def parser() -> argparse.ArgumentParser:
     """The arguments of ``tools/export.py``."""
     parser = argparse.ArgumentParser(
         description='Write a trained model as one ONNX file of standard operators, with classes and settings in it. '
-        'demo, test, benchmark and Segmenter take the file in the place of config and checkpoint, with ONNX Runtime or '
-        'OpenVINO; demo and Segmenter need neither PyTorch nor MMDetection then.',
+        'demo, test, serve, benchmark and Segmenter take the file in the place of config and checkpoint, with ONNX '
+        'Runtime or OpenVINO; demo and Segmenter need neither PyTorch nor MMDetection then.',
         epilog='example: python tools/export.py work_dirs/mine/mine.py work_dirs/mine/epoch_12.pth --out model.onnx',
     )
     parser.add_argument('config', nargs='?', help=CONFIG)
@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         '--candidates',
         type=positive,
         metavar='N',
-        help='instances whose masks are computed (default: 300; 1000 where boxes are suppressed after it)',
+        help='the most instances of an image whose masks are computed (default: 300; with boxes, as many as the config '
+        'lets it find)',
     )
     parser.add_argument(
         '--part', choices=('all', 'neck'), default='all', help='neck: the pyramid alone, of any detector (default: all)'

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mmagg.export.candidates import best_pairs_by_level
-from mmagg.export.plain_ops import Windows, conv_of_windows, roi_align, rows_of
+from mmagg.export.candidates import best, best_pairs_by_level
+from mmagg.export.plain_ops import Windows, conv_of_windows, nms, roi_align, rows_of
 from mmagg.models.heads import BoxedMaskHead
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
 from mmagg.models.masks.boxed.boxed_masks import Regions
@@ -20,19 +20,19 @@ from mmagg.models.targets import boxes_around, location_points
 class BoxedGraph(nn.Module):
     """From normalised, padded images (B, 3, H, W) to the candidates of a `BoxedMaskHead` and their masks.
 
-    Boxes are suppressed outside, when the masks are there: so there are more candidates than detections.
+    Candidates are what NMS leaves, so that there are masks of no other boxes.
 
     Args:
         model: the detector, with modules of `exportable`.
-        candidates: N.
+        candidates: N; more than the detections of an image, or than all levels have, are of no use.
     """
 
     def __init__(self, model: Any, *, candidates: int) -> None:
         super().__init__()
         head: BoxedMaskHead = model.mask_head
         self.model = model
-        self.most = min(head.post_process.nms_pre, candidates)
-        self.candidates = min(candidates, self.most * len(head.boxes.strides))
+        most = len(head.boxes.strides) * head.post_process.nms_pre
+        self.candidates = min(candidates, head.post_process.max_per_img, most)
         self.outputs = ('boxes', 'scores', 'labels') + (('masks',) if head.masks is not None else ())
         self.inputs = ('images', 'limits') if head.post_process.clip_boxes else ('images',)
 
@@ -52,30 +52,34 @@ class BoxedGraph(nn.Module):
             product = probs * centerness
             compared = product if head.post_process.filter_by == 'score' else probs
             scores.append(product * (compared > head.post_process.score_thr))
-        best = best_pairs_by_level(scores, self.most, self.candidates)
+        pairs = best_pairs_by_level(scores, head.post_process.nms_pre)
         strides = head.boxes.strides
         points = location_points([x.shape[2:] for x in maps.distances], strides, images.device)
         around = [
             boxes_around(at, stride * x.flatten(2).transpose(1, 2))
             for at, stride, x in zip(points, strides, maps.distances, strict=True)
         ]
-        boxes = rows_of(torch.cat(around, dim=1), best.places)
+        boxes = rows_of(torch.cat(around, dim=1), pairs.places)
         if limits is not None:
             boxes = boxes.clamp(min=0).minimum(limits[:, None])
-        found = boxes, best.scores, best.labels
+        of_class = pairs.labels[:, None] == torch.arange(scores[0].shape[2])[:, None]
+        kept = nms(boxes, pairs.scores[:, None] * of_class, head.post_process.iou_thr)
+        found, index = best(pairs._replace(scores=pairs.scores * kept), self.candidates)
+        boxes = rows_of(boxes, index)
+        outputs = boxes, found.scores, found.labels
         if head.masks is None:
-            return found
+            return outputs
         number = self.candidates
         image = torch.arange(images.shape[0]).repeat_interleave(number)
         rois = torch.cat([image[:, None].to(boxes), boxes.flatten(0, 1)], dim=1)
         coefficients = (
             None
             if head.coefficients is None
-            else coefficients_at(head.coefficients, features, best.places).flatten(0, 1)
+            else coefficients_at(head.coefficients, features, found.places).flatten(0, 1)
         )
         shared = head.shared(feats)
-        logits = decoded(head.masks, coefficients, Regions(rois, best.labels.flatten(), shared))
-        return *found, logits.unflatten(0, (-1, number))
+        logits = decoded(head.masks, coefficients, Regions(rois, found.labels.flatten(), shared))
+        return *outputs, logits.unflatten(0, (-1, number))
 
 
 def coefficients_at(module: Coefficients, features: Any, places: Tensor) -> Tensor:

@@ -29,19 +29,29 @@ def best_pairs(scores: Tensor, number: int) -> Candidates:
     return Candidates(values, index // classes, index % classes)
 
 
-def by_place(candidates: Candidates, classes: int) -> Candidates:
-    """The same candidates, ordered by their places, and by their classes where those are equal."""
-    index, order = (candidates.places * classes + candidates.labels).sort(dim=1)
+def by_place(candidates: Candidates, classes: int, places: int) -> Candidates:
+    """The same candidates, ordered by their places, and by their classes where those are equal; those of score 0 last.
+
+    Args:
+        candidates: in any order.
+        classes: C.
+        places: Q.
+    """
+    index = candidates.places * classes + candidates.labels
+    key, order = torch.where(candidates.scores > 0, index, index + places * classes).sort(dim=1)
+    index = key % (places * classes)
     return Candidates(candidates.scores.gather(1, order), index // classes, index % classes)
 
 
-def best_pairs_by_level(scores: Sequence[Tensor], most: int, number: int) -> Candidates:
-    """The N pairs of the greatest scores among the best of each level.
+def best_pairs_by_level(scores: Sequence[Tensor], most: int) -> Candidates:
+    """The pairs of the greatest scores of each level, level by level.
 
     Args:
         scores: (B, q, C) per level; of small images there may be fewer pairs than are wanted.
         most: pairs of each level.
-        number: N, at most `most` times the number of levels.
+
+    Returns:
+        N = `most` times the number of levels.
     """
     found: list[list[Tensor]] = [[], [], []]
     before = 0
@@ -53,6 +63,10 @@ def best_pairs_by_level(scores: Sequence[Tensor], most: int, number: int) -> Can
         for whole, part in zip(found, parts, strict=True):
             whole.append(part)
         before = before + places
-    values, where, labels = (torch.cat(x, dim=1) for x in found)
-    values, index = values.topk(number, dim=1)
-    return Candidates(values, where.gather(1, index), labels.gather(1, index))
+    return Candidates(*(torch.cat(x, dim=1) for x in found))
+
+
+def best(candidates: Candidates, number: int) -> tuple[Candidates, Tensor]:
+    """The N' candidates of the greatest scores, and (B, N') where they were among the N."""
+    values, index = candidates.scores.topk(number, dim=1)
+    return Candidates(values, candidates.places.gather(1, index), candidates.labels.gather(1, index)), index

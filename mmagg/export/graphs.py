@@ -14,7 +14,7 @@ from mmagg.models.heads import BoxedMaskHead, GridMaskHead
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
 
 PARTS = ('all', 'neck')
-GRID_CANDIDATES, BOXED_CANDIDATES = 300, 1000  # those of boxes are counted before their NMS
+CANDIDATES = 300  # of SOLO's family
 
 
 def graph_of(model: nn.Module, *, part: str = 'all', candidates: int | None = None) -> Any:
@@ -23,7 +23,7 @@ def graph_of(model: nn.Module, *, part: str = 'all', candidates: int | None = No
     Args:
         model: the detector.
         part: 'all', or 'neck' for the pyramid alone.
-        candidates: of an image, whose masks are computed; by default 300, with boxes 1000.
+        candidates: of an image, whose masks are computed; by default 300; with boxes as many as detections, or fewer.
 
     Raises:
         InputError: the model, or an option of it, has no exported form.
@@ -41,11 +41,11 @@ def graph_of(model: nn.Module, *, part: str = 'all', candidates: int | None = No
                 'mask voting is no part of an exported model: --cfg-options model.test_cfg.voting=None goes without'
             )
         most = sum(side**2 for side in head.grids) * head.num_classes
-        return GridGraph(exportable(model), candidates=min(candidates or GRID_CANDIDATES, most))
+        return GridGraph(exportable(model), candidates=min(candidates or CANDIDATES, most))
     if isinstance(head, BoxedMaskHead):
         if isinstance(head.masks, BlendMaskMasks) and head.masks.pooling == 'pool':
             raise InputError("BlendMask's pooling='pool' (RoIPool) cannot be exported; pooling='align' can")
-        return BoxedGraph(exportable(model), candidates=candidates or BOXED_CANDIDATES)
+        return BoxedGraph(exportable(model), candidates=candidates or head.post_process.max_per_img)
     raise InputError(
         f'the masks of a {type(model).__name__} cannot be exported; --part neck exports its backbone and neck'
     )

@@ -34,12 +34,17 @@ class GridGraph(nn.Module):
         self.min_areas = torch.tensor(head.strides).float().repeat_interleave(sizes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """(B, 3, H, W) -> `scores` (B, N), `labels` (B, N), `min_areas` (B, N), `masks` (B, N, h, w) probabilities."""
+        """(B, 3, H, W) -> `scores` (B, N), `labels` (B, N), `min_areas` (B, N), `masks` (B, N, h, w) probabilities.
+
+        Those with a score of 0 are no candidates: others did not pass the threshold.
+        """
         head: GridMaskHead = self.model.mask_head
         cls_logits, masks = head(self.model.extract_feat(images))
         scores = [x.float().sigmoid() for x in cls_logits]
         if head.post_process.points_nms:
             scores = [points_nms(x) for x in scores]
-        best = by_place(best_pairs(cells_first(scores), self.candidates), head.num_classes)
-        probs = candidate_probs(masks, head.grids, head.mask_branch.grids, best.places)
+        pairs = cells_first(scores)
+        asked = pairs * (pairs > head.post_process.score_thr)
+        best = by_place(best_pairs(asked, self.candidates), head.num_classes, len(self.min_areas))
+        probs = candidate_probs(masks, head.grids, head.mask_branch.grids, best.places, best.scores > 0)
         return best.scores, best.labels, self.min_areas[best.places], probs

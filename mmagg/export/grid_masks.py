@@ -1,8 +1,8 @@
 """The masks of a fixed number of candidate cells, whose levels are known only when the file runs.
 
-Levels with masks of one size are a group. In chunks of candidates, ordered by their cells, the masks are computed in
-each group that any of them is of, as if all were, and each candidate's is chosen. One size for all (SOLOv2) is one
-group.
+Levels with masks of one size are a group; one size for all (SOLOv2) is one group. In chunks of candidates, ordered by
+their cells, the masks are computed in each group that any of them is of, as if all were, and each candidate's is
+chosen. Behind those that passed the threshold, nothing is computed.
 
 Shape shorthand: B images, N candidates, Q cells over all levels, C channels, D of the mask features, S grid side, K
 neighbours, (h, w) size of a group's masks, (H, W) size of the first level's, P parameters.
@@ -136,7 +136,9 @@ class AggMaskCandidates(CandidateMasks):
 
     def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
         params, index = self.parameters(cells), self.neighbours[cells]
-        blocks = zip(index.split(BLOCK, dim=1), params.split(BLOCK, dim=1), strict=True)
+        number = index.shape[1]
+        sizes = [min(BLOCK, number - start) for start in range(0, number, BLOCK)]
+        blocks = zip(parts_of(index, sizes, dim=1), parts_of(params, sizes, dim=1), strict=True)
         masks = []
         for near, values in blocks:  # (B, n, K), (B, n, P)
             maps = None
@@ -168,19 +170,36 @@ def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec
     Returns:
         (n, h, w) logits.
     """
-    number, (first, bias), *others = params.shape[0], *spec.split(params)
+    number, (first, bias), *others = params.shape[0], *layers_of(params, spec)
     conv = partial(F.conv2d, padding=spec.kernel_size // 2)
     near = 0 if maps is None else maps.shape[1] // number
     # What candidates share is convolved by all nets at once, what is their own in groups.
     if maps is None:
         x = conv(context, first.flatten(0, 1), bias.flatten())
     else:
-        x = conv(maps, first[:, :, :near].flatten(0, 1), bias.flatten(), groups=number)
+        own, shared = parts_of(first, (near, first.shape[2] - near), dim=2)
+        x = conv(maps, own.flatten(0, 1), bias.flatten(), groups=number)
         if context is not None:
-            x = x + conv(context, first[:, :, near:].flatten(0, 1))
+            x = x + conv(context, shared.flatten(0, 1))
     for weight, bias in others:
         x = conv(x.relu(), weight.flatten(0, 1), bias.flatten(), groups=number)
     return x[0]
+
+
+def layers_of(params: Tensor, spec: DynamicConvSpec) -> list[tuple[Tensor, Tensor]]:
+    """`DynamicConvSpec.split`."""
+    k = spec.kernel_size
+    parts = parts_of(params, [size for o, i in spec.layers for size in (o * i * k * k, o)], dim=1)
+    return [
+        (weight.unflatten(1, (o, i, k, k)), bias)
+        for (o, i), weight, bias in zip(spec.layers, parts[::2], parts[1::2], strict=True)
+    ]
+
+
+def parts_of(x: Tensor, sizes: Sequence[int], *, dim: int) -> list[Tensor]:
+    """`torch.split`, gathered: OpenVINO cannot copy a Split in an If, which it does in models with int8."""
+    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    return [x.index_select(dim, torch.arange(a, a + size)) for a, size in zip(starts, sizes, strict=True)]
 
 
 def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int]) -> CandidateMasks:
@@ -202,7 +221,7 @@ def group_of(levels: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Seq
 
 
 def candidate_probs(
-    masks: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int], cells: Tensor
+    masks: Sequence[LocalMasks], grids: Sequence[int], mask_grids: Sequence[int], cells: Tensor, asked: Tensor
 ) -> Tensor:
     """Mask probabilities of candidates.
 
@@ -210,10 +229,11 @@ def candidate_probs(
         masks: one per level.
         grids: sides of their grids.
         mask_grids: sides of the grids of representations (AggMask), else the same.
-        cells: (B, N) long, counted over all levels, ascending.
+        cells: (B, N) long, counted over all levels; ascending, but for those that are not asked for.
+        asked: (B, N) bool, the first ones of each image.
 
     Returns:
-        (B, N, H, W), at the first level's size.
+        (B, N, H, W), at the first level's size; of those that are not asked for, whatever costs nothing.
     """
     groups: list[tuple[CandidateMasks, int, int]] = []
     before = 0
@@ -222,35 +242,33 @@ def candidate_probs(
         behind = before + sum(side**2 for side in grids[part])
         groups.append((group_of(masks[part], grids[part], mask_grids[part]), before, behind))
         before = behind
-    size = masks[0].size
-    if len(groups) == 1:
-        return groups[0][0].probs(cells, size, first=True)
+    if len(groups) == 1 and isinstance(first := groups[0][0], SOLOv2Candidates):  # a product, which costs less than Ifs
+        return first.probs(cells, masks[0].size, first=True)
     chunks = []
-    for some in cells.split(CHUNK, dim=1):
-        probs = torch.zeros(*some.shape, *size)
+    for some, there in zip(cells.split(CHUNK, dim=1), asked.split(CHUNK, dim=1), strict=True):
+        probs = torch.zeros(*some.shape, *masks[0].size)
         for group, before, behind in groups:
 
-            def own(some: Tensor, probs: Tensor, group=group, before=before, behind=behind) -> Tensor:
+            def own(some: Tensor, within: Tensor, probs: Tensor, group=group, before=before, behind=behind) -> Tensor:
                 local = (some - before).clamp(0, behind - before - 1)
-                within = (some >= before) & (some < behind)
                 values = group.probs(local, probs.shape[2:], first=before == 0)
                 return torch.where(within[..., None, None], values, probs)
 
-            probs = if_any((some >= before) & (some < behind), own, some, probs)
+            probs = if_any(own, some, there & (some >= before) & (some < behind), probs)
         chunks.append(probs)
     return torch.cat(chunks, dim=1)
 
 
-def if_any(condition: Tensor, change: Callable[..., Tensor], some: Tensor, probs: Tensor) -> Tensor:
-    """`change(some, probs)` where the condition holds anywhere, else `probs`: an If of the file."""
+def if_any(change: Callable[..., Tensor], some: Tensor, within: Tensor, probs: Tensor) -> Tensor:
+    """`change(some, within, probs)` where any is `within`, else `probs`: an If of the file."""
     if not torch.compiler.is_exporting():
-        return change(some, probs) if condition.any() else probs
+        return change(some, within, probs) if within.any() else probs
     # Flat, so that both branches have the same strides whatever the sizes are.
     found = torch.cond(
-        condition.any(),
-        lambda some, probs: change(some, probs).flatten(),
-        lambda some, probs: probs.flatten().clone(),
-        (some, probs),
+        within.any(),
+        lambda some, within, probs: change(some, within, probs).flatten(),
+        lambda some, within, probs: probs.flatten().clone(),
+        (some, within, probs),
     )
     return found.view(probs.shape)
 

@@ -28,6 +28,7 @@ FLOAT = (
     '*.conv_kernel',
     '*.parameter_branch.conv',
 )
+WARNING, ERROR = 2, 3  # of ONNX Runtime's messages
 SUMMED = 'model.backbone*', 'model.neck*'  # modules whose sums are in int8 as well, so that no map is in float between
 
 
@@ -46,6 +47,7 @@ def quantised(content: Any, feeds: Iterable[Mapping[str, np.ndarray]]) -> Any:
         ValueError: nothing of the model would be in int8.
     """
     import onnx
+    import onnxruntime
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     constants = {x.name for x in content.graph.initializer}
@@ -59,17 +61,21 @@ def quantised(content: Any, feeds: Iterable[Mapping[str, np.ndarray]]) -> Any:
         given.CopyFrom(content)
         onnx.helper.set_model_props(given, dict([PREPARED]))
         onnx.save(given, plain)
-        quantize_static(
-            plain,
-            result,
-            Feeds(feeds, {x.name for x in content.graph.input}),
-            quant_format=QuantFormat.QDQ,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            op_types_to_quantize=['Conv', 'Add'],
-            nodes_to_quantize=names,
-        )
+        onnxruntime.set_default_logger_severity(ERROR)  # not what it leaves out of the branches of an If
+        try:
+            quantize_static(
+                plain,
+                result,
+                Feeds(feeds, {x.name for x in content.graph.input}),
+                quant_format=QuantFormat.QDQ,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                op_types_to_quantize=['Conv', 'Add'],
+                nodes_to_quantize=names,
+            )
+        finally:
+            onnxruntime.set_default_logger_severity(WARNING)
         found = onnx.load(result)
     found.producer_name = content.producer_name
     del found.metadata_props[:]

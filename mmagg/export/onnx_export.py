@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from mmagg.export.preprocessing import preprocessing
 
 OPSET, DEFORMABLE_OPSET = 18, 19
-# Traced at a size of which no part is equal to another: equal numbers would be taken for the same.
-EXAMPLE = (2, 3, 224, 352)
+# Traced with images, and sides in multiples of the divisor, that are all different: equal ones are taken for the same.
+EXAMPLE = (2, 7, 11)
 
 
 def onnx_model(
@@ -47,7 +47,8 @@ def onnx_model(
     import onnx
 
     opset = DEFORMABLE_OPSET if deformable(graph) else OPSET
-    sides = EXAMPLE[2:] if shape is None else tuple(-(-side // divisor) * divisor for side in shape)
+    parts = EXAMPLE[1:] if shape is None else [-(-side // divisor) for side in shape]
+    sides = [divisor * part for part in parts]
     example = torch.zeros(EXAMPLE[0] if batch is None else batch, 3, *sides)
     dims: dict[int, Any] = {}
     if batch is None:
@@ -137,6 +138,13 @@ def translations(opset: int) -> dict[Any, Any]:
             spatial_scale=scale,
         )
 
+    def nms(boxes: Any, scores: Any, iou_thr: float) -> Any:
+        most = op.Gather(op.Shape(boxes), [1])
+        found = op.NonMaxSuppression(boxes, scores, most, [iou_thr], [0.0])  # of each: image, class, place
+        ones = op.Expand([1.0], op.Slice(op.Shape(found), [0], [1]))
+        none = op.Mul(op.ReduceMax(scores, [1], keepdims=0), [0.0])
+        return op.ScatterND(none, op.Gather(found, [0, 2], axis=1), ones)
+
     def deform_conv(x: Any, offset: Any, mask: Any, weight: Any, bias: Any, numbers: Any) -> Any:
         stride, padding, dilation, groups, offset_groups = numbers
         return op.DeformConv(
@@ -153,18 +161,20 @@ def translations(opset: int) -> dict[Any, Any]:
         )
 
     own = torch.ops.mmagg_export
-    return {own.roi_align.default: roi_align, own.deform_conv.default: deform_conv}
+    return {own.roi_align.default: roi_align, own.nms.default: nms, own.deform_conv.default: deform_conv}
 
 
 @contextmanager
 def quiet() -> Any:
     """Within the block, the exporter's remarks on its own parts are not printed."""
-    logger = logging.getLogger('torch.onnx')
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript')]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -41,7 +41,7 @@ class PlainGACARAFE(GACARAFE):
     """`GACARAFE` by `reassemble`."""
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        small = F.max_pool2d(fine, 2, ceil_mode=True)
+        small = halved(fine)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)
         weights = self.gate(torch.cat([attention_pooled(coarse, mask), attention_pooled(small, mask)], dim=1))
@@ -127,6 +127,15 @@ PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     DeformConv2dPack: PlainDeformConv,
     ModulatedDeformConv2dPack: PlainModulatedDeformConv,
 }
+
+
+def halved(x: Tensor) -> Tensor:
+    """`F.max_pool2d(x, 2, ceil_mode=True)`, for OpenVINO also of a single row or column, which it does not pool.
+
+    The last row and column are there twice, which changes no maximum; of an even number, nothing is made of the second.
+    """
+    x = torch.cat([x, x[:, :, -1:]], dim=2)
+    return F.max_pool2d(torch.cat([x, x[..., -1:]], dim=3), 2)
 
 
 def upsampled(coarse: Tensor, kernels: Tensor, fine: Tensor) -> Tensor:

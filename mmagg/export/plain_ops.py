@@ -9,6 +9,7 @@ from math import isqrt
 import torch
 import torch.nn.functional as F
 from mmcv.ops import deform_conv2d, modulated_deform_conv2d
+from mmcv.ops import nms as mmcv_nms
 from mmcv.ops import roi_align as mmcv_roi_align
 from torch import Tensor
 
@@ -97,6 +98,32 @@ def roi_align(maps: Tensor, rois: Tensor, size: int, scale: float, aligned: bool
 @roi_align.register_fake
 def _(maps: Tensor, rois: Tensor, size: int, scale: float, aligned: bool) -> Tensor:
     return maps.new_empty(rois.shape[0], maps.shape[1], size, size)
+
+
+@torch.library.custom_op('mmagg_export::nms', mutates_args=())
+def nms(boxes: Tensor, scores: Tensor, iou_thr: float) -> Tensor:
+    """Which boxes of each image no better one of their class overlaps more.
+
+    Args:
+        boxes: (B, N, 4).
+        scores: (B, C, N); of each box, one class's is above 0, or none for no box.
+        iou_thr: IoU above which a box is suppressed.
+
+    Returns:
+        (B, N) float32, 1 for those that stay, else 0.
+    """
+    kept = boxes.new_zeros(boxes.shape[:2])
+    for image, classes in enumerate(scores):
+        for some in classes:
+            places = some.nonzero()[:, 0]
+            if len(places):
+                kept[image, places[mmcv_nms(boxes[image, places], some[places], iou_thr)[1]]] = 1
+    return kept
+
+
+@nms.register_fake
+def _(boxes: Tensor, scores: Tensor, iou_thr: float) -> Tensor:
+    return boxes.new_empty(boxes.shape[:2])
 
 
 @torch.library.custom_op('mmagg_export::deform_conv', mutates_args=())

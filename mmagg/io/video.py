@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -251,9 +252,10 @@ def _named(path: Path) -> str:
 def _silent() -> Iterator[None]:
     """OpenCV would write to stderr that a file is no video, and which codecs it does not have."""
     with _opening:  # the level is that of all threads
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)
+        logging: Any = getattr(cv2.utils, 'logging', cv2)  # OpenCV 5 has the level there, and no longer in cv2
+        level = logging.getLogLevel()
+        logging.setLogLevel(0)
         try:
             yield
         finally:
-            cv2.setLogLevel(level)
+            logging.setLogLevel(level)

@@ -15,6 +15,7 @@ FORMAT = 1  # of the description; it grows when an older reader would misread it
 KEY = 'mmagg'  # in the file's metadata
 AGAIN = 'mmagg export CONFIG CHECKPOINT --out FILE.onnx writes it'
 IMAGENET = (103.53, 116.28, 123.675)
+BACKENDS = 'cv2', 'pillow'  # of mmcv's `imresize`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class Description:
         scale: of the test pipeline's resizing, two sides in pixels; with `keep_ratio` the longest and the shortest
             side, in any order, else width and height.
         keep_ratio: whether the resized image keeps its ratio of sides.
+        backend: of `BACKENDS`, by which the image is resized: with the other, pixels differ.
         shape: (height, width) of the input, where it takes no other; the image is resized to fit into it, and padded.
         mean: BGR of the padding, which is 0 after the normalisation.
         divisor: of the padded sides in the graph.
@@ -43,6 +45,7 @@ class Description:
     scale: tuple[int, int]
     test_cfg: Mapping[str, Any]
     keep_ratio: bool = True
+    backend: str = 'cv2'
     shape: tuple[int, int] | None = None
     mean: tuple[float, float, float] = IMAGENET
     colours: tuple[tuple[int, int, int], ...] | None = None
@@ -62,6 +65,8 @@ class Description:
         if self.family not in POST_PROCESSORS:
             raise ValueError(f'family {self.family!r}')
         POST_PROCESSORS[self.family](**self.test_cfg)
+        if self.backend not in BACKENDS:
+            raise ValueError(f'images are resized by {self.backend!r}')
         sides = (*self.scale, *(self.shape or ()), self.divisor, self.mask_stride)
         if len(self.scale) != 2 or (self.shape is not None and len(self.shape) != 2) or min(sides) < 1:
             raise ValueError('sizes are two sides of at least a pixel')
@@ -78,8 +83,8 @@ class Description:
     def to_json(self) -> str:
         """The text that `from_json` reads."""
         content = asdict(self) | {'test_cfg': dict(self.test_cfg)}
-        scale, keep_ratio = content.pop('scale'), content.pop('keep_ratio')
-        return json.dumps({'format': FORMAT, **content, 'resize': {'scale': scale, 'keep_ratio': keep_ratio}})
+        resize = {key: content.pop(key) for key in ('scale', 'keep_ratio', 'backend')}
+        return json.dumps({'format': FORMAT, **content, 'resize': resize})
 
     @classmethod
     def from_json(cls, text: str, path: Path) -> 'Description':
@@ -112,6 +117,7 @@ class Description:
                 classes=tuple(content['classes']),
                 scale=_sides(content['resize']['scale']),
                 keep_ratio=bool(content['resize']['keep_ratio']),
+                backend=str(content['resize'].get('backend', 'cv2')),
                 shape=None if content.get('shape') is None else _sides(content['shape']),
                 mean=tuple(map(float, content.get('mean', IMAGENET))),  # type: ignore[arg-type]
                 colours=None if content.get('colours') is None else tuple(map(_colour, content['colours'])),

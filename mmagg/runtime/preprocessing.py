@@ -41,7 +41,12 @@ def prepared(image: np.ndarray, description: Description) -> Prepared:
         raise InputError(
             f'{width} × {height} pixels, cannot be transformed: too narrow, it would have {w} × {h} pixels'
         )
-    pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
+    if description.backend == 'pillow':
+        from PIL import Image
+
+        pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.Resampling.BILINEAR))
+    else:
+        pixels = cv2.resize(image, (w, h), interpolation=cv2.INTER_LINEAR)
     if description.shape is not None:
         bottom, right = description.shape[0] - h, description.shape[1] - w
         mean = [round(value) for value in description.mean]

@@ -58,11 +58,11 @@ def open_session(path: str | Path, *, runtime: str | None = None, threads: int |
     installed = [name for name in RUNTIMES if find_spec(name) is not None]
     wanted = runtime or next(iter(installed), None)
     if wanted is None:
-        raise InputError(f"{path}: no runtime is installed: pip install '{EXTRAS['onnxruntime']}'")
+        raise InputError(f'{path}: no runtime is installed: pip install onnxruntime')
     try:
         module = import_module(wanted)
     except ImportError as error:
-        raise InputError(f"{wanted}: cannot be imported ({one_line(error)}): pip install '{EXTRAS[wanted]}'") from error
+        raise InputError(f'{wanted}: cannot be imported ({one_line(error)}): pip install {wanted}') from error
     try:
         session = RUNTIMES[wanted](module, path, threads)
     except Exception as error:  # of many kinds: what the runtime says of a graph that it cannot run
@@ -127,4 +127,3 @@ RUNTIMES: dict[str, Callable[[Any, Path, int | None], Session]] = {
     'onnxruntime': OnnxRuntimeSession,
     'openvino': OpenVinoSession,
 }
-EXTRAS = {'onnxruntime': 'mmagg[onnx]', 'openvino': 'mmagg[openvino]'}

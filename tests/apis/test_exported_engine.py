@@ -95,7 +95,16 @@ def test_thresholds_classes_and_the_most_detections(segmenter: Segmenter) -> Non
     assert segmenter(scene(), classes=['green', 'red']).names == ['green', 'red']
     assert segmenter(scene(), max_detections=1).names == ['blue']
     assert len(segmenter(np.zeros((30, 40, 3), np.uint8), score_thr=0)) == 0
-    assert segmenter.cap().limit == 100
+
+
+def test_the_cap_is_of_candidates_and_of_detections(segmenter: Segmenter, tmp_path: Path) -> None:
+    option = '--cfg-options model.test_cfg.max_per_img='
+    few, one = segmenter.cap(), Segmenter(colour_model(tmp_path / 'one.onnx', max_per_img=1)).cap()
+    assert (few.limit, one.limit) == (3, 1)
+    assert few.raised('N') == f'exporting it again with --candidates N {option}N'
+    assert one.raised('N') == f'exporting it again with {option}N'
+    assert one.raised(3) == f'exporting it again with {option}3'
+    assert one.raised(4) == f'exporting it again with --candidates 4 {option}4'
 
 
 def test_tiles_are_images_of_their_own(segmenter: Segmenter, tmp_path: Path) -> None:
@@ -158,7 +167,7 @@ def test_what_is_the_checkpoints_alone_is_refused(model: Path, more: dict, said:
 def test_what_a_call_cannot_have_is_refused(segmenter: Segmenter) -> None:
     for more, said in (
         ({'tta': True}, 'leave out --tta'),
-        ({'max_detections': 101}, r'returns 100 at most; exporting it again with .*max_per_img=101 raises that'),
+        ({'max_detections': 4}, r'returns 3 at most; exporting it again with .*max_per_img=4 raises that'),
         ({'classes': ['mauve']}, "no 'mauve'; it has blue"),
         ({'tile': 1}, 'tile 1'),
     ):

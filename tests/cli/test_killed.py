@@ -39,6 +39,7 @@ HEAVY = (
     'mmagg.apis.testing',
     'mmagg.apis.prediction',
     'mmagg.apis.video',
+    'mmagg.apis.exporting',
     'mmagg.convert.adelaidet',
     'mmagg.convert.grid_masks',
     'mmagg.experiments.data_stats',
@@ -90,6 +91,7 @@ CASES = {
     'demo of a video': Case(
         'demo', '{i}/video.mp4 {i}/model.py {i}/model.pth --out {o}/out.mp4 --score-thr 0 --batch-size 2', aimed=2
     ),
+    'export': Case('export', '{i}/model.py {i}/model.pth --out {o}/neck.onnx --part neck --shape 64 96', aimed=2),
     'browse': Case('browse', '{i}/tiny.py --coco {i}/data --out {o}/b'),
     'make-shapes': Case('make-shapes', SHAPES),
     'make-shapes --overwrite': Case('make-shapes', f'{SHAPES} --seed 1 --overwrite', before=SHAPES, aimed=6),

@@ -8,7 +8,7 @@ from grid_heads import AGGREGATED, CHANNELS, KINDS, NORM, aggmask_head, mmagg_he
 
 from mmagg.export.graphs import graph_of
 from mmagg.export.grid_graph import GridGraph
-from mmagg.export.grid_masks import group_of
+from mmagg.export.grid_masks import SOLOCandidates, group_of
 from mmagg.export.plain_modules import exportable
 from mmagg.models.heads.grid_mask_head import cells_first
 from mmagg.ops import points_nms, rle_to_masks
@@ -76,9 +76,11 @@ def test_candidates_and_masks_are_the_heads(kind):
     cls_logits, masks = head(detector.extract_feat(images))
     probs = [x.sigmoid() for x in cls_logits]
     by_cell = cells_first([points_nms(x) for x in probs] if head.post_process.points_nms else probs)
+    by_cell = by_cell * (by_cell > head.post_process.score_thr)
     levels = np.repeat(np.arange(5), np.square(head.grids))
     for image in range(2):
         flat = by_cell[image].flatten()
+        assert int((flat > 0).sum()) > 40, 'the comparison needs candidates'
         index, _ = flat.topk(40).indices.sort()
         cells = index // head.num_classes
         torch.testing.assert_close(found['scores'][image], flat[index])
@@ -106,6 +108,31 @@ def test_instances_are_the_heads(kind):
     np.testing.assert_allclose(found.scores, wanted.scores.numpy(), atol=1e-4)
     assert found.labels.tolist() == wanted.labels.tolist()
     assert (rle_to_masks(list(found.rles), 60, 101) != wanted.masks).float().mean() < 1e-4
+
+
+@torch.no_grad()
+def test_no_mask_is_computed_where_none_passed_the_threshold(monkeypatch):
+    graph = GridGraph(exportable(grid_detector(sharp(mmagg_head('solo')))), candidates=200)
+    given, images = graph.model.mask_head.post_process, torch.randn(1, 3, 64, 128)
+    given.score_thr = float(graph(images)[0].flatten().sort(descending=True).values[70])  # two chunks of four
+    calls = []
+
+    def counted(self, cells, *args, **options):
+        calls.append(len(cells))
+        return probs(self, cells, *args, **options)
+
+    probs = SOLOCandidates.probs
+    monkeypatch.setattr(SOLOCandidates, 'probs', counted)
+    scores, _, _, masks = (x[0] for x in graph(images))
+    assert int((scores > 0).sum()) == 70
+    assert (scores[:70] > 0).all()
+    assert masks[:70].flatten(1).any(1).all()
+    assert not masks[128:].any()
+    assert 2 <= len(calls) <= 6  # two chunks, each in the sizes of masks that it has
+    given.score_thr = 0.999999
+    scores, _, _, masks = graph(images)
+    assert not scores.any()
+    assert not masks.any()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Exported files in ONNX Runtime against the graphs in PyTorch, at several sizes and numbers of images."""
 
+import logging
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,8 @@ from grid_heads import CHANNELS, aggmask_head, mmagg_head
 from mmdet.registry import MODELS
 
 from mmagg.export.graphs import graph_of, images_at_once
-from mmagg.export.onnx_export import onnx_model
+from mmagg.export.int8 import quantised
+from mmagg.export.onnx_export import onnx_model, quiet
 from mmagg.io.errors import InputError
 
 onnx = pytest.importorskip('onnx', reason="pip install 'mmagg[onnx]' to run the exported files")
@@ -129,6 +131,14 @@ def test_any_size(name):
         check(session, graph, images(*shape))
 
 
+@pytest.mark.slow
+def test_any_multiple_of_64():
+    graph = graph_of(DETECTORS['MEInst'](), candidates=70)
+    session = exported(graph, divisor=64)
+    for shape in ((1, 128, 64), (2, 64, 192)):
+        check(session, graph, images(*shape))
+
+
 @pytest.mark.parametrize('name', some('SOLO', 'BlendMask', 'deformable'))
 def test_one_size(name):
     graph = graph_of(DETECTORS[name](), candidates=20)
@@ -147,6 +157,28 @@ def test_float_images_and_metadata():
     as_float = session.run(None, {'image': image.astype(np.float32), 'img_shape': sizes})
     for a, b in zip(as_float, byte.run(None, {'image': image, 'img_shape': sizes}), strict=True):
         assert np.array_equal(a, b)
+
+
+def test_the_exporters_remarks_are_not_printed():
+    names = 'torch.onnx', 'onnxscript.optimizer._constant_folding'
+    with quiet():
+        assert not any(logging.getLogger(name).isEnabledFor(logging.WARNING) for name in names)
+    assert all(logging.getLogger(name).isEnabledFor(logging.WARNING) for name in names)
+
+
+@pytest.mark.slow
+def test_openvino_takes_an_aggmask_in_int8(tmp_path):
+    openvino = pytest.importorskip('openvino', reason="pip install 'mmagg[openvino]' to run the exported files")
+    graph, image = graph_of(DETECTORS['AggMask'](), candidates=20), images(1, 96, 128)
+    content = onnx_model(graph, batch=1, shape=(96, 128), divisor=32, normalisation=NORMALISATION, metadata={})
+    onnx.save(quantised(content, [{'image': image}]), file := tmp_path / 'int8.onnx')
+    model = openvino.Core().compile_model(str(file), 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})
+    scores, labels, _, masks = model({'image': image}).to_tuple()
+    session = onnxruntime.InferenceSession(str(file), providers=['CPUExecutionProvider'])
+    wanted = session.run(None, {'image': image})
+    np.testing.assert_allclose(scores, wanted[0], atol=0.02)
+    assert (same := labels == wanted[1]).mean() > 0.8
+    assert np.abs(masks - wanted[3])[same].mean() < 0.05
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """What is said of two lists of results: the instances are drawn, so that each number is known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,13 @@ def test_of_a_result_with_itself() -> None:
         images=1, instances=(2, 2), unmatched=0, score=0.0, apart=0, iou=1.0, pixels=0, strays=0
     )
     assert parity([one], [one]).close
+
+
+def test_the_line_is_that_of_the_page(root) -> None:
+    """But for the numbers."""
+    one = found((FIRST, 0.9, 0))
+    said = re.sub(r'\d+', '0', str(parity([one], [found((FIRST, 0.90001, 0))])))
+    assert said in re.sub(r'\d+', '0', (root / 'docs/export.md').read_text(encoding='utf-8'))
 
 
 def test_the_order_does_not_matter_but_the_class_does() -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -178,6 +179,19 @@ def test_a_full_disk_is_an_error(tmp_path: Path, monkeypatch) -> None:
         write_black(out, 3)
     assert caught.value.filename == str(out)
     assert not out.exists()
+
+
+def test_videos_of_opencv_5_whose_log_level_is_elsewhere(tmp_path: Path, monkeypatch) -> None:
+    levels = [3]
+    logging = SimpleNamespace(getLogLevel=lambda: levels[-1], setLogLevel=levels.append)
+    monkeypatch.setattr(cv2.utils, 'logging', logging, raising=False)
+    for name in ('getLogLevel', 'setLogLevel'):
+        monkeypatch.delattr(cv2, name, raising=False)
+    with video_written(tmp_path / 'v.mp4', fps=FPS, size=(H, W)) as writer:
+        writer.write(np.zeros((H, W, 3), np.uint8))
+    assert len(list(Video(tmp_path / 'v.mp4').frames())) == 1
+    assert levels[:3] == [3, 0, 3]
+    assert levels[-1] == 3
 
 
 def test_other_suffixes_are_refused() -> None:

@@ -14,14 +14,15 @@ DESCRIBED = Description(family='grid', classes=('fig',), scale=(1333, 800), test
 SIZES = [(480, 640), (640, 480), (1, 1), (7, 900), (427, 333), (1080, 1920), (800, 1333), (31, 30)]
 
 
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
 @pytest.mark.parametrize('keep_ratio', [True, False])
 @pytest.mark.parametrize('scale', [(1333, 800), (320, 320), (97, 64)])
-def test_resized_as_by_mmdet(scale: tuple[int, int], keep_ratio: bool) -> None:
+def test_resized_as_by_mmdet(scale: tuple[int, int], keep_ratio: bool, backend: str) -> None:
     rng = np.random.default_rng(0)
-    described = replace(DESCRIBED, scale=scale, keep_ratio=keep_ratio)
+    described = replace(DESCRIBED, scale=scale, keep_ratio=keep_ratio, backend=backend)
     for size in SIZES:
         image = rng.integers(0, 256, (*size, 3), np.uint8)
-        want = Resize(scale=scale, keep_ratio=keep_ratio)({'img': image})
+        want = Resize(scale=scale, keep_ratio=keep_ratio, backend=backend)({'img': image})
         if not all(want['img_shape']):
             continue
         found = prepared(image, described)

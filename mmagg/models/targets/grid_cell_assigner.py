@@ -89,10 +89,8 @@ class GridCellAssigner:
         self.grids, self.scale_ranges = tuple(grids), tuple(scale_ranges)
         self.centre_scale, self.conflicts, self.min_area = centre_scale, conflicts, min_area
         self.rounding = rounding
-        cells = [np.indices((1, grid, grid)).reshape(3, -1) for grid in grids]
-        for level, own in enumerate(cells):
-            own[0] = level
-        self.places = np.concatenate(cells, axis=1)  # (3, Q) level, row and column of each cell
+        cells = [(level, *np.divmod(np.arange(grid**2), grid)) for level, grid in enumerate(self.grids)]
+        self.places = np.concatenate([np.stack(np.broadcast_arrays(*one)) for one in cells], axis=1)  # (3, Q)
 
     @property
     def dtype(self) -> torch.dtype:
