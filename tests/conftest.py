@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from longest import LONGEST
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -30,6 +31,18 @@ param_scheduler = []
 default_hooks = dict(checkpoint=dict(by_epoch=False, interval=1), logger=dict(interval=1))
 log_processor = dict(by_epoch=False)
 """
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """pytest-xdist shares out the files in the order of `LONGEST`, not those of most tests first."""
+    config.option.loadscopereorder = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files of `LONGEST` first."""
+    order = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,0 +1,15 @@
+"""Files of tests that take longest."""
+
+# Shared out first, in this order, so that no process is left with one of them in the end.
+LONGEST = (
+    'test_fuzz.py',
+    'test_printed_commands.py',
+    'test_grid_on_cuda.py',
+    'test_boxed_on_cuda.py',
+    'test_own_configs.py',
+    'test_onnx_export.py',
+    'test_make_demo.py',
+    'test_train_boxed.py',
+    'test_train_a2fpn.py',
+    'test_reassembly_triton.py',
+)
