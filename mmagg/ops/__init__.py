@@ -24,6 +24,7 @@ from mmagg.ops.reassembly_choice import backends as reassembly_backends
 from mmagg.ops.rle import all_windows_to_rle, masks_to_rle, rle_to_masks, windows_to_rle
 from mmagg.ops.roi_pool import roi_pool
 from mmagg.ops.upload import upload
+from mmagg.ops.window_table import PackedWindows
 
 # The backend of each op that has several, in words.
 BACKENDS = {
@@ -36,6 +37,7 @@ __all__ = [
     'BACKENDS',
     'DynamicConvSpec',
     'MaskWindows',
+    'PackedWindows',
     'all_windows_to_rle',
     'append_coordinates',
     'areas_and_sums',

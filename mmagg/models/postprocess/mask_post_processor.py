@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmagg.ops import (
     MaskWindows,
+    PackedWindows,
     all_windows_to_rle,
     areas_and_sums,
     budget_on,
@@ -212,7 +213,7 @@ class MaskPostProcessor:
         else:
             boxes = torch.zeros(len(probs), 4, device=probs.device)
 
-            def chunks() -> Iterable[MaskWindows]:
+            def chunks() -> Iterable[MaskWindows | PackedWindows]:
                 for windows, around in full_size_windows(probs, **options):
                     boxes[upload(windows.indices, boxes.device)] = around
                     yield windows
