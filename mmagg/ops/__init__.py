@@ -2,7 +2,7 @@
 
 from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
 from mmagg.ops.byte_budget import budget_on, chunk_size
-from mmagg.ops.conv_at import conv_at
+from mmagg.ops.conv_at import conv_at, conv_on_levels
 from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from mmagg.ops.dynamic_conv import backends as dynamic_conv_backends
 from mmagg.ops.grid import append_coordinates, points_nms
@@ -45,6 +45,7 @@ __all__ = [
     'budget_on',
     'chunk_size',
     'conv_at',
+    'conv_on_levels',
     'dynamic_conv',
     'dynamic_conv_of_gathered',
     'full_size_masks',

@@ -208,14 +208,15 @@ def areas_and_sums(probs: Tensor, *, mask_thr: float, byte_budget: int) -> tuple
     Returns:
         (N,) float32 pixels and (N,) sums.
     """
-    areas, sums = probs.new_zeros(2, len(probs), dtype=torch.float32)
+    parts = []
     chunk = chunk_size(9 * probs[:1].numel(), cached_budget(byte_budget, probs.device))
-    for start in range(0, len(probs), chunk):
-        part = slice(start, start + chunk)
-        soft = probs[part]
+    for soft in probs.split(chunk):
         binary = soft > mask_thr
-        areas[part] = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
-        sums[part] = (soft * binary).sum((1, 2))
+        area = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
+        parts.append((area, (soft * binary).sum((1, 2))))
+    if len(parts) == 1:
+        return parts[0]
+    areas, sums = (torch.cat(own) for own in zip(*parts, strict=True))
     return areas, sums
 
 
