@@ -50,7 +50,7 @@ def matrix_nms(
     overlap = (iou * _may_suppress(labels, class_agnostic)).triu(diagonal=1)  # (i, j): i better than j
     compensation = overlap.amax(0)
     if kernel == 'gaussian':
-        kept = torch.exp(-sigma * torch.cat([overlap, compensation[None]]) ** 2)
+        kept = torch.cat([overlap, compensation[None]]).square_().mul_(-sigma).exp_()
         decay = kept[:-1] / kept[-1][:, None]
     else:
         # 0 / 0: j equals i, which equals a better mask; j's decay by that one is 0.
