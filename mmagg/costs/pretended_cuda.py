@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 from torch.utils._pytree import tree_leaves, tree_map
 
 from mmagg.costs import pretended_mmcv
+from mmagg.ops import window_ops
 from mmagg.ops.reassembly_choice import VARIABLE
 
 DEVICE = torch.device('cuda', 0)
@@ -262,6 +263,8 @@ def pretended_cuda() -> Iterator[PretendedCUDA]:
     with ExitStack() as stack:
         stack.enter_context(mock.patch.multiple(torch.cuda, **properties))
         stack.enter_context(mock.patch.dict(os.environ, {VARIABLE: 'torch'}))  # one operator, as Triton's kernel is
+        # Operators that Triton computes on CUDA are chosen whether or not it is installed.
+        stack.enter_context(mock.patch.object(window_ops, 'fused', lambda device: torch.device(device).type == 'cuda'))
         stack.enter_context(pretended_mmcv.on_values(_kernel(cuda)))
         # `Module.to` would keep a parameter that is none of ours.
         torch.__future__.set_overwrite_module_params_on_conversion(True)

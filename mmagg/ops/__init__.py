@@ -2,7 +2,7 @@
 
 from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
 from mmagg.ops.byte_budget import budget_on, chunk_size
-from mmagg.ops.conv_at import conv_at
+from mmagg.ops.conv_at import conv_at, conv_on_levels
 from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from mmagg.ops.dynamic_conv import backends as dynamic_conv_backends
 from mmagg.ops.grid import append_coordinates, points_nms
@@ -24,6 +24,7 @@ from mmagg.ops.reassembly_choice import backends as reassembly_backends
 from mmagg.ops.rle import all_windows_to_rle, masks_to_rle, rle_to_masks, windows_to_rle
 from mmagg.ops.roi_pool import roi_pool
 from mmagg.ops.upload import upload
+from mmagg.ops.window_table import PackedWindows
 
 # The backend of each op that has several, in words.
 BACKENDS = {
@@ -36,6 +37,7 @@ __all__ = [
     'BACKENDS',
     'DynamicConvSpec',
     'MaskWindows',
+    'PackedWindows',
     'all_windows_to_rle',
     'append_coordinates',
     'areas_and_sums',
@@ -43,6 +45,7 @@ __all__ = [
     'budget_on',
     'chunk_size',
     'conv_at',
+    'conv_on_levels',
     'dynamic_conv',
     'dynamic_conv_of_gathered',
     'full_size_masks',

@@ -3,6 +3,8 @@
 Shape shorthand: B images, C channels or classes, S grid side, (H, W) map size.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,19 +21,24 @@ def append_coordinates(x: Tensor, axes: str = 'xy') -> Tensor:
         (B, C + len(axes), H, W), of the dtype of `x`.
     """
     b, _, h, w = x.shape
-    line = {
-        'x': minus_one_to_one(w, x.device)[None, :].expand(h, w),
-        'y': minus_one_to_one(h, x.device)[:, None].expand(h, w),
-    }
-    coordinates = torch.stack([line[axis] for axis in axes]).to(x.dtype)
-    return torch.cat([x, coordinates.expand(b, -1, -1, -1)], dim=1)
+    along = minus_one_to_one if torch.compiler.is_compiling() else _remembered
+    lines = {'x': lambda: along(w, x.device, x.dtype), 'y': lambda: along(h, x.device, x.dtype)[:, None]}
+    return torch.cat([x, *(lines[axis]().expand(b, 1, h, w) for axis in axes)], dim=1)
 
 
-def minus_one_to_one(length: int, device: torch.device) -> Tensor:
-    """(length,) float32, evenly spaced from -1 to 1."""
+def minus_one_to_one(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(length,) evenly spaced from -1 to 1, computed in float32."""
     if torch.compiler.is_exporting():  # there, linspace's length would be a constant
-        return torch.arange(length, device=device) * 2 / torch.sym_max(length - 1, 1) - 1
-    return torch.linspace(-1, 1, length, device=device)
+        line = torch.arange(length, device=device) * 2 / torch.sym_max(length - 1, 1) - 1
+    else:
+        line = torch.linspace(-1, 1, length, device=device)
+    return line.to(dtype)
+
+
+@lru_cache(maxsize=256)  # few hundred numbers each: levels of a pyramid have few sizes
+@torch.inference_mode(False)
+def _remembered(length: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return minus_one_to_one(length, device, dtype)
 
 
 def points_nms(scores: Tensor) -> Tensor:

@@ -26,10 +26,10 @@ def mask_iou(masks: Tensor, *, byte_budget: int = 64 * 2**20) -> Tensor:
     """
     flat = masks.flatten(1)  # (N, P)
     block = chunk_size(4 * len(flat), cached_budget(byte_budget, masks.device))
-    inter = torch.zeros(len(flat), len(flat), device=masks.device)
+    inter = torch.empty(len(flat), len(flat), device=masks.device)
     for start in range(0, flat.shape[1], block):
         part = flat[:, start : start + block].float()
-        inter.addmm_(part, part.t())  # in place: autocast would count in half precision
+        inter.addmm_(part, part.t(), beta=min(start, 1))  # in place: autocast would count in half precision
     area = inter.diagonal()
     union = area[None] + area[:, None] - inter
     return inter / union.clamp(min=1)

@@ -48,12 +48,13 @@ def matrix_nms(
     if len(scores) == 0:
         return scores
     overlap = (iou * _may_suppress(labels, class_agnostic)).triu(diagonal=1)  # (i, j): i better than j
-    compensation = overlap.amax(0)[:, None]
+    compensation = overlap.amax(0)
     if kernel == 'gaussian':
-        decay = torch.exp(-sigma * overlap**2) / torch.exp(-sigma * compensation**2)
+        kept = torch.cat([overlap, compensation[None]]).square_().mul_(-sigma).exp_()
+        decay = kept[:-1] / kept[-1][:, None]
     else:
         # 0 / 0: j equals i, which equals a better mask; j's decay by that one is 0.
-        decay = ((1 - overlap) / (1 - compensation)).nan_to_num(nan=0.0, posinf=torch.inf)
+        decay = ((1 - overlap) / (1 - compensation[:, None])).nan_to_num(nan=0.0, posinf=torch.inf)
     return scores * decay.amin(0)
 
 

@@ -14,9 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.ops import window_ops
 from mmagg.ops.byte_budget import cached_budget
 from mmagg.ops.mask_resize import CPU_SIZES, GPU_SIZES
 from mmagg.ops.mask_windows import MaskWindows, places_of_rows, write_pixels, write_windows, writer
+from mmagg.ops.window_ops import place
+from mmagg.ops.window_table import PackedWindows, Places
 
 ROW_BYTES = 2 * 4  # a pixel of a window: in the two rows that it lies between
 CELL_BYTES = 3 * 4  # a cell of a mask stretched to its window's width: in two columns, and their transpose
@@ -69,7 +72,13 @@ def paste_masks(
         (N, H, W) bool.
     """
     masks = torch.full((len(probs), *out_size), mask_thr <= 0, device=probs.device)
+    if window_ops.fused(probs.device):
+        boxes = boxes.float().contiguous()
+        table = _places(boxes, probs.shape[-1], out_size).table(out_size, probs.device)
+        window_ops.pasted_windows(masks, probs.contiguous(), boxes, *table, mask_thr)
+        return masks
     for windows in pasted_windows(probs, boxes, out_size=out_size, mask_thr=mask_thr, byte_budget=byte_budget):
+        assert isinstance(windows, MaskWindows)
         write_windows(masks, windows)
     return masks
 
@@ -77,12 +86,19 @@ def paste_masks(
 @torch.no_grad()
 def pasted_windows(
     probs: Tensor, boxes: Tensor, *, out_size: tuple[int, int], mask_thr: float, byte_budget: int
-) -> Iterator[MaskWindows]:
+) -> Iterator[MaskWindows | PackedWindows]:
     """The masks of `paste_masks` (same arguments) for a positive `mask_thr`, as windows.
 
     Yields:
         chunks of windows, not in the order of the masks, each of which is in one chunk.
     """
+    if window_ops.fused(probs.device):
+        boxes = boxes.float().contiguous()
+        for places in _places(boxes, probs.shape[-1], out_size).split(byte_budget // window_ops.BYTES):
+            packed = window_ops.packed(places, probs.device)
+            window_ops.pasted_windows(packed.pixels, probs.contiguous(), boxes, packed.table, packed.tiles, mask_thr)
+            yield packed
+        return
     for chunk in _chunks(probs, boxes, out_size, mask_thr, byte_budget=byte_budget):
         most = out_size[1] - chunk.width
         indices, left, top, height = chunk.on_host
@@ -95,10 +111,7 @@ def _chunks(
 ) -> Iterator[Chunk]:
     """Split masks into chunks under the budget, the widest windows first; one device-to-host copy in all."""
     side, boxes = probs.shape[-1], boxes.float()
-    left, width = _span(boxes[:, 0], boxes[:, 2], side, out_size[1])
-    top, height = _span(boxes[:, 1], boxes[:, 3], side, out_size[0])
-    reaches = (width > 0) & (height > 0)
-    width, height = width * reaches, height * reaches
+    left, top, height, width = _windows(boxes, side, out_size)
     at_threshold = probs.float() == mask_thr
     ties = (at_threshold[..., 1:] & at_threshold[..., :-1]).flatten(1).any(1)
     key = width + (out_size[1] + 1) * ties  # those with ties come first
@@ -131,6 +144,19 @@ def _chunks(
         start = part.stop
 
 
+def _places(boxes: Tensor, side: int, out_size: tuple[int, int]) -> Places:
+    """The windows of masks in boxes; one device-to-host copy."""
+    return Places(torch.arange(len(boxes)), *_windows(boxes.cpu(), side, out_size))
+
+
+def _windows(boxes: Tensor, side: int, out_size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(N,) long left, top, height and width of the windows of masks in boxes; no height and width outside the image."""
+    left, width = _span(boxes[:, 0], boxes[:, 2], side, out_size[1])
+    top, height = _span(boxes[:, 1], boxes[:, 3], side, out_size[0])
+    reaches = (width > 0) & (height > 0)
+    return left, top, height * reaches, width * reaches
+
+
 def _span(low: Tensor, high: Tensor, side: int, length: int) -> tuple[Tensor, Tensor]:
     """First pixel of an axis that a mask covers, and their number; both (N,) long."""
     extent = high - low
@@ -153,23 +179,15 @@ def _rows(probs: Tensor, chunk: Chunk, left: Tensor, mask_thr: float) -> Tensor:
     cells = F.pad(probs[chunk.indices].float(), (1, 1, 1, 1))  # the zeros around; (n, r + 2, r + 2)
     first = torch.arange(num, device=device) * (side + 2)
     sample = _products if chunk.tied else _interpolated
-    cell, after = _place(x, x1, x2, side)
+    cell, after = place(x, x1, x2, side)
     columns = sample([cells.mT.flatten(0, 1)], (first[:, None] + cell).flatten(), after.flatten())
     columns = [some.unflatten(0, (num, -1)).mT.flatten(0, 1) for some in columns]  # (n · (r + 2), w)
-    cell, after = _place(y, y1[mask, 0], y2[mask, 0], side)
+    cell, after = place(y, y1[mask, 0], y2[mask, 0], side)
     values, *others = sample(columns, first[mask] + cell, after)  # (R, w)
     for other in others:
         values.add_(other)
     # In place and then to bool: four times as fast on the CPU as a comparison that changes the type.
     return values.ge_(mask_thr).bool()
-
-
-def _place(pixel: Tensor, low: Tensor, high: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """The position of pixels' centres in masks padded by one cell: the cell before, and the distance from it."""
-    at = (pixel + 0.5 - low) / (high - low) * 2 - 1  # the operations of `F.grid_sample` and its callers, in their order
-    at = (((at + 1) * side - 1) / 2).clamp(-1, side)
-    cell = at.floor().clamp(max=side - 1)
-    return cell.long() + 1, at - cell
 
 
 def _interpolated(tables: list[Tensor], index: Tensor, after: Tensor) -> list[Tensor]:

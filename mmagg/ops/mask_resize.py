@@ -5,16 +5,18 @@ image in each window, from p × q pixels of the maps.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.ops import window_ops
 from mmagg.ops.bilinear import Taps, taps_of_two_resizes
 from mmagg.ops.byte_budget import cached_budget, chunk_size
 from mmagg.ops.mask_windows import MaskWindows, write_windows
 from mmagg.ops.upload import upload
+from mmagg.ops.window_table import PackedWindows, Places
 
 CPU_SIZES, GPU_SIZES = 2, 8  # ratio of the sizes of windows in a chunk; on a GPU, calls cost more than pixels
 
@@ -63,9 +65,17 @@ def full_size_masks(
         (N, H, W) bool and (N, 4) float32, as of `boxes_from_masks`.
     """
     masks = torch.zeros(len(probs), *out_size, dtype=torch.bool, device=probs.device)
-    boxes = torch.zeros(len(probs), 4, device=probs.device)
     sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
+    if window_ops.fused(probs.device) and len(probs):
+        rows, columns, places = _places(probs := probs.contiguous(), **sizes, mask_thr=mask_thr)
+        extents = torch.zeros(len(probs), 4, dtype=torch.int32, device=probs.device)
+        window_ops.resized_windows(
+            masks, extents, probs, rows, columns, *places.table(out_size, probs.device), mask_thr
+        )
+        return masks, _boxes(extents, out_size)
+    boxes = torch.zeros(len(probs), 4, device=probs.device)
     for windows, around in full_size_windows(probs, **sizes, mask_thr=mask_thr, byte_budget=byte_budget):
+        assert isinstance(windows, MaskWindows)
         write_windows(masks, windows)
         boxes[upload(windows.indices, boxes.device)] = around
     return masks, boxes
@@ -80,25 +90,31 @@ def full_size_windows(
     out_size: tuple[int, int],
     mask_thr: float,
     byte_budget: int,
-) -> Iterator[tuple[MaskWindows, Tensor]]:
+) -> Iterator[tuple[MaskWindows | PackedWindows, Tensor]]:
     """The masks and boxes of `full_size_masks` (same arguments), as windows.
 
     The resizing is one linear map of the columns and one of the rows. Only the window of pixels that depend on a pixel
     of the map above the threshold is computed. There is one device-to-host copy in all.
 
     Yields:
-        chunks of windows, not in the order of the masks, each of which is in one chunk, and the (n, 4) boxes of these.
+        chunks of windows, on the CPU not in the order of the masks, each of which is in one chunk, and the (n, 4) boxes
+        of these.
     """
     if len(probs) == 0:
         return
-    lengths = zip(probs.shape[1:], upsampled_size, crop, out_size, strict=True)
-    rows, columns = (taps_of_two_resizes(*each, probs.device) for each in lengths)
-    above = (probs > mask_thr).view(torch.uint8)  # the maximum of bytes is many times as fast as `any`
-    extents = [extent for dim in (2, 1) for extent in _extents(above.amax(dim))]
-    low_y, high_y, low_x, high_x = torch.stack(extents).cpu()
-    top, height = _reached(rows, low_y, high_y)
-    left, width = _reached(columns, low_x, high_x)
+    sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
+    rows, columns, places = _places(probs, **sizes, mask_thr=mask_thr)
     budget = cached_budget(byte_budget, probs.device)
+    if window_ops.fused(probs.device):
+        extents = torch.zeros(len(probs), 4, dtype=torch.int32, device=probs.device)
+        for some in places.split(budget // window_ops.BYTES):
+            windows = window_ops.packed(some, probs.device)
+            window_ops.resized_windows(
+                windows.pixels, extents, probs.contiguous(), rows, columns, windows.table, windows.tiles, mask_thr
+            )
+            yield windows, _boxes(extents[some.indices[0] : some.indices[-1] + 1], out_size)
+        return
+    _, left, top, height, width = places
     # The windows of a chunk are computed in one size: their heights round up to the same power of a base, as do widths.
     base = CPU_SIZES if probs.device.type == 'cpu' else GPU_SIZES
     powers = (torch.stack([height, width], 1).log() / math.log(base)).ceil()
@@ -123,6 +139,30 @@ def full_size_windows(
             boxes = boxes_from_masks(masks)
             boxes += torch.stack([part[2], part[1], part[2], part[1]], 1) * (boxes[:, 2:3] > 0)
             yield MaskWindows(index, x, y, torch.full_like(x, a), masks.flatten(0, 1)), boxes
+
+
+def _places(
+    probs: Tensor, *, upsampled_size: tuple[int, int], crop: tuple[int, int], out_size: tuple[int, int], mask_thr: float
+) -> tuple[Taps, Taps, Places]:
+    """The linear maps of rows and columns, and the windows, in the order of the masks."""
+    lengths = zip(probs.shape[1:], upsampled_size, crop, out_size, strict=True)
+    rows, columns = (taps_of_two_resizes(*each, probs.device) for each in lengths)
+    if window_ops.fused(probs.device):
+        extents = window_ops.mask_extents(probs.contiguous(), mask_thr).cpu()
+        low_x, low_y, high_x, high_y = _boxes(extents, probs.shape[1:]).long().t().contiguous()
+    else:
+        above = (probs > mask_thr).view(torch.uint8)  # the maximum of bytes is many times as fast as `any`
+        ends = [end for dim in (2, 1) for end in _extents(above.amax(dim))]
+        low_y, high_y, low_x, high_x = torch.stack(ends).cpu()
+    top, height = _reached(rows, low_y, high_y)
+    left, width = _reached(columns, low_x, high_x)
+    return rows, columns, Places(torch.arange(len(probs)), left, top, height, width)
+
+
+def _boxes(extents: Tensor, size: Sequence[int]) -> Tensor:
+    """(N, 4) float32 boxes of the extents (`mask_extents`) of masks of this size; zeros for empty masks."""
+    lengths = upload([size[1], size[0], 0, 0], extents.device, dtype=torch.float32)
+    return (lengths - extents).abs_().mul_(extents[:, :1] > 0)
 
 
 def _reached(taps: Taps, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,14 +208,15 @@ def areas_and_sums(probs: Tensor, *, mask_thr: float, byte_budget: int) -> tuple
     Returns:
         (N,) float32 pixels and (N,) sums.
     """
-    areas, sums = probs.new_zeros(2, len(probs), dtype=torch.float32)
+    parts = []
     chunk = chunk_size(9 * probs[:1].numel(), cached_budget(byte_budget, probs.device))
-    for start in range(0, len(probs), chunk):
-        part = slice(start, start + chunk)
-        soft = probs[part]
+    for soft in probs.split(chunk):
         binary = soft > mask_thr
-        areas[part] = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
-        sums[part] = (soft * binary).sum((1, 2))
+        area = binary.view(torch.uint8).sum((1, 2), dtype=torch.int32).float()  # faster than of bools
+        parts.append((area, (soft * binary).sum((1, 2))))
+    if len(parts) == 1:
+        return parts[0]
+    areas, sums = (torch.cat(own) for own in zip(*parts, strict=True))
     return areas, sums
 
 

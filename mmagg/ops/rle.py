@@ -12,6 +12,7 @@ from torch import Tensor
 from mmagg.ops.mask_windows import MaskWindows
 from mmagg.ops.run_ends import run_ends
 from mmagg.ops.stage import stage
+from mmagg.ops.window_table import PackedWindows
 
 HELD_BYTES = 2**30  # of windows on a GPU that are not encoded yet
 
@@ -48,7 +49,7 @@ def windows_to_rle(windows: MaskWindows, size: tuple[int, int]) -> list[dict]:
     return rles
 
 
-def all_windows_to_rle(chunks: Iterable[MaskWindows], size: tuple[int, int]) -> list[dict]:
+def all_windows_to_rle(chunks: Iterable[MaskWindows | PackedWindows], size: tuple[int, int]) -> list[dict]:
     """Encode masks given as chunks of windows that are being computed.
 
     On the CPU each chunk is encoded while it is in the caches. On a GPU chunks wait until they have `HELD_BYTES`, and
@@ -62,12 +63,12 @@ def all_windows_to_rle(chunks: Iterable[MaskWindows], size: tuple[int, int]) -> 
         N dicts as of `masks_to_rle`, in the order of the indices.
     """
     found: dict[int, dict] = {}
-    held: list[MaskWindows] = []
+    held: list[MaskWindows | PackedWindows] = []
     for windows in chunks:
-        if windows.rows.device.type == 'cpu':
+        if isinstance(windows, MaskWindows) and windows.rows.device.type == 'cpu':
             found |= zip(windows.indices.tolist(), windows_to_rle(windows, size), strict=True)
             continue
-        if sum(x.rows.numel() for x in held) + windows.rows.numel() > HELD_BYTES:
+        if sum(map(_num_pixels, held)) + _num_pixels(windows) > HELD_BYTES:
             found |= _held_to_rle(held, size)
             held = []
         held.append(windows)
@@ -75,8 +76,12 @@ def all_windows_to_rle(chunks: Iterable[MaskWindows], size: tuple[int, int]) -> 
     return [found[i] for i in range(len(found))]
 
 
+def _num_pixels(windows: MaskWindows | PackedWindows) -> int:
+    return (windows.rows if isinstance(windows, MaskWindows) else windows.pixels).numel()
+
+
 @stage('RLE')
-def _held_to_rle(chunks: Sequence[MaskWindows], size: tuple[int, int]) -> dict[int, dict]:
+def _held_to_rle(chunks: Sequence[MaskWindows | PackedWindows], size: tuple[int, int]) -> dict[int, dict]:
     """The masks of some chunks by their indices."""
     from mmagg.rle import codes
 

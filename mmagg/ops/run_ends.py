@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mmagg.ops.mask_windows import MaskWindows
 from mmagg.ops.upload import upload
+from mmagg.ops.window_ops import window_borders
+from mmagg.ops.window_table import PackedWindows, Places, before
 
 
 def vertical_borders(windows: MaskWindows) -> Tensor:
@@ -26,7 +28,7 @@ def vertical_borders(windows: MaskWindows) -> Tensor:
     return torch.cat([rows != above, rows[last]])
 
 
-def run_ends(chunks: Sequence[MaskWindows], size: tuple[int, int]) -> list[Tensor]:
+def run_ends(chunks: Sequence[MaskWindows | PackedWindows], size: tuple[int, int]) -> list[Tensor]:
     """The ends of the runs of masks in the order of COCO's RLE, column by column, with two waits for a GPU in all.
 
     Args:
@@ -36,27 +38,47 @@ def run_ends(chunks: Sequence[MaskWindows], size: tuple[int, int]) -> list[Tenso
     Returns:
         for each window of all chunks its ends, ascending, long: the x · H + y at which a run ends and another starts.
     """
-    height, width = size
     if not chunks:
         return []
+    packed = [windows for windows in chunks if isinstance(windows, PackedWindows)]
+    owner, end = _of_packed(packed, size) if packed else _of_equally_wide(chunks, size)  # type: ignore[arg-type]
+    area, num = size[0] * size[1] + 1, sum(len(windows.indices) for windows in chunks)
+    # Where a run goes on from the bottom of a column at the top of the next one, it does not end.
+    end, times = (owner * area + end).unique(return_counts=True)
+    end = end[times == 1]
+    bounds = torch.searchsorted(end, torch.arange(num + 1) * area).tolist()
+    return [end[first:last] - i * area for i, (first, last) in enumerate(pairwise(bounds))]
+
+
+def _found(borders: Sequence[Tensor]) -> Tensor:
+    """The places of borders, on the CPU, counted over all of them."""
+    return (torch.cat(list(borders)) if len(borders) > 1 else borders[0]).nonzero().squeeze(1).cpu()
+
+
+def _of_packed(chunks: Sequence[PackedWindows], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Window and x · H + y of each border."""
+    found = _found([window_borders(windows) for windows in chunks])
+    places = Places(*(torch.cat(x) for x in zip(*(windows.places for windows in chunks), strict=True)))
+    first = before(places.borders)
+    owner = torch.searchsorted(first, found, right=True) - 1
+    inside, width = found - first[owner], places.width[owner]
+    return owner, (places.left[owner] + inside % width) * size[0] + places.top[owner] + inside // width
+
+
+def _of_equally_wide(chunks: Sequence[MaskWindows], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Window and x · H + y of each border."""
     borders = [vertical_borders(windows).flatten() for windows in chunks]
-    found = torch.cat(borders).nonzero().squeeze(1).cpu()
+    found = _found(borders)
     # Of each line of borders: where it starts in them, its window, and its first pixel.
-    lines, before, windows_before = [], 0, 0
+    lines, lines_before, windows_before = [], 0, 0
     for windows, border in zip(chunks, borders, strict=True):
         own, y = _lines(windows)
-        start = before + torch.arange(len(own)) * windows.rows.shape[1]
-        lines.append(torch.stack([start, own + windows_before, windows.left[own] * height + y]))
-        before, windows_before = before + len(border), windows_before + len(windows.height)
+        start = lines_before + torch.arange(len(own)) * windows.rows.shape[1]
+        lines.append(torch.stack([start, own + windows_before, windows.left[own] * size[0] + y]))
+        lines_before, windows_before = lines_before + len(border), windows_before + len(windows.height)
     start, owner, pixel = torch.cat(lines, 1)
     line = torch.searchsorted(start, found, right=True) - 1
-    area = height * width + 1
-    end = owner[line] * area + pixel[line] + (found - start[line]) * height
-    # Where a run goes on from the bottom of a column at the top of the next one, it does not end.
-    end, times = end.unique(return_counts=True)
-    end = end[times == 1]
-    bounds = torch.searchsorted(end, torch.arange(windows_before + 1) * area).tolist()
-    return [end[first:last] - i * area for i, (first, last) in enumerate(pairwise(bounds))]
+    return owner[line], pixel[line] + (found - start[line]) * size[0]
 
 
 def _rows_of(windows: MaskWindows) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ def by_torch(found: dict, options: dict, img_shape: tuple[int, int], out_size: t
     post = BoxedMaskPostProcessor(mask_format='rle', **options | {'score_thr': 0})
     # Each candidate is a location whose other classes have probability 0.
     probs = torch.zeros(len(scores), 3).scatter_(1, labels[:, None], scores[:, None])
-    kept = post.detect([probs], [torch.ones(len(scores))], [boxes], img_shape)
+    kept = post.detect(probs, torch.ones(len(scores)), boxes, [len(scores)], img_shape)
     masks = torch.from_numpy(found['masks'])[kept.places]
     return post.paste(masks, kept, img_shape=img_shape, out_size=out_size)
 

@@ -192,10 +192,14 @@ class BoxedMaskHead(BaseModule):
 
     def detect(self, maps: LocationMaps, image: int, img_shape: tuple[int, int]) -> DetectedBoxes:
         """Detections of one image of the batch."""
+        logits, centerness = (
+            torch.cat([x[image].flatten(1) for x in levels], 1).float() for levels in (maps.cls_logits, maps.centerness)
+        )
         return self.post_process.detect(
-            [x[image].flatten(1).t().float().sigmoid() for x in maps.cls_logits],
-            [x[image].flatten().float().sigmoid() for x in maps.centerness],
+            logits.sigmoid_().t(),
+            centerness.sigmoid_()[0],
             self.boxes.boxes_of(maps, image),
+            [x[image, 0].numel() for x in maps.cls_logits],
             img_shape,
         )
 

@@ -21,7 +21,7 @@ from mmengine.model import BaseModule, bias_init_with_prob, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LevelTower
-from mmagg.models.targets import boxes_around, distances_to_sides, location_points
+from mmagg.models.targets import boxes_around, distances_to_sides, location_table
 from mmagg.ops import upload
 from mmagg.ops.stage import stage
 
@@ -152,24 +152,24 @@ class LocationHead(BaseModule):
         Raises:
             ValueError: if there are not as many levels as strides.
         """
-        points = location_points(sizes, self.strides, boxes[0].device)
+        table = location_table(sizes, self.strides)
+        counts = [height * width for height, width in sizes]
+        points = upload(table[:, :2], boxes[0].device).split(counts)
         by_image, objects_before = [], 0
         for image_boxes in boxes:
             found = self.assigner.assign(points, image_boxes)
-            by_image.append(torch.where(found < 0, -1, found + objects_before))
+            by_image.append(torch.where(found < 0, -1, found + objects_before) if objects_before else found)
             objects_before += len(image_boxes)
-        counts = [len(x) for x in points]
-        gts = torch.cat([x.flatten() for x in torch.stack(by_image).split(counts, dim=1)])  # (Q,)
+        by_level = zip(*(x.split(counts) for x in by_image), strict=True)
+        gts = torch.cat([x for level in by_level for x in level])  # (Q,)
         classes = F.pad(torch.cat(list(labels)), (0, 1), value=self.num_classes)[gts]  # -1 picks the last
 
         places = (gts >= 0).nonzero().squeeze(1)
         host_places = places.cpu()
         gts = gts[places]
-        at = torch.cat([x.repeat(len(boxes), 1) for x in points])[places]
-        repeats = torch.tensor(counts) * len(boxes)
-        strides = torch.tensor(self.strides, dtype=at.dtype).repeat_interleave(repeats)[host_places]
-        strides = upload(strides, at.device)
-        distances = distances_to_sides(at, torch.cat(list(boxes))[gts]) / strides[:, None]
+        of_batch = torch.cat([x.repeat(len(boxes), 1) for x in table.split(counts)])[host_places]
+        at, strides = upload(of_batch, gts.device).split([2, 1], 1)
+        distances = distances_to_sides(at, torch.cat(list(boxes))[gts]) / strides
         centerness = centerness_of(distances)
         denominator = reduce_mean(centerness.sum()).clamp(min=1e-6)
         return LocationTargets(classes, host_places, gts, distances, centerness, denominator)
@@ -201,14 +201,12 @@ class LocationHead(BaseModule):
 
     # Inference
 
-    def boxes_of(self, maps: LocationMaps, image: int) -> list[Tensor]:
-        """Boxes of one image, (h * w, 4) x1, y1, x2, y2 in pixels for each level."""
+    def boxes_of(self, maps: LocationMaps, image: int) -> Tensor:
+        """(Q, 4) boxes x1, y1, x2, y2 of one image in pixels, those of its Q locations of all levels."""
         sizes = [x.shape[-2:] for x in maps.distances]
-        points = location_points(sizes, self.strides, maps.distances[0].device)
-        return [
-            boxes_around(at, stride * x[image].flatten(1).t())
-            for at, stride, x in zip(points, self.strides, maps.distances, strict=True)
-        ]
+        distances = torch.cat([x[image].flatten(1) for x in maps.distances], 1).t()
+        at, strides = upload(location_table(sizes, self.strides), distances.device).split([2, 1], 1)
+        return boxes_around(at, strides * distances)
 
 
 def tower(arguments: dict | None, in_channels: int, channels: int) -> ConvTower | LevelTower | None:

@@ -1,13 +1,15 @@
 """The post-processor of `BoxedMaskHead`: NMS of boxes, and pasting of their masks.
 
-Shape shorthand: L levels, q locations of a level, C classes, M detections, (r, r) mask size in a box, (H, W) original
+Shape shorthand: Q locations of all levels, C classes, M detections, (r, r) mask size in a box, (H, W) original
 image.
 """
 
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import sub
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmcv.ops import batched_nms
 from mmengine.structures import InstanceData
@@ -89,32 +91,33 @@ class BoxedMaskPostProcessor:
     @torch.no_grad()
     def detect(
         self,
-        probs: Sequence[Tensor],
-        centerness: Sequence[Tensor],
-        boxes: Sequence[Tensor],
+        probs: Tensor,
+        centerness: Tensor,
+        boxes: Tensor,
+        counts: Sequence[int],
         img_shape: tuple[int, int],
     ) -> DetectedBoxes:
         """Boxes of an image after NMS.
 
         Args:
-            probs: per level (q, C) class probabilities.
-            centerness: per level (q,) probabilities.
-            boxes: per level (q, 4) in pixels of the network's input.
+            probs: (Q, C) class probabilities of the locations of all levels.
+            centerness: (Q,) probabilities.
+            boxes: (Q, 4) in pixels of the network's input.
+            counts: the number of each level's locations.
             img_shape: (height, width) of the image in the network's input, without the padding.
         """
-        products = [cls * ctr[:, None] for cls, ctr in zip(probs, centerness, strict=True)]
-        compared = products if self.filter_by == 'score' else probs
-        places, labels = torch.cat([x > self.score_thr for x in compared]).nonzero(as_tuple=True)
-        starts = list(accumulate(map(len, products), initial=0))
+        product = probs * centerness[:, None]
+        compared = product if self.filter_by == 'score' else probs
+        places, labels = (compared > self.score_thr).nonzero(as_tuple=True)
+        starts = list(accumulate(counts, initial=0))
         bounds = torch.searchsorted(places, upload(starts, places.device)).tolist()
-        best = []
-        for product, start, first, last in zip(products, starts[:-1], bounds[:-1], bounds[1:], strict=True):
-            part = slice(first, last)
-            best.append(product[places[part] - start, labels[part]].topk(min(self.nms_pre, last - first)))
+        scores = product[places, labels]
+        best = [part.topk(min(self.nms_pre, len(part))) for part in scores.split(list(map(sub, bounds[1:], bounds)))]
         scores = torch.cat([values for values, _ in best])
-        chosen = torch.cat([index + first for (_, index), first in zip(best, bounds[:-1], strict=True)])
+        first = np.repeat(bounds[:-1], [len(index) for _, index in best])
+        chosen = torch.cat([index for _, index in best]) + upload(first, scores.device)
         places, labels = places[chosen], labels[chosen]
-        corners = torch.cat(list(boxes))[places]
+        corners = boxes[places]
         if self.sqrt_score:
             scores = scores.sqrt()
         if self.clip_boxes:
@@ -144,8 +147,7 @@ class BoxedMaskPostProcessor:
             that overlap the image.
         """
         boxes, scores, labels, places = detections
-        factor = upload(2 * [out_size[1] / img_shape[1], out_size[0] / img_shape[0]], boxes.device, dtype=boxes.dtype)
-        boxes = clipped(boxes * factor, out_size)
+        boxes = clipped(boxes, out_size, scale=(out_size[0] / img_shape[0], out_size[1] / img_shape[1]))
         kept = (boxes[:, 2:] > boxes[:, :2]).all(1).nonzero().squeeze(1)
         boxes = boxes[kept]
         found = InstanceData(bboxes=boxes, scores=scores[kept], labels=labels[kept], places=places[kept])
@@ -162,7 +164,8 @@ class BoxedMaskPostProcessor:
         return found
 
 
-def clipped(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """(M, 4) boxes clipped to an image of (height, width)."""
-    most = upload(2 * [size[1], size[0]], boxes.device, dtype=boxes.dtype)
-    return boxes.clamp(min=0).minimum(most)
+def clipped(boxes: Tensor, size: tuple[int, int], *, scale: tuple[float, float] | None = None) -> Tensor:
+    """(M, 4) boxes, scaled by factors of (height, width), then clipped to an image of (height, width)."""
+    rows = [pair[::-1] * 2 for pair in ((0, 0), size, scale or (1, 1))]
+    least, most, factor = upload(rows, boxes.device, dtype=boxes.dtype)
+    return (boxes if scale is None else boxes * factor).clamp(least, most)

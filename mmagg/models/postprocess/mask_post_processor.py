@@ -4,7 +4,7 @@ Shape shorthand: N candidates, n of them in a chunk, M instances left, (h, w) ma
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmagg.ops import (
     MaskWindows,
+    PackedWindows,
     all_windows_to_rle,
     areas_and_sums,
     budget_on,
@@ -169,14 +170,14 @@ class MaskPostProcessor:
         area, inside, probs = self._measure(masks, len(scores), scores.device)
         index = (area > min_areas).nonzero().squeeze(1)
         # The same values sorted by the same call as in mmdet: ties come out in the same order.
-        scores, order = torch.sort(scores[index].float() * (inside[index] / area[index]), descending=True)
+        scores, order = torch.sort((scores.float() * (inside / area))[index], descending=True)
         scores, index = scores[: self.nms_pre], index[order[: self.nms_pre]]
         labels = labels[index].long()
         probs = self._decode(masks, index) if probs is None else probs[index]
 
         iou = mask_iou(probs > self.mask_thr, byte_budget=budget_on(probs.device, self.byte_budget))
         decayed = self.nms(iou, scores, labels)
-        kept = ((decayed >= self.filter_thr) & (decayed > 0)).nonzero().squeeze(1)
+        kept = (decayed >= self.filter_thr if self.filter_thr > 0 else decayed > 0).nonzero().squeeze(1)
         final_scores, order = torch.sort(decayed[kept], descending=True)
         kept = kept[order[: self.max_per_img]]
         return Suppressed(probs, iou, scores, labels, kept, final_scores[: self.max_per_img], index)
@@ -210,27 +211,32 @@ class MaskPostProcessor:
         if self.mask_format == 'bitmap':
             masks, boxes = full_size_masks(probs, **options)
         else:
-            boxes = torch.zeros(len(probs), 4, device=probs.device)
+            parts: list[tuple[Tensor, Tensor]] = []
 
-            def chunks() -> Iterable[MaskWindows]:
+            def chunks() -> Iterable[MaskWindows | PackedWindows]:
                 for windows, around in full_size_windows(probs, **options):
-                    boxes[upload(windows.indices, boxes.device)] = around
+                    parts.append((windows.indices, around))
                     yield windows
 
             masks = all_windows_to_rle(chunks(), out_size)
+            boxes = in_order(parts) if parts else torch.zeros(0, 4, device=probs.device)
         return InstanceData(scores=final_scores, labels=labels[kept], masks=masks, bboxes=boxes, index=index[kept])
 
     def _measure(self, masks: CandidateMasks, num: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
         """Areas (N,), sums of the probabilities inside (N,); soft masks (N, h, w) if there are at most `nms_pre`."""
-        area, inside = torch.zeros(2, num, device=device)
-        probs = torch.empty(num, *masks.size, device=device) if num <= self.nms_pre else None
         budget = budget_on(device, self.byte_budget)
+        parts, probs = [], None
         for index in self._chunks(torch.arange(num), masks.size, budget):
             soft = masks.probs(index).float()
-            part = slice(int(index[0]), int(index[-1]) + 1)
-            area[part], inside[part] = areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=budget)
-            if probs is not None:
-                probs[part] = soft
+            parts.append(areas_and_sums(soft, mask_thr=self.mask_thr, byte_budget=budget))
+            if len(index) == num <= self.nms_pre:
+                return *parts[0], soft
+            if num <= self.nms_pre:
+                probs = torch.empty(num, *masks.size, device=device) if probs is None else probs
+                probs[int(index[0]) : int(index[-1]) + 1] = soft
+        if num == 0:
+            return *torch.zeros(2, 0, device=device), torch.zeros(0, *masks.size, device=device)
+        area, inside = (torch.cat(own) for own in zip(*parts, strict=True))
         return area, inside, probs
 
     def _decode(self, masks: CandidateMasks, index: Tensor) -> Tensor:
@@ -248,3 +254,10 @@ class MaskPostProcessor:
         # Per pixel: logit, probability, probability inside the mask, binary mask.
         chunk = chunk_size((3 * 4 + 1) * size[0] * size[1], byte_budget)
         return index.split(chunk) if len(index) else ()
+
+
+def in_order(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Rows of chunks (n, ...), each with its indices (n,) on the CPU, in the order of these: 0 to N - 1."""
+    order = torch.cat([index for index, _ in parts]).argsort()
+    rows = parts[0][1] if len(parts) == 1 else torch.cat([own for _, own in parts])
+    return rows if (order.diff() > 0).all() else rows[upload(order, rows.device)]

@@ -3,7 +3,13 @@
 from mmagg.models.targets.atss_location_assigner import ATSSLocationAssigner
 from mmagg.models.targets.box_masks import box_mask_targets
 from mmagg.models.targets.grid_cell_assigner import GridCellAssigner, GridTargets, downsample_masks
-from mmagg.models.targets.location_assigner import LocationAssigner, boxes_around, distances_to_sides, location_points
+from mmagg.models.targets.location_assigner import (
+    LocationAssigner,
+    boxes_around,
+    distances_to_sides,
+    location_points,
+    location_table,
+)
 from mmagg.models.targets.semantic import semantic_target
 
 __all__ = [
@@ -16,5 +22,6 @@ __all__ = [
     'distances_to_sides',
     'downsample_masks',
     'location_points',
+    'location_table',
     'semantic_target',
 ]

@@ -6,6 +6,7 @@ Shape shorthand: G objects of one image, L levels, Q locations over all levels, 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmdet.registry import TASK_UTILS
 from torch import Tensor
 
@@ -28,6 +29,12 @@ def location_points(sizes: Sequence[Sequence[int]], strides: Sequence[int], devi
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing='ij')
         points.append(upload((torch.stack([x, y], dim=-1).flatten(0, 1) + 0.5) * stride, device))
     return points
+
+
+def location_table(sizes: Sequence[Sequence[int]], strides: Sequence[int]) -> Tensor:
+    """Centres of the cells of all levels, and their strides, as `location_points`: (Q, 3) float32, on the CPU."""
+    levels = location_points(sizes, strides, torch.device('cpu'))
+    return torch.cat([F.pad(x, (0, 1), value=stride) for x, stride in zip(levels, strides, strict=True)])
 
 
 @TASK_UTILS.register_module()
@@ -80,7 +87,7 @@ class LocationAssigner:
         fits = within & (farthest >= low) & (farthest <= high)
         areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         smallest, gts = torch.where(fits, areas, torch.inf).min(1)
-        return torch.where(smallest.isinf(), -1, gts)
+        return gts.masked_fill_(smallest.isinf(), -1)
 
 
 def distances_to_sides(points: Tensor, boxes: Tensor) -> Tensor:

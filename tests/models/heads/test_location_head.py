@@ -76,9 +76,10 @@ def test_detections_are_mmdet_s() -> None:
     post = BoxedMaskPostProcessor(filter_by='class', sqrt_score=False, max_per_img=50)
     for image, (sample, result) in enumerate(zip(samples, want, strict=True)):
         found = post.detect(
-            [x[image].flatten(1).t().sigmoid() for x in maps.cls_logits],
-            [x[image].flatten().sigmoid() for x in maps.centerness],
+            torch.cat([x[image].flatten(1).t().sigmoid() for x in maps.cls_logits]),
+            torch.cat([x[image].flatten().sigmoid() for x in maps.centerness]),
             ours.boxes_of(maps, image),
+            [x[image, 0].numel() for x in maps.cls_logits],
             sample.img_shape,
         )
         assert len(found.scores) == 50

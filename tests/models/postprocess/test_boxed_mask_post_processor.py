@@ -20,6 +20,11 @@ def locations(number: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     return [torch.rand(n, 3) for n in levels], [torch.rand(n) for n in levels], boxes
 
 
+def detected(post: BoxedMaskPostProcessor, case: tuple) -> DetectedBoxes:
+    """What is found at the locations of several levels."""
+    return post.detect(*map(torch.cat, case), [len(x) for x in case[1]], SIZE)
+
+
 def iou(a: list[float], b: list[float]) -> float:
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     inner = max(w, 0) * max(h, 0)
@@ -57,7 +62,7 @@ def test_boxes_that_survive(filter_by, sqrt_score, clip_boxes, nms_pre, max_per_
         sqrt_score=sqrt_score, clip_boxes=clip_boxes,
     )  # fmt: skip
     case = locations(40)
-    found, want = BoxedMaskPostProcessor(**options).detect(*case, SIZE), naive(*case, **options)
+    found, want = detected(BoxedMaskPostProcessor(**options), case), naive(*case, **options)
     assert len(want) > 5
     assert found.scores.tolist() == pytest.approx([x[0] for x in want], rel=1e-5)
     assert found.labels.tolist() == [x[1] for x in want]
@@ -68,7 +73,7 @@ def test_boxes_that_survive(filter_by, sqrt_score, clip_boxes, nms_pre, max_per_
 def test_classes_do_not_suppress_each_other_beyond_the_image() -> None:
     """NMS works with negative coordinates as well."""
     box = torch.tensor([[-90.0, -90, -2, -2]]).expand(3, 4)
-    found = BoxedMaskPostProcessor(clip_boxes=False).detect([torch.eye(3)], [torch.ones(3)], [box], SIZE)
+    found = detected(BoxedMaskPostProcessor(clip_boxes=False), ([torch.eye(3)], [torch.ones(3)], [box]))
     assert sorted(found.labels.tolist()) == [0, 1, 2]
 
 
@@ -108,7 +113,7 @@ def test_masks_are_pasted_into_boxes_of_the_original_image(mask_format: str, byt
 def test_nothing_is_typed(mask_format: str) -> None:
     post = BoxedMaskPostProcessor(mask_format=mask_format, score_thr=0.99)
     for case in (locations(0), [[x / 2 for x in part] for part in locations(9)]):
-        found = post.detect(*case, SIZE)
+        found = detected(post, case)
         assert found.boxes.shape == (0, 4)
         assert found.labels.dtype == found.places.dtype == torch.long
         result = post.paste(torch.zeros(0, 7, 7), found, img_shape=SIZE, out_size=(30, 40))

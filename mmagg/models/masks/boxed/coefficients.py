@@ -10,7 +10,7 @@ from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower, LargeKernelConv
-from mmagg.ops import conv_at, upload
+from mmagg.ops import conv_on_levels, upload
 from mmagg.ops.stage import stage
 
 
@@ -79,12 +79,5 @@ class Coefficients(BaseModule):
             everywhere = torch.cat([x.movedim(1, 3).flatten(0, 2) for x in features])
             return everywhere[upload(places, everywhere.device)]
         ascending, order = places.cpu().sort()
-        starts = torch.tensor([0] + [x[:, 0].numel() for x in features]).cumsum(0)
-        bounds = torch.searchsorted(ascending, starts).tolist()
-        found = torch.cat(
-            [
-                conv_at(x, ascending[begin:end] - start, self.conv.weight, self.conv.bias)
-                for x, start, begin, end in zip(features, starts[:-1], bounds[:-1], bounds[1:], strict=True)
-            ]
-        )
-        return found[upload(order.argsort(), found.device)]
+        found = conv_on_levels(features, ascending, self.conv.weight, self.conv.bias)
+        return found if (order.diff() > 0).all() else found[upload(order.argsort(), found.device)]
