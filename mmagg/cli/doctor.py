@@ -42,7 +42,7 @@ PACKAGES = (
     Package('faster_coco_eval', f'{PIP} faster-coco-eval', purpose='the evaluator'),
     Package('cv2', f'{PIP} opencv-python-headless'),
     Package('lvis', f'{PIP} lvis', needed=False, purpose="LVIS data sets, AP* by LVIS's own package"),
-    Package('triton', f'{PIP} triton', needed=False, purpose='fast content-aware reassembly on GPUs'),
+    Package('triton', f'{PIP} triton', needed=False, purpose='fast content-aware reassembly and aggregation on GPUs'),
     Package('torchvision', f'{PIP} torchvision', needed=False, purpose='torchvision:// weights newer than V1'),
 )
 

@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmagg.ops import dynamic_conv_native
+from mmagg.ops import dynamic_conv_layers, dynamic_conv_native
 from mmagg.ops.dynamic_conv_spec import DynamicConvSpec
 from mmagg.ops.stage import stage
 from mmagg.ops.upload import upload
 
 VARIABLE = 'MMAGG_DYNAMIC_CONV'
-NAMES = ('native', 'torch')
+NAMES = ('native', 'triton', 'torch')
 MIN_BLOCK, MAX_BLOCK = 4, 16
 BLOCK_PIXELS = 2**16
 GPU_BLOCK = 32  # calls cost more than multiplications
@@ -59,13 +59,14 @@ def dynamic_conv_of_gathered(
         maps = F.interpolate(maps[None], size=(H, W), mode='bilinear')[0]
         dynamic_conv(torch.cat([maps[index], shared.expand(N, -1, -1, -1)], 1), params, spec)
 
-    Two backends:
+    Three backends:
 
         native  float32 on the CPU without gradients, compiled at its first use; see `dynamic_conv_native`
+        triton  up to float32 on CUDA without gradients, not under torch.compile; see `dynamic_conv_layers`
         torch   everything else; see `as_dense_convolutions`
 
-    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one. On the CPU, without gradients,
-    NaN and infinite values come out of both where they do plainly; otherwise torch may have them in more instances.
+    The environment variable MMAGG_DYNAMIC_CONV or the argument `backend` force one. NaN and infinite values come out
+    where they do plainly; but torch, on CUDA or with gradients, may have them in more instances.
 
     Args:
         maps: (U, h, w), upsampled (align_corners=False) after gathering if smaller than the shared maps: so that the
@@ -74,7 +75,7 @@ def dynamic_conv_of_gathered(
         shared: (C - K, H, W) input of all instances.
         params: (N, P).
         spec: shape of the net.
-        backend: 'native' or 'torch'; by default chosen.
+        backend: 'native', 'triton' or 'torch'; by default chosen.
 
     Returns:
         (N, H, W).
@@ -92,13 +93,17 @@ def dynamic_conv_of_gathered(
         raise ValueError(f'dynamic_conv: backend {wanted!r} is not one of {NAMES} (argument or {VARIABLE})')
     if not len(index):
         return shared.new_zeros(0, *shared.shape[1:])
-    if wanted != 'torch' and dynamic_conv_native.usable(maps, shared, params):
+    if wanted not in ('torch', 'triton') and dynamic_conv_native.usable(maps, shared, params):
         result, finite = dynamic_conv_native.dynamic_conv_of_gathered(maps, index, shared, params, spec)
     elif wanted == 'native':
         raise RuntimeError(
             f'dynamic_conv: the native backend was asked for (argument or {VARIABLE}); it takes '
             f'float32 on the CPU without gradients, and a library ({dynamic_conv_native.problem() or "which is here"})'
         )
+    elif wanted != 'torch' and (problem := dynamic_conv_layers.problem(maps, shared, params)) is None:
+        return dynamic_conv_layers.dynamic_conv_of_gathered(maps, index, shared, params, spec)
+    elif wanted == 'triton':
+        raise RuntimeError(f'dynamic_conv: the triton backend was asked for (argument or {VARIABLE}), but {problem}')
     else:
         result = as_dense_convolutions(maps, index, shared, params, spec)
         if torch.is_grad_enabled() or torch.compiler.is_compiling() or result.device.type != 'cpu':
@@ -115,7 +120,12 @@ def dynamic_conv_of_gathered(
 def backends() -> str:
     """The backend that runs on this machine, in words."""
     problem = dynamic_conv_native.problem()
-    return f'torch (not native: {problem})' if problem else 'native for float32 inference on the CPU, else torch'
+    on_cpu = f'torch on the CPU (not native: {problem})' if problem else 'native for float32 inference on the CPU'
+    if not torch.cuda.is_available():
+        return f'{on_cpu}, else torch'
+    problem = dynamic_conv_layers.failure(None)
+    on_cuda = f'torch on CUDA (not triton: {problem})' if problem else 'triton for inference on CUDA'
+    return f'{on_cpu}, {on_cuda}, else torch'
 
 
 def plainly(maps: Tensor, index: Tensor, shared: Tensor, params: Tensor, spec: DynamicConvSpec) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_native, dynamic_conv_of_gathered
-from mmagg.ops.dynamic_conv import MAX_BLOCK, NAMES
+from mmagg.ops.dynamic_conv import MAX_BLOCK
 
-BACKENDS = NAMES if dynamic_conv_native.library() else ('torch',)
+BACKENDS = ('native', 'torch') if dynamic_conv_native.library() else ('torch',)  # on the CPU
 
 
 def one_by_one(x: torch.Tensor, params: torch.Tensor, spec: DynamicConvSpec) -> torch.Tensor:
@@ -153,8 +153,10 @@ def test_no_number_on_another_device_is_waited_for() -> None:
         assert dynamic_conv_of_gathered(maps, torch.zeros(3, 2).long(), shared, params, spec).shape == (3, 4, 5)
 
 
-def test_an_unknown_backend_is_named() -> None:
+def test_a_backend_that_is_unknown_or_cannot_run_is_named() -> None:
     spec = DynamicConvSpec(1)
     inputs = torch.rand(2, 4, 5), torch.zeros(1, 1).long(), torch.rand(0, 4, 5), torch.zeros(1, spec.num_params)
     with pytest.raises(ValueError, match="backend 'cuda' is not one of"):
         dynamic_conv_of_gathered(*inputs, spec, backend='cuda')
+    with pytest.raises(RuntimeError, match=r'triton backend .*, but it needs tensors on CUDA, not on cpu'):
+        dynamic_conv_of_gathered(*inputs, spec, backend='triton')

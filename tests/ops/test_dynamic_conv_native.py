@@ -118,7 +118,7 @@ def test_without_a_compiler_torch_runs(compiler, monkeypatch, tmp_path, caplog) 
             assert caplog.messages[0].endswith('dynamic_conv_native.cpp: broken')
             assert 'the slower form in torch runs' in caplog.messages[0]
         torch.testing.assert_close(ours, exact(*inputs), rtol=1e-4, atol=1e-4)
-        assert backends().startswith('torch (not native: ')
+        assert backends().startswith('torch on the CPU (not native: ')
         assert ('broken' if compiler else 'no C++ compiler; install g++') in backends()
         assert not list(tmp_path.glob('cache/mmagg/*.so'))
     finally:

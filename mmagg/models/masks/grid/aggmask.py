@@ -35,7 +35,7 @@ class AggMaskMasks(LocalMasks):
         context: F_c, or None.
         spec: shape of the aggregation net.
         sigmoid: aggregate probabilities instead of logits.
-        byte_budget: bytes of the representations of a chunk of cells.
+        byte_budget: bytes of the representations of a chunk of cells, on a GPU with what is between the layers.
     """
 
     def __init__(
@@ -56,9 +56,10 @@ class AggMaskMasks(LocalMasks):
 
     def at(self, image: int, cells: Tensor) -> Tensor:
         params = self.parameters.at(image, cells)
-        chunk = chunk_size(
-            4 * (self.neighbours.shape[1] + 1) * self.size[0] * self.size[1], budget_on(params.device, self.byte_budget)
-        )
+        maps = self.neighbours.shape[1] + 1
+        if params.device.type == 'cuda':  # there, layers are of all cells at once
+            maps += 2 * self.spec.channels
+        chunk = chunk_size(4 * maps * self.size[0] * self.size[1], budget_on(params.device, self.byte_budget))
         masks = [
             self.aggregate(image, self.neighbours[part], part_params)
             for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
@@ -98,8 +99,8 @@ class AggMaskAggregator(BaseModule):
         num_layers: its layers.
         kernel_size: its kernels' side.
         mask_activation: 'none' aggregates logits, as the paper and the release; 'sigmoid' aggregates probabilities.
-        byte_budget: bytes of the representations of a chunk of cells; a chunk has at least one. None: as of
-            `MaskPostProcessor`.
+        byte_budget: bytes of the representations of a chunk of cells, on a GPU with what is between the layers; a
+            chunk has at least one. None: as of `MaskPostProcessor`.
 
     Raises:
         ValueError: an unknown option, or nothing to aggregate.
