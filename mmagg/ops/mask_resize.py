@@ -103,18 +103,18 @@ def full_size_windows(
     if len(probs) == 0:
         return
     sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
-    rows, columns, places = _places(probs, **sizes, mask_thr=mask_thr)
+    rows, columns, all_places = _places(probs, **sizes, mask_thr=mask_thr)
     budget = cached_budget(byte_budget, probs.device)
     if window_ops.fused(probs.device):
         extents = torch.zeros(len(probs), 4, dtype=torch.int32, device=probs.device)
-        for some in places.split(budget // window_ops.BYTES):
+        for some in all_places.split(budget // window_ops.BYTES):
             windows = window_ops.packed(some, probs.device)
             window_ops.resized_windows(
                 windows.pixels, extents, probs.contiguous(), rows, columns, windows.table, windows.tiles, mask_thr
             )
             yield windows, _boxes(extents[some.indices[0] : some.indices[-1] + 1], out_size)
         return
-    _, left, top, height, width = places
+    _, left, top, height, width = all_places
     # The windows of a chunk are computed in one size: their heights round up to the same power of a base, as do widths.
     base = CPU_SIZES if probs.device.type == 'cpu' else GPU_SIZES
     powers = (torch.stack([height, width], 1).log() / math.log(base)).ceil()

@@ -7,6 +7,7 @@ Shape shorthand: N masks, n windows with a row each of a table (`window_table`),
 r side of a mask in its box, (H, W) image size, K taps of an axis.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
 
@@ -191,7 +192,7 @@ def _window(flat: Tensor, start: int, step: int, height: int, width: int) -> Ten
     return flat.as_strided((height, width), (step, 1), flat.storage_offset() + start)
 
 
-def _raise(extents: Tensor, mask: Tensor, top: int, left: int, size: tuple[int, int]) -> None:
+def _raise(extents: Tensor, mask: Tensor, top: int, left: int, size: Sequence[int]) -> None:
     """Raise the extents (4,) of a mask in an image of this size to those of its window."""
     y, x = mask.nonzero(as_tuple=True)
     if len(y):

@@ -5,7 +5,7 @@ import torch
 from mmdet.models.dense_heads import FCOSHead
 from mmengine.structures import InstanceData
 
-from mmagg.models.targets import LocationAssigner, boxes_around, distances_to_sides, location_points
+from mmagg.models.targets import LocationAssigner, boxes_around, distances_to_sides, location_points, location_table
 
 STRIDES = (8, 16, 32)
 RANGES = ((-1, 64), (64, 128), (128, 1e8))
@@ -41,6 +41,15 @@ def test_points_are_mmdet_s() -> None:
         location_points(SIZES, STRIDES, torch.device('cpu')), want.grid_priors(SIZES, device='cpu'), strict=True
     ):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
+
+
+def test_the_table_has_all_levels() -> None:
+    table = location_table(SIZES, STRIDES)
+    for x, points, stride in zip(
+        table.split([h * w for h, w in SIZES]), location_points(SIZES, STRIDES, table.device), STRIDES, strict=True
+    ):
+        assert torch.equal(x[:, :2], points)
+        assert (x[:, 2] == stride).all()
 
 
 def test_no_objects_no_positives() -> None:
