@@ -12,16 +12,16 @@ class Family(NamedTuple):
 
 
 GRID = {
-    'solo': Family('solo/solo_r50_fpn_1x_coco.py', (7, 337), (2, 824)),
-    'decoupled-solo': Family('solo/decoupled-solo_r50_fpn_1x_coco.py', (7, 439), (2, 1181)),
-    'solov2': Family('solov2/solov2_r50_fpn_1x_coco.py', (7, 390), (2, 902)),
-    'aggmask-solo': Family('aggmask/aggmask-solo_r50_fpn_3x_coco.py', (7, 534), (2, 1288)),
-    'aggmask-decoupled-solo': Family('aggmask/aggmask-decoupled-solo_r50_fpn_3x_coco.py', (7, 549), (2, 1653)),
-    'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 585), (2, 1373)),
+    'solo': Family('solo/solo_r50_fpn_1x_coco.py', (7, 337), (2, 803)),
+    'decoupled-solo': Family('solo/decoupled-solo_r50_fpn_1x_coco.py', (7, 439), (2, 1138)),
+    'solov2': Family('solov2/solov2_r50_fpn_1x_coco.py', (7, 388), (2, 854)),
+    'aggmask-solo': Family('aggmask/aggmask-solo_r50_fpn_3x_coco.py', (7, 431), (2, 1140)),
+    'aggmask-decoupled-solo': Family('aggmask/aggmask-decoupled-solo_r50_fpn_3x_coco.py', (7, 473), (2, 1483)),
+    'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 485), (2, 1216)),
 }
 BOXED = {
     'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 377), (3, 991)),
     'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 320), (3, 897)),
     'meinst': Family('meinst/meinst_r50_fpn_1x_coco.py', (9, 410), (3, 1130)),
-    'a2fpn': Family('a2fpn/solo_r50_a2fpn_3x_coco.py', (7, 812), (2, 2108)),
+    'a2fpn': Family('a2fpn/solo_r50_a2fpn_3x_coco.py', (7, 812), (2, 2087)),
 }
