@@ -135,12 +135,15 @@ def batch_samples(kinds, height: int, width: int, *, seed: int = 0, image_sizes=
     return samples
 
 
-# AggMask on each of them: what the mask branch is, how the grids lie, where the parameters come from.
+# AggMask on each of them, and SODAR: what the mask branch is, how the grids lie, where the parameters come from.
 AGGREGATED = ('solo', 'solo+cls', 'solo-mask', 'static', 'decoupled', 'solov2', 'solov2-own-tower')
+DEFORMED = ('sodar', 'sodar-mask')
 
 
 def aggmask_head(kind: str, **options):
     """Our head with AggMask's aggregator, small, with random weights that give masks of all sizes."""
+    offsets = dict(type='NeighbourOffsets', channels=CHANNELS) if kind.startswith('sodar') else None
+    kind = kind.replace('sodar', 'solo')
     base = kind if kind in KINDS else 'solov2' if kind.startswith('solov2') else 'solo'
     coarse = tuple(max(1, grid // 2) for grid in GRIDS)
     parameters = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS, kernel_size=3)
@@ -155,6 +158,7 @@ def aggmask_head(kind: str, **options):
         neighbours='corners' if kind == 'solo-mask' else '4',
         context=dict(type='MultiLevelContext', in_channels=CHANNELS, channels=3, hidden_channels=8, num_groups=4),
         parameters=parameters,
+        offsets=offsets,
         channels=2,
     )
     head = mmagg_head(base, aggregator=aggregator, **options) if kind not in ('solo+cls', 'solo-mask') else None

@@ -22,6 +22,7 @@ from mmagg.models.postprocess import BoxedMaskPostProcessor, MaskPostProcessor
 
 SPREAD = 2.0  # standard deviation of the class logits; scores of trained models spread like this
 MASK_SPREAD = 4.0  # of the mask logits
+OFFSET_SPREAD = 0.5  # cells
 DISTANCE_SPREAD = 1.0  # standard deviation of a location's distances to its box's sides, in strides
 NEAREST = 1.0  # their minimum; a box without an area would be no detection
 MEDIAN, LOG_SPREAD = 4.0, 0.4  # where their logarithms are predicted
@@ -53,7 +54,7 @@ def prepare_masks(model: BaseDetector, seed: int = 0) -> None:
     """Give a freshly initialised head of the SOLO family masks that cover a part of the image, and are not all empty.
 
     The last convolutions of the masks get no bias and such weights that the logits are spread around zero by about
-    `MASK_SPREAD` after a tower with GroupNorm and ReLU.
+    `MASK_SPREAD` after a tower with GroupNorm and ReLU. SODAR's offsets are spread by about `OFFSET_SPREAD`.
     """
     generator = torch.Generator().manual_seed(seed)
     head = model.mask_head
@@ -63,6 +64,10 @@ def prepare_masks(model: BaseDetector, seed: int = 0) -> None:
             spread = MASK_SPREAD * (2 / conv.weight[0].numel()) ** 0.5
             conv.weight.copy_(spread * torch.randn(conv.weight.shape, generator=generator))
             conv.get_parameter('bias').zero_()
+    offsets = getattr(getattr(head, 'aggregator', None), 'offset_branch', None)
+    if offsets is not None:  # they start at zero, where four cells are one
+        spread = OFFSET_SPREAD * (2 / offsets.conv.weight[0].numel()) ** 0.5
+        offsets.conv.weight.copy_(spread * torch.randn(offsets.conv.weight.shape, generator=generator))
 
 
 @torch.no_grad()

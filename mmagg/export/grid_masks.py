@@ -121,6 +121,7 @@ class AggMaskCandidates(CandidateMasks):
         self.source = group_of([x.representations for x in levels], mask_grids, mask_grids)
         starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
         self.neighbours = torch.cat([x.neighbours + start for x, start in zip(levels, starts, strict=True)])
+        self.places = None if first.offsets is None else CandidatePlaces(levels, mask_grids)
         self.context = None if first.context is None else first.context.resized(first.size)
         self.predictor = first.parameters
         if isinstance(first.parameters, PredictedParameters):
@@ -135,16 +136,21 @@ class AggMaskCandidates(CandidateMasks):
         return given.activation(conv_of_windows(self.windows.at(cells), given.conv.weight, given.conv.bias))
 
     def logits(self, cells: Tensor, size: Sequence[Any] | None) -> Tensor:
-        params, index = self.parameters(cells), self.neighbours[cells]
+        params, index, weights = self.parameters(cells), self.neighbours[cells], None
+        if self.places is not None:
+            index, weights = self.places.at(cells)
         number = index.shape[1]
         sizes = [min(BLOCK, number - start) for start in range(0, number, BLOCK)]
-        blocks = zip(parts_of(index, sizes, dim=1), parts_of(params, sizes, dim=1), strict=True)
+        of_corners = [None] * len(sizes) if weights is None else parts_of(weights, sizes, dim=1)
+        blocks = zip(parts_of(index, sizes, dim=1), of_corners, parts_of(params, sizes, dim=1), strict=True)
         masks = []
-        for near, values in blocks:  # (B, n, K), (B, n, P)
+        for near, corner, values in blocks:  # (B, n, K) or (B, n, 4K), (B, n, P)
             maps = None
             if near.shape[2]:
                 maps = self.source.logits(near.flatten(1), size)
                 maps = maps.sigmoid() if self.sigmoid else maps  # (B, n · K, h, w)
+                if corner is not None:
+                    maps = (maps * corner.flatten(1)[..., None, None]).unflatten(1, (-1, 4)).sum(2)
             of_images = [
                 aggregated(
                     None if maps is None else maps[image : image + 1],
@@ -156,6 +162,31 @@ class AggMaskCandidates(CandidateMasks):
             ]
             masks.append(torch.stack(of_images))
         return torch.cat(masks, dim=1)
+
+
+class CandidatePlaces:
+    """SODAR's places of representations, each between four cells of its level's mask grid."""
+
+    def __init__(self, levels: Sequence[AggMaskMasks], mask_grids: Sequence[int]) -> None:
+        counts = [len(x.neighbours) for x in levels]
+        self.grid = torch.cat([torch.full((n, 1, 1), g) for n, g in zip(counts, mask_grids, strict=True)])
+        starts = [sum(grid**2 for grid in mask_grids[:i]) for i in range(len(mask_grids))]
+        self.start = torch.cat([torch.full((n, 1, 1), start) for n, start in zip(counts, starts, strict=True)])
+        cells = [torch.stack([x.neighbours // g, x.neighbours % g], 2) for x, g in zip(levels, mask_grids, strict=True)]
+        self.base = torch.cat(cells)  # (Q, K, 2) rows and columns
+        self.offsets = torch.cat([x.offsets.maps.flatten(2) for x in levels], dim=2)  # type: ignore[union-attr]
+
+    def at(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N) -> (B, N, 4K) cells of the group's mask grids, and their weights; see `CellOffsets.samples`."""
+        offsets = rows_of(self.offsets.transpose(1, 2), cells).unflatten(2, (-1, 2))
+        grid = self.grid[cells]
+        place = torch.minimum((self.base[cells] + offsets).clamp(min=0), (grid - 1).to(offsets.dtype))
+        low = place.long()
+        corners, share = torch.stack([low, torch.minimum(low + 1, grid - 1)], 4), place - low
+        weights = torch.stack([1 - share, share], 4)
+        (rows, columns), (y, x) = (both.unbind(3) for both in (corners, weights))  # (B, N, K, 2)
+        index = (rows[..., None] * self.grid[cells][..., None] + columns[..., None, :]).flatten(2)
+        return index + self.start[cells][..., 0], (y[..., None] * x[..., None, :]).flatten(2)
 
 
 def aggregated(maps: Tensor | None, context: Tensor | None, params: Tensor, spec: DynamicConvSpec) -> Tensor:

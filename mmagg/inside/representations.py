@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mmagg.models.heads import GridMaskHead
 from mmagg.models.masks import LocalMasks
 from mmagg.models.masks.grid.aggmask import AggMaskMasks
-from mmagg.ops import budget_on, chunk_size, grid_neighbours
+from mmagg.ops import budget_on, chunk_size, grid_neighbours, resize_masks
 
 PLAIN_PATTERN = '4'  # neighbours to show of heads without an aggregator
 
@@ -26,7 +26,7 @@ class Surroundings(NamedTuple):
     maps: Tensor
     """(K, height, width) logits or probabilities."""
     cells: Tensor
-    """(K,) the cell of each map."""
+    """(K,) the cell of each map; with SODAR, the cell that the map's place is moved from."""
     grid: int
     """Side of the grid of these cells."""
     pattern: str = 'self'
@@ -58,12 +58,15 @@ class MaskInspector:
         """
         source, grid, pattern = self.masks[level], self.head.mask_branch.grids[level], PLAIN_PATTERN
         aggregator = self.head.aggregator
-        if aggregator is not None and isinstance(source, AggMaskMasks):
-            cells, pattern, source = source.neighbours[cell], aggregator.pattern, source.representations
-        else:
+        if aggregator is None or not isinstance(source, AggMaskMasks):
             cells = grid_neighbours(grid, grid, pattern)[cell]
-        maps = source.at(0, cells) if len(cells) else torch.zeros(0, *source.size)
-        return Surroundings(maps, cells, grid, pattern)
+            return Surroundings(source.at(0, cells), cells, grid, pattern)
+        cells = source.neighbours[cell]
+        if not len(cells):
+            return Surroundings(torch.zeros(0, *source.size), cells, grid, aggregator.pattern)
+        maps, [place] = source.gathered(0, torch.tensor([cell]), cells[None])
+        maps = maps.logit() if source.sigmoid else maps
+        return Surroundings(resize_masks(maps, size=source.size)[place], cells, grid, aggregator.pattern)
 
     @torch.no_grad()
     def probs(self, level: int, cells: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from mmagg.ops.compiled_library import NoLibraryError, compiled_library
 from mmagg.ops.dynamic_conv_spec import DynamicConvSpec
@@ -29,11 +30,15 @@ LARGEST = 2**30  # of all numbers that become an int of the source
 
 
 def usable(*tensors: Tensor) -> bool:
-    """True for float32 tensors on the CPU, without gradients, if a compiler is there."""
+    """True for float32 tensors on the CPU, without gradients, if a compiler is there.
+
+    Not where a mode looks at PyTorch's operators, as `FlopCounterMode`, which would see none.
+    """
     return (
         all(x.dtype == torch.float32 and x.device.type == 'cpu' for x in tensors)
         and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
         and not torch.compiler.is_compiling()
+        and not is_in_torch_dispatch_mode()
         and library() is not None
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from exported_heads import grid_detector, sample
-from grid_heads import AGGREGATED, CHANNELS, KINDS, NORM, aggmask_head, mmagg_head
+from grid_heads import AGGREGATED, CHANNELS, DEFORMED, KINDS, NORM, aggmask_head, mmagg_head
 
 from mmagg.export.graphs import graph_of
 from mmagg.export.grid_graph import GridGraph
@@ -44,7 +44,7 @@ def sharp(head):
 def heads():
     for kind in KINDS:
         yield kind, lambda kind=kind: sharp(mmagg_head(kind))
-    for kind in AGGREGATED:
+    for kind in (*AGGREGATED, *DEFORMED):
         yield f'aggmask {kind}', lambda kind=kind: aggmask_head(kind)
     for name, aggregator in SWITCHES.items():
         base = 'solov2' if name == 'mask features' else 'solo'

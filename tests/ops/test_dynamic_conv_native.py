@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmagg.ops import DynamicConvSpec, dynamic_conv, dynamic_conv_native, dynamic_conv_of_gathered
 from mmagg.ops.dynamic_conv import VARIABLE, backends
@@ -93,6 +94,15 @@ def test_it_is_chosen_where_it_can_run(monkeypatch) -> None:
     dynamic_conv_of_gathered(maps, index, shared, params, spec)
     assert len(calls) == 1
     assert 'native' in backends()
+
+
+def test_its_work_is_counted_by_a_mode_that_sees_operators_alone() -> None:
+    counts = []
+    for backend in (None, 'torch'):
+        with FlopCounterMode(display=False) as counter:
+            dynamic_conv_of_gathered(*case(), backend=backend)
+        counts.append(counter.get_total_flops())
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_form_that_cannot_run_is_named() -> None:

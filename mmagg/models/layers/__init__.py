@@ -3,6 +3,7 @@
 from mmagg.models.layers.channel_gate import ChannelGate
 from mmagg.models.layers.conv_tower import ConvTower
 from mmagg.models.layers.deeplab_decoder import DeepLabDecoder
+from mmagg.models.layers.dysample import DySample, DySampleFusion
 from mmagg.models.layers.gacap import GACAP, CAPFusion, StridedConvFusion
 from mmagg.models.layers.gacarafe import GACARAFE, CARAFEFusion, NearestFusion
 from mmagg.models.layers.global_context import MultiLevelGlobalContext, cosine_attention, normalised
@@ -19,6 +20,8 @@ __all__ = [
     'ChannelGate',
     'ConvTower',
     'DeepLabDecoder',
+    'DySample',
+    'DySampleFusion',
     'KernelPredictor',
     'LargeKernelConv',
     'LevelTower',

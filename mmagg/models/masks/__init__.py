@@ -12,6 +12,7 @@ from mmagg.models.masks.grid.aggmask_context import AggMaskContext
 from mmagg.models.masks.grid.aggmask_parameters import DynamicParameters, StaticParameters
 from mmagg.models.masks.grid.decoupled_solo import DecoupledSOLOMaskBranch
 from mmagg.models.masks.grid.local_masks import LocalMasks
+from mmagg.models.masks.grid.sodar import NeighbourOffsets
 from mmagg.models.masks.grid.solo import SOLOMaskBranch
 from mmagg.models.masks.grid.solov2 import SOLOv2MaskBranch
 
@@ -27,6 +28,7 @@ __all__ = [
     'LocalMasks',
     'MEInstMasks',
     'MaskCodec',
+    'NeighbourOffsets',
     'PCAMaskCodec',
     'SOLOMaskBranch',
     'SOLOv2MaskBranch',

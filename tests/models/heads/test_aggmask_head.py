@@ -3,14 +3,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from grid_heads import AGGREGATED, CHANNELS, GRIDS, aggmask_head, batch_samples, mmagg_head, pyramid
+from grid_heads import AGGREGATED, CHANNELS, DEFORMED, GRIDS, aggmask_head, batch_samples, mmagg_head, pyramid
 
 from mmagg.ops import dynamic_conv, grid_neighbours
 
 PARAMETERS = dict(type='DynamicParameters', in_channels=CHANNELS, channels=CHANNELS)
 
 
-@pytest.mark.parametrize('kind', AGGREGATED)
+@pytest.mark.parametrize('kind', [*AGGREGATED, *DEFORMED])
 def test_inputs_that_are_no_multiple_of_32(kind):
     head, size = aggmask_head(kind), (101, 157)
     losses = head.loss(pyramid(2, *size), batch_samples(['few', 'tiny'], *size))
@@ -47,7 +47,7 @@ def test_aggregation_is_a_small_net_over_the_neighbours_stack(kind):
                 torch.testing.assert_close(ours, want, rtol=1e-4, atol=1e-4 * want.abs().max().item())
 
 
-@pytest.mark.parametrize('kind', AGGREGATED)
+@pytest.mark.parametrize('kind', [*AGGREGATED, *DEFORMED])
 @pytest.mark.parametrize('images', [['few', 'empty'], ['empty', 'empty'], ['crowded', 'tiny']], ids='+'.join)
 def test_every_parameter_has_a_finite_gradient(kind, images):
     head = aggmask_head(kind)
@@ -62,7 +62,7 @@ def test_every_parameter_has_a_finite_gradient(kind, images):
             assert any(p.grad.any() for p in part.parameters())
 
 
-@pytest.mark.parametrize('kind', AGGREGATED)
+@pytest.mark.parametrize('kind', [*AGGREGATED, *DEFORMED])
 def test_batch_equals_one_by_one(kind):
     head = aggmask_head(kind).double().eval()
     feats, samples = [x.double() for x in pyramid(3, 64, 96)], batch_samples(['few'] * 3, 64, 96)
@@ -75,7 +75,7 @@ def test_batch_equals_one_by_one(kind):
             assert (alone.masks != result.masks).float().mean() < 1e-5
 
 
-@pytest.mark.parametrize('kind', AGGREGATED)
+@pytest.mark.parametrize('kind', [*AGGREGATED, *DEFORMED])
 def test_byte_budget_changes_nothing_but_the_memory(kind):
     head = aggmask_head(kind).double().eval()
     frugal = aggmask_head(kind, test_cfg=dict(byte_budget=1)).double().eval()
@@ -139,7 +139,7 @@ def test_mixed_precision_predicts_like_float32(kind):
             assert (exact & rounded).sum() / (exact | rounded).sum() > 0.98, dtype
 
 
-@pytest.mark.parametrize('kind', AGGREGATED)
+@pytest.mark.parametrize('kind', [*AGGREGATED, *DEFORMED])
 @pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16], ids=['bf16', 'fp16'])
 def test_mixed_precision_trains(kind, dtype):
     head, feats, samples = aggmask_head(kind), pyramid(2, 64, 96), batch_samples(['few', 'empty'], 64, 96)

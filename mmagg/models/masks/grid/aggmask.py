@@ -13,6 +13,7 @@ grid, (H, W) mask size.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -20,7 +21,16 @@ from torch import Tensor
 from mmagg.models.masks.grid.aggmask_context import Context
 from mmagg.models.masks.grid.aggmask_parameters import CellParameters
 from mmagg.models.masks.grid.local_masks import LocalMasks
-from mmagg.ops import DynamicConvSpec, budget_on, chunk_size, dynamic_conv_of_gathered, grid_neighbours, num_neighbours
+from mmagg.models.masks.grid.sodar import CellOffsets
+from mmagg.ops import (
+    DynamicConvSpec,
+    budget_on,
+    chunk_size,
+    dynamic_conv_of_gathered,
+    grid_neighbours,
+    num_neighbours,
+    upload,
+)
 
 MASK_ACTIVATIONS = ('none', 'sigmoid')
 
@@ -31,6 +41,8 @@ class AggMaskMasks(LocalMasks):
     Args:
         representations: M', indexed by mask cell.
         neighbours: (S², K) long, on the CPU.
+        mask_grid: side of the grid of mask cells.
+        offsets: of the places of the neighbours (SODAR); None: the representations are those of the neighbours.
         parameters: θ.
         context: F_c, or None.
         spec: shape of the aggregation net.
@@ -42,6 +54,8 @@ class AggMaskMasks(LocalMasks):
         self,
         representations: LocalMasks,
         neighbours: Tensor,
+        mask_grid: int,
+        offsets: CellOffsets | None,
         parameters: CellParameters,
         context: Context | None,
         spec: DynamicConvSpec,
@@ -51,6 +65,7 @@ class AggMaskMasks(LocalMasks):
     ) -> None:
         self.size, self.stride = representations.size, representations.stride
         self.representations, self.neighbours = representations, neighbours
+        self.mask_grid, self.offsets = mask_grid, offsets
         self.parameters, self.context, self.spec = parameters, context, spec
         self.sigmoid, self.byte_budget = sigmoid, byte_budget
 
@@ -63,25 +78,49 @@ class AggMaskMasks(LocalMasks):
         if len(cells) <= chunk:
             return self.aggregate(image, self.neighbours[cells], params)
         masks = [
-            self.aggregate(image, self.neighbours[part], part_params)
+            self.aggregate(image, part, part_params)
             for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
         ]
         return torch.cat(masks)
 
-    def aggregate(self, image: int, neighbours: Tensor, params: Tensor) -> Tensor:
-        """(N, K) mask cells and (N, P) parameters θ -> (N, H, W) logits (AggMask, Eq. 6).
+    def aggregate(self, image: int, cells: Tensor, params: Tensor) -> Tensor:
+        """(N,) cells and their (N, P) parameters θ -> (N, H, W) logits (AggMask, Eq. 6).
 
         Plainly: `dynamic_conv(concat(M'[neighbours], F_c), θ)` on (N, K + C, H, W); here this stack is never made.
         """
-        used, place = neighbours.unique(return_inverse=True)
-        if not len(used):
-            maps = params.new_zeros(0, *self.size)
-        elif self.sigmoid:
-            maps = self.representations.at(image, used).sigmoid()
+        neighbours = self.neighbours[cells]
+        if neighbours.numel():
+            maps, place = self.gathered(image, cells, neighbours)
         else:
-            maps = self.representations.small_at(image, used)
+            maps, place = params.new_zeros(0, *self.size), neighbours
         context = params.new_zeros(0, *self.size) if self.context is None else self.context.at(image, self.size)
         return dynamic_conv_of_gathered(maps, place, context, params, self.spec)
+
+    def gathered(self, image: int, cells: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
+        """The representations that (N,) cells with (N, K) neighbours aggregate, each computed once.
+
+        Returns:
+            (U, h, w), which may be smaller than the masks, and the indices in them of each cell's, (N, K) on the CPU.
+        """
+        if self.offsets is None:
+            return self.distinct(image, neighbours)
+        samples = self.offsets.samples(image, cells, neighbours, self.mask_grid)
+        if samples.weights is None:
+            return self.distinct(image, samples.corners[..., 0])
+        maps, place = self.distinct(image, samples.corners)
+        # Upsampling is linear: what is mixed before is mixed on fewer pixels.
+        weights = samples.weights.flatten(0, 1).to(maps.dtype)
+        mixed = F.embedding_bag(
+            upload(place, maps.device).flatten(0, 1), maps.flatten(1), per_sample_weights=weights, mode='sum'
+        )
+        return mixed.unflatten(1, maps.shape[1:]), torch.arange(len(mixed)).view(neighbours.shape)
+
+    def distinct(self, image: int, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """The representations of mask cells, an array on the CPU -> (U, h, w), and their indices, an array as given."""
+        used, place = cells.unique(return_inverse=True)
+        if self.sigmoid:
+            return self.representations.at(image, used).sigmoid(), place
+        return self.representations.small_at(image, used), place
 
 
 @MODELS.register_module(name='DynamicAggregator')
@@ -97,6 +136,7 @@ class AggMaskAggregator(BaseModule):
         centre: rounding of a class cell's position in the mask grid, see `grid_neighbours`.
         context: config of the context; None for none.
         parameters: config of `DynamicParameters` or `StaticParameters`.
+        offsets: config of `NeighbourOffsets`, deformable neighbour sampling (SODAR); None: the neighbours themselves.
         channels: channels between the layers of the aggregation net.
         num_layers: its layers.
         kernel_size: its kernels' side.
@@ -117,6 +157,7 @@ class AggMaskAggregator(BaseModule):
         centre: str = 'nearest',
         context: dict | None,
         parameters: dict,
+        offsets: dict | None = None,
         channels: int = 4,
         num_layers: int = 3,
         kernel_size: int = 3,
@@ -129,6 +170,8 @@ class AggMaskAggregator(BaseModule):
             raise ValueError(f'mask_activation is {mask_activation!r}; it must be one of {MASK_ACTIVATIONS}')
         if num_neighbours(self.pattern) == 0 and context is None:
             raise ValueError("neighbours='none' without context: there is nothing to aggregate")
+        if num_neighbours(self.pattern) == 0 and offsets is not None:
+            raise ValueError("neighbours='none' has no places that `offsets` could move")
         self.context = None if context is None else MODELS.build(context)
         self.spec = DynamicConvSpec(
             in_channels=num_neighbours(self.pattern) + (0 if self.context is None else self.context.channels),
@@ -137,6 +180,9 @@ class AggMaskAggregator(BaseModule):
             kernel_size=kernel_size,
         )
         self.parameter_branch = MODELS.build(dict(num_params=self.spec.num_params) | parameters)
+        given = dict(num_neighbours=num_neighbours(self.pattern))
+        self.offset_branch = None if offsets is None else MODELS.build(given | offsets)
+        self.mask_grids = tuple(mask_grids)
         self.neighbours = [
             grid_neighbours(grid, mask_grid, self.pattern, centre=centre)
             for grid, mask_grid in zip(grids, mask_grids, strict=True)
@@ -163,15 +209,20 @@ class AggMaskAggregator(BaseModule):
         """
         context = None if self.context is None else self.context(feats, masks)
         parameters = self.parameter_branch(levels, class_feats, masks)
+        offsets = [None] * len(masks) if self.offset_branch is None else self.offset_branch(class_feats)
         return [
             AggMaskMasks(
                 source,
                 neighbours,
+                mask_grid,
+                offset,
                 params,
                 context,
                 self.spec,
                 sigmoid=self.mask_activation == 'sigmoid',
                 byte_budget=self.byte_budget,
             )
-            for source, neighbours, params in zip(masks, self.neighbours, parameters, strict=True)
+            for source, neighbours, mask_grid, offset, params in zip(
+                masks, self.neighbours, self.mask_grids, offsets, parameters, strict=True
+            )
         ]

@@ -1,0 +1,5 @@
+"""SODAR on SOLO with coarser mask grids ("-mask"): AggMask with deformable neighbour sampling."""
+
+_base_ = '../aggmask/aggmask-solo_r50_fpn_mask-grid_3x_coco.py'
+
+model = dict(mask_head=dict(aggregator=dict(offsets=dict(type='NeighbourOffsets', channels=256))))

@@ -1,0 +1,5 @@
+"""SODAR on SOLOv2: AggMask with deformable neighbour sampling."""
+
+_base_ = '../aggmask/aggmask-solov2_r101_fpn_6x_coco.py'
+
+model = dict(mask_head=dict(aggregator=dict(offsets=dict(type='NeighbourOffsets', channels=256))))
