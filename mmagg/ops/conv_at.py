@@ -16,7 +16,7 @@ def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor | None) -> T
     Args:
         x: (B, C, H, W).
         places: (N,) long, in [0, B * H * W): image, row and column, the column fastest; on any device.
-        weight: (O, C, k, k), k odd.
+        weight: (O, C, k, k), k odd; copied unless it is channels_last.
         bias: (O,), or None.
 
     Returns:
@@ -30,7 +30,7 @@ def conv_at(x: Tensor, places: Tensor, weight: Tensor, bias: Tensor | None) -> T
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)  # (N, k, k)
     # Clamped, and then set to zero: a padded copy of the maps would take more memory than the windows.
     images = (places // (height * width))[:, None, None]
-    index = (images, rows.clamp(0, height - 1), columns.clamp(0, width - 1))
-    windows = x.permute(0, 2, 3, 1)[tuple(upload(i, x.device) for i in index)]  # (N, k, k, C)
-    windows = windows * upload(inside, x.device)[..., None]
+    index = images, rows.clamp(0, height - 1), columns.clamp(0, width - 1), inside
+    *where, inside = upload(torch.stack(torch.broadcast_tensors(*index)), x.device)  # one copy for all
+    windows = x.permute(0, 2, 3, 1)[tuple(where)] * inside[..., None]  # (N, k, k, C)
     return F.linear(windows.flatten(1), weight.permute(0, 2, 3, 1).flatten(1), bias)

@@ -154,19 +154,21 @@ def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: T
     shared = shared[None].clone(memory_format=torch.channels_last)
 
     parts = [part.unique(return_inverse=True) for part in index.split(block)]
-    sizes = [x.numel() for part in parts for x in part]
-    there = iter(upload(torch.cat([x.flatten() for part in parts for x in part]), maps.device).split(sizes))
+    there = iter(uploaded([used for used, _ in parts if len(used) < len(maps)], maps.device))
+    matrices = [x for used, place in parts for x in (one_hot(place, len(used)), own_inputs(len(place), spec.channels))]
+    ones = iter(uploaded(matrices, maps.device, dtype=params.dtype))
 
     def blocks() -> Iterator[Tensor]:
-        for (_, on_host), part_params in zip(parts, params.split(block), strict=True):
-            used, place = next(there), next(there).view_as(on_host)
-            gathered = maps[used][None].contiguous(memory_format=torch.channels_last)
+        for (used, _), part_params in zip(parts, [params] if n <= block else params.split(block), strict=True):
+            gathered = maps if len(used) == len(maps) else maps[next(there)]
+            gathered = gathered[None].clone(memory_format=torch.channels_last)
             if gathered.shape[2:] != size and len(used):
                 gathered = F.interpolate(gathered, size=size, mode='bilinear', align_corners=False)
-            yield run_block(gathered, place, shared, spec.split(part_params))
+            yield run_block(gathered, next(ones), next(ones), shared, spec.split(part_params))
 
     if torch.is_grad_enabled():
-        return torch.cat(list(blocks()))
+        results = list(blocks())
+        return results[0] if len(results) == 1 else torch.cat(results)
     # Without a graph, the next block reuses this one's memory, which is still in the caches.
     result = maps.new_empty(n, *size)
     for part, values in zip(result.split(block), blocks(), strict=True):
@@ -174,25 +176,33 @@ def as_dense_convolutions(maps: Tensor, index: Tensor, shared: Tensor, params: T
     return result
 
 
-def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+def uploaded(values: list[Tensor], device: torch.device, *, dtype: torch.dtype | None = None) -> list[Tensor]:
+    """Tensors of one dtype on a device, by one copy."""
+    if not values:
+        return []
+    flat = upload(torch.cat([x.flatten() for x in values]), device, dtype=dtype)
+    return [x.view(like.shape) for x, like in zip(flat.split([x.numel() for x in values]), values, strict=True)]
+
+
+def run_block(
+    gathered: Tensor, chosen: Tensor, own: Tensor, shared: Tensor, layers: list[tuple[Tensor, Tensor]]
+) -> Tensor:
     """The nets of a few instances as dense convolutions.
 
     Args:
         gathered: (1, U, H, W), the maps that any of them needs.
-        place: (N, K) long, the indices of each instance's maps among them.
+        chosen: (N, K, U), see `one_hot`.
+        own: (N, N * c), see `own_inputs`.
         shared: (1, C - K, H, W).
         layers: from `DynamicConvSpec.split`.
 
     Returns:
         (N, H, W).
     """
-    k = place.shape[1]
     (weight, bias), *others = layers
     padding = weight.shape[-1] // 2
-    inputs = [
-        (gathered, scatter_inputs(weight[:, :, :k], place, gathered.shape[1])),
-        (shared, weight[:, :, k:].flatten(0, 1)),
-    ]
+    of_gathered, of_shared = weight.split([chosen.shape[1], shared.shape[1]], dim=2)
+    inputs = [(gathered, scatter_inputs(of_gathered, chosen)), (shared, of_shared.flatten(0, 1))]
     inputs = [(x, dense) for x, dense in inputs if x.shape[1]]
     x = F.conv2d(*inputs[0], bias.flatten(), padding=padding)
     for more in inputs[1:]:
@@ -203,8 +213,8 @@ def run_block(gathered: Tensor, place: Tensor, shared: Tensor, layers: list[tupl
         weight, bias = others[-1]
         # One output each: a depth-wise convolution wastes nothing; a 1x1 convolution with ones sums its channels.
         x = F.conv2d(x.relu_(), weight.flatten(0, 2)[:, None], padding=padding, groups=x.shape[1])
-        x = F.conv2d(x, block_diagonal(torch.ones_like(weight[..., :1, :1])), bias.flatten())
-    return x[0]
+        x = F.conv2d(x, own[:, :, None, None], bias.flatten())
+    return x.squeeze(0)
 
 
 def block_diagonal(weight: Tensor) -> Tensor:
@@ -216,11 +226,17 @@ def block_diagonal(weight: Tensor) -> Tensor:
     return dense.view(n * o, n * c, k, k)
 
 
-def scatter_inputs(weight: Tensor, place: Tensor, used: int) -> Tensor:
-    """(N, O, K, k, k) weights of gathered maps -> (N * O, used, k, k) weights of all `used` maps.
-
-    `place` (N, K) long in [0, used) are the gathered ones; a map that is gathered twice has the sum of both weights.
-    """
+def scatter_inputs(weight: Tensor, chosen: Tensor) -> Tensor:
+    """(N, O, K, k, k) weights of gathered maps -> (N * O, U, k, k) weights of all maps; `chosen` is of `one_hot`."""
     # A product: scatter_add would sum up in any order on CUDA, and be refused among deterministic algorithms.
-    chosen = (place[:, :, None] == torch.arange(used, device=place.device)).to(weight.dtype)  # (N, K, used)
     return torch.einsum('noKyx,nKu->nouyx', weight, chosen).flatten(0, 1)
+
+
+def one_hot(place: Tensor, length: int) -> Tensor:
+    """(...) integers in [0, length) -> (..., length) float32."""
+    return (place[..., None] == torch.arange(length)).float()
+
+
+def own_inputs(n: int, channels: int) -> Tensor:
+    """(N, N * c), 1 where a channel is of the instance, else 0."""
+    return torch.eye(n).repeat_interleave(channels, 1)

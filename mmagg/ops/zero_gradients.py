@@ -21,5 +21,5 @@ class ZeroGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
         """The gradient itself, then one number for all parameters of a dtype."""
-        zeros = {dtype: grad.new_zeros((), dtype=dtype) for _, dtype in ctx.like}
+        zeros = {dtype: grad.new_zeros((), dtype=dtype) for dtype in {dtype for _, dtype in ctx.like}}
         return grad, *(zeros[dtype].expand(shape) for shape, dtype in ctx.like)

@@ -25,12 +25,12 @@ class Context:
 
     def __init__(self, feature: Lazy) -> None:
         self.feature = feature
-        self._resized: dict[tuple[int, int], Tensor] = {}
+        self._resized: dict[tuple[int, int], tuple[Tensor, ...]] = {}
 
     def at(self, image: int, size: tuple[int, int]) -> Tensor:
         """(C, H, W) of one image."""
         if size not in self._resized:
-            self._resized[size] = self.resized(size)
+            self._resized[size] = self.resized(size).unbind()
         return self._resized[size][image]
 
     def resized(self, size: Sequence[int]) -> Tensor:

@@ -15,7 +15,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
-from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, weight_for_windows
 from mmagg.ops import append_coordinates, conv_at
 
 FEATURES = ('class_tower', 'own_tower', 'mask_tower')
@@ -38,14 +38,14 @@ class CellParameters(ABC):
 
 
 class PredictedParameters(CellParameters):
-    """A convolution of lazy (B, C, S, S) features."""
+    """A convolution of lazy (B, C, S, S) features; `weight` is the convolution's, see `weight_for_windows`."""
 
-    def __init__(self, features: Lazy, conv: nn.Conv2d, activation: str) -> None:
-        self.features, self.conv, self.activation = features, conv, ACTIVATIONS[activation]
+    def __init__(self, features: Lazy, conv: nn.Conv2d, weight: Lazy, activation: str) -> None:
+        self.features, self.conv, self.weight, self.activation = features, conv, weight, ACTIVATIONS[activation]
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        features = self.features.value[image : image + 1]
-        return self.activation(conv_at(features, cells, self.conv.weight, self.conv.bias))
+        features = self.features.images[image][None]
+        return self.activation(conv_at(features, cells, self.weight.value, self.conv.bias))
 
 
 class SharedParameters(CellParameters):
@@ -127,7 +127,8 @@ class DynamicParameters(BaseModule):
             if len(towers) < len(masks):
                 raise TypeError("parameters: features 'mask_tower' need a DynamicMaskBranch (SOLOv2)")
             features = [Lazy(partial(checked, x, y.shape[-2:])) for x, y in zip(towers, class_feats, strict=True)]
-        return [PredictedParameters(x, self.conv, self.activation) for x in features]
+        weight = weight_for_windows(self.conv)
+        return [PredictedParameters(x, self.conv, weight, self.activation) for x in features]
 
     def tower_output(self, level: Tensor, size: Sequence[int]) -> Tensor:
         """(B, in_channels, h, w) -> (B, C, S, S)."""

@@ -30,7 +30,7 @@ class AxisMaps:
     def at(self, image: int, index: Tensor) -> tuple[Tensor, Tensor]:
         """(N,) columns or rows -> logits of the U distinct maps (U, 2h, 2w), and (N,) the index of each among them."""
         distinct, place = torch.unique(index, return_inverse=True)
-        features = self.features.value[image, None]
+        features = self.features.images[image][None]
         place = upload(place, features.device)
         if len(distinct) == 0:  # F.conv2d refuses
             return features.new_zeros(0, *features.shape[2:]), place

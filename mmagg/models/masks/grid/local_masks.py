@@ -8,7 +8,7 @@ Shape shorthand: B images, N cells asked for, C and D channels, S grid side, (H,
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,16 @@ class Lazy:
     @stage('head')
     def value(self) -> Tensor:
         return self._compute()
+
+    @cached_property
+    def images(self) -> tuple[Tensor, ...]:
+        """The value's images; their gradients are put together once, instead of added up in full for each use."""
+        return self.value.unbind()
+
+
+def weight_for_windows(conv: nn.Conv2d) -> Lazy:
+    """The weight of a convolution as `conv_at` multiplies it, once for all levels."""
+    return Lazy(partial(conv.weight.contiguous, memory_format=torch.channels_last))
 
 
 def some_outputs(conv: nn.Conv2d, index: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -35,7 +35,7 @@ class SOLOMasks(LocalMasks):
 
     def small_at(self, image: int, cells: Tensor) -> Tensor:
         weight, bias = some_outputs(self.conv, cells)
-        return project(self.features.value[image], weight.flatten(1), bias)
+        return project(self.features.images[image], weight.flatten(1), bias)
 
 
 @MODELS.register_module(name='StaticMaskBranch')

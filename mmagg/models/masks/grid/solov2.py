@@ -16,7 +16,7 @@ from mmengine.model import BaseModule, normal_init
 from torch import Tensor, nn
 
 from mmagg.models.layers import ConvTower
-from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project
+from mmagg.models.masks.grid.local_masks import Lazy, LocalMasks, project, weight_for_windows
 from mmagg.ops import append_coordinates, conv_at
 
 
@@ -24,23 +24,27 @@ class SOLOv2Masks(LocalMasks):
     """Masks of one level; the kernels of the cells asked for are predicted from the kernel tower's output.
 
     Args:
-        mask_features: (B, D, H, W).
+        features: lazy (B, D, H, W) mask features.
         kernel_features: lazy (B, C, S, S) output of the kernel tower.
         conv_kernel: convolution from C to D channels, which predicts the kernels.
+        weight: its weight, see `weight_for_windows`.
         stride: pixels of the network's input per mask pixel.
     """
 
     mask_features: Tensor
     kernel_features: Lazy
 
-    def __init__(self, mask_features: Tensor, kernel_features: Lazy, conv_kernel: nn.Conv2d, *, stride: int) -> None:
-        self.mask_features, self.kernel_features, self.conv_kernel = mask_features, kernel_features, conv_kernel
-        self.size, self.stride = (mask_features.shape[-2], mask_features.shape[-1]), stride
+    def __init__(
+        self, features: Lazy, kernel_features: Lazy, conv_kernel: nn.Conv2d, weight: Lazy, *, stride: int
+    ) -> None:
+        self.features, self.mask_features = features, features.value
+        self.kernel_features, self.conv_kernel, self.weight = kernel_features, conv_kernel, weight
+        self.size, self.stride = (self.mask_features.shape[-2], self.mask_features.shape[-1]), stride
 
     def at(self, image: int, cells: Tensor) -> Tensor:
-        conv = self.conv_kernel
-        kernels = conv_at(self.kernel_features.value[image : image + 1], cells, conv.weight, conv.bias)  # (N, D)
-        return project(self.mask_features[image], kernels)
+        features = self.kernel_features.images[image][None]
+        kernels = conv_at(features, cells, self.weight.value, self.conv_kernel.bias)  # (N, D)
+        return project(self.features.images[image], kernels)
 
 
 class MaskFeatures(BaseModule):
@@ -197,12 +201,13 @@ class SOLOv2MaskBranch(BaseModule):
         Returns:
             one `LocalMasks` per level, all of P2's size.
         """
-        features = self.mask_features(feats)
+        features, weight = Lazy(partial(self.mask_features, feats)), weight_for_windows(self.conv_kernel)
         return [
             SOLOv2Masks(
                 features,
                 Lazy(partial(self.tower_output, level, grid)),
                 self.conv_kernel,
+                weight,
                 stride=self.mask_stride,
             )
             for level, grid in zip(levels, self.grids, strict=True)
