@@ -76,7 +76,7 @@ class AggMaskMasks(LocalMasks):
             maps += 2 * self.spec.channels
         chunk = chunk_size(4 * maps * self.size[0] * self.size[1], budget_on(params.device, self.byte_budget))
         if len(cells) <= chunk:
-            return self.aggregate(image, self.neighbours[cells], params)
+            return self.aggregate(image, cells, params)
         masks = [
             self.aggregate(image, part, part_params)
             for part, part_params in zip(cells.split(chunk), params.split(chunk), strict=True)
