@@ -16,6 +16,7 @@ GRID = {
     'decoupled-solo': Family('solo/decoupled-solo_r50_fpn_1x_coco.py', (7, 439), (2, 1138)),
     'solov2': Family('solov2/solov2_r50_fpn_1x_coco.py', (7, 388), (2, 854)),
     'aggmask-solo': Family('aggmask/aggmask-solo_r50_fpn_3x_coco.py', (7, 431), (2, 1140)),
+    'sodar-solo': Family('sodar/sodar-solo_r50_fpn_3x_coco.py', (8, 449), (3, 1337)),
     'aggmask-decoupled-solo': Family('aggmask/aggmask-decoupled-solo_r50_fpn_3x_coco.py', (7, 473), (2, 1483)),
     'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 485), (2, 1216)),
 }
