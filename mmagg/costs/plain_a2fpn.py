@@ -61,8 +61,8 @@ def reweighted(fusion: GACARAFE | GACAP, pair: Tensor) -> tuple[Tensor, Tensor]:
     return fusion.gate((pair.flatten(2) @ mask.transpose(1, 2))[..., None])
 
 
-def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Form = reassemble_up) -> Tensor:
-    """A2-FPN, Eqs. 7 to 10."""
+def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, *joined: Tensor, up: Form = reassemble_up) -> Tensor:
+    """A2-FPN, Eqs. 7 to 10, of separate weights also where they are `joined`."""
     pair = torch.cat([coarse, F.max_pool2d(fine, 2, ceil_mode=True)], dim=1)
     kernels = fusion.predictor(fusion.encoder.reduce(pair))
     large = up(coarse, kernels)[:, :, : fine.shape[2], : fine.shape[3]]
@@ -70,8 +70,8 @@ def gacarafe(fusion: GACARAFE, coarse: Tensor, fine: Tensor, up: Form = reassemb
     return weights[0] * large + weights[1] * fine
 
 
-def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, down: Form = reassemble_down) -> Tensor:
-    """A2-FPN, Eqs. 9 and 11 to 13."""
+def gacap(fusion: GACAP, coarse: Tensor, fine: Tensor, *joined: Tensor, down: Form = reassemble_down) -> Tensor:
+    """A2-FPN, Eqs. 9 and 11 to 13; `joined` as of `gacarafe`."""
     pair = torch.cat([fine, F.interpolate(coarse, size=fine.shape[2:], mode='bilinear', align_corners=False)], dim=1)
     small = down(fine, fusion.predictor(fusion.encoder.reduce(pair)))
     weights = reweighted(fusion, pair)

@@ -40,7 +40,7 @@ class PlainGlobalContext(MultiLevelGlobalContext):
 class PlainGACARAFE(GACARAFE):
     """`GACARAFE` by `reassemble`."""
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, fine: Tensor, *joined: Tensor) -> Tensor:
         small = halved(fine)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)
@@ -58,7 +58,7 @@ class PlainCARAFEFusion(CARAFEFusion):
 class PlainGACAP(GACAP):
     """`GACAP` by `reassemble`, with the coarse map upsampled instead of its attention pooled by the adjoint."""
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+    def forward(self, coarse: Tensor, fine: Tensor, *joined: Tensor) -> Tensor:
         size = fine.shape[2:]
         own, other = self.encoder.halves(fine, coarse)
         features, mask = self.encoder.split(own + F.interpolate(other, size=size, mode='bilinear', align_corners=False))

@@ -5,6 +5,7 @@ from mmagg.ops.byte_budget import budget_on, chunk_size
 from mmagg.ops.conv_at import conv_at, conv_on_levels
 from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
 from mmagg.ops.dynamic_conv import backends as dynamic_conv_backends
+from mmagg.ops.fused import channel_weights, in_few_launches, unit_vectors, weigh_and_add_
 from mmagg.ops.grid import append_coordinates, points_nms
 from mmagg.ops.grid_neighbours import grid_neighbours, num_neighbours
 from mmagg.ops.mask_iou import mask_iou
@@ -43,6 +44,7 @@ __all__ = [
     'areas_and_sums',
     'boxes_from_masks',
     'budget_on',
+    'channel_weights',
     'chunk_size',
     'conv_at',
     'conv_on_levels',
@@ -51,6 +53,7 @@ __all__ = [
     'full_size_masks',
     'full_size_windows',
     'grid_neighbours',
+    'in_few_launches',
     'interpolation_matrix',
     'mask_iou',
     'mask_nms',
@@ -66,8 +69,10 @@ __all__ = [
     'resize_masks',
     'rle_to_masks',
     'roi_pool',
+    'unit_vectors',
     'upload',
     'upsampling_adjoint',
+    'weigh_and_add_',
     'windows_to_rle',
     'write_windows',
 ]

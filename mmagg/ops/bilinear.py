@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmagg.ops.fused import in_few_launches
+
 
 class Taps(NamedTuple):
     """A sparse linear map from an axis of length L to one of length M: K neighbouring inputs for each output."""
@@ -73,7 +75,15 @@ def upsampling_adjoint(x: Tensor, size: Sequence[int]) -> Tensor:
         (..., h, w).
     """
     rows, columns = (
-        interpolation_matrix(before, after, align_corners=False, like=x)
+        _upsampling(before, after, type(x), x.dtype, x.device)
+        if in_few_launches(x)
+        else interpolation_matrix(before, after, align_corners=False, like=x)
         for before, after in zip(size, x.shape[-2:], strict=True)
     )
     return rows.t() @ x @ columns
+
+
+@lru_cache(maxsize=64)
+def _upsampling(before: int, after: int, kind: type[Tensor], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The matrix of an axis, kept: tensors without values, of another `kind`, are not to stand in for real ones."""
+    return interpolation_matrix(before, after, align_corners=False, like=torch.empty(0, dtype=dtype, device=device))

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mmagg.apis.config import load_config
 from mmagg.costs.cuda_guard import enter_guarded
-from mmagg.costs.launches import by_place, make_ready, prediction, training_step
+from mmagg.costs.launches import by_place, counting_parts, make_ready, prediction, training_step
 from mmagg.costs.pretended_cuda import DEVICE, PretendedCUDA, pretended_cuda, values_of
 from mmagg.costs.random_model import detector_of, random_batch
 from mmagg.ops import rle_to_masks
@@ -66,8 +66,11 @@ def predicted(model: Any) -> dict[str, Any]:
             inputs = batch(DEVICE, 1)
             result = prediction(one, *inputs)[0].pred_instances
             cuda.forget()
-            prediction(one, *inputs)
-            found[candidates] = counts(cuda) | {'differs': differences(result, expected), 'found': len(expected)}
+            neck = {'neck': 0}
+            with counting_parts(one, cuda, neck):
+                prediction(one, *inputs)
+            differs = {'differs': differences(result, expected), 'found': len(expected)}
+            found[candidates] = counts(cuda) | neck | differs
             if candidates == MANY:
                 for part in one.modules():
                     for owner in filter(None, (part, getattr(part, 'post_process', None))):

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from device_checks import REFUSED, WAITS
-from expectations import check_budget, check_predictions, check_training
-from families import BOXED
+from expectations import LAUNCHES, check_budget, check_predictions, check_training
+from families import A2FPN_NECK, BOXED
 
 DEVICE = 'device'
 families = pytest.mark.parametrize('name', BOXED)
@@ -33,6 +33,11 @@ def test_neither_waits_nor_launches_more_than_before(found: dict, name: str) -> 
     assert 'error' not in found[name], found[name]['error']
     check_budget(found[name]['predict']['many'], *BOXED[name].predict)
     check_budget(found[name]['train'], *BOXED[name].train)
+
+
+def test_a2fpns_neck_launches_no_more_than_before(found: dict) -> None:
+    for part in ('few', 'many'):
+        assert found['a2fpn']['predict'][part]['neck'] == pytest.approx(A2FPN_NECK, rel=LAUNCHES)
 
 
 @pytest.mark.parametrize('what', WAITS)

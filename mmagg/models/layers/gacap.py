@@ -17,6 +17,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmagg.models.layers import few_launches
 from mmagg.models.layers.channel_gate import attention_pooled
 from mmagg.models.layers.pair_fusion import PairFusion, PlainFusion
 from mmagg.ops import reassemble_down, upsampling_adjoint
@@ -30,12 +31,14 @@ class GACAP(PairFusion):
 
     step = dict(stride=STRIDE)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w).
+    def forward(self, coarse: Tensor, fine: Tensor, *joined: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, C, H, W) -> (B, C, h, w); `joined`: as in `PairFusion`.
 
         Linear maps are reordered: the coarse level is convolved to M + 1 channels before it is upsampled, and pooled at
         its own size, with the adjoint of the upsampling applied to the attention mask.
         """
+        if joined:
+            return few_launches.gacap(self, coarse, fine, *joined)
         own, other = self.encoder.halves(fine, coarse)
         both = own + F.interpolate(other, size=fine.shape[2:], mode='bilinear', align_corners=False)
         features, mask = self.encoder.split(both)

@@ -18,6 +18,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmagg.models.layers import few_launches
 from mmagg.models.layers.channel_gate import attention_pooled
 from mmagg.models.layers.pair_fusion import PairFusion, PlainFusion
 from mmagg.ops import reassemble_up
@@ -36,8 +37,13 @@ class GACARAFE(PairFusion):
 
     step = dict(scale=SCALE)
 
-    def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W); the pair is never concatenated, see `PairEncoder`."""
+    def forward(self, coarse: Tensor, fine: Tensor, *joined: Tensor) -> Tensor:
+        """(B, C, h, w) and (B, C, H, W) -> (B, C, H, W); `joined`: as in `PairFusion`.
+
+        The pair is never concatenated, see `PairEncoder`.
+        """
+        if joined:
+            return few_launches.gacarafe(self, coarse, fine, *joined)
         small = F.max_pool2d(fine, 2, ceil_mode=True)
         first, second = self.encoder.halves(coarse, small)
         features, mask = self.encoder.split(first + second)

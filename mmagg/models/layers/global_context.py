@@ -26,7 +26,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from mmagg.ops import budget_on, chunk_size
+from mmagg.models.layers import few_launches
+from mmagg.ops import budget_on, chunk_size, in_few_launches
 
 EPS = 1e-6
 CHUNK_BYTES = 2**26  # of the tensors of a chunk of contexts or of pixels
@@ -146,6 +147,10 @@ class MultiLevelGlobalContext(BaseModule):
         self.level_gcns = nn.ModuleList(new_gcn() for _ in in_channels) if gcn else None
         self.joint_gcn = new_gcn() if gcn else None
         self.norm_query = norm_query
+        # For graph convolutions of all levels at once, to the longest: no key is beyond a level's own contexts.
+        places = torch.arange(max(num_contexts)).expand(levels, 1, -1)
+        padding = -1e4 * (places >= torch.tensor(num_contexts)[:, None, None])
+        self.register_buffer('padding', padding, persistent=False)
 
     def init_weights(self) -> None:
         """Orthogonal ψ; the rest by the neck's `init_cfg`."""
@@ -155,6 +160,8 @@ class MultiLevelGlobalContext(BaseModule):
 
     def forward(self, feats: Sequence[Tensor]) -> list[Tensor]:
         """Levels (B, c_i, H, W) -> levels (B, C, H, W)."""
+        if in_few_launches(feats[0]):
+            return few_launches.global_context(self, feats)
         contexts = self.reason([self.collect(i, x) for i, x in enumerate(feats)])
         return [self.distribute(i, x, contexts) for i, x in enumerate(feats)]
 

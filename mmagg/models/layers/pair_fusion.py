@@ -12,6 +12,8 @@ from mmagg.models.layers.kernel_predictor import KernelPredictor, PairEncoder
 class PairFusion(BaseModule):
     """Fusion with global attention: kernels and channel weights are predicted from both levels.
 
+    Where few launches matter, `forward` is called with what `few_launches.pair_weights` has for it.
+
     Args:
         channels: C.
         reduced_channels: of the features that kernels are predicted from (the paper's C_m).

@@ -12,6 +12,9 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
+from mmagg.models.layers import few_launches
+from mmagg.ops import in_few_launches
+
 EXTRA_CONVS = (False, 'on_output')
 XAVIER = dict(type='Xavier', layer=['Conv1d', 'Conv2d'], distribution='uniform')
 
@@ -117,15 +120,20 @@ class A2FPN(BaseModule):
         if self.joint_conv is not None:
             levels.append(self.joint_conv(stages[-1]))
 
+        fusions = [*self.top_down, *(self.bottom_up or ())]
+        joined: dict = few_launches.pair_weights(fusions) if in_few_launches(levels[0]) else {}
+
         for i in reversed(range(len(levels) - 1)):
-            levels[i] = self.top_down[i](levels[i + 1], levels[i])
+            fuse = self.top_down[i]
+            levels[i] = fuse(levels[i + 1], levels[i], *joined.get(fuse, ()))
         # In place of the list, here and below: the map before the convolution is then freed.
         for i, conv in enumerate(self.top_down_convs):
             levels[i] = conv(levels[i])
 
         if self.bottom_up is not None:
             for i in range(len(levels) - 1):
-                levels[i + 1] = self.bottom_up[i](levels[i + 1], levels[i])
+                fuse = self.bottom_up[i]
+                levels[i + 1] = fuse(levels[i + 1], levels[i], *joined.get(fuse, ()))
             for i, conv in enumerate(self.bottom_up_convs, start=len(levels) - len(self.bottom_up_convs)):
                 levels[i] = conv(levels[i])
 
