@@ -25,5 +25,5 @@ BOXED = {
     'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 377), (3, 991)),
     'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 320), (3, 897)),
     'meinst': Family('meinst/meinst_r50_fpn_1x_coco.py', (9, 410), (3, 1130)),
-    'a2fpn': Family('a2fpn/solo_r50_a2fpn_3x_coco.py', (7, 812), (2, 2087)),
+    'a2fpn': Family('a2fpn/solo_r50_a2fpn_3x_coco.py', (7, 563), (2, 2059)),
 }
