@@ -201,7 +201,7 @@ class SOLOv2MaskBranch(BaseModule):
         Returns:
             one `LocalMasks` per level, all of P2's size.
         """
-        features, weight = Lazy(partial(self.mask_features, feats)), weight_for_windows(self.conv_kernel)
+        features, weight = Lazy(lambda: self.mask_features(feats)), weight_for_windows(self.conv_kernel)
         return [
             SOLOv2Masks(
                 features,
