@@ -126,9 +126,9 @@ def interpreted() -> bool:
 @cache
 def failure(index: int | None) -> str | None:
     """The reason why the operator fails on a GPU, which is tried at its first use; None if it does not."""
-    device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
-    maps, none, params = (torch.full(shape, 3.0, device=device) for shape in ((1, 1, 1), (0, 1, 1), (1, 2)))
     try:
+        device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
+        maps, none, params = (torch.full(shape, 3.0, device=device) for shape in ((1, 1, 1), (0, 1, 1), (1, 2)))
         out = torch.ops.mmagg.dynamic_conv_layer(maps, None, none, params, 0, 1, 1, False)
         return None if (out == 12).all() else 'its kernel computes nonsense'
     except Exception as error:  # no Triton, no C compiler, no Python headers, a GPU or a Triton that is too old, ...
