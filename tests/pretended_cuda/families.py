@@ -19,7 +19,7 @@ GRID = {
     'aggmask-decoupled-solo': Family('aggmask/aggmask-decoupled-solo_r50_fpn_3x_coco.py', (7, 660), (2, 1689)),
     'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 720), (2, 1430)),
 }
-A2FPN_NECK = 199  # launches of a prediction, at any width; two copy a level that is cut to an odd size
+A2FPN_NECK = 199  # launches of a prediction, at any width; two copy a level of odd size
 BOXED = {
     'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 589), (3, 1073)),
     'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 494), (3, 947)),

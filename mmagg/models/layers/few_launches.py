@@ -32,10 +32,8 @@ Weights = tuple[Tensor, Tensor]  # (outputs, inputs) and bias (outputs,)
 
 def joined(groups: Sequence[Sequence[Any]]) -> list[Weights]:
     """The weights of groups of 1x1 convolutions, all with as many inputs: those of a group below one another."""
-    convs, sizes = (
-        [conv for group in groups for conv in group],
-        [sum(c.out_channels for c in group) for group in groups],
-    )
+    convs = [conv for group in groups for conv in group]
+    sizes = [sum(conv.out_channels for conv in group) for group in groups]
     weight, bias = torch.cat([conv.weight.flatten(1) for conv in convs]), torch.cat([conv.bias for conv in convs])
     return list(zip(weight.split(sizes), bias.split(sizes), strict=True))
 

@@ -180,8 +180,8 @@ class MultiLevelGlobalContext(BaseModule):
 
         # φ after pooling: both are linear, and a context's weights sum to one, so that the bias stays.
         parts = even_parts(len(bias), 3 * 4 * len(x) * pixels.shape[1], x.device)
-        pooled = torch.cat([pool(part) for part in parts], dim=2)
-        return F.conv1d(pooled, embed.weight.flatten(2), embed.bias)
+        pooled = [pool(part) for part in parts]
+        return F.conv1d(pooled[0] if len(parts) == 1 else torch.cat(pooled, dim=2), embed.weight.flatten(2), embed.bias)
 
     def reason(self, contexts: list[Tensor]) -> Tensor:
         """Graph convolutions per level, then of all contexts (A2-FPN, Eqs. 4 and 5): (B, c, n_i) each -> (B, c, n)."""
@@ -202,7 +202,7 @@ class MultiLevelGlobalContext(BaseModule):
         for part in even_parts(pixels.shape[1], 3 * 4 * len(x) * result.shape[1], x.device):
             queries = F.linear(pixels[:, part], *query)
             attended = cosine_attention(queries, keys, values, norm_query=self.norm_query)
-            sums[:, part] += F.linear(attended, *out) if widens else attended
+            sums[:, part].add_(F.linear(attended, *out) if widens else attended)  # `+=` would copy it to itself
         return result
 
     def orthogonality(self) -> Tensor:
