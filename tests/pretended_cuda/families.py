@@ -20,7 +20,7 @@ GRID = {
     'aggmask-decoupled-solo': Family('aggmask/aggmask-decoupled-solo_r50_fpn_3x_coco.py', (7, 473), (2, 1483)),
     'aggmask-solov2': Family('aggmask/aggmask-solov2_r50_fpn_6x_coco.py', (7, 485), (2, 1216)),
 }
-A2FPN_NECK = 199  # launches of a prediction, at any width; two copy a level that is cut to an odd size
+A2FPN_NECK = 199  # launches of a prediction, at any width; two copy a level of odd size
 BOXED = {
     'blendmask': Family('blendmask/blendmask_r50_fpn_1x_coco.py', (9, 377), (3, 991)),
     'blendmask-rt': Family('blendmask/blendmask-rt_r50_fpn_4x_coco.py', (9, 320), (3, 897)),
