@@ -2,12 +2,15 @@
 
 from mmagg.models.targets.atss_location_assigner import ATSSLocationAssigner
 from mmagg.models.targets.box_masks import box_mask_targets
+from mmagg.models.targets.boxes_only import BoxesOnlyDataPreprocessor, BoxInstTargets
 from mmagg.models.targets.grid_cell_assigner import GridCellAssigner, GridTargets, downsample_masks
 from mmagg.models.targets.location_assigner import LocationAssigner, boxes_around, distances_to_sides, location_points
 from mmagg.models.targets.semantic import semantic_target
 
 __all__ = [
     'ATSSLocationAssigner',
+    'BoxInstTargets',
+    'BoxesOnlyDataPreprocessor',
     'GridCellAssigner',
     'GridTargets',
     'LocationAssigner',
