@@ -4,6 +4,7 @@ import pytest
 import torch
 from boxed_heads import BLENDED, boxed_head
 from boxed_heads import pyramid as boxed_pyramid
+from grid_heads import KINDS as GRID_KINDS
 from grid_heads import batch_samples, mmagg_head
 from grid_heads import pyramid as grid_pyramid
 
@@ -15,14 +16,14 @@ HEIGHT, WIDTH = 96, 128
 
 
 def build(kind: str, **loss):
-    if kind == 'solo':
-        return mmagg_head('solo', loss_mask=LOSS | loss, mask_targets=TARGETS)
+    if kind in GRID_KINDS:
+        return mmagg_head(kind, loss_mask=LOSS | loss, mask_targets=TARGETS)
     blended = BLENDED | dict(type='BlendedMasksFromBoxes', mask_targets=TARGETS, loss_mask=LOSS | loss)
     return boxed_head('no semantic', masks=blended)
 
 
 def pyramid(kind: str, batch: int) -> list[torch.Tensor]:
-    return (grid_pyramid if kind == 'solo' else boxed_pyramid)(batch, HEIGHT, WIDTH)
+    return (grid_pyramid if kind in GRID_KINDS else boxed_pyramid)(batch, HEIGHT, WIDTH)
 
 
 def samples(kinds: list[str]):
@@ -38,7 +39,7 @@ def samples(kinds: list[str]):
 kinds = pytest.mark.parametrize('kind', ['solo', 'blendmask'])
 
 
-@kinds
+@pytest.mark.parametrize('kind', [*GRID_KINDS, 'blendmask'])
 @pytest.mark.parametrize('images', [['few', 'empty'], ['empty', 'empty'], ['tiny', 'crowded']])
 def test_every_parameter_has_a_finite_gradient(kind, images) -> None:
     head = build(kind)
