@@ -56,6 +56,7 @@ class BlendMaskFromBoxes(BlendMaskMasks):
 
     def merge_objects(self, pooled: Tensor, objects: Regions, gts: Tensor, coefficients: Tensor | None) -> Tensor:
         """(B, K, h, w) bases, (P,) an object each, (P, K·M·M) coefficients -> (P, h, w) logits."""
+        assert coefficients is not None, 'the assembler, which has none, is refused'
         rois = objects.rois[gts]
         attention = coefficients.float().unflatten(1, (-1, self.attention_size, self.attention_size))
         x1, y1, x2, y2 = rois[:, 1:].unbind(1)
