@@ -129,6 +129,10 @@ RULES = {
         {'--coco shapes': '--coco mine'}, options(ONE_EPOCH | SMALL_DATA), slow=True
     ),
     # Pages print it several times, with other options.
+    'train configs/boxinst/blendmask_r50_fpn_boxes_1x_coco.py': Rule(
+        {'configs/boxinst/blendmask_r50_fpn_boxes_1x_coco.py': 'configs/demo/blendmask-boxes_tiny_shapes.py'},
+        options(AS_THE_LAST | LAST_OF_14),
+    ),
     'train configs/solo/solo_r50_fpn_1x_coco.py': Rule(
         {'data/mine': 'mine'}, f'--overwrite {options(ONE_EPOCH | SMALL_DATA)}', slow=True
     ),

@@ -37,7 +37,9 @@ def sample(size: int) -> DetDataSample:
     shapes = ('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape')
     metainfo = dict.fromkeys(shapes, (size, size)) | dict(scale_factor=(1, 1))
     stuff = PixelData(sem_seg=torch.randint(0, 183, (1, size, size)))  # for HTC
-    return DetDataSample(metainfo=metainfo, gt_instances=gts, gt_sem_seg=stuff)
+    found = DetDataSample(metainfo=metainfo, gt_instances=gts, gt_sem_seg=stuff)
+    found.colours = 255 * torch.rand(3, size // 4, size // 4)  # for BoxInst's losses
+    return found
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda p: f'{p.parent.name}/{p.stem}')

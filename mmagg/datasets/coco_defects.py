@@ -56,7 +56,9 @@ NEEDED: dict[str, dict[str, type | tuple[type, ...] | None]] = {
 }
 IN_FRACTIONS = 'boxes smaller than a pixel within 0 to 1: fractions of the image, not pixels? (skipped in training)'
 
-NO_MASK = 'annotations without a mask (these are boxes: draw outlines, or remove them)'
+NO_MASK = (
+    'annotations without a mask (these are boxes: draw outlines, remove them, or learn from boxes with configs/boxinst)'
+)
 
 
 def is_id(value: Any) -> bool:

@@ -19,6 +19,7 @@ from mmagg.datasets.annotation_exports import export_files, split_command
 from mmagg.datasets.class_names import SHOWN, meant_names
 from mmagg.datasets.coco_file import check_keys, check_text, read_coco
 from mmagg.datasets.config_parts import dicts, type_name
+from mmagg.datasets.pipeline_needs import pipeline_needs
 from mmagg.io.errors import InputError
 from mmagg.io.files import require_file
 
@@ -116,8 +117,9 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
     """Point the data loaders, evaluators and heads of a loaded config to a COCO-format folder, in place.
 
     Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not), `ann_file` of
-    the evaluators, and `num_classes` of all parts of the model that tell object classes apart. The rest of the config
-    stays, `filter_cfg` and pipelines included. Tests use the validation images.
+    the evaluators, which are to score boxes alone where there is nothing else, and `num_classes` of all parts of the
+    model that tell object classes apart. The rest of the config stays, `filter_cfg` and pipelines included. Tests use
+    the validation images.
 
     Args:
         cfg: config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
@@ -140,6 +142,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         )
     warn_of_training_images(folder, used)
 
+    boxes_alone = set()
     metainfo = {'classes': tuple(classes), 'palette': palette(len(classes))}
     for stage, split in used.items():
         if loader := cfg.get(f'{stage}_dataloader'):
@@ -151,12 +154,37 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         for _, metric in dicts(cfg.get(f'{stage}_evaluator')):
             if 'ann_file' in metric:
                 metric['ann_file'] = str(annotation_file(folder, split))
+                if loader and leave_out_masks(metric, loader['dataset']):
+                    boxes_alone.add(metric['ann_file'])
+    for path in sorted(boxes_alone):
+        what = 'its annotations are boxes alone: box AP is measured, mask AP is not'
+        print_log(f'{path}: {what}', logger='current', level=logging.WARNING)
 
     heads = list(with_num_classes(cfg.get('model') or {}))
     if cfg.get('model') and not heads:
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
     for _, head in heads:
         head['num_classes'] = len(classes)
+
+
+def leave_out_masks(metric: dict, dataset: dict) -> bool:
+    """Score boxes alone where a config loads no masks and no annotation has one.
+
+    Args:
+        metric: its config, changed in place; of others than `COCOInstanceMetric` nothing is known here.
+        dataset: the config of the data that it scores.
+
+    Returns:
+        whether masks were among what it measures.
+    """
+    kinds = metric.get('metric', ('bbox', 'segm'))
+    if type_name(metric) != 'COCOInstanceMetric' or kinds in ('bbox', ['bbox']) or pipeline_needs(dataset)['masks']:
+        return False
+    annotations = read_coco(metric['ann_file']).annotations
+    if not annotations or any(isinstance(one, dict) and one.get('segmentation') for one in annotations):
+        return False
+    metric['metric'] = ['bbox']
+    return True
 
 
 def warn_of_training_images(folder: Path, used: dict[str, str]) -> None:

@@ -103,7 +103,8 @@ def test_masks_may_be_missing_where_none_are_needed(check) -> None:
     (finding,) = check({'segmentation': []})
     assert finding == Finding(
         'fatal',
-        'annotations without a mask (these are boxes: draw outlines, or remove them): 1 (annotation 1 of a.png)',
+        'annotations without a mask (these are boxes: draw outlines, remove them, or learn from boxes with '
+        'configs/boxinst): 1 (annotation 1 of a.png)',
     )
     assert finding.everything  # mmdet does not train with it, whatever is skipped
     (finding,) = check(*[{'segmentation': []}] * 10, {'segmentation': []})

@@ -244,6 +244,37 @@ def test_other_data_sets_and_models_without_classes_are_refused(folder):
         coco_folder_options(cfg, folder)
 
 
+@pytest.mark.parametrize(
+    'lost, with_mask, metric, want',
+    [
+        (2, False, {}, ['bbox']),
+        (2, False, {'metric': ['segm']}, ['bbox']),
+        (2, False, {'metric': 'bbox'}, 'bbox'),
+        (2, True, {'metric': ['bbox', 'segm']}, ['bbox', 'segm']),  # the check refuses the data
+        (1, False, {'metric': ['bbox', 'segm']}, ['bbox', 'segm']),  # the metric names the annotation
+        (0, False, {'metric': ['bbox', 'segm']}, ['bbox', 'segm']),
+        (2, False, {'type': 'CocoMetric', 'metric': ['bbox', 'segm']}, ['bbox', 'segm']),
+    ],
+)
+def test_boxes_alone_are_scored_by_boxes(folder, monkeypatch, lost, with_mask, metric, want):
+    said = []
+    monkeypatch.setattr(coco_folder, 'print_log', lambda text, **_: said.append(text))
+    file = folder / 'annotations' / 'instances_val.json'
+    content = json.loads(file.read_text())
+    content['annotations'] = content['annotations'][:2]
+    for annotation in content['annotations'][:lost]:
+        del annotation['segmentation']
+    file.write_text(json.dumps(content))
+    cfg = _config()
+    for stage in ('val', 'test'):
+        cfg[f'{stage}_evaluator'] = {'type': 'COCOInstanceMetric', 'ann_file': '', **metric}
+        cfg[f'{stage}_dataloader'].dataset.pipeline = [{'type': 'LoadAnnotations', 'with_mask': with_mask}]
+    coco_folder_options(cfg, folder)
+    assert cfg.val_evaluator.get('metric') == cfg.test_evaluator.get('metric') == want
+    changed = want != metric.get('metric')
+    assert [line.startswith(f'{file}: its annotations are boxes alone') for line in said] == [True] * changed
+
+
 def test_palette_has_no_colour_twice():
     colours = palette(200)
     assert len(set(colours)) == 200

@@ -22,7 +22,7 @@ from mmagg.models.heads.location_head import LocationHead, LocationMaps, Locatio
 from mmagg.models.masks.boxed.boxed_masks import BoxedMasks, Positives, Regions
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.postprocess import BoxedMaskPostProcessor, DetectedBoxes
-from mmagg.models.targets import box_mask_targets, semantic_target
+from mmagg.models.targets import semantic_target
 from mmagg.ops.stage import stage
 
 
@@ -114,11 +114,7 @@ class BoxedMaskHead(BaseModule):
         # Targets first: whatever waits for the GPU does so before the towers are queued on it.
         sizes = [feats[level].shape[-2:] for level in self.levels]
         targets = self.boxes.assign(sizes, boxes, [x.labels for x in instances])
-        gt_masks = (
-            None
-            if self.masks is None
-            else box_mask_targets([x.masks for x in instances], boxes, size=self.masks.mask_size)
-        )
+        gt_masks = None if self.masks is None else self.masks.targets(batch_data_samples)
 
         maps, features, shared = self(feats)
         losses = self.boxes.loss(maps, targets)
@@ -141,7 +137,7 @@ class BoxedMaskHead(BaseModule):
         instances: Sequence[InstanceData],
         gt_masks: Tensor,
     ) -> Tensor:
-        """The positives' mask loss, averaged with their centerness as weights; (G, R, R) `gt_masks` in their boxes."""
+        """The positives' mask loss, averaged with their centerness as weights; `gt_masks` of `BoxedMasks.targets`."""
         places, gts, weights = targets.places, targets.gts, targets.centerness
         denominator = targets.denominator
         if self.max_positives is not None and len(places) > self.max_positives:

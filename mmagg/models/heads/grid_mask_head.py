@@ -9,7 +9,8 @@ Shape shorthand: B images, C classes, S grid side, Q = sum of S² over the level
 (H, W) mask size.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 
 import numpy as np
@@ -55,6 +56,8 @@ class GridMaskHead(BaseModule):
             class tower's outputs and the `LocalMasks`, and returns `LocalMasks` indexed by class cells; None for none.
         loss_cls: class loss, given logits (B*Q, C) and labels (B*Q,).
         loss_mask: mask loss, given logits and targets (P, H, W); one value per mask, or per pixel and then averaged.
+        mask_targets: config of a module that makes the targets of the mask loss (`BoxInstTargets`); None: the annotated
+            masks.
         train_cfg: `max_positives`: most positive cells per image in the mask loss, chosen at random (None: all).
         test_cfg: arguments of `MaskPostProcessor`.
 
@@ -78,6 +81,7 @@ class GridMaskHead(BaseModule):
         aggregator: dict | None = None,
         loss_cls: dict,
         loss_mask: dict,
+        mask_targets: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
     ) -> None:
@@ -101,6 +105,7 @@ class GridMaskHead(BaseModule):
         self.aggregator = None if aggregator is None else MODELS.build(given | aggregator)
         self.assigner = TASK_UTILS.build(dict(grids=grids) | assigner)
         self.loss_cls, self.loss_mask = MODELS.build(loss_cls), MODELS.build(loss_mask)
+        self.mask_targets = None if mask_targets is None else MODELS.build(mask_targets)
         self.max_positives = (train_cfg or {}).get('max_positives')
 
     def init_weights(self) -> None:
@@ -161,6 +166,8 @@ class GridMaskHead(BaseModule):
         if self.max_positives is not None:
             targets = [target.sample(self.max_positives) for target in targets]
         cls_logits, masks = self(feats)
+        annotated = partial(downsample_masks, gt_masks)
+        wanted = annotated if self.mask_targets is None else partial(self.mask_targets, batch_data_samples)
 
         world = get_world_size()
         num_positives = (labels != self.num_classes).sum()
@@ -170,34 +177,39 @@ class GridMaskHead(BaseModule):
         logits = cells_first(cls_logits).flatten(0, 1).float()
         return dict(
             loss_cls=self.loss_cls(logits, labels.flatten(), avg_factor=num_positives + 1 / world),
-            loss_mask=self.sum_mask_losses(masks, targets, gt_masks.split(counts)) / num_masks.clamp(min=1 / world),
+            loss_mask=self.sum_mask_losses(masks, targets, counts, wanted) / num_masks.clamp(min=1 / world),
         )
 
     def sum_mask_losses(
-        self, masks: list[LocalMasks], targets: Sequence[GridTargets], gt_masks: Sequence[Tensor]
+        self,
+        masks: list[LocalMasks],
+        targets: Sequence[GridTargets],
+        counts: Sequence[int],
+        wanted: Callable[..., Tensor],
     ) -> Tensor:
         """The sum of the mask losses of all positive cells (SOLO, Eq. 2).
 
         Args:
             masks: one per level.
             targets: per image.
-            gt_masks: per image (G, H, W) uint8.
+            counts: objects per image.
+            wanted: given the `stride` and `size` of masks, what they are compared with, (sum of counts, …).
         """
         # Masks of one size are compared at once, whatever image and level they are of.
         logits: dict[tuple, list[Tensor]] = {}
         objects: dict[tuple, list[Tensor]] = {}
-        before = accumulate(map(len, gt_masks), initial=0)
+        before = accumulate(counts, initial=0)
         for image, (target, first) in enumerate(zip(targets, before, strict=False)):
             for level, part, local in self.by_level(target.cells.numpy()):
                 source = masks[level]
                 key = source.stride, source.size
                 logits.setdefault(key, []).append(source.at(image, torch.from_numpy(local)))
                 objects.setdefault(key, []).append(target.gts[part] + first)
-        total = gt_masks[0].new_zeros((), dtype=torch.float32)
+        total = self.conv_cls.weight.new_zeros((), dtype=torch.float32)
         for (stride, size), parts in logits.items():
             gts = upload(torch.cat(objects[stride, size]), parts[0].device)
-            wanted = downsample_masks(torch.cat(list(gt_masks)), stride=stride, size=size)[gts]
-            total = total + per_mask(self.loss_mask(torch.cat(parts), wanted, reduction_override='none')).sum()
+            own = wanted(stride=stride, size=size)[gts]
+            total = total + per_mask(self.loss_mask(torch.cat(parts), own, reduction_override='none')).sum()
         # Also for those that no positive cell used.
         branches = [self.mask_branch] + ([] if self.aggregator is None else [self.aggregator])
         parameters = [p for branch in branches for p in branch.parameters() if p.requires_grad]

@@ -2,6 +2,7 @@
 
 from mmagg.models.masks.boxed.autoencoder_codec import AutoEncoderMaskCodec
 from mmagg.models.masks.boxed.blendmask import BlendMaskMasks
+from mmagg.models.masks.boxed.blendmask_from_boxes import BlendMaskFromBoxes
 from mmagg.models.masks.boxed.coefficients import Coefficients
 from mmagg.models.masks.boxed.dct_codec import DCTMaskCodec
 from mmagg.models.masks.boxed.mask_codec import MaskCodec, assume_dictionaries
@@ -20,6 +21,7 @@ __all__ = [
     'AggMaskAggregator',
     'AggMaskContext',
     'AutoEncoderMaskCodec',
+    'BlendMaskFromBoxes',
     'BlendMaskMasks',
     'Coefficients',
     'DCTMaskCodec',

@@ -131,23 +131,36 @@ class BlendMaskMasks(BoxedMasks):
     @property
     def chunk(self) -> int:
         """Number of masks that are merged at once."""
+        return self.masks_at_once(self.mask_size**2)
+
+    def masks_at_once(self, pixels: int) -> int:
+        """Number of masks of so many pixels that the budget has room for."""
         # Pooled bases, attention, its softmax and their product; logits, targets and losses.
-        return chunk_size(4 * (4 * self.basis.num_bases + 3) * self.mask_size**2, self.byte_budget)
+        return chunk_size(4 * (4 * self.basis.num_bases + 3) * pixels, self.byte_budget)
+
+    def pool_objects(self, objects: Regions) -> Tensor:
+        """Objects -> (G, K, R, R), what the masks in the loss are merged from."""
+        return self.pool(objects.shared, objects.rois)
+
+    def merge_objects(self, pooled: Tensor, objects: Regions, gts: Tensor, coefficients: Tensor | None) -> Tensor:
+        """`pool_objects`, (P,) the object of each, (P, K·M·M) coefficients -> (P, R, R) logits of the loss."""
+        return self.merge(pooled[gts], coefficients)
 
     def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
         """Σ_i weight_i · loss_i / denominator over the positives; bases are pooled once per object."""
 
         def of_part(pooled: Tensor, coefficients: Tensor | None, gts: Tensor, weights: Tensor) -> Tensor:
-            logits = self.merge(pooled[gts], coefficients)
+            logits = self.merge_objects(pooled, objects, gts, coefficients)
             losses = self.loss_mask(logits, targets[gts].to(logits.dtype), reduction_override='none')
             return (per_mask(losses) * weights).sum()
 
         coefficients, gts, weights, denominator = positives
-        pooled = self.pool(objects.shared, objects.rois)
+        pooled = self.pool_objects(objects)
         total = 0 * objects.shared.sum()  # distributed training waits for these gradients, also without objects
-        several = len(gts) > self.chunk
-        for start in range(0, len(gts), self.chunk):
-            part = slice(start, start + self.chunk)
+        chunk = self.masks_at_once(targets.shape[-2:].numel())
+        several = len(gts) > chunk
+        for start in range(0, len(gts), chunk):
+            part = slice(start, start + chunk)
             given = pooled, None if coefficients is None else coefficients[part], gts[part], weights[part]
             total = total + (checkpoint(of_part, *given, use_reentrant=False) if several else of_part(*given))
         if coefficients is not None:

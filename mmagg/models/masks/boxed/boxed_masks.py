@@ -10,8 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mmdet.structures import DetDataSample
 from mmengine.model import BaseModule
 from torch import Tensor
+
+from mmagg.models.targets import box_mask_targets
 
 
 class Regions(NamedTuple):
@@ -56,6 +59,11 @@ class BoxedMasks(BaseModule, ABC):
         """The maps that all masks of a batch share, from the neck's levels (B, C, h, w); None for none."""
         return None
 
+    def targets(self, samples: Sequence[DetDataSample]) -> Tensor:
+        """What `loss` compares the masks of a batch with: (G, R, R) uint8, the annotated masks in their boxes."""
+        objects = [sample.gt_instances for sample in samples]
+        return box_mask_targets([x.masks for x in objects], [x.bboxes for x in objects], size=self.mask_size)
+
     @abstractmethod
     def loss(self, positives: Positives, objects: Regions, targets: Tensor) -> Tensor:
         """The mask loss of a batch, averaged with the positives' centerness as weights.
@@ -63,7 +71,7 @@ class BoxedMasks(BaseModule, ABC):
         Args:
             positives: P locations.
             objects: G annotated objects.
-            targets: (G, R, R) uint8, the objects' masks in their boxes.
+            targets: the result of `targets`, one entry an object.
 
         Returns:
             scalar; 0, with a gradient for every parameter, for P = 0.
