@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'configs').glob('*/README.md')])
 CONFIGS = {path.name for path in (ROOT / 'configs').rglob('*.py')}
 # Numbered equations of each paper. Places of DySample, SODAR and SOLOv2 are listed by what they are.
-EQUATIONS = {'a2fpn': 13, 'aggmask': 8, 'blendmask': 4, 'dysample': 0, 'meinst': 4, 'sodar': 0, 'solo': 5, 'solov2': 0}
+EQUATIONS = {
+    'a2fpn': 13,
+    'aggmask': 8,
+    'backbones': 0,
+    'blendmask': 4,
+    'dysample': 0,
+    'meinst': 4,
+    'sodar': 0,
+    'solo': 5,
+    'solov2': 0,
+}
 HEADER = '| equation | file | name |'
 
 pages = pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(ROOT)))
