@@ -11,16 +11,22 @@ WIDTHS = {
     'feat_channels',
     'num_contexts',
 }
+OF_ONE_WIDTH = {'EfficientNetLite', 'TimmFeatures'}  # backbones whose channels stay
+TINY = [12, 24, 48, 96]  # ConvNeXt-T's channels, divided by 8
 DEPTHS = {'num_convs', 'stacked_convs', 'coordinates'}  # of these, how many layers see them
 
 
 def slim(node) -> None:
     """Cut a model config down so that a step takes a second: an eighth of the channels, fewer layers."""
     if isinstance(node, dict):
+        channels = (node.get('neck') or {}).get('in_channels')
         if node.get('type') in ('ResNet', 'ResNeXt', 'ResNetDCNInterval'):
             node.update(init_cfg=None, depth=min(node['depth'], 50), base_channels=8, stem_channels=8)
             if 'groups' in node:
                 node['groups'] //= 8
+        if node.get('type') in ('SwinTransformer', 'mmpretrain.ConvNeXt'):
+            swin = node['type'] == 'SwinTransformer'
+            node.update(dict(embed_dims=12, depths=[1] * 4) if swin else dict(arch=dict(depths=[1] * 4, channels=TINY)))
         if node.get('type') == 'MultiLevelGlobalContext':  # its defaults
             for key, value in dict(channels=256, num_contexts=(256, 192, 128, 64)).items():
                 node.setdefault(key, value)
@@ -31,6 +37,8 @@ def slim(node) -> None:
                 several = isinstance(value, list | tuple)
                 node[key] = [x // 8 for x in value] if several else min(value, max(32, value // 8))
             slim(value)
+        if (node.get('backbone') or {}).get('type') in OF_ONE_WIDTH:
+            node['neck']['in_channels'] = channels
     elif isinstance(node, list | tuple):
         for value in node:
             slim(value)

@@ -3,6 +3,7 @@
 import os
 import re
 import traceback
+import warnings
 from collections.abc import Callable, Collection, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from mmengine.visualization import Visualizer
 from mmagg import config as file_of_shipped
 from mmagg.apis.checkpoint import stay_secure
 from mmagg.apis.config_options import check_options, merge_options
-from mmagg.apis.config_values import check_model_numbers, check_types
+from mmagg.apis.config_values import check_model_numbers, check_packages, check_types
 from mmagg.apis.helper_variables import READ_KEYS
 from mmagg.engine.config_names import announce
 from mmagg.io.errors import FULL, InputError, one_line
@@ -46,7 +47,7 @@ def load_config(
         reads: the top-level keys that the caller reads; options for others are refused.
 
     Raises:
-        InputError: no such file, not a config, or an option nobody reads.
+        InputError: no such file, not a config, an option nobody reads, or a package that the model needs is missing.
     """
     stay_secure()  # before what a config names is read
     name = name_of(config)
@@ -62,6 +63,7 @@ def load_config(
         change(cfg)
     if cfg_options and changes:
         _merge(cfg, cfg_options)  # once more: the changes saw the options, and are overruled by them
+    check_packages(cfg, name)
     check_model_numbers(cfg, name)
     return cfg
 
@@ -83,7 +85,9 @@ def _read(name: str) -> Config:
         hint = '; the config comes first, then the checkpoint' * name.endswith('.pth')
         raise InputError(f'config {name}: not a config ({", ".join(CONFIG_SUFFIXES)}){hint}')
     try:
-        return get_config(name) if is_package else Config.fromfile(name)
+        with warnings.catch_warnings():  # `check_packages` says it of a model that needs it
+            warnings.filterwarnings('ignore', 'mmpretrain.models failed to import', UserWarning)
+            return get_config(name) if is_package else Config.fromfile(name)
     except ImportError:  # told with what says what is missing
         raise
     except (Exception, SystemExit) as error:  # it is code, and may raise whatever it likes

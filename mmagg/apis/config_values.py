@@ -1,6 +1,7 @@
 """Values in a config that nothing can be built from, found before anything is: it would go wrong much later."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from reprlib import repr as shortened
 from typing import Any
 
@@ -8,7 +9,7 @@ from mmdet.registry import MODELS, TASK_UTILS
 from mmengine.config import Config
 
 from mmagg.datasets.config_parts import dicts, parts
-from mmagg.io.errors import InputError
+from mmagg.io.errors import InputError, one_line
 
 # Keys of modules of these packages; in those of others the same names may mean something else. What is 0 or negative
 # there ends in divisions by zero, also in compiled code.
@@ -50,6 +51,28 @@ def check_types(cfg: Config | dict, name: str) -> None:
             continue
         if not (kind if isinstance(kind, str) else callable(kind)):
             raise InputError(f'config {name}: {key}.type is {shortened(kind)}, where the name of a class is wanted')
+
+
+def check_packages(cfg: Config, name: str) -> None:
+    """Refuse a model with a part of mmpretrain, as `mmpretrain.ConvNeXt`, where that cannot be imported.
+
+    Args:
+        cfg: with a `model`.
+        name: of the config, for the message.
+
+    Raises:
+        InputError: names the part and the command that installs the package.
+    """
+    for key, part in dicts(cfg.model, 'model'):
+        if not str(part.get('type')).startswith('mmpretrain.'):
+            continue
+        try:
+            import_module('mmpretrain.models')
+        except (ImportError, AssertionError) as error:  # AssertionError: it is for another mmcv
+            raise InputError(
+                f'config {name}: {key} is of mmpretrain, which cannot be imported ({one_line(error)}): '
+                "pip install onedl-mmpretrain, or, beside OpenMMLab's mmcv, pip install mmpretrain"
+            ) from error
 
 
 def check_model_numbers(cfg: Config, name: str) -> None:

@@ -1,5 +1,6 @@
 """Numbers that no model can have are refused as a config is loaded, with key and value."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,14 @@ def test_modules_of_others_have_meanings_of_their_own(root: Path, kind: str | ty
             load_config(path, {**neck, 'model.neck.own': dict(type='Conv2d', kernel_size=0)})
     finally:
         del MODELS._module_dict['ForeignNeck']
+
+
+@pytest.mark.parametrize('method', ['solov2', 'aggmask-solo', 'blendmask'])
+@pytest.mark.filterwarnings('error')
+def test_a_backbone_of_a_package_that_is_absent(root: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setitem(sys.modules, 'mmpretrain', None)
+    monkeypatch.setitem(sys.modules, 'mmpretrain.models', None)
+    (path,) = (root / 'configs/backbones').glob(f'{method}_convnext-t_*.py')
+    with pytest.raises(InputError, match=r'model\.backbone is of mmpretrain, .* pip install onedl-mmpretrain') as error:
+        load_config(path)
+    assert '\n' not in str(error.value)

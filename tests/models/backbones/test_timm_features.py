@@ -10,6 +10,8 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from slim_configs import slim
+from test_configs import sample
 from torch import Tensor, nn
 
 from mmagg.apis.config import load_config
@@ -21,6 +23,8 @@ try:
 except (ImportError, RuntimeError):
     real_timm = None
 
+CONFIGS = sorted((Path(__file__).resolve().parents[3] / 'configs/backbones').glob('*_timm-*.py'))
+needs_timm = pytest.mark.skipif(real_timm is None, reason='timm, or the torchvision that it wants, cannot be imported')
 PAGE = Path(__file__).resolve().parents[3] / 'docs/configs.md'
 CHANNELS = (40, 80, 160, 320)
 STRIDES = (4, 8, 16, 32)
@@ -191,7 +195,34 @@ def test_the_config_of_the_documentation(tmp_path: Path) -> None:
         assert len(built.extract_feat(torch.zeros(1, 3, 64, 64))) == 5
 
 
-@pytest.mark.skipif(real_timm is None, reason='timm, or the torchvision that it wants, cannot be imported')
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_and_predicts(path: Path, timm: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_config(path).model
+    timm.list_models = lambda: [model.backbone.name.partition('.')[0]]
+    monkeypatch.setattr(sys.modules[__name__], 'CHANNELS', tuple(model.neck.in_channels))
+    slim(model)
+    net = MODELS.build(model).train()
+    images, samples = torch.randn(2, 3, 96, 96), [sample(96), sample(96)]
+    total, _ = net.parse_losses(net(images, samples, mode='loss'))
+    total.backward()
+    assert [name for name, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
+    with torch.no_grad():
+        assert len(net.eval()(images, samples, mode='predict')) == 2
+
+
+@needs_timm
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_config_has_the_channels_and_the_normalisation_of_the_weights(path: Path) -> None:
+    model = load_config(path).model
+    weights = real_timm.get_pretrained_cfg(model.backbone.name)
+    assert model.data_preprocessor.bgr_to_rgb
+    for ours, theirs in ((model.data_preprocessor.mean, weights.mean), (model.data_preprocessor.std, weights.std)):
+        assert ours == pytest.approx([255 * one for one in theirs])
+    with torch.device('meta'):
+        assert MODELS.build(model.backbone).channels == tuple(model.neck.in_channels)
+
+
+@needs_timm
 @pytest.mark.parametrize(
     'name', ['resnet18', 'mobilenetv3_small_050', 'convnext_atto', 'swin_tiny_patch4_window7_224', 'hieradet_small']
 )

@@ -1,0 +1,9 @@
+"""SOLOv2 on MobileNetV3-Large of timm."""
+
+_base_ = ['../solov2/solov2_r50_fpn_3x_coco.py', '../_base_/backbones/timm-mobilenetv3-large.py']
+
+model = dict(
+    data_preprocessor=_base_.normalisation,
+    backbone=dict(_delete_=True, **_base_.backbone),
+    neck=dict(in_channels=_base_.in_channels),
+)
