@@ -15,7 +15,7 @@ from mmagg.engine.config_names import announce
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob('*.md'), *(ROOT / 'configs').glob('*/README.md')])
 CONFIGS = {path.name for path in (ROOT / 'configs').rglob('*.py')}
-# Numbered equations of each paper. Places of backbones, BoxInst, DySample, SODAR and SOLOv2 are listed by what they are.
+# Numbered equations of each paper. Places of those without are listed by what they are.
 EQUATIONS = {
     'a2fpn': 13,
     'aggmask': 8,
