@@ -12,7 +12,6 @@ WIDTHS = {
     'num_contexts',
 }
 OF_ONE_WIDTH = {'EfficientNetLite', 'TimmFeatures'}  # backbones whose channels stay
-TINY = [12, 24, 48, 96]  # ConvNeXt-T's channels, divided by 8
 DEPTHS = {'num_convs', 'stacked_convs', 'coordinates'}  # of these, how many layers see them
 
 
@@ -24,9 +23,10 @@ def slim(node) -> None:
             node.update(init_cfg=None, depth=min(node['depth'], 50), base_channels=8, stem_channels=8)
             if 'groups' in node:
                 node['groups'] //= 8
-        if node.get('type') in ('SwinTransformer', 'mmpretrain.ConvNeXt'):
-            swin = node['type'] == 'SwinTransformer'
-            node.update(dict(embed_dims=12, depths=[1] * 4) if swin else dict(arch=dict(depths=[1] * 4, channels=TINY)))
+        if node.get('type') == 'SwinTransformer':
+            node.update(embed_dims=12, depths=[1] * 4)
+        if node.get('type') == 'mmpretrain.ConvNeXt':  # ConvNeXt-T, whose channels are divided below
+            node['arch'] = dict(depths=[1] * 4, channels=[96, 192, 384, 768])
         if node.get('type') == 'MultiLevelGlobalContext':  # its defaults
             for key, value in dict(channels=256, num_contexts=(256, 192, 128, 64)).items():
                 node.setdefault(key, value)
