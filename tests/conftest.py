@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from longest import LONGEST
+from longest import FIRST
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,14 +34,14 @@ log_processor = dict(by_epoch=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """pytest-xdist shares out the files in the order of `LONGEST`, not those of most tests first."""
+    """pytest-xdist shares out the files in the order of `FIRST`, not those of most tests first."""
     config.option.loadscopereorder = False
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files of `LONGEST` first."""
-    order = {name: place for place, name in enumerate(LONGEST)}
+    """Put the files of `FIRST` first."""
+    order = {name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 

@@ -1,6 +1,6 @@
-"""Files of tests that take longest."""
+"""Files of tests that are shared out first."""
 
-# Shared out first, in this order, so that no process is left with one of them in the end.
+# They take longest: in this order, so that no process is left with one of them in the end.
 LONGEST = (
     'test_fuzz.py',
     'test_printed_commands.py',
@@ -13,3 +13,6 @@ LONGEST = (
     'test_train_a2fpn.py',
     'test_reassembly_triton.py',
 )
+# It forks, which is safest in a process without threads of runtimes that other tests load.
+FORKING = ('test_forged_pickles.py',)
+FIRST = FORKING + LONGEST
