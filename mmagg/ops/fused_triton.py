@@ -3,6 +3,7 @@
 All compute in float32, and add up in an order that is always the same.
 """
 
+import torch
 from torch import Tensor
 
 from mmagg.ops.reassembly_launch import LARGEST
@@ -41,9 +42,10 @@ def unit_vectors(out: Tensor, x: Tensor, scale: float, eps: float) -> Tensor:
     images, number, channels = x.shape
     grid = triton.cdiv(number, VECTORS), images
     block = min(CHANNELS, triton.next_power_of_2(channels))
-    unit_kernel[grid](
-        x, out, *x.stride(), number, channels, float(scale), eps, VECTORS=VECTORS, CHANNELS=block, num_warps=8
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        unit_kernel[grid](
+            x, out, *x.stride(), number, channels, float(scale), eps, VECTORS=VECTORS, CHANNELS=block, num_warps=8
+        )  # fmt: skip
     return out
 
 
@@ -86,10 +88,11 @@ def channel_weights(
     given = first, second, squeeze, squeeze_bias, norm, norm_bias, excite, excite_bias
     hidden = triton.next_power_of_2(len(squeeze))
     inputs, outputs = (max(1, min(most, TILE // hidden)) for most in (triton.next_power_of_2(channels), OUTPUTS))
-    gate_kernel[triton.cdiv(2 * channels, outputs), images](
-        *(x.contiguous() for x in given), out, eps, float(gain),
-        C=channels, M=len(squeeze), HIDDEN=hidden, INPUTS=inputs, OUTPUTS=outputs, num_warps=8,
-    )  # fmt: skip
+    with torch.cuda.device_of(first):
+        gate_kernel[triton.cdiv(2 * channels, outputs), images](
+            *(x.contiguous() for x in given), out, eps, float(gain),
+            C=channels, M=len(squeeze), HIDDEN=hidden, INPUTS=inputs, OUTPUTS=outputs, num_warps=8,
+        )  # fmt: skip
     return out
 
 
@@ -121,7 +124,8 @@ def weigh_and_add(x: Tensor, first: Tensor, other: Tensor, second: Tensor) -> No
     """`fused.weigh_and_add_`; the other map is contiguous or channels_last."""
     images, channels, height, width = other.shape
     inner, size = height * width if other.is_contiguous() else 1, channels * height * width
-    weigh_kernel[triton.cdiv(size, BLOCK), images](
-        x, first, other, second, width, inner, size, first.stride(0), second.stride(0), *x.stride(),
-        C=channels, CUT=x.stride() != other.stride(), WIDE=size > LARGEST - BLOCK, BLOCK=BLOCK,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        weigh_kernel[triton.cdiv(size, BLOCK), images](
+            x, first, other, second, width, inner, size, first.stride(0), second.stride(0), *x.stride(),
+            C=channels, CUT=x.stride() != other.stride(), WIDE=size > LARGEST - BLOCK, BLOCK=BLOCK,
+        )  # fmt: skip
