@@ -18,7 +18,7 @@ INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 DEVICES = ['cpu', *([] if INTERPRETED else [pytest.param('cuda', marks=pytest.mark.gpu)])]
 BUDGETS = [8000] if INTERPRETED else [1, 8000, 2**30]
 SIZES = [  # map, padded input, image in it, original image
-    ((12, 16), (48, 64), (45, 61), (77, 90)),
+    ((12, 16), (48, 64), (45, 61), (57, 66)),
     ((20, 15), (80, 60), (80, 57), (33, 21)),
     ((12, 16), (24, 32), (24, 32), (24, 32)),
     ((16, 12), (16, 12), (10, 12), (7, 9)),  # more than three neighbours
@@ -70,7 +70,7 @@ def written(chunks: list[PackedWindows], shape: tuple[int, ...]) -> torch.Tensor
 
 @devices
 @pytest.mark.parametrize('threshold', [0.5] if INTERPRETED else [0.5, 0.05])
-@pytest.mark.parametrize('sizes', SIZES)
+@pytest.mark.parametrize('sizes', SIZES[::3] if INTERPRETED else SIZES)
 def test_resized_masks(sizes: tuple, threshold: float, device: str) -> None:
     map_size, upsampled, crop, out = sizes
     probs = some_probs(9, map_size)
@@ -90,7 +90,7 @@ def test_resized_masks(sizes: tuple, threshold: float, device: str) -> None:
 
 
 @devices
-@pytest.mark.parametrize(('side', 'out', 'threshold'), [(14, (71, 40), 0.5), (5, (61, 99), 0.05), (1, (24, 17), 0.5)])
+@pytest.mark.parametrize(('side', 'out', 'threshold'), [(14, (41, 40), 0.5), (5, (31, 49), 0.05), (1, (24, 17), 0.5)])
 def test_pasted_masks(side: int, out: tuple[int, int], threshold: float, device: str) -> None:
     probs, boxes = torch.rand(12, side, side), some_boxes(12, out)
     probs[::3, :2] = 0.5  # where rounding decides, it is that of `F.grid_sample`
