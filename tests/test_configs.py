@@ -14,7 +14,7 @@ from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData, PixelData
-from slim_configs import slim
+from slim_configs import few_classes, slim
 
 from mmagg.apis.config import load_config
 from mmagg.io.errors import InputError
@@ -65,6 +65,7 @@ def test_config_builds_predicts_and_trains(path):
     if path.parent.name not in SMALL:
         assert cfg.train_cfg.max_epochs == EPOCHS[path.stem], 'as in the metafile'
         slim(cfg.model)
+    few_classes(cfg.model)
     if (slimmed := repr(cfg.model)) in TRIED:
         return
     model = revert_sync_batchnorm(MODELS.build(cfg.model))

@@ -1,10 +1,11 @@
 """Every row and every option that a method's README documents builds a model that runs: see `option_rows.py`.
 
-Models are slim, see `test_configs.slim`: an eighth of the channels, fewer layers, random weights, two small images.
+Models are slim, see `slim_configs`: an eighth of the channels, fewer layers, random weights, two small images.
 """
 
 import argparse
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import Compose
 from mmengine.model import revert_sync_batchnorm
 from option_rows import Documented, option_rows
-from test_configs import sample, slim
+from slim_configs import few_classes, slim
+from test_configs import sample
 
 from mmagg.apis.config import load_config
 from mmagg.apis.config_options import _arguments_of
@@ -49,6 +51,7 @@ NO_OPTIONS = {
     '--cfg-options model.mask_head.masks.codec.dictionary=FILE.npz': 'names a file',
 }
 
+read = cache(load_config)
 RAN: set[str] = set()  # slim models that ran already
 
 
@@ -83,6 +86,7 @@ def as_typed(options: tuple[str, ...]) -> dict | None:
 def runs(model: ConfigDict) -> None:
     """Build a slim form of a model and let it predict, unless that was done before."""
     slim(model)
+    few_classes(model)
     if (slimmed := repr(model)) in RAN:
         return
     model = revert_sync_batchnorm(MODELS.build(model))
@@ -111,7 +115,7 @@ def test_an_option_that_a_sentence_names_runs(method: str, code: str) -> None:
     key, _, value = code.partition('=')
     for one in alternatives(value):
         for path in sorted((ROOT / 'configs' / method).glob('*.py')):
-            cfg = load_config(path)
+            cfg = load_config(read(path))
             if (place := place_of(cfg, key)) is not None:
                 place[key.split('.')[-1]] = evaluated(one)
                 runs(cfg.model)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import mmdet
 import pytest
 import torch
 from mmdet.apis import DetInferencer, init_detector
@@ -56,6 +57,16 @@ def test_a_name_is_the_shipped_file(root: Path) -> None:
 )
 def test_every_file_has_a_name(name: str, root: Path) -> None:
     assert get_config(f'mmagg::{name}').to_dict() == Config.fromfile(root / 'configs' / name).to_dict()
+
+
+def test_a_base_is_found_without_an_index(by_name: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mmengine reads a package's metafiles for each base, to no end."""
+    monkeypatch.setattr('mmengine.config.utils.load', lambda path: pytest.fail(f'{path} is read'))
+    assert load_config(by_name).model.mask_head.num_classes == 3
+    name = 'solo/solo_r50_fpn_1x_coco.py'
+    (tmp_path / 'of_mmdet.py').write_text(f"_base_ = 'mmdet::{name}'\n")
+    theirs = Config.fromfile(Path(mmdet.__file__).parent / '.mim/configs' / name)
+    assert load_config(tmp_path / 'of_mmdet.py').model.mask_head == theirs.model.mask_head
 
 
 def test_an_unknown_name_is_one_line() -> None:

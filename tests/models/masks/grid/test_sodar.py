@@ -3,9 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.optim import build_optim_wrapper
 from test_aggmask import GRIDS, MASK_GRIDS, aggregator, inputs
 from torch import Tensor
 
+from mmagg.apis.config import load_config
 from mmagg.models.masks import AggMaskAggregator
 from mmagg.models.masks.grid.local_masks import Lazy
 from mmagg.models.masks.grid.sodar import CellOffsets, placed
@@ -136,3 +139,18 @@ def test_places_end_at_the_border() -> None:
 def test_offsets_need_neighbours() -> None:
     with pytest.raises(ValueError, match="neighbours='none' has no places that `offsets` could move"):
         aggregator(neighbours='none', offsets=OFFSETS)
+
+
+def test_offsets_may_learn_slower() -> None:
+    cfg = load_config(
+        'mmagg::sodar/sodar-solo_r50_fpn_3x_coco.py',
+        {'model.backbone.init_cfg': None, 'optim_wrapper.paramwise_cfg.custom_keys.offset_branch.lr_mult': 0.1},
+    )
+    model = MODELS.build(cfg.model)
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
+    slower = [
+        names[id(p)] for group in groups for p in group['params'] if group['lr'] != cfg.optim_wrapper.optimizer.lr
+    ]
+    assert slower == [name for name in names.values() if 'offset_branch' in name] != []
+    assert {round(group['lr'] / cfg.optim_wrapper.optimizer.lr, 6) for group in groups} == {1, 0.1}
