@@ -24,14 +24,14 @@ onnxruntime = pytest.importorskip('onnxruntime', reason="pip install 'mmagg[onnx
 NORMALISATION = dict(mean=[123.7, 116.3, 103.5], std=[58.4, 57.1, 57.4], rgb=True)
 
 
-def a2fpn():
+def a2fpn(top_down='GACARAFE', **options):
     """A2-FPN over three levels, with a level that halves an odd size."""
     torch.manual_seed(4)
     neck = MODELS.build(
         dict(
             type='A2FPN', in_channels=[CHANNELS] * 3, out_channels=CHANNELS, num_outs=4,
             lateral=dict(type='MultiLevelGlobalContext', channels=8, num_contexts=[8, 6, 4]),
-            top_down=dict(type='GACARAFE', reduced_channels=8, gate_channels=8),
+            top_down=dict(type=top_down, **options or dict(reduced_channels=8, gate_channels=8)),
             bottom_up=dict(type='GACAP', reduced_channels=8, gate_channels=8),
         )
     )  # fmt: skip
@@ -39,9 +39,17 @@ def a2fpn():
     return neck.eval()
 
 
-def with_a2fpn():
+def with_a2fpn(*top_down, **options):
     detector = boxed_detector(boxed_head('blend'))
-    detector.neck = a2fpn()
+    detector.neck = a2fpn(*top_down, **options)
+    return detector
+
+
+def with_dysample():
+    detector = with_a2fpn('DySampleFusion', channels=CHANNELS, groups=2)
+    for name, parameter in detector.neck.named_parameters():
+        if 'upsample' in name:  # at first it is bilinear interpolation
+            torch.nn.init.normal_(parameter)
     return detector
 
 
@@ -66,6 +74,7 @@ DETECTORS = {
     'MEInst': lambda: boxed_detector(coded_head('codes')),
     'deformable': lambda: boxed_detector(coded_head('deformable')),
     'A2-FPN': with_a2fpn,
+    'DySample': with_dysample,
 }
 
 
