@@ -23,7 +23,7 @@ from mmagg.engine.first_step import running
 from mmagg.engine.weight_layout import laid_out
 from mmagg.io.errors import InputError, building
 from mmagg.io.images import bgr_image, read_image
-from mmagg.models.postprocess import encode_roi_masks
+from mmagg.models.postprocess import encode_masks
 from mmagg.visualization.rle_visualizer import RLEVisualizer
 
 
@@ -54,7 +54,7 @@ def load_model(
     with building():
         model = revert_sync_batchnorm(MODELS.build(config.model))
     load_weights(model, content, checkpoint)
-    encode_roi_masks(model)
+    encode_masks(model)
     model.cfg = config
     number = number_of_classes(model)
     names = checkpoint_classes(content) or _classes_of(config, number)

@@ -50,7 +50,7 @@ from mmagg.io.errors import EXPECTED, InputError, check_fraction, one_line
 from mmagg.io.files import check_file, write_json
 from mmagg.io.paths import keep_apart
 from mmagg.io.pictures import picture_paths
-from mmagg.models.postprocess import encode_roi_masks
+from mmagg.models.postprocess import encode_masks
 
 # What `_runner_for_testing` and `test` take out of a config.
 UNREAD = {f'{stage}_{part}' for stage in ('train', 'val') for part in ('dataloader', 'cfg', 'evaluator')} | {
@@ -189,7 +189,7 @@ def test(
     runner = _runner_for_testing(cfg)
     detector = detector_of(bare_model(runner))
     load_weights(detector, content, checkpoint)
-    encode_roi_masks(detector)
+    encode_masks(detector)
     if not any(isinstance(hook, EMAHook) for hook in runner.hooks):  # one derived from it swaps weights one by one
         for_inference(detector)
     if compile:

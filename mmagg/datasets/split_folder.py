@@ -66,7 +66,7 @@ class SplitFolder:
                 said.append(f'left out, {what}: {len(names)} ({_some(names)})')
         if self.boxes:
             total = sum(int(part.sum()) for part in self._parts)
-            way = 'a training refuses them: draw outlines, or remove them'
+            way = 'draw outlines, remove them, or learn from boxes with configs/boxinst'
             said.append(f'without a mask, boxes alone: {self.boxes} of {total} objects ({way})')
         odd = Findings()
         check_names(odd, {name: sum(_column(self._parts, place)) for place, name in enumerate(self.classes)})

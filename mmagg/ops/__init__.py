@@ -1,6 +1,6 @@
 """Tensors in, tensors out: no registry, no config, no state; torch and NumPy alone at import."""
 
-from mmagg.ops.bilinear import interpolation_matrix, upsampling_adjoint
+from mmagg.ops.bilinear import Taps, interpolation_matrix, taps_of, upsampling_adjoint
 from mmagg.ops.byte_budget import budget_on, chunk_size
 from mmagg.ops.conv_at import conv_at, conv_on_levels
 from mmagg.ops.dynamic_conv import DynamicConvSpec, dynamic_conv, dynamic_conv_of_gathered
@@ -16,6 +16,7 @@ from mmagg.ops.mask_resize import (
     boxes_from_masks,
     full_size_masks,
     full_size_windows,
+    mapped_windows,
     resize_masks,
 )
 from mmagg.ops.mask_voting import mask_voting
@@ -39,6 +40,7 @@ __all__ = [
     'DynamicConvSpec',
     'MaskWindows',
     'PackedWindows',
+    'Taps',
     'all_windows_to_rle',
     'append_coordinates',
     'areas_and_sums',
@@ -55,6 +57,7 @@ __all__ = [
     'grid_neighbours',
     'in_few_launches',
     'interpolation_matrix',
+    'mapped_windows',
     'mask_iou',
     'mask_nms',
     'mask_voting',
@@ -69,6 +72,7 @@ __all__ = [
     'resize_masks',
     'rle_to_masks',
     'roi_pool',
+    'taps_of',
     'unit_vectors',
     'upload',
     'upsampling_adjoint',

@@ -55,13 +55,23 @@ def taps_of_two_resizes(before: int, between: int, crop: int, after: int, device
     x = interpolation_matrix(
         before, between, align_corners=False, like=torch.empty(0, dtype=torch.float32, device=device)
     )
-    x = F.interpolate(x[None, None, :crop], size=(after, before), mode='bilinear', align_corners=False)[0, 0]
-    inside = (x > 0).cpu().byte()
-    first, last = inside.argmax(1), before - 1 - inside.flip(1).argmax(1)
+    return taps_of(
+        F.interpolate(x[None, None, :crop], size=(after, before), mode='bilinear', align_corners=False)[0, 0]
+    )
+
+
+def taps_of(matrix: Tensor) -> Taps:
+    """The taps of a linear map of an axis, (M, L) float32.
+
+    Weights are not negative, and those of a row begin where those of the row before do, or later.
+    """
+    length = matrix.shape[1]
+    inside = (matrix > 0).cpu().byte()
+    first, last = inside.argmax(1), length - 1 - inside.flip(1).argmax(1)
     num = int((last - first).max()) + 1
-    start = first.clamp(max=before - num)
-    neighbours = (start[:, None] + torch.arange(num)).to(device)
-    return Taps(before, start, x.gather(1, neighbours), neighbours)
+    start = first.clamp(max=length - num)
+    neighbours = (start[:, None] + torch.arange(num)).to(matrix.device)
+    return Taps(length, start, matrix.gather(1, neighbours), neighbours)
 
 
 def upsampling_adjoint(x: Tensor, size: Sequence[int]) -> Tensor:

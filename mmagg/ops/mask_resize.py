@@ -67,7 +67,8 @@ def full_size_masks(
     masks = torch.zeros(len(probs), *out_size, dtype=torch.bool, device=probs.device)
     sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
     if window_ops.fused(probs.device) and len(probs):
-        rows, columns, places = _places(probs := probs.contiguous(), **sizes, mask_thr=mask_thr)
+        rows, columns = _taps(probs := probs.contiguous(), upsampled_size, crop, out_size)
+        places = _places(probs, rows, columns, mask_thr)
         extents = torch.zeros(len(probs), 4, dtype=torch.int32, device=probs.device)
         window_ops.resized_windows(
             masks, extents, probs, rows, columns, *places.table(out_size, probs.device), mask_thr
@@ -91,10 +92,28 @@ def full_size_windows(
     mask_thr: float,
     byte_budget: int,
 ) -> Iterator[tuple[MaskWindows | PackedWindows, Tensor]]:
-    """The masks and boxes of `full_size_masks` (same arguments), as windows.
+    """The masks and boxes of `full_size_masks` (same arguments), as of `mapped_windows`."""
+    if len(probs) == 0:
+        return iter(())
+    rows, columns = _taps(probs, upsampled_size, crop, out_size)
+    return mapped_windows(probs, rows, columns, mask_thr=mask_thr, byte_budget=byte_budget)
 
-    The resizing is one linear map of the columns and one of the rows. Only the window of pixels that depend on a pixel
-    of the map above the threshold is computed. There is one device-to-host copy in all.
+
+@torch.no_grad()
+def mapped_windows(
+    probs: Tensor, rows: Taps, columns: Taps, *, mask_thr: float, byte_budget: int
+) -> Iterator[tuple[MaskWindows | PackedWindows, Tensor]]:
+    """Masks that are resized by linear maps whose weights sum to 1, as windows.
+
+    Only the window of pixels that depend on a pixel of the map above the threshold is computed. There is one
+    device-to-host copy in all.
+
+    Args:
+        probs: (N, h, w) mask probabilities, or logits.
+        rows: the linear map of their rows to those of the image.
+        columns: of their columns.
+        mask_thr: threshold of a pixel, exclusive.
+        byte_budget: bytes of the tensors of a chunk of masks; a chunk has at least one.
 
     Yields:
         chunks of windows, on the CPU not in the order of the masks, each of which is in one chunk, and the (n, 4) boxes
@@ -102,8 +121,8 @@ def full_size_windows(
     """
     if len(probs) == 0:
         return
-    sizes = dict(upsampled_size=upsampled_size, crop=crop, out_size=out_size)
-    rows, columns, all_places = _places(probs, **sizes, mask_thr=mask_thr)
+    out_size = len(rows.start), len(columns.start)
+    all_places = _places(probs, rows, columns, mask_thr)
     budget = cached_budget(byte_budget, probs.device)
     if window_ops.fused(probs.device):
         extents = torch.zeros(len(probs), 4, dtype=torch.int32, device=probs.device)
@@ -141,12 +160,16 @@ def full_size_windows(
             yield MaskWindows(index, x, y, torch.full_like(x, a), masks.flatten(0, 1)), boxes
 
 
-def _places(
-    probs: Tensor, *, upsampled_size: tuple[int, int], crop: tuple[int, int], out_size: tuple[int, int], mask_thr: float
-) -> tuple[Taps, Taps, Places]:
-    """The linear maps of rows and columns, and the windows, in the order of the masks."""
+def _taps(
+    probs: Tensor, upsampled_size: tuple[int, int], crop: tuple[int, int], out_size: tuple[int, int]
+) -> Iterator[Taps]:
+    """The linear maps of rows and of columns."""
     lengths = zip(probs.shape[1:], upsampled_size, crop, out_size, strict=True)
-    rows, columns = (taps_of_two_resizes(*each, probs.device) for each in lengths)
+    return (taps_of_two_resizes(*each, probs.device) for each in lengths)
+
+
+def _places(probs: Tensor, rows: Taps, columns: Taps, mask_thr: float) -> Places:
+    """The windows, in the order of the masks."""
     if window_ops.fused(probs.device):
         extents = window_ops.mask_extents(probs.contiguous(), mask_thr).cpu()
         low_x, low_y, high_x, high_y = _boxes(extents, probs.shape[1:]).long().t().contiguous()
@@ -156,7 +179,7 @@ def _places(
         low_y, high_y, low_x, high_x = torch.stack(ends).cpu()
     top, height = _reached(rows, low_y, high_y)
     left, width = _reached(columns, low_x, high_x)
-    return rows, columns, Places(torch.arange(len(probs)), left, top, height, width)
+    return Places(torch.arange(len(probs)), left, top, height, width)
 
 
 def _boxes(extents: Tensor, size: Sequence[int]) -> Tensor:

@@ -288,7 +288,8 @@ def test_boxes_alone_are_counted(tmp_path):
     write_annotations(tmp_path / 'export/result.json', content)
     said = str(split_coco(export=tmp_path / 'export', out=tmp_path / 'mine'))
     assert (
-        'without a mask, boxes alone: 3 of 6 objects (a training refuses them: draw outlines, or remove them)' in said
+        'without a mask, boxes alone: 3 of 6 objects (draw outlines, remove them, or learn from boxes with configs/boxinst)'
+        in said
     )
 
 

@@ -4,28 +4,18 @@ Shape shorthand: N masks, C classes, (r, r) mask size in a box, (H, W) original 
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from mmdet.models.roi_heads.mask_heads import FCNMaskHead
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmagg.ops import chunk_size, masks_to_rle
 
 CHUNK_BYTES = 64 * 2**20
 
 
-def encode_roi_masks(model: nn.Module) -> None:
-    """Let the RoI mask heads of a built model return RLE, N dicts, instead of (N, H, W) bool; in place.
-
-    Masks are pasted as before, but a few at a time: all of a large image fill the memory.
-    """
-    for module in model.modules():
-        if isinstance(module, FCNMaskHead):
-            module._predict_by_feat_single = partial(_encoded, module._predict_by_feat_single)
-
-
-def _encoded(
+def encoded_roi_masks(
+    _: FCNMaskHead,
     paste: Callable[..., Tensor],
     *,
     mask_preds: Tensor,
@@ -34,7 +24,7 @@ def _encoded(
     img_meta: dict,
     **others: Any,
 ) -> list[dict]:
-    """N dicts of RLE, by `FCNMaskHead._predict_by_feat_single`; arguments as there.
+    """N dicts of RLE, by `FCNMaskHead._predict_by_feat_single`; arguments as there. Masks are pasted a few at a time.
 
     ``mask_preds`` are (N, C, r, r), ``bboxes`` (N, 4), which it scales in place, and ``labels`` (N,).
     """

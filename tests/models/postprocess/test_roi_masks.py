@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import nn
 
-from mmagg.models.postprocess import encode_roi_masks, roi_masks
+from mmagg.models.postprocess import encode_masks, roi_masks
 from mmagg.ops import rle_to_masks
 
 SIZE = (60, 90)
@@ -35,7 +35,7 @@ def test_the_same_masks_and_boxes_come_as_rle(rescale: bool, chunk: int, monkeyp
     monkeypatch.setattr(roi_masks, 'CHUNK_BYTES', chunk)
     model = nn.ModuleList([FCNMaskHead(num_classes=3, num_convs=1)])
     encoding = deepcopy(model)
-    encode_roi_masks(encoding)
+    encode_masks(encoding)
     for boxes in (0, 1, 7):
         want = predict(model, boxes=boxes, rescale=rescale)
         found = predict(deepcopy(encoding), boxes=boxes, rescale=rescale)
