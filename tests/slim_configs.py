@@ -6,6 +6,7 @@ WIDTHS = {
     'channels',
     'feature_channels',
     'hidden_channels',
+    'location_channels',
     'conv_out_channels',
     'fc_out_channels',
     'feat_channels',
