@@ -29,7 +29,7 @@ def leaves(node: dict, prefix: str = '') -> dict:
 def test_each_has_its_own_authors_targets(path: Path) -> None:
     """AggMask's release started from early SOLO; SOLO's and SOLOv2's public heads count and round as mmdet does."""
     head = Config.fromfile(path).model.get('mask_head')
-    if head is None:  # Mask R-CNN
+    if 'mask_branch' not in (head or {}):  # Mask R-CNN, CondInst
         return
     early = path.parent.name == 'aggmask' or head.mask_branch.get('feature_branch_norm') is False
     assert (head.assigner.min_area, head.assigner.rounding) == ((10, 'floor') if early else (1, 'trunc'))

@@ -5,6 +5,7 @@ _base_ = 'mmdet::rtmdet/rtmdet-ins_l_8xb32-300e_coco.py'
 custom_imports = dict(imports=['mmagg.register'])
 
 model = dict(
+    data_preprocessor=dict(pad_size_divisor=32),
     neck=dict(
         _delete_=True,
         type='A2FPN',

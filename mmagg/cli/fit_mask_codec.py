@@ -54,6 +54,13 @@ def parser() -> argparse.ArgumentParser:
         '--compare', action='store_true', help='measure the other codecs as well; trains an auto-encoder per dimension'
     )
     parser.add_argument(
+        '--against',
+        type=positive,
+        metavar='R',
+        help='compare with masks of R x R, to which those of M x M that come back are resized, so that sizes can be '
+        'compared (M)',
+    )
+    parser.add_argument(
         '--iterations', type=positive, default=3000, metavar='N', help='auto-encoder steps of 256 masks (%(default)s)'
     )
     parser.add_argument('--seed', type=seed, default=0, help='of what is random (%(default)s)')

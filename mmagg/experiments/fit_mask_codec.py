@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -99,6 +100,7 @@ def fit_mask_codec(
     sigmoid: str = 'constant',
     curve: Sequence[int] = CURVE,
     compare: bool = False,
+    against: int | None = None,
     iterations: int = 3000,
     seed: int = 0,
     workers: int | None = None,
@@ -117,6 +119,7 @@ def fit_mask_codec(
         sigmoid: 'pca' is fitted to logits of a 'constant', to the release's 'random' ones, or to the masks ('none').
         curve: dimensions to measure at, beside `dims`.
         compare: measure the other codecs as well; trains an auto-encoder per dimension.
+        against: R, masks of R x R with which decoded ones are compared, resized; None: m.
         iterations: of an auto-encoder, 256 masks each.
         seed: of random numbers.
         workers: processes that draw masks; None: one for each core.
@@ -132,9 +135,12 @@ def fit_mask_codec(
     sources = _sources(annotations, coco, held_out)
     place = usable_device(device)
     masks = {name: read_masks(path, size=size, workers=workers) for name, path in sources.items()}
-    fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=place)
+    fine = {name: read_masks(path, size=against, workers=workers) for name, path in sources.items()} if against else {}
+    kinds = CODECS if compare else (codec,)
+    options = dict(sigmoid=sigmoid, per_class=per_class, cosines=kinds == ('dct',), seed=seed, device=place)
+    fits = Fits(masks[FIT], dims, curve, **options)
     rows: list[Row] = []
-    for kind in CODECS if compare else (codec,):
+    for kind in kinds:
         several = fits.dims if compare else [dims]
         auto = kind == 'autoencoder'
         fitted = (fits.autoencoder(number, iterations) for number in several) if auto else [fits.linear(kind)]
@@ -144,11 +150,13 @@ def fit_mask_codec(
             rows += [
                 Row(codec=kind, dims=number, masks=name, **errors)
                 for name, own in masks.items()
-                for number, errors in zip(numbers, reconstruction_errors(own_codec, own, numbers), strict=True)
+                for number, errors in zip(
+                    numbers, reconstruction_errors(own_codec, own, numbers, fine=fine.get(name)), strict=True
+                )
             ]
-    options = dict(mask_size=size, num_codes=dims) | fits.settings(codec)
+    settings = dict(mask_size=size, num_codes=dims) | fits.settings(codec)
     counts = [_counts(name, own, sources[name]) for name, own in masks.items()]
-    return CodecReport(codec, options, wanted, counts, rows)
+    return CodecReport(codec, settings, wanted, counts, rows)
 
 
 def _sources(annotations: str | Path | None, coco: str | Path | None, held_out: str | Path | None) -> dict[str, Path]:
@@ -186,6 +194,9 @@ def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
 class Fits:
     """Codecs fitted to the masks of one data set; the other arguments are those of `fit_mask_codec`.
 
+    Args:
+        cosines: no other codec is asked for.
+
     Raises:
         InputError: the masks are too few, or too much alike, for so many dimensions.
     """
@@ -198,14 +209,13 @@ class Fits:
         *,
         sigmoid: str,
         per_class: bool,
+        cosines: bool,
         seed: int,
         device: torch.device,
     ) -> None:
         self.masks, self.written, self.per_class = masks, dims, per_class
         self.options: dict[str, Any] = dict(sigmoid=sigmoid, seed=seed, device=device)
-        self.moments = moments_of(masks, **self.options)
-        self.components = principal_components(self.moments, sigmoid=sigmoid != 'none')
-        rank = self.components.components.shape[1]
+        rank = masks.size**2 if cosines else self.components.components.shape[1]
         if dims > rank:
             raise InputError(
                 f'{len(masks)} masks of {masks.size} x {masks.size} differ in {rank} directions only, fewer than '
@@ -213,10 +223,15 @@ class Fits:
             )
         self.dims = sorted(number for number in {*curve, dims} if number <= rank)
 
+    @cached_property
+    def components(self) -> Dictionary:
+        """Principal components; of large masks they take hours, and cosines do without."""
+        return principal_components(moments_of(self.masks, **self.options), sigmoid=self.options['sigmoid'] != 'none')
+
     def linear(self, kind: str) -> Fitted:
         """A codec with a dictionary; the first components alone are a dictionary of fewer dimensions."""
         if kind == 'dct':
-            dictionary = dct_dictionary(self.moments, self.dims[-1])
+            dictionary = dct_dictionary(self.masks, self.dims[-1], device=self.options['device'])
         elif self.per_class:
             dictionary = per_class_components(self.masks, self.components, self.dims[-1], **self.options)
         else:

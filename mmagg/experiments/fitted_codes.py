@@ -93,26 +93,37 @@ def principal_components(moments: Moments, *, sigmoid: bool = True) -> Dictionar
     rank = min(int((variance > moments.least).sum()), moments.count - 1)
     components = components[:rank]
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-    return _dictionary(components * largest.sign(), moments, variance[:rank])._replace(sigmoid=sigmoid)
+    shares = variance[:rank] / moments.covariance.trace()
+    return _dictionary(components * largest.sign(), moments.mean, variance[:rank], shares)._replace(sigmoid=sigmoid)
 
 
-def dct_dictionary(moments: Moments, number: int) -> Dictionary:
-    """The first `number` vectors of the DCT's cosine basis, with mean and variances of the masks.
+def dct_dictionary(masks: ObjectMasks, number: int, *, device: str | torch.device = 'cpu') -> Dictionary:
+    """The first `number` vectors of the DCT's cosine basis, with mean and variances of the masks' logits.
+
+    The covariance is that of the codes alone: that of all pixels of large masks would fill the memory.
 
     Raises:
         InputError: in one of these frequencies all masks are the same.
     """
-    basis = cosine_basis(round(len(moments.mean) ** 0.5), number).to(moments.mean)
-    variance = ((basis @ moments.covariance) * basis).sum(1)
-    if not (variance > moments.least).all():
-        raise InputError(f'{moments.count} masks that are all the same in one of the first {number} frequencies')
-    return _dictionary(basis, moments, variance)
+    basis = cosine_basis(masks.size, number).to(device)
+    codes, total, squares = Moments(number, device), torch.zeros(masks.size**2).to(basis), 0.0
+    with tqdm(total=len(masks), desc='cosines', unit='mask', delay=1) as bar:
+        for chunk in masks.chunks():
+            rows = mask_logits(chunk.pixels(device), sigmoid='constant', dtype=torch.double)
+            codes.add(rows @ basis.t())
+            total += rows.sum(0)
+            squares += float(rows.square().sum())
+            bar.update(len(chunk))
+    variance, mean = codes.covariance.diagonal(), total / codes.count
+    if not (variance > ROUNDING * squares / codes.count).all():
+        raise InputError(f'{codes.count} masks that are all the same in one of the first {number} frequencies')
+    whole = (squares - codes.count * mean.square().sum()) / max(codes.count - 1, 1)
+    return _dictionary(basis, mean, variance, variance / whole)
 
 
-def _dictionary(components: Tensor, moments: Moments, variance: Tensor) -> Dictionary:
-    content = components, moments.mean, variance, variance / moments.covariance.trace()
-    components, mean, variance, ratio = (x[None].float().cpu() for x in content)
-    return Dictionary(components, mean, variance, ratio)
+def _dictionary(*content: Tensor) -> Dictionary:
+    """Components, mean, variances and their shares of the whole variance, in a precision that suffices."""
+    return Dictionary(*(x[None].float().cpu() for x in content))
 
 
 def per_class_components(masks: ObjectMasks, shared: Dictionary, number: int, **options: Any) -> Dictionary:

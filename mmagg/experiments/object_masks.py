@@ -22,6 +22,7 @@ from mmagg.models.targets import box_mask_targets
 from mmagg.rle.codes import decode_mask
 
 CHUNK = 64  # masks that a process draws at once; those of run-length codes are as large as their image
+CHUNK_PIXELS = 4096 * 28**2  # that a computation takes at once
 LARGE = 2**28  # pixels of run-length codes, from which on masks are drawn one by one
 
 
@@ -54,8 +55,9 @@ class ObjectMasks:
         flat = np.unpackbits(self.bits, axis=1, count=self.size**2)
         return torch.from_numpy(flat).to(device).unflatten(1, (self.size, self.size))
 
-    def chunks(self, length: int = 4096) -> Iterator['ObjectMasks']:
-        """The masks in parts of `length`; the last may be shorter."""
+    def chunks(self, length: int | None = None) -> Iterator['ObjectMasks']:
+        """The masks in parts of `length`, by default of `CHUNK_PIXELS`; the last may be shorter."""
+        length = length or max(1, CHUNK_PIXELS // self.size**2)
         return (self[start : start + length] for start in range(0, len(self), length))
 
 

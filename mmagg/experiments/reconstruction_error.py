@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from mmagg.experiments.object_masks import ObjectMasks
 from mmagg.models.masks import MaskCodec
+from mmagg.ops import resize_masks
 
 SIZES = ('small', 'medium', 'large')
 LIMITS = (32**2, 96**2)  # pixels of area between COCO's sizes
@@ -64,13 +65,17 @@ def _error(common: int, decoded: int, wanted: int, pixels: int) -> float | None:
     return 1 - (common / unions[0] + (pixels - unions[0]) / unions[1]) / 2
 
 
-def reconstruction_errors(codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None) -> list[Errors]:
+def reconstruction_errors(
+    codec: MaskCodec, masks: ObjectMasks, dims: Sequence[int] | None = None, *, fine: ObjectMasks | None = None
+) -> list[Errors]:
     """The errors of encoded and decoded masks: the upper bound of MEInst, Sec. 4.1.
 
     Args:
         codec: on the device to compute on.
         masks: to encode.
         dims: numbers of codes to decode from, with 0 for the others (linear codecs); None: D.
+        fine: the same masks in another size R, with which decoded ones are compared, resized as by pasting them; so
+            errors of codecs of several sizes m can be compared. None: `masks`.
 
     Returns:
         The result of `PixelCounts.errors` for each of `dims`.
@@ -79,11 +84,18 @@ def reconstruction_errors(codec: MaskCodec, masks: ObjectMasks, dims: Sequence[i
     device = next(codec.buffers()).device
     counts = [PixelCounts() for _ in dims]
     with tqdm(total=len(masks), desc='error', unit='mask', delay=1) as bar, torch.no_grad():
+        start = 0
         for chunk in masks.chunks():
             pixels, labels = chunk.pixels(device), torch.from_numpy(chunk.labels).to(device)
             codes = codec.encode(pixels, labels)
+            wanted = pixels if fine is None else fine[start : start + len(chunk)].pixels(device)
+            start += len(chunk)
             for number, count in zip(dims, counts, strict=True):
                 kept = codes * (torch.arange(codes.shape[1], device=device) < number)
-                count.add(codec.decode(kept, labels) >= 0, pixels.bool(), chunk.areas)
+                logits = codec.decode(kept, labels)
+                decoded = logits >= 0
+                if fine is not None:
+                    decoded = resize_masks(logits.sigmoid(), size=(fine.size, fine.size)) >= 0.5
+                count.add(decoded, wanted.bool(), chunk.areas)
             bar.update(len(chunk))
     return [count.errors() for count in counts]

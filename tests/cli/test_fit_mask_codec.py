@@ -122,6 +122,16 @@ def test_other_codecs_alone(folder: Path, tmp_path: Path, capsys) -> None:
         assert MODELS.build(config_printed(capsys)).fitted
 
 
+def test_large_masks_of_cosines_need_no_covariance_of_pixels(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr('mmagg.experiments.fit_mask_codec.moments_of', lambda *_, **__: pytest.fail('it is computed'))
+    out, sizes = tmp_path / 'codec.npz', ('--size', 64, '--dims', 60, '--curve', 20, '--against', 128)
+    assert fit('--coco', folder, '--out', out, *sizes, '--codec', 'dct') == 0
+    fewer, more = (float(row['all']) for row in read_rows(out.with_suffix('.csv')) if row['masks'] == 'fit')
+    assert 0 < more < fewer
+    codec = MODELS.build(config_printed(capsys))
+    assert (codec.mask_size, codec.num_codes, codec.fitted) == (64, 60, True)
+
+
 def test_per_class_and_plain_masks(folder: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / 'classes.npz'
     assert fit('--coco', folder, '--out', out, *SMALL, '--per-class', '--sigmoid', 'none') == 0

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from made_up_masks import blobs, objects
 
 from mmagg.experiments.fitted_codes import moments_of, principal_components
 from mmagg.experiments.object_masks import ObjectMasks
 from mmagg.experiments.reconstruction_error import PixelCounts, reconstruction_errors
-from mmagg.models.masks import PCAMaskCodec
+from mmagg.models.masks import DCTMaskCodec, PCAMaskCodec
 
 BUFFERS = ('components', 'mean', 'explained_variance')
 
@@ -53,6 +54,19 @@ def test_error_by_size_and_dimensions(monkeypatch: pytest.MonkeyPatch) -> None:
         groups = {'all': size >= 0, 'small': size == 0, 'medium': size == 1, 'large': size == 2}
         for name, group in groups.items():
             assert errors[name] == pytest.approx(naive_error(decoded[group], masks[group]), abs=1e-12), name
+
+
+def test_decoded_masks_are_resized_to_finer_ones() -> None:
+    fine, areas = blobs(30, 32), np.full(30, 5.0)
+    own, many = objects(fine[:, 2::4, 2::4], areas=areas), objects(fine, areas=areas)
+    codec = DCTMaskCodec(mask_size=8, num_codes=20)
+    (found,) = reconstruction_errors(codec, own, fine=many)
+    probs = codec.decode(codec.encode(own.pixels())).sigmoid()
+    large = F.interpolate(probs[None], scale_factor=4, mode='bilinear')[0] >= 0.5
+    assert found['all'] == pytest.approx(naive_error(large.numpy(), fine), abs=1e-12)
+    (same,) = reconstruction_errors(codec, own, fine=own)
+    assert same == reconstruction_errors(codec, own)[0]
+    assert found['all'] != same['all']
 
 
 def test_one_picture_of_all_masks_counts() -> None:
