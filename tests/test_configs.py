@@ -61,6 +61,8 @@ def skip_without_its_package(path: Path) -> None:
 def test_config_builds_predicts_and_trains(path):
     skip_without_its_package(path)
     cfg = Config.fromfile(path)
+    loop = cfg.train_cfg.get('type', 'EpochBasedTrainLoop')
+    assert (loop == 'EpochBasedTrainLoop') == (cfg.train_dataloader.sampler.type != 'InfiniteSampler'), 'an epoch ends'
     assert {cfg.val_evaluator.type, cfg.test_evaluator.type} == {'COCOInstanceMetric'}
     init_default_scope('mmdet')
     if path.parent.name not in SMALL:

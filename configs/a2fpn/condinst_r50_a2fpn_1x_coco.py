@@ -9,6 +9,7 @@ custom_imports = dict(imports=['mmagg.register'])
 
 model = dict(neck=dict(_delete_=True, **_base_.a2fpn))
 
+train_dataloader = dict(sampler=dict(_delete_=True, type='DefaultSampler', shuffle=True))
 train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=1000),

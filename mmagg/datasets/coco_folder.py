@@ -11,6 +11,7 @@ import colorsys
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -118,8 +119,8 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
 
     Sets `data_root`, `ann_file`, `data_prefix` and `metainfo` of every `CocoDataset` (wrapped or not), `ann_file` of
     the evaluators, which are to score boxes alone where there is nothing else, and `num_classes` of all parts of the
-    model that tell object classes apart. The rest of the config stays, `filter_cfg` and pipelines included. Tests use
-    the validation images.
+    model that tell object classes apart; masks that mmdet would load as polygons are loaded so from run-length codes,
+    too, which it drops. The rest of the config stays, `filter_cfg` included. Tests use the validation images.
 
     Args:
         cfg: config with the usual `*_dataloader`, `*_evaluator` and `model`; those it lacks are left out.
@@ -156,6 +157,7 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
                 metric['ann_file'] = str(annotation_file(folder, split))
                 if loader and leave_out_masks(metric, loader['dataset']):
                     boxes_alone.add(metric['ann_file'])
+    keep_run_length_codes([cfg.get(key) for key in (*(f'{stage}_dataloader' for stage in used), 'custom_hooks')])
     for path in sorted(boxes_alone):
         what = 'its annotations are boxes alone: box AP is measured, mask AP is not'
         print_log(f'{path}: {what}', logger='current', level=logging.WARNING)
@@ -165,6 +167,18 @@ def coco_folder_options(cfg: Config, folder: Path, stages: Collection[str] = STA
         raise ValueError(f'no part of the model has num_classes; set it, the data set has {len(classes)} classes')
     for _, head in heads:
         head['num_classes'] = len(classes)
+
+
+def keep_run_length_codes(part: Any) -> None:
+    """Let pipelines in a part of a config that load masks as polygons trace those of run-length codes, in place.
+
+    mmdet's step drops them, and all objects of a data set that has nothing else.
+    """
+    for _, step in dicts(part):
+        if type_name(step) == 'LoadAnnotations' and step.get('with_mask') and not step.get('poly2mask', True):
+            step['type'] = 'LoadPolygonAnnotations'
+            for key in ('with_bbox', 'with_mask', 'poly2mask'):
+                step.pop(key, None)
 
 
 def leave_out_masks(metric: dict, dataset: dict) -> bool:

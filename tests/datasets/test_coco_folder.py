@@ -6,11 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config
 from tool_exports import cvat, label_studio, roboflow
 
+from mmagg.apis.config import load_config
 from mmagg.datasets import coco_folder
 from mmagg.datasets.coco_folder import check_is_folder, class_names, coco_folder_options, palette, unwrapped
+from mmagg.datasets.load_polygons import LoadPolygonAnnotations
 from mmagg.io.errors import InputError
 
 # Neither contiguous nor sorted: label i must still be class i.
@@ -101,6 +104,20 @@ def test_paths_classes_and_heads(folder):
     assert model.mask_head.num_classes == model.mask_head.loss_cls.num_classes == 3
     assert [head.num_classes for head in model.roi_head.bbox_head] == [3, 3]
     assert (model.backbone.num_classes, model.rpn_head.num_classes) == (1000, 1)
+
+
+def test_run_length_codes_are_loaded_where_mmdet_drops_them(folder):
+    """In each pipeline of mmdet's RTMDet-Ins, the later one too; as bitmaps, mmdet reads them itself."""
+    cfg = load_config('mmdet::rtmdet/rtmdet-ins_tiny_8xb32-300e_coco.py')
+    coco_folder_options(cfg, folder)
+    later = next(hook for hook in cfg.custom_hooks if hook.type == 'PipelineSwitchHook')
+    for pipeline in (cfg.train_dataloader.dataset.pipeline, later.switch_pipeline):
+        (step,) = (step for step in pipeline if step.type.endswith('Annotations') and step.type.startswith('Load'))
+        assert dict(step) == {'type': 'LoadPolygonAnnotations'}
+        assert isinstance(TRANSFORMS.build(step), LoadPolygonAnnotations)
+    bitmaps = load_config('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')
+    coco_folder_options(bitmaps, folder)
+    assert bitmaps.train_dataloader.dataset.pipeline[1].type == 'LoadAnnotations'
 
 
 def test_config_can_be_written_and_read(folder, tmp_path):
