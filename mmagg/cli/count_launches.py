@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmagg.cli.arguments import MODEL, add_cfg_options, positive
+from mmagg.cli.arguments import CONFIG, add_cfg_options, positive
 from mmagg.cli.measuring import add_json, add_shape, print_report
 
 
@@ -14,7 +14,7 @@ def parser() -> argparse.ArgumentParser:
         epilog='example: python tools/analysis/count_launches.py configs/solo/solo_r50_fpn_1x_coco.py --train '
         '--shape 256 384',
     )
-    parser.add_argument('config', help=MODEL)
+    parser.add_argument('config', help=CONFIG)
     parser.add_argument('--train', action='store_true', help='a training step instead of inference')
     add_shape(parser, (800, 1344), 'size of the images, multiples of 32')
     parser.add_argument(

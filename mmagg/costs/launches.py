@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -18,13 +19,18 @@ from mmagg.costs import candidates as scores
 from mmagg.costs.cuda_guard import enter_guarded, guarded
 from mmagg.costs.pretended_cuda import DEVICE, PretendedCUDA, pretended_cuda
 from mmagg.costs.random_model import SEED, random_batch, random_model
-from mmagg.io.errors import InputError
+from mmagg.engine.first_step import FirstStepHook
+from mmagg.io.errors import EXPECTED, InputError, lines
 
 CANDIDATES = 300  # of heads of the SOLO family
 DETECTIONS = 100  # of those whose boxes come from FCOS
 AMP = {'fp16': torch.float16, 'bf16': torch.bfloat16}
 LINES = 12  # of a table of places
 SHAPE = 800, 1344
+
+
+class OtherProcessError(Exception):
+    """An error of the process that counts; its text is the trace."""
 
 
 def count_launches(config: str, **options: Any) -> dict[str, Any]:
@@ -50,7 +56,7 @@ def count_launches(config: str, **options: Any) -> dict[str, Any]:
             raise RuntimeError(f'the process of the pretended GPU ended with {done.returncode}')
         report = json.loads(file.read_text())
     if 'error' in report:
-        raise InputError(report['error'])
+        raise InputError(*report['error']) from OtherProcessError(report['trace'])
     return report
 
 
@@ -59,8 +65,8 @@ def main() -> None:
     enter_guarded()
     try:
         report = counted(**json.load(sys.stdin))
-    except InputError as error:
-        report = {'error': str(error)}
+    except EXPECTED as error:
+        report = {'error': list(lines(error)), 'trace': traceback.format_exc()}
     Path(sys.argv[1]).write_text(json.dumps(report))
 
 
@@ -90,16 +96,22 @@ def counted(
     Returns:
         the arguments, `launches`, `waits`; `parts`, the launches of backbone, neck and the rest; and in `places` for
         each of 'launches' and 'waits' [number, operators or reasons, place], the most frequent first.
+
+    Raises:
+        InputError: an argument cannot be used, or the model does not run, on the CPU or by what CUDA refuses.
     """
     check_shape(shape)
     warnings.filterwarnings('ignore', message='torch.meshgrid')  # mmdet's coordinates
     model = random_model(config, cfg_options).train(train)
-    try:
-        make_ready(model, shape, wanted=candidates)
-    except ValueError as error:
-        raise InputError(f'--candidates, {config}: {error}') from error
+    first = FirstStepHook()
+    with first.watched():
+        try:
+            make_ready(model, shape, wanted=candidates)
+        except ValueError as error:
+            raise InputError(f'--candidates, {config}: {error}') from error
+    first.begun = True
     run = training_step if train else prediction
-    with pretended_cuda() as cuda:
+    with first.watched(), pretended_cuda() as cuda:
         model.to(DEVICE)
         classes = number_of_classes(model) or 1
         images = batch_size if train else 1

@@ -32,6 +32,7 @@ DEVICE = torch.device('cuda', 0)
 MEMORY = 24 * 2**30
 PROJECTS = ('mmagg', 'mmdet', 'mmcv', 'mmengine')
 PACKAGE = os.path.dirname(os.path.dirname(__file__))
+LIBRARIES = tuple(os.path.dirname(os.path.dirname(x)) + os.sep for x in (os.__file__, torch.__file__))
 LINE = re.compile(r'  File "(?P<file>.+)", line (?P<line>\d+), in (?P<function>.+)')  # of a traceback
 HALVES = (torch.float16, torch.bfloat16)
 # Of what changes no memory of the device, views aside.
@@ -333,7 +334,7 @@ def in_float32(func: Any, args: tuple, kwargs: dict[str, Any], dtype: torch.dtyp
 
 
 def place() -> str:
-    """File, line and function that call an operator: of mmagg, and the innermost of a package that it calls.
+    """File, line and function that call an operator: of mmagg, and the innermost of what it calls, a user's file too.
 
     In backward it is where the operator was called that is differentiated, if anomaly detection is on.
     """
@@ -341,7 +342,7 @@ def place() -> str:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         module = frame.f_globals.get('__name__', '')
-        if module.partition('.')[0] in PROJECTS and not module.startswith('mmagg.costs.'):
+        if _is_of_a_model(module, frame.f_code.co_filename):
             here = f'{module.replace(".", "/")}.py:{frame.f_lineno} {frame.f_code.co_name}'
             if module.startswith('mmagg.'):
                 return f'{here} ({inner})' if inner else here
@@ -349,6 +350,13 @@ def place() -> str:
         frame = frame.f_back
     node = torch._C._current_autograd_node()
     return inner or '-' if node is None else f'backward of {_origin(node)}'
+
+
+def _is_of_a_model(module: str, file: str) -> bool:
+    """True for a module of `PROJECTS`, and for one of the user's own, which lies beside no library."""
+    if module.partition('.')[0] in PROJECTS:
+        return not module.startswith('mmagg.costs.')
+    return os.path.isabs(file) and not file.startswith(LIBRARIES)
 
 
 def _origin(node: Any) -> str:
