@@ -2,10 +2,17 @@
 # What a GPU does with this clone, in at most ten minutes, as one Markdown table (gpu_check.md, or OUT):
 #   tools/gpu_check.sh WHEELS [OUT] [--device cuda:0] [--shape H W] [--seconds 570]
 # WHEELS is a folder of wheels that are unpacked beside what is installed: onedl-mmengine, onedl-mmdetection, onedl-mmcv and
-# what they need. Nothing is downloaded. Where mmcv is not compiled, NMS is torchvision's and the focal loss PyTorch's.
+# what they need; an empty one where nothing is missing. Nothing is downloaded. Where mmcv is not compiled, NMS is
+# torchvision's and the focal loss PyTorch's. PYTHON=/path/to/python is the Python to use, by default `python`.
 set -euo pipefail
-if [ $# -lt 1 ] || [ ! -d "$1" ]; then
-    sed -n '2,5s/^# //p' "$0" >&2
+
+usage() { sed -n '2,6s/^# //p' "$0"; }
+case "${1-}" in
+-h | --help) usage && exit ;;
+'') usage >&2 && exit 2 ;;
+esac
+if [ ! -d "$1" ]; then
+    echo "error: WHEELS $1: no such folder (tools/gpu_check.sh --help)" >&2
     exit 2
 fi
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from mmagg.apis.hardware import hardware, usable_device
+from mmagg.io.errors import InputError
 from mmagg.io.files import check_file, written_whole
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -88,8 +89,8 @@ class Check:
         printed, code = self.run(words, 240)
         last = re.findall(r'^(?:=+ )?(\d+ \w+.*) in [\d.]+s', printed, re.MULTILINE)
         yield 'tests', '`-m gpu`', last[-1] if last else failure(printed, code), '0 failed'
-        for test in re.findall(r'^(?:FAILED|ERROR) (\S+)', printed, re.MULTILINE)[:FAILED]:
-            yield 'tests', f'`{test}`', 'failed', 'passed'
+        for test in re.findall(r'^(?:FAILED|ERROR) (.+?)(?: - .*)?$', printed, re.MULTILINE)[:FAILED]:
+            yield 'tests', f'`{test.replace("|", "/")}`', 'failed', 'passed'
 
     def reassembly(self) -> Iterator[Row]:
         """Forms of the reassembly between the two finest levels, and the time of all levels."""
@@ -273,11 +274,12 @@ PARTS = {'model': measure_model, 'reassembly': measure_reassembly, 'aggregation'
 
 def main(words: list[str] | None = None) -> None:
     """Write the table, or a part's report."""
-    parser = argparse.ArgumentParser(prog='tools/gpu_check.sh')
-    parser.add_argument('out', nargs='?', type=Path, default=Path('gpu_check.md'))
-    parser.add_argument('--device', default='cuda:0')
-    parser.add_argument('--shape', type=int, nargs=2, default=SHAPE)
-    parser.add_argument('--seconds', type=float, default=SECONDS)
+    parser = argparse.ArgumentParser(prog='tools/gpu_check.sh WHEELS')
+    parser.add_argument('out', nargs='?', type=Path, default=Path('gpu_check.md'), help='the table (%(default)s)')
+    parser.add_argument('--device', default='cuda:0', help='where it is computed (%(default)s)')
+    size = 'size of the images, multiples of 32 ({} {})'.format(*SHAPE)
+    parser.add_argument('--shape', type=int, nargs=2, default=SHAPE, metavar=('H', 'W'), help=size)
+    parser.add_argument('--seconds', type=float, default=SECONDS, help='of all parts (%(default)s)')
     parser.add_argument('--part', nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args(words)
     if args.part:
@@ -285,8 +287,13 @@ def main(words: list[str] | None = None) -> None:
         options = {key: tuple(x) if isinstance(x, list) else x for key, x in json.loads(options).items()}
         Path(file).write_text(json.dumps(PARTS[part](**options)))
         return
-    check_file(args.out, 'OUT')
-    usable_device(args.device)
+    try:
+        check_file(args.out, 'OUT')
+        usable_device(args.device)
+    except InputError as error:
+        parser.exit(2, f'error: {error}\n')
+    if any(side < 32 or side % 32 for side in args.shape):
+        parser.error('--shape: both must be multiples of 32')
     lines = [HEAD]
     for row in Check(device=args.device, shape=tuple(args.shape), seconds=args.seconds).rows():
         lines.append(f'| {" | ".join(row)} |')

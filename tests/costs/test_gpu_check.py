@@ -30,7 +30,7 @@ def check() -> Check:
 def test_rows_of_results(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(words: list[str], seconds: float) -> tuple[str, int]:
         if '--part' not in words:
-            return 'FAILED tests/ops/test_x.py::test_y - why\n1 failed, 66 passed, 3 skipped in 12.34s\n', 1
+            return 'FAILED tests/ops/test_x.py::test_y[(3, 1)] - a | b\n1 failed, 66 passed, 3 skipped in 12.34s\n', 1
         part, _, file = words[-3:]
         reports = {'model': {'predict': PREDICT, 'train': TRAIN}, 'reassembly': REASSEMBLY}
         if part in reports:
@@ -40,7 +40,7 @@ def test_rows_of_results(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check, 'run', run)
     rows = list(check.rows())
     assert ('tests', '`-m gpu`', '1 failed, 66 passed, 3 skipped', '0 failed') in rows
-    assert ('tests', '`tests/ops/test_x.py::test_y`', 'failed', 'passed') in rows
+    assert ('tests', '`tests/ops/test_x.py::test_y[(3, 1)]`', 'failed', 'passed') in rows
     found = [row for row in rows if row[0] == 'reassembly']
     assert found == [('reassembly', 'up P3 → P2, float32, forward, triton', '0.1 ms, 90 % of a copy', '≥ 90 %')]
     assert ('aggregation', 'all', 'ended with 1: ValueError: a / b', '') in rows
@@ -98,6 +98,31 @@ def test_the_script(root: Path, tmp_path: Path) -> None:
     assert '\n'.join(lines[:2]) == HEAD
     assert lines[2].startswith('| machine | ')
     assert all(line.count('|') == 5 for line in lines)
+
+
+@pytest.mark.parametrize(
+    ('words', 'line'),
+    [
+        (['nowhere'], 'error: WHEELS nowhere: no such folder (tools/gpu_check.sh --help)'),
+        (['.', 'table.md', '--device', 'nonsense'], 'error: --device nonsense: '),
+        (['.', '.'], 'error: OUT .: is a folder; name a file'),
+        (['.', 'table.md', '--device', 'cpu', '--shape', '800', '1333'], '--shape: both must be multiples of 32'),
+    ],
+)
+def test_what_the_script_cannot_use_is_said_in_a_line(root: Path, tmp_path: Path, words: list[str], line: str) -> None:
+    command = ['bash', root / 'tools/gpu_check.sh', *words]
+    environment = os.environ | {'PYTHON': sys.executable}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert line in done.stderr.splitlines()[-1]
+    assert 'Traceback' not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_scripts_help_is_no_error(root: Path) -> None:
+    done = subprocess.run(['bash', root / 'tools/gpu_check.sh', '--help'], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert 'PYTHON=/path/to/python' in done.stdout.splitlines()[-1]
 
 
 MODEL = """
