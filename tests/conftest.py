@@ -52,6 +52,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """With `-m gpu` where PyTorch sees no GPU, say so once instead of by every test."""
+    option = session.config.option
+    if option.markexpr == 'gpu' and session.items and not option.collectonly and not torch.cuda.is_available():
+        pytest.exit(
+            f'{len(session.items)} tests need CUDA, and torch {torch.__version__} sees no GPU (`make doctor`)', 1
+        )
+
+
 @pytest.fixture(scope='session')
 def root() -> Path:
     """The repository's root."""

@@ -1,5 +1,6 @@
 """The tests for GPUs are collected where MMDetection is absent: those that need it are skipped, with the reason."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,15 @@ code = pytest.main(['-m', 'gpu', '--collect-only', '-q', '-p', 'no:cacheprovider
 assert not {*HIDDEN} & {*sys.modules}
 sys.exit(code)
 """
+
+
+def test_without_a_gpu_that_is_said_once() -> None:
+    command = [sys.executable, '-m', 'pytest', '-m', 'gpu', '-p', 'no:cacheprovider', 'tests/ops/test_rle.py']
+    hidden = os.environ | {'CUDA_VISIBLE_DEVICES': ''}
+    done = subprocess.run(command, cwd=ROOT, env=hidden, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert '1 tests need CUDA' in done.stdout
+    assert 'FAILED' not in done.stdout
 
 
 def test_those_that_do_without_mmdetection_are_collected() -> None:
