@@ -334,7 +334,7 @@ def in_float32(func: Any, args: tuple, kwargs: dict[str, Any], dtype: torch.dtyp
 
 
 def place() -> str:
-    """File, line and function that call an operator: of mmagg, and the innermost of what it calls, also of a user's file.
+    """File, line and function that call an operator: of mmagg, and the innermost of what it calls, a user's file too.
 
     In backward it is where the operator was called that is differentiated, if anomaly detection is on.
     """
