@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -132,9 +133,10 @@ def fit_mask_codec(
     sources = _sources(annotations, coco, held_out)
     place = usable_device(device)
     masks = {name: read_masks(path, size=size, workers=workers) for name, path in sources.items()}
-    fits = Fits(masks[FIT], dims, curve, sigmoid=sigmoid, per_class=per_class, seed=seed, device=place)
+    kinds = list(CODECS) if compare else [codec]
+    fits = Fits(masks[FIT], dims, curve, kinds=kinds, sigmoid=sigmoid, per_class=per_class, seed=seed, device=place)
     rows: list[Row] = []
-    for kind in CODECS if compare else (codec,):
+    for kind in kinds:
         several = fits.dims if compare else [dims]
         auto = kind == 'autoencoder'
         fitted = (fits.autoencoder(number, iterations) for number in several) if auto else [fits.linear(kind)]
@@ -184,7 +186,12 @@ def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
 
 
 class Fits:
-    """Codecs fitted to the masks of one data set; the other arguments are those of `fit_mask_codec`.
+    """Codecs fitted to the masks of one data set.
+
+    Args:
+        kinds: those that will be asked for; cosines alone need no principal components.
+
+    The other arguments are those of `fit_mask_codec`.
 
     Raises:
         InputError: the masks are too few, or too much alike, for so many dimensions.
@@ -196,6 +203,7 @@ class Fits:
         dims: int,
         curve: Sequence[int],
         *,
+        kinds: Sequence[str],
         sigmoid: str,
         per_class: bool,
         seed: int,
@@ -203,9 +211,7 @@ class Fits:
     ) -> None:
         self.masks, self.written, self.per_class = masks, dims, per_class
         self.options: dict[str, Any] = dict(sigmoid=sigmoid, seed=seed, device=device)
-        self.moments = moments_of(masks, **self.options)
-        self.components = principal_components(self.moments, sigmoid=sigmoid != 'none')
-        rank = self.components.components.shape[1]
+        rank = masks.size**2 if set(kinds) == {'dct'} else self.components.components.shape[1]
         if dims > rank:
             raise InputError(
                 f'{len(masks)} masks of {masks.size} x {masks.size} differ in {rank} directions only, fewer than '
@@ -213,10 +219,15 @@ class Fits:
             )
         self.dims = sorted(number for number in {*curve, dims} if number <= rank)
 
+    @cached_property
+    def components(self) -> Dictionary:
+        """All principal components."""
+        return principal_components(moments_of(self.masks, **self.options), sigmoid=self.options['sigmoid'] != 'none')
+
     def linear(self, kind: str) -> Fitted:
         """A codec with a dictionary; the first components alone are a dictionary of fewer dimensions."""
         if kind == 'dct':
-            dictionary = dct_dictionary(self.moments, self.dims[-1])
+            dictionary = dct_dictionary(self.masks, self.dims[-1], device=self.options['device'])
         elif self.per_class:
             dictionary = per_class_components(self.masks, self.components, self.dims[-1], **self.options)
         else:

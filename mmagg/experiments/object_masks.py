@@ -54,8 +54,9 @@ class ObjectMasks:
         flat = np.unpackbits(self.bits, axis=1, count=self.size**2)
         return torch.from_numpy(flat).to(device).unflatten(1, (self.size, self.size))
 
-    def chunks(self, length: int = 4096) -> Iterator['ObjectMasks']:
-        """The masks in parts of `length`; the last may be shorter."""
+    def chunks(self, length: int | None = None) -> Iterator['ObjectMasks']:
+        """The masks in parts of `length`, by default up to 4096 and 2²² pixels; the last may be shorter."""
+        length = length or max(1, min(4096, 2**22 // self.size**2))
         return (self[start : start + length] for start in range(0, len(self), length))
 
 

@@ -87,12 +87,12 @@ def test_constant_logits_and_masks_have_the_same_components() -> None:
 def test_cosines_take_mean_and_variance_of_the_masks() -> None:
     masks = objects(blobs(200))
     codec = DCTMaskCodec(mask_size=8, num_codes=10)
-    codec.take(dct_dictionary(moments_of(masks), 12))
+    codec.take(dct_dictionary(masks, 12))
     codes = codec.encode(masks.pixels())
     torch.testing.assert_close(codes.mean(0), torch.zeros(10), rtol=0, atol=1e-4)
     torch.testing.assert_close(codes.std(0), torch.ones(10), rtol=0, atol=1e-4)
     with pytest.raises(ValueError, match='all the same'):
-        dct_dictionary(moments_of(objects(blobs(3)[[0, 0, 0]])), 12)
+        dct_dictionary(objects(blobs(3)[[0, 0, 0]]), 12)
 
 
 def test_a_class_with_too_few_masks_takes_the_shared_dictionary() -> None:
