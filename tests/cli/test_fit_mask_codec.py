@@ -122,6 +122,15 @@ def test_other_codecs_alone(folder: Path, tmp_path: Path, capsys) -> None:
         assert MODELS.build(config_printed(capsys)).fitted
 
 
+def test_cosines_of_large_masks_need_no_principal_components(folder: Path, tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr('mmagg.experiments.fit_mask_codec.principal_components', None)
+    out = tmp_path / 'dct.npz'
+    options = ('--codec', 'dct', '--size', 96, '--dims', 60, '--curve', 20, '--workers', 1, '--device', 'cpu')
+    assert fit('--coco', folder, '--out', out, *options) == 0
+    assert MODELS.build(config_printed(capsys)).components.shape == (60, 96**2)
+    assert [row['dims'] for row in read_rows(out.with_suffix('.csv'))] == ['20', '60'] * 2
+
+
 def test_per_class_and_plain_masks(folder: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / 'classes.npz'
     assert fit('--coco', folder, '--out', out, *SMALL, '--per-class', '--sigmoid', 'none') == 0
