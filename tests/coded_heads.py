@@ -48,6 +48,15 @@ class RotatedCodec(nn.Module):
         return flat.unflatten(1, (SIZE, SIZE))
 
 
+def dct_mask_head():
+    """A head with DCT-Mask's codes, whose masks fill a part of their boxes."""
+    codec = dict(type='DCTMaskCodec', mask_size=128, num_codes=300, whiten=False, sigmoid='none')
+    head = coded_head('codes', masks=dict(type='CodedMasks', codec=codec, loss='l1'))
+    nn.init.normal_(head.coefficients.conv.weight, std=1)
+    nn.init.constant_(head.coefficients.conv.bias[:1], 64)
+    return head
+
+
 def coded_head(kind: str, **options):
     """A head of this kind; `options` replace its arguments."""
     given = KINDS[kind] | options

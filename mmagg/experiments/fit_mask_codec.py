@@ -136,9 +136,8 @@ def fit_mask_codec(
     place = usable_device(device)
     masks = {name: read_masks(path, size=size, workers=workers) for name, path in sources.items()}
     fine = {name: read_masks(path, size=against, workers=workers) for name, path in sources.items()} if against else {}
-    kinds = CODECS if compare else (codec,)
-    options = dict(sigmoid=sigmoid, per_class=per_class, cosines=kinds == ('dct',), seed=seed, device=place)
-    fits = Fits(masks[FIT], dims, curve, **options)
+    kinds = list(CODECS) if compare else [codec]
+    fits = Fits(masks[FIT], dims, curve, kinds=kinds, sigmoid=sigmoid, per_class=per_class, seed=seed, device=place)
     rows: list[Row] = []
     for kind in kinds:
         several = fits.dims if compare else [dims]
@@ -192,10 +191,12 @@ def _counts(name: str, masks: ObjectMasks, source: Path) -> str:
 
 
 class Fits:
-    """Codecs fitted to the masks of one data set; the other arguments are those of `fit_mask_codec`.
+    """Codecs fitted to the masks of one data set.
 
     Args:
-        cosines: no other codec is asked for.
+        kinds: those that will be asked for; cosines alone need no principal components.
+
+    The other arguments are those of `fit_mask_codec`.
 
     Raises:
         InputError: the masks are too few, or too much alike, for so many dimensions.
@@ -207,15 +208,15 @@ class Fits:
         dims: int,
         curve: Sequence[int],
         *,
+        kinds: Sequence[str],
         sigmoid: str,
         per_class: bool,
-        cosines: bool,
         seed: int,
         device: torch.device,
     ) -> None:
         self.masks, self.written, self.per_class = masks, dims, per_class
         self.options: dict[str, Any] = dict(sigmoid=sigmoid, seed=seed, device=device)
-        rank = masks.size**2 if cosines else self.components.components.shape[1]
+        rank = masks.size**2 if set(kinds) == {'dct'} else self.components.components.shape[1]
         if dims > rank:
             raise InputError(
                 f'{len(masks)} masks of {masks.size} x {masks.size} differ in {rank} directions only, fewer than '
@@ -225,7 +226,7 @@ class Fits:
 
     @cached_property
     def components(self) -> Dictionary:
-        """Principal components; of large masks they take hours, and cosines do without."""
+        """All principal components; of large masks they take hours, and cosines do without."""
         return principal_components(moments_of(self.masks, **self.options), sigmoid=self.options['sigmoid'] != 'none')
 
     def linear(self, kind: str) -> Fitted:

@@ -3,6 +3,7 @@
 Shape shorthand: N masks, n of them in a chunk, m mask size, D codes of a mask, C classes.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -57,23 +58,32 @@ class Moments:
 def moments_of(
     masks: ObjectMasks, *, sigmoid: str = 'constant', seed: int = 0, device: str | torch.device = 'cpu'
 ) -> Moments:
-    """Moments of the masks' logits (`mask_logits`).
+    """Moments of the masks' logits; the arguments are those of `logits_of`."""
+    moments = Moments(masks.size**2, device)
+    for rows in logits_of(masks, sigmoid=sigmoid, seed=seed, device=device):
+        moments.add(rows)
+    return moments
+
+
+def logits_of(masks: ObjectMasks, *, sigmoid: str, seed: int, device: str | torch.device) -> Iterator[Tensor]:
+    """The masks' logits (`mask_logits`), a chunk at a time.
 
     Args:
         masks: N of them.
         sigmoid: as of the codec.
         seed: of the draws of sigmoid='random', which are NumPy's as in the release.
         device: of the computation.
+
+    Yields:
+        (n, m²) float64.
     """
     noise = np.random.RandomState(seed)
-    moments = Moments(masks.size**2, device)
     with tqdm(total=len(masks), desc='covariance', unit='mask', delay=1) as bar:
         for chunk in masks.chunks():
             pixels = chunk.pixels(device)
             draws = torch.from_numpy(noise.rand(*pixels.shape)).to(device) if sigmoid == 'random' else None
-            moments.add(mask_logits(pixels, sigmoid=sigmoid, noise=draws, dtype=torch.double))
+            yield mask_logits(pixels, sigmoid=sigmoid, noise=draws, dtype=torch.double)
             bar.update(len(chunk))
-    return moments
 
 
 # Linear codes
@@ -93,37 +103,36 @@ def principal_components(moments: Moments, *, sigmoid: bool = True) -> Dictionar
     rank = min(int((variance > moments.least).sum()), moments.count - 1)
     components = components[:rank]
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-    shares = variance[:rank] / moments.covariance.trace()
-    return _dictionary(components * largest.sign(), moments.mean, variance[:rank], shares)._replace(sigmoid=sigmoid)
+    total = moments.covariance.trace()
+    return _dictionary(components * largest.sign(), moments.mean, variance[:rank], total)._replace(sigmoid=sigmoid)
 
 
 def dct_dictionary(masks: ObjectMasks, number: int, *, device: str | torch.device = 'cpu') -> Dictionary:
     """The first `number` vectors of the DCT's cosine basis, with mean and variances of the masks' logits.
 
-    The covariance is that of the codes alone: that of all pixels of large masks would fill the memory.
+    Of these, a variance for each frequency is needed, no covariance of m² pixels: that of 128 x 128 takes 2 GiB.
 
     Raises:
         InputError: in one of these frequencies all masks are the same.
     """
     basis = cosine_basis(masks.size, number).to(device)
-    codes, total, squares = Moments(number, device), torch.zeros(masks.size**2).to(basis), 0.0
-    with tqdm(total=len(masks), desc='cosines', unit='mask', delay=1) as bar:
-        for chunk in masks.chunks():
-            rows = mask_logits(chunk.pixels(device), sigmoid='constant', dtype=torch.double)
-            codes.add(rows @ basis.t())
-            total += rows.sum(0)
-            squares += float(rows.square().sum())
-            bar.update(len(chunk))
-    variance, mean = codes.covariance.diagonal(), total / codes.count
+    codes = Moments(number, device)
+    summed = basis.new_zeros(masks.size**2)
+    squares = basis.new_zeros(())
+    for rows in logits_of(masks, sigmoid='constant', seed=0, device=device):
+        codes.add(rows @ basis.t())
+        summed += rows.sum(0)
+        squares += rows.square().sum()
+    mean, variance = summed / codes.count, codes.covariance.diagonal()
     if not (variance > ROUNDING * squares / codes.count).all():
         raise InputError(f'{codes.count} masks that are all the same in one of the first {number} frequencies')
-    whole = (squares - codes.count * mean.square().sum()) / max(codes.count - 1, 1)
-    return _dictionary(basis, mean, variance, variance / whole)
+    return _dictionary(basis, mean, variance, (squares - summed @ mean) / (codes.count - 1))
 
 
-def _dictionary(*content: Tensor) -> Dictionary:
-    """Components, mean, variances and their shares of the whole variance, in a precision that suffices."""
-    return Dictionary(*(x[None].float().cpu() for x in content))
+def _dictionary(components: Tensor, mean: Tensor, variance: Tensor, total: Tensor) -> Dictionary:
+    """One for all classes, of D components (D, m²), the mean (m²,), variances (D,) and their sum over all m²."""
+    components, mean, variance, ratio = (x[None].float().cpu() for x in (components, mean, variance, variance / total))
+    return Dictionary(components, mean, variance, ratio)
 
 
 def per_class_components(masks: ObjectMasks, shared: Dictionary, number: int, **options: Any) -> Dictionary:

@@ -22,7 +22,6 @@ from mmagg.models.targets import box_mask_targets
 from mmagg.rle.codes import decode_mask
 
 CHUNK = 64  # masks that a process draws at once; those of run-length codes are as large as their image
-CHUNK_PIXELS = 4096 * 28**2  # that a computation takes at once
 LARGE = 2**28  # pixels of run-length codes, from which on masks are drawn one by one
 
 
@@ -56,8 +55,8 @@ class ObjectMasks:
         return torch.from_numpy(flat).to(device).unflatten(1, (self.size, self.size))
 
     def chunks(self, length: int | None = None) -> Iterator['ObjectMasks']:
-        """The masks in parts of `length`, by default of `CHUNK_PIXELS`; the last may be shorter."""
-        length = length or max(1, CHUNK_PIXELS // self.size**2)
+        """The masks in parts of `length`, by default up to 4096 and 2²² pixels; the last may be shorter."""
+        length = length or max(1, min(4096, 2**22 // self.size**2))
         return (self[start : start + length] for start in range(0, len(self), length))
 
 

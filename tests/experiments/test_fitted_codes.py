@@ -86,18 +86,24 @@ def test_constant_logits_and_masks_have_the_same_components() -> None:
 
 def test_cosines_take_mean_and_variance_of_the_masks() -> None:
     masks = objects(blobs(200))
-    codec = DCTMaskCodec(mask_size=8, num_codes=10)
-    found = dct_dictionary(masks, 12)
-    codec.take(found)
+    codec, dictionary = DCTMaskCodec(mask_size=8, num_codes=10), dct_dictionary(masks, 12)
+    codec.take(dictionary)
+    both = moments_of(masks)
+    torch.testing.assert_close(dictionary.mean[0], both.mean.float())
+    share = dictionary.explained_variance[0] / both.covariance.trace().float()
+    torch.testing.assert_close(dictionary.ratio[0], share)
     codes = codec.encode(masks.pixels())
     torch.testing.assert_close(codes.mean(0), torch.zeros(10), rtol=0, atol=1e-4)
     torch.testing.assert_close(codes.std(0), torch.ones(10), rtol=0, atol=1e-4)
-    moments = moments_of(masks)
-    torch.testing.assert_close(found.mean[0].double(), moments.mean, rtol=0, atol=1e-6)
-    share = found.explained_variance[0].double() / moments.covariance.trace()
-    torch.testing.assert_close(found.ratio[0].double(), share)
     with pytest.raises(ValueError, match='all the same'):
         dct_dictionary(objects(blobs(3)[[0, 0, 0]]), 12)
+
+
+def test_chunks_of_large_masks_are_short() -> None:
+    bits = np.zeros((600, 128**2 // 8), np.uint8)
+    masks = ObjectMasks(bits, np.ones(600), np.zeros(600, int), ('a',), 128)
+    assert [len(chunk) for chunk in masks.chunks()] == [256, 256, 88]
+    assert [len(chunk) for chunk in objects(blobs(600)).chunks()] == [600]
 
 
 def test_a_class_with_too_few_masks_takes_the_shared_dictionary() -> None:

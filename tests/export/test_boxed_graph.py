@@ -6,7 +6,7 @@ import torch
 from boxed_heads import BLENDED, boxed_head
 from boxed_heads import KINDS as BLENDING
 from coded_heads import KINDS as CODING
-from coded_heads import coded_head
+from coded_heads import coded_head, dct_mask_head
 from exported_heads import boxed_detector, sample
 
 from mmagg.export.boxed_graph import BoxedGraph
@@ -25,6 +25,7 @@ HEADS = {
     'BlendMask, without the half pixel': lambda: boxed_head('blend', masks=BLENDED | dict(pooling='align_v1')),
     **{f'MEInst, {kind}': lambda kind=kind: coded_head(kind) for kind in CODING},
     'MEInst, DCT': lambda: coded_head('codes', masks=PCA),
+    'MEInst, DCT-Mask': dct_mask_head,
     'BlendMask, boxes as they are': lambda: boxed_head('blend', test_cfg=dict(clip_boxes=False)),
     'FCOS': lambda: boxed_head('blend', masks=None),
 }

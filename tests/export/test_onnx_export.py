@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from boxed_heads import boxed_head
-from coded_heads import coded_head
+from coded_heads import coded_head, dct_mask_head
 from exported_heads import boxed_detector, grid_detector
 from grid_heads import CHANNELS, aggmask_head, mmagg_head
 from mmdet.registry import MODELS
@@ -72,6 +72,7 @@ DETECTORS = {
     'AggMask without context': lambda: grid_detector(without_context()),
     'BlendMask': lambda: boxed_detector(boxed_head('blend')),
     'MEInst': lambda: boxed_detector(coded_head('codes')),
+    'MEInst, DCT-Mask': lambda: boxed_detector(dct_mask_head()),
     'deformable': lambda: boxed_detector(coded_head('deformable')),
     'A2-FPN': with_a2fpn,
     'DySample': with_dysample,

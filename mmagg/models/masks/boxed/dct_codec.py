@@ -1,4 +1,4 @@
-"""Masks as their lowest DCT coefficients: a linear code that needs no data (as in DCT-Mask).
+"""Masks as their lowest DCT coefficients: a linear code that needs no data (DCT-Mask, arXiv 2011.09876).
 
 Shape shorthand: m mask size, D length of a code.
 """
@@ -22,11 +22,12 @@ class DCTMaskCodec(PCAMaskCodec):
     Args:
         mask_size: m.
         num_codes: D.
-        whiten: codes of variance about 1.
+        whiten: codes of variance about 1; False: the transform's own coefficients, as DCT-Mask regresses them.
+        sigmoid: what is transformed, see `mask_logits`; 'none', the masks themselves, is DCT-Mask's.
         dictionary: .npz of ``tools/analysis/fit_mask_codec.py --codec dct``, or None.
 
     Raises:
-        ValueError: a dictionary that does not fit, or of other components.
+        ValueError: an unknown `sigmoid`, or a dictionary that does not fit, or of other components.
     """
 
     def __init__(
@@ -35,9 +36,12 @@ class DCTMaskCodec(PCAMaskCodec):
         mask_size: int = 28,
         num_codes: int = 60,
         whiten: bool = True,
+        sigmoid: str = 'constant',
         dictionary: str | Path | None = None,
     ) -> None:
-        super().__init__(mask_size=mask_size, num_codes=num_codes, whiten=whiten, dictionary=dictionary)
+        super().__init__(
+            mask_size=mask_size, num_codes=num_codes, whiten=whiten, sigmoid=sigmoid, dictionary=dictionary
+        )
         if dictionary is None:
             self.assume()
 
