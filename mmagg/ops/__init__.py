@@ -26,10 +26,12 @@ from mmagg.ops.reassembly_choice import backends as reassembly_backends
 from mmagg.ops.rle import all_windows_to_rle, masks_to_rle, rle_to_masks, windows_to_rle
 from mmagg.ops.roi_pool import roi_pool
 from mmagg.ops.upload import upload
+from mmagg.ops.window_ops import backends as window_backends
 from mmagg.ops.window_table import PackedWindows
 
 # The backend of each op that has several, in words.
 BACKENDS = {
+    'mask windows': window_backends,
     'dynamic_conv': dynamic_conv_backends,
     'reassemble_up': reassembly_backends,
     'reassemble_down': reassembly_backends,

@@ -15,24 +15,33 @@ import torch
 from torch import Tensor
 
 from mmagg.ops.bilinear import Taps
+from mmagg.ops.reassembly_choice import triton_problem
 from mmagg.ops.window_table import PackedWindows, Places
 
 BYTES = 2  # of a pixel: its value, and whether it differs from the one above
 
 
 def fused(device: torch.device) -> bool:
-    """Whether windows are computed by these operators: on CUDA, if Triton is there."""
-    return device.type == 'cuda' and problem() is None
+    """Whether windows are computed by these operators: on CUDA, if Triton's kernels run there."""
+    return device.type == 'cuda' and failure(device.index) is None
 
 
 @cache
-def problem() -> str | None:
-    """The reason why the kernels cannot run; None if they can."""
+def failure(index: int | None) -> str | None:
+    """The reason why the kernels fail on a GPU, where one is tried at the first use; None if they do not."""
     try:
-        from mmagg.ops import window_kernels  # noqa: F401
-    except Exception as error:  # a broken installation may raise anything
-        return ' '.join(f'{type(error).__name__}: {error}'.split())
-    return None
+        device = torch.device('cuda', torch.cuda.current_device() if index is None else index)
+        extents = mask_extents(torch.full((1, 2, 3), 3.0, device=device), 0.5)
+        return None if extents.tolist() == [[3, 2, 3, 2]] else 'their kernel computes nonsense'
+    except Exception as error:  # no Triton, no C compiler, no Python headers, a GPU or a Triton that is too old, ...
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())
+        return f'their kernel does not run ({reason}); it needs a C compiler and Triton 3.4 or newer'
+
+
+def backends() -> str:
+    """The backend that runs on this machine, in words."""
+    problem = failure(None) if torch.cuda.is_available() else triton_problem()
+    return f'torch on the CPU, {f"torch on CUDA (not triton: {problem})" if problem else "triton on CUDA"}'
 
 
 def packed(places: Places, device: torch.device) -> PackedWindows:
@@ -123,7 +132,7 @@ for _name, _arguments in SCHEMAS.items():
 
 def _kernels(x: Tensor) -> ModuleType | None:
     """The module with the kernels; None where the form in PyTorch computes."""
-    if not x.is_cuda and problem() is not None:
+    if not x.is_cuda and triton_problem() is not None:
         return None
     from mmagg.ops import window_kernels
 

@@ -11,7 +11,7 @@ import torch
 pytest.importorskip('triton', minversion='3.4')
 from offline_kernels import launches
 
-from mmagg.ops import window_kernels
+from mmagg.ops import window_kernels, window_ops
 from mmagg.ops.window_table import COLUMNS
 
 NUM, TILES = 100, 5000
@@ -32,6 +32,19 @@ def test_in_the_interpreter() -> None:
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert 'passed' in done.stdout
+
+
+def test_kernels_that_do_not_run_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton can be imported where it finds no compiler, as in images that only run programs."""
+
+    def launch(*_: object) -> None:
+        raise RuntimeError('Failed to find C compiler.')
+
+    monkeypatch.setattr(window_kernels, 'mask_extents', launch)
+    window_ops.failure.cache_clear()
+    assert not window_ops.fused(torch.device('cuda'))
+    assert 'it needs a C compiler and Triton' in window_ops.failure(None)
+    window_ops.failure.cache_clear()
 
 
 @pytest.mark.parametrize('architecture', [80, 90])
