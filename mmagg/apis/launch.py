@@ -43,6 +43,8 @@ def start_processes(cfg: Config, launcher: str) -> None:
     """
     cfg.launcher = launcher
     os.environ.setdefault('LOCAL_RANK', '0')
+    if (cfg.get('randomness') or {}).get('deterministic'):
+        os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')  # older PyTorch refuses products without it
     if launcher == 'none':
         return
     rank, world_size, local_rank = _environment(launcher)

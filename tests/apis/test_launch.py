@@ -6,6 +6,7 @@ from mmengine.config import Config
 from mmagg.apis import launch
 from mmagg.io.errors import InputError
 
+PRODUCTS = 'CUBLAS_WORKSPACE_CONFIG'
 SLURM = {'SLURM_PROCID': '1', 'SLURM_NTASKS': '2', 'SLURM_LOCALID': '1', 'SLURM_NODELIST': 'node[1-2]'}
 
 
@@ -21,7 +22,7 @@ def started(monkeypatch) -> dict:
     monkeypatch.setattr(launch.distributed, 'init_process_group', start)
     monkeypatch.setattr(launch, 'barrier', lambda: None)
     monkeypatch.setattr(launch, '_gloo', Event())
-    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'):
+    for name in ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', PRODUCTS):
         monkeypatch.setenv(name, '')  # so that it is restored
         monkeypatch.delenv(name)
     return seen
@@ -33,6 +34,17 @@ def test_without_a_launcher_nothing_starts(started: dict) -> None:
     assert not started
     assert cfg.launcher == 'none'
     assert launch.is_main('none')
+
+
+def test_deterministic_products_are_allowed(started: dict, monkeypatch) -> None:
+    launch.start_processes(Config({'randomness': {'seed': 0}}), 'none')
+    assert PRODUCTS not in launch.os.environ
+    cfg = Config({'randomness': {'deterministic': True}})
+    launch.start_processes(cfg, 'none')
+    assert launch.os.environ[PRODUCTS] == ':4096:8'
+    monkeypatch.setenv(PRODUCTS, ':16:8')
+    launch.start_processes(cfg, 'none')
+    assert launch.os.environ[PRODUCTS] == ':16:8'
 
 
 def test_slurm_on_cpus(started: dict, monkeypatch) -> None:
